@@ -1,0 +1,49 @@
+"""One file per architecture. Each ends with a BACKBONES table: the name users type -> a function that loads it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+from sepm_eval.backbone import Backbone
+
+__all__ = ["backbone_names", "backbone_options", "load_backbone"]
+
+
+def backbone_names() -> list[str]:
+    """The backbones there are: the files of this folder that do not start with an underscore."""
+    return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+
+
+def load_backbone(name: str, pretrained: str, *, device: str = "auto", dtype: str = "auto", **options: Any) -> Backbone:
+    """Load a checkpoint behind the ``Backbone`` interface.
+
+    Args:
+        name: the architecture, one of ``backbone_names()``.
+        pretrained: a folder, a hub id, or "demo" for the small model that ships with the package.
+        device: "auto" (cuda, then mps, then cpu) or a torch device.
+        dtype: "auto" (the checkpoint's own on a GPU, float32 on a CPU) or a torch dtype's name.
+        options: the architecture's own, see ``backbone_options``.
+
+    Raises:
+        ValueError: an unknown architecture or option, or a checkpoint of another kind.
+    """
+    known = backbone_options(name)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"unknown options {unknown} for backbone {name!r}; it takes {known}")
+    return _loader(name)(pretrained, device=device, dtype=dtype, **options)
+
+
+def backbone_options(name: str) -> list[str]:
+    """Names of the options that only this architecture takes."""
+    parameters = inspect.signature(_loader(name)).parameters
+    return [key for key in parameters if key not in ("pretrained", "device", "dtype")]
+
+
+def _loader(name: str) -> Any:
+    if name not in backbone_names():
+        raise ValueError(f"unknown backbone {name!r}; there are {backbone_names()}")
+    return importlib.import_module(f"{__name__}.{name}").BACKBONES[name]

@@ -1,0 +1,236 @@
+"""LLaVA-1.5 (7B, 13B) with current transformers, from the llava-hf layout or the original one.
+
+Reproduces haotian-liu/LLaVA at c121f04: pictures padded to square, tower features of the last but one layer without
+the class token, the vicuna_v1 prompt tokenised on either side of the image, logits over the vocabulary the model was
+trained with. Departures: float32 on a CPU instead of float16, and a batch may hold more than one prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaImageProcessorPil
+
+from sepm_eval.backbone import Reading, VisualTokens
+from sepm_eval.causal_lm import CausalLM, Prompt
+from sepm_eval.checkpoints import Checkpoint, find_checkpoint
+from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._templates import VICUNA_V1, Template
+from sepm_eval.tokenizers import Tokenizer, load_tokenizer, overlapping
+from sepm_eval.weights import read_weights
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_ASPECT_RATIOS = ("pad", "crop")
+
+
+class Llava:
+    """LLaVA-1.5 behind the ``Backbone`` interface (see ``sepm_eval.backbone`` for its methods)."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        model: LlavaForConditionalGeneration,
+        tokenizer: Tokenizer,
+        processor: LlavaImageProcessorPil,
+        settings: dict[str, str],
+    ) -> None:
+        self.name = checkpoint.name
+        self.revision = checkpoint.revision
+        self.settings = settings
+        self._model = model.eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._processor = processor
+        text = model.config.text_config
+        self._bos = text.bos_token_id
+        self._template: Template = VICUNA_V1
+        self._language_model = CausalLM(
+            model.model.language_model, model.lm_head, vocab_size=tokenizer.vocab_size, stop_ids=[text.eos_token_id]
+        )
+        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[Image]) -> VisualTokens:
+        pictures = [image.convert("RGB") for image in images]
+        pixels = self._processor(pictures, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+        pixels = pixels.to(self._model.device, self._model.dtype)
+        return VisualTokens(torch.stack(self._model.model.get_image_features(pixels).pooler_output))
+
+    def read(
+        self,
+        prompts: Sequence[str],
+        visual: VisualTokens | None,
+        *,
+        keep: Tensor | None = None,
+        probe: str | None = None,
+    ) -> Reading:
+        tokens = [self._tokenise(prompt, image=visual is not None, probe=probe) for prompt in prompts]
+        features = None if visual is None else visual.features
+        return self._language_model.read(tokens, features, keep, probe is not None)
+
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+        written = self._language_model.write(reading, max_new_tokens, rows)
+        return [self._tokenizer.decode(ids).strip() for ids in written]
+
+    def letter_ids(self, letters: str) -> list[int]:
+        """See ``Backbone.letter_ids``.
+
+        Raises:
+            ValueError: a letter after the prompt is not one token of its own.
+        """
+        ending = self._template.after.strip()
+        before, _ = self._tokenizer.encode(ending)
+        found = []
+        for letter in letters:
+            ids, _ = self._tokenizer.encode(f"{ending} {letter}")
+            if ids[:-1] != before:
+                raise ValueError(
+                    f"{self.name}: the tokenizer writes the answer {letter!r} as {ids[len(before) :]} after {ending!r}; "
+                    "its probability can only be read if it is one token"
+                )
+            found.append(ids[-1])
+        if len(set(found)) != len(found):
+            raise ValueError(f"{self.name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
+        return found
+
+    def _tokenise(self, text: str, *, image: bool, probe: str | None) -> Prompt:
+        """Tokenise on either side of the image, BOS first, as the original tokenizer_image_token does."""
+        before, after = self._template.around(text, image=image)
+        probed: list[int] = []
+        after_ids: list[int] = []
+        if after:
+            after_ids, offsets = self._tokenizer.encode(after)
+            if probe is not None:
+                start = after.find(probe)
+                if start < 0:
+                    raise ValueError(f"the prompt does not hold the probe {probe!r}: {text!r}")
+                probed = overlapping(offsets, start, start + len(probe))
+        return Prompt([self._bos, *self._tokenizer.encode(before)[0]], after_ids, probed)
+
+
+def load(pretrained: str, *, device: str = "auto", dtype: str = "auto", image_aspect_ratio: str = "pad") -> Llava:
+    """Load LLaVA-1.5 from a hub id or folder, in either layout.
+
+    Args:
+        pretrained: such as "llava-hf/llava-1.5-7b-hf" or "liuhaotian/llava-v1.5-7b", a folder, or "demo".
+        device: see ``load_backbone``.
+        dtype: see ``load_backbone``.
+        image_aspect_ratio: "pad" to a square with the mean colour, as the original does, or "crop" the centre, as the
+            preprocessor of the llava-hf repositories does.
+
+    Raises:
+        ValueError: the checkpoint is not LLaVA-1.5, or its weights are incomplete.
+    """
+    if image_aspect_ratio not in IMAGE_ASPECT_RATIOS:
+        raise ValueError(f"image_aspect_ratio={image_aspect_ratio!r}: use one of {IMAGE_ASPECT_RATIOS}")
+    checkpoint = find_checkpoint(pretrained)
+    config = checkpoint.config()
+    place = pick_device(device)
+    kind = pick_dtype(dtype, place, config)
+    if "mm_vision_tower" in config:
+        model, vision_folder = _load_original(checkpoint, config, kind)
+    elif config.get("model_type") == "llava" and "vision_config" in config:
+        model, vision_folder = _load_hf(checkpoint, kind), checkpoint.folder
+    else:
+        raise ValueError(
+            f"{pretrained} is not a LLaVA-1.5 checkpoint: its config.json says model_type={config.get('model_type')!r}, "
+            f"architectures={config.get('architectures')!r}. Known are the llava-hf layout (llava-hf/llava-1.5-7b-hf) "
+            "and the original one (liuhaotian/llava-v1.5-7b)"
+        )
+    processor = _image_processor(vision_folder, model.config.vision_config.image_size, image_aspect_ratio)
+    settings = {
+        "dtype": str(kind).removeprefix("torch."),
+        "template": "vicuna_v1",
+        "image_aspect_ratio": image_aspect_ratio,
+    }
+    return Llava(checkpoint, model.to(place), load_tokenizer(checkpoint.folder), processor, settings)
+
+
+def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalGeneration:
+    model, info = LlavaForConditionalGeneration.from_pretrained(
+        checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
+    )
+    check_complete(checkpoint.name, info)
+    return model
+
+
+def _load_original(
+    checkpoint: Checkpoint, config: dict[str, Any], dtype: torch.dtype
+) -> tuple[LlavaForConditionalGeneration, Path]:
+    """The original layout: our own key names for the language model, CLIP in a repository of its own."""
+    _refuse_other_llavas(checkpoint.name, config)
+    tower = _find_tower(checkpoint, config["mm_vision_tower"])
+    clip = tower.config()
+    llava = LlavaConfig(
+        vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
+        text_config=LlamaConfig(**{key: value for key, value in config.items() if key not in ("model_type", "architectures")}),
+        image_token_index=config["vocab_size"],  # a value no text has: images are inserted as features
+        vision_feature_layer=config["mm_vision_select_layer"],
+        vision_feature_select_strategy="default",
+    )
+    weights = {_hf_key(key): value for key, value in read_weights(checkpoint.folder).items()}
+    if not any(key.startswith("model.vision_tower.") for key in weights):
+        for key, value in read_weights(tower.folder).items():
+            if key.startswith("vision_model."):
+                weights[f"model.vision_tower.{key.removeprefix('vision_model.')}"] = value
+    model, info = LlavaForConditionalGeneration.from_pretrained(
+        None, config=llava, state_dict=weights, dtype=dtype, output_loading_info=True
+    )
+    check_complete(checkpoint.name, info)
+    return model, tower.folder
+
+
+def _hf_key(key: str) -> str:
+    """Name of an original LLaVA weight in transformers' model."""
+    for original, ours in (
+        ("model.mm_projector.0.", "model.multi_modal_projector.linear_1."),
+        ("model.mm_projector.2.", "model.multi_modal_projector.linear_2."),
+        ("model.vision_tower.vision_tower.vision_model.", "model.vision_tower."),
+        ("model.", "model.language_model."),
+    ):
+        if key.startswith(original):
+            return ours + key.removeprefix(original)
+    return key
+
+
+def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
+    """The original layout is shared by models that differ in projector, image grid or language model."""
+    expected = {
+        "architectures": (["LlavaLlamaForCausalLM"], None),
+        "mm_projector_type": ("mlp2x_gelu",),
+        "mm_patch_merge_type": ("flat", None),
+        "image_aspect_ratio": ("pad", None, "square"),
+        "mm_vision_select_feature": ("patch", None),
+        "mm_use_im_start_end": (False, None),
+        "mm_use_im_patch_token": (False, None),
+    }
+    for key, allowed in expected.items():
+        if config.get(key) not in allowed:
+            raise ValueError(f"{name} is a LLaVA, but not LLaVA-1.5: its config.json says {key}={config.get(key)!r}")
+
+
+def _find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
+    """The vision tower: a folder (as named, inside or beside the checkpoint) or a hub id."""
+    for place in (checkpoint.folder / tower, checkpoint.folder.parent / tower, checkpoint.folder.parent / Path(tower).name):
+        if place.is_dir():
+            return find_checkpoint(str(place))
+    return find_checkpoint(tower)
+
+
+def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaImageProcessorPil:
+    """Bicubic resize to the tower's input size and CLIP's normalisation, with Pillow, as the original does it."""
+    return LlavaImageProcessorPil.from_pretrained(
+        folder,
+        do_pad=image_aspect_ratio == "pad",
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        local_files_only=True,
+    )
+
+
+BACKBONES = {"llava": load}

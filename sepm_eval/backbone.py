@@ -1,0 +1,81 @@
+"""The seam between methods and models: what a method may ask of a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+    from transformers import Cache
+
+
+@dataclass(frozen=True)
+class VisualTokens:
+    """Pictures as the language model receives them: features [B, N_v, D], N_v tokens a picture."""
+
+    features: Tensor
+
+    def __getitem__(self, rows: Sequence[int]) -> VisualTokens:
+        """The tokens of some of the pictures."""
+        return VisualTokens(self.features[list(rows)])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a language model makes of a batch of prompts.
+
+    Attributes:
+        logits: [B, V] float32, next-token logits over the true vocabulary.
+        probe_attention: [B, N_v] float32, attention to the visual tokens, mean over the probe's tokens and over the
+            heads of the last layer; 0 for dropped tokens, None without a probe.
+        cache: keys and values of the batch, to write on from.
+        attended: [B, L] bool, which positions of the cache are not padding.
+    """
+
+    logits: Tensor
+    probe_attention: Tensor | None
+    cache: Cache
+    attended: Tensor
+
+
+class Backbone(Protocol):
+    """A multimodal model that a method can ask. All calls take a batch; no answer depends on the rest of its batch."""
+
+    name: str
+    """The checkpoint, as it was asked for."""
+    revision: str
+    """What identifies its weights: a hub commit or a fingerprint of the folder."""
+    settings: dict[str, str]
+    """What else decides an answer: dtype, prompt template, image preprocessing."""
+
+    def see(self, images: Sequence[Image]) -> VisualTokens:
+        """Run the vision tower and the projector, once for all stages and methods."""
+
+    def read(
+        self,
+        prompts: Sequence[str],
+        visual: VisualTokens | None,
+        *,
+        keep: Tensor | None = None,
+        probe: str | None = None,
+    ) -> Reading:
+        """Read one prompt a picture up to the point where the answer starts.
+
+        Args:
+            prompts: the user's turns; the backbone adds its template around them.
+            visual: the pictures; None for prompts without one.
+            keep: [B, N_v] bool. Visual tokens that are False are left out and the positions close up (Eq. 10).
+            probe: a phrase of every prompt; the attention of the tokens that overlap it is reported.
+
+        Raises:
+            ValueError: a prompt does not hold the probe's phrase.
+        """
+
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+        """Go on greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
+
+    def letter_ids(self, letters: str) -> list[int]:
+        """The token id with which an answer starts that is this letter, for each letter."""

@@ -1,0 +1,84 @@
+"""Emotion labels: their keys, the names a model is shown, their polarity, and the label set of each benchmark.
+
+This file is the only place where a label is spelt. Facts and sources:
+
+* Eight Mikels classes (EmoSet, Abstract): polarity from EmoSet's own ``EmoSet.py``; display names "Content" and
+  "Sad" from the public SEPM code (``llava/utils.py``) and from Abstract's ground-truth file.
+* Twenty-five and seven WebEmo classes: ``category.txt`` of the release (surprise is positive, confusion and sympathy
+  are negative there). The release spells two labels "cheerfullness" and "irritabilty"; the keys keep that spelling.
+* Emotion6 has no official polarity. Joy and surprise are taken as positive, as WebEmo does.
+"""
+
+from typing import Literal
+
+Polarity = Literal["positive", "negative"]
+
+POSITIVE = (
+    "affection",
+    "amusement",
+    "awe",
+    "cheerfullness",
+    "contentment",
+    "enthrallment",
+    "excitement",
+    "gratitude",
+    "joy",
+    "love",
+    "lust",
+    "optimism",
+    "pride",
+    "relief",
+    "surprise",
+    "zest",
+)
+NEGATIVE = (
+    "anger",
+    "confusion",
+    "disappointment",
+    "disgust",
+    "envy",
+    "exasperation",
+    "fear",
+    "horror",
+    "irritabilty",
+    "neglect",
+    "nervousness",
+    "rage",
+    "sadness",
+    "shame",
+    "suffering",
+    "sympathy",
+)
+
+POLARITY: dict[str, Polarity] = {
+    **dict.fromkeys(POSITIVE, "positive"),
+    **dict.fromkeys(NEGATIVE, "negative"),
+}
+
+# Other spellings of a label, as data sets, papers and questions show them.
+SYNONYMS = {
+    "content": "contentment",
+    "sad": "sadness",
+    "cheerfulness": "cheerfullness",
+    "irritability": "irritabilty",
+}
+
+# The eight classes in the order every question lists them, with the name shown for each.
+# Alphabetical, as in the public SEPM code; EmoSet's own info.json numbers them differently.
+MIKELS = {
+    "amusement": "Amusement",
+    "anger": "Anger",
+    "awe": "Awe",
+    "contentment": "Content",
+    "disgust": "Disgust",
+    "excitement": "Excitement",
+    "fear": "Fear",
+    "sadness": "Sad",
+}
+
+
+def label_of(name: str) -> str | None:
+    """The label that a display name or another spelling stands for, or None if it is no known emotion."""
+    key = name.strip().lower()
+    key = SYNONYMS.get(key, key)
+    return key if key in POLARITY else None

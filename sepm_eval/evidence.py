@@ -1,0 +1,42 @@
+"""Eq. 3, 4 and 6-8 of SEPM as functions of tensors: how sure stage 1 is, and which visual tokens matter."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def answer_probabilities(logits: Tensor, ids: list[int]) -> Tensor:
+    """Probability of each answer token at the first generated position (Eq. 3).
+
+    logits: [B, V] over the true vocabulary; ids: token id of each letter. Returns [B, len(ids)], float32. The softmax
+    runs over the whole vocabulary and is not renormalised to the options.
+    """
+    return logits.float().softmax(-1)[:, ids]
+
+
+def confidence(pair: Tensor, *, unbiased: bool) -> Tensor:
+    """Variance of (p_A, p_B), [B, 2] -> [B].
+
+    Eq. 4 is the population variance ((p_A - p_B) / 2)^2, at most 0.25. The public code calls ``torch.var``, the sample
+    variance, which is twice that (``unbiased=True``, at most 0.5).
+    """
+    return pair.var(-1, correction=1 if unbiased else 0)
+
+
+def is_sure(confidence: Tensor, alpha: float, *, at_threshold: bool) -> Tensor:
+    """Whether stage 1 may narrow the list, [B] bool: C > alpha (Algorithm 1).
+
+    The public code calls a sample ambiguous when C < alpha, so C = alpha is sure there (``at_threshold=True``).
+    """
+    return confidence >= alpha if at_threshold else confidence > alpha
+
+
+def significance(attention: Tensor, rows: Tensor) -> Tensor:
+    """Mean attention of the focus tokens to each position (Eq. 6-8; heads are averaged, as in the public code).
+
+    attention: [B, H, R, L] softmax weights of R query rows; rows: [B, R] bool, which rows are focus tokens (a prompt
+    may have fewer than R). Returns [B, L], float32.
+    """
+    weights = rows.to(torch.float32) / rows.sum(-1, keepdim=True)
+    return torch.einsum("brl,br->bl", attention.float().mean(1), weights)

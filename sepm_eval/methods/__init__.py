@@ -1,0 +1,57 @@
+"""One file per method. Each ends with a METHODS table: the name users type -> a frozen dataclass of its options."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+from sepm_eval.backbone import Backbone
+from sepm_eval.types import Answer, Question
+
+__all__ = ["Method", "find_methods", "get_method", "method_options"]
+
+
+class Method(Protocol):
+    """A way to answer emotion questions. Its fields are its options; their defaults are the method's own."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
+        """Answer a batch of questions; no answer depends on the rest of the batch."""
+
+
+def find_methods() -> dict[str, type[Method]]:
+    """The METHODS tables of every file in this folder, as one."""
+    found: dict[str, type[Method]] = {}
+    for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
+        if info.name.rpartition(".")[2].startswith("_"):
+            continue
+        for name, method in importlib.import_module(info.name).METHODS.items():
+            if name in found:
+                raise ValueError(f"two methods are called {name!r}; the second is in {info.name}")
+            found[name] = method
+    return found
+
+
+def get_method(name: str, **options: Any) -> Method:
+    """A method by name, with some of its options set.
+
+    Raises:
+        ValueError: unknown name or option, or a value out of range.
+    """
+    known = method_options(name)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"unknown options {unknown} for method {name!r}; it takes {known}")
+    return find_methods()[name](**options)
+
+
+def method_options(name: str) -> list[str]:
+    """Names of the options a method takes."""
+    methods = find_methods()
+    if name not in methods:
+        raise ValueError(f"unknown method {name!r}; there are {sorted(methods)}")
+    return [field.name for field in dataclasses.fields(methods[name])]

@@ -1,0 +1,144 @@
+"""SEPM: settle the polarity first, then name the emotion with fewer options and fewer visual tokens.
+
+Fang et al., "Catch Your Emotion: Sharpening Emotion Perception in Multimodal Large Language Models", ICML 2025,
+Algorithm 1. Three parts, each with a switch (Table 3): CCI, confidence-guided coarse-to-fine inference; FP, the
+focus-on-emotion sentence; VTA, visual token augmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sepm_eval import evidence as ev
+from sepm_eval import prompts
+from sepm_eval.backbone import Backbone, VisualTokens
+from sepm_eval.methods._ask import ask, check_finite
+from sepm_eval.selection import keep_most_significant
+from sepm_eval.types import Answer, Evidence, Question
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Where the paper and its public code (fuyyyyy/SEPM at c9f7c4f) go different ways, besides the wording.
+
+    Attributes:
+        beta: share of visual tokens dropped unless set; the code's 0.1 is hard-coded.
+        unbiased: the confidence is the sample variance (code), not Eq. 4's population variance.
+        sure_at_threshold: a confidence equal to alpha counts as sure.
+    """
+
+    beta: float
+    unbiased: bool
+    sure_at_threshold: bool
+
+
+PRESETS = {
+    "paper": Preset(beta=0.2, unbiased=False, sure_at_threshold=False),
+    "code": Preset(beta=0.1, unbiased=True, sure_at_threshold=True),
+}
+
+
+@dataclass(frozen=True)
+class Sepm:
+    """SEPM and its ablations.
+
+    Attributes:
+        alpha: confidence above which stage 2 sees one polarity only. At most 0.25 is reached with preset "paper" and
+            0.5 with "code".
+        beta: share of visual tokens that stage 2 does not see; None is the preset's (0.2 paper, 0.1 code).
+        preset: "paper", or "code" for what the public code does.
+        cci: coarse-to-fine. Without it all labels are offered in stage 2, and nothing is said of ambiguity.
+        foe: "Please focus on emotion." in front of every question.
+        vta: drop visual tokens. Needs foe, whose tokens say what matters; with cci off the coarse question is read
+            for its attention alone.
+    """
+
+    alpha: float = 0.1
+    beta: float | None = None
+    preset: str = "paper"
+    cci: bool = True
+    foe: bool = True
+    vta: bool = True
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset={self.preset!r}: use one of {sorted(PRESETS)}")
+        if self.beta is None:
+            object.__setattr__(self, "beta", PRESETS[self.preset].beta)
+        for name, value, below in (("alpha", self.alpha, "0.5"), ("beta", self.beta, "1")):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float(below):
+                raise ValueError(f"{name}={value!r}: use a number from 0 up to, but not including, {below}")
+        for name in ("cci", "foe", "vta"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: use True or False")
+        if self.vta and not self.foe:
+            raise ValueError("vta=True needs foe=True: which visual tokens to drop is read off the focus sentence")
+
+    def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
+        """Answer a batch of questions: the pictures are encoded once and read twice (once with cci and vta off)."""
+        wording = prompts.WORDINGS[self.preset]
+        visual = backbone.see([question.image for question in questions])
+        found: list[Evidence] = []
+        keep: Tensor | None = None
+        asked: list[str] = []
+        if self.cci or self.vta:
+            asked = [self._coarse(question, wording) for question in questions]
+            found, keep = self._stage_one(questions, asked, backbone, visual)
+        fine = [
+            prompts.fine(
+                question.options(found[i].candidates if found else None),
+                wording,
+                foe=self.foe,
+                ambiguous=self.cci and found[i].ambiguous,
+            )
+            for i, question in enumerate(questions)
+        ]
+        return ask(questions, fine, backbone, visual, keep=keep, evidence=found or None, asked_before=asked)
+
+    def _coarse(self, question: Question, wording: prompts.Wording) -> str:
+        names = dict(zip(question.labels, question.names, strict=True))
+        groups = [[names[label] for label in question.of_polarity(polarity)] for polarity in ("positive", "negative")]
+        if not all(groups):
+            raise ValueError(f"SEPM needs positive and negative emotions to choose from, not {question.labels}")
+        return prompts.coarse(*groups, wording, foe=self.foe)
+
+    def _stage_one(
+        self, questions: Sequence[Question], asked: Sequence[str], backbone: Backbone, visual: VisualTokens
+    ) -> tuple[list[Evidence], Tensor | None]:
+        """Algorithm 1 up to Eq. 9: polarity and confidence, and which visual tokens stay."""
+        preset = PRESETS[self.preset]
+        probe = prompts.WORDINGS[self.preset].probe if self.vta else None
+        reading = check_finite(backbone.read(asked, visual, probe=probe))
+        letters = "".join(letter for letter, _ in prompts.COARSE_OPTIONS)
+        pair = ev.answer_probabilities(reading.logits, backbone.letter_ids(letters))
+        confidence = ev.confidence(pair, unbiased=preset.unbiased)
+        sure = ev.is_sure(confidence, self.alpha, at_threshold=preset.sure_at_threshold)
+        keep = None
+        if reading.probe_attention is not None:
+            assert self.beta is not None  # filled in above
+            keep = keep_most_significant(reading.probe_attention, self.beta)
+        found = []
+        for i, question in enumerate(questions):
+            polarity = "positive" if pair[i, 0] >= pair[i, 1] else "negative"
+            narrowed = self.cci and bool(sure[i])
+            found.append(
+                Evidence(
+                    p_positive=pair[i, 0].item(),
+                    p_negative=pair[i, 1].item(),
+                    confidence=confidence[i].item(),
+                    polarity=polarity,
+                    ambiguous=not sure[i],
+                    candidates=question.of_polarity(polarity) if narrowed else question.labels,
+                    significance=None if keep is None else reading.probe_attention[i].cpu().numpy(),
+                    dropped=() if keep is None else tuple((~keep[i]).nonzero().flatten().tolist()),
+                )
+            )
+        return found, keep
+
+
+METHODS = {"sepm": Sepm}

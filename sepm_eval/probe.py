@@ -1,0 +1,82 @@
+"""Attention rows of one layer, without eager attention.
+
+SDPA and flash kernels return no weights. transformers lets an attention function be registered by name and hands it
+query and key after the rotary embedding, so the few rows that SEPM reads can be computed beside the fast kernel:
+O(rows x length) instead of O(length^2), in one layer instead of all. The probe travels as a keyword argument of the
+forward call; the model carries no hook and no state between calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sepm_eval.evidence import significance
+
+ATTENTION = "sepm_eval_probed_sdpa"
+
+
+@dataclass
+class Probe:
+    """A request for the attention of some query positions in one decoder layer.
+
+    Attributes:
+        layer: index of the decoder layer.
+        rows: [B, R] query positions in the padded sequence; where ``valid`` is False the value is ignored.
+        valid: [B, R] bool.
+        attended: [B, L] bool, which positions are not padding.
+        attention: [B, L] float32, filled in by the forward pass: mean over the valid rows and all heads.
+    """
+
+    layer: int
+    rows: Tensor
+    valid: Tensor
+    attended: Tensor
+    attention: Tensor | None = field(default=None)
+
+
+def attention_rows(query: Tensor, key: Tensor, rows: Tensor, attended: Tensor, scaling: float) -> Tensor:
+    """Softmax weights of a few query positions over the whole prompt.
+
+    query: [B, H, L, d]; key: [B, H_kv, L, d], both after the rotary embedding, H a multiple of H_kv; rows: [B, R];
+    attended: [B, L] bool. Returns [B, H, R, L] float32; each row sums to 1 over the unpadded positions up to its own.
+    Like transformers' eager attention, scores are taken in the model's dtype and the softmax in float32.
+    """
+    batch, heads, length, width = query.shape
+    picked = query.gather(2, rows[:, None, :, None].expand(-1, heads, -1, width))
+    grouped = picked.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
+    scores = (grouped @ key.mT).view(batch, heads, -1, length).float() * scaling
+    seen = torch.arange(length, device=rows.device) <= rows[..., None]
+    seen = (seen & attended[:, None, :])[:, None]
+    return scores.masked_fill(~seen, float("-inf")).softmax(-1)
+
+
+def probed_sdpa(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    probe: Probe | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """transformers' SDPA attention that also answers a probe aimed at this layer."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if probe is not None and probe.layer == module.layer_idx:
+        rows = attention_rows(query, key, probe.rows, probe.attended, kwargs["scaling"])
+        probe.attention = significance(rows, probe.valid)
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+
+def install(language_model: nn.Module) -> None:
+    """Make a loaded transformers decoder use ``probed_sdpa``. Only this model's own configuration is changed."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, probed_sdpa)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    language_model.set_attn_implementation(ATTENTION)

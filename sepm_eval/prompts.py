@@ -1,0 +1,85 @@
+"""Every wording the model is shown, in one screen.
+
+Two presets, side by side. ``paper`` is the text of Fang et al., ICML 2025, Sec. 3.2 and 3.3; where the paper gives no
+wording or layout (line breaks, letters of a narrowed list, the ambiguous sentence) it follows the public code.
+``code`` is the wording of the public code (fuyyyyy/SEPM at c9f7c4f, ``llava/utils.py``); its stage-1 question file is
+not in that repository, so the sentences that name the two groups are the paper's there too.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+FOCUS_ON_EMOTION = "Please focus on emotion."
+AMBIGUOUS = "This is an ambiguous emotion."
+COARSE_OPTIONS = (("A", "Positive"), ("B", "Negative"))
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The two sentences in which the presets differ, and the words whose attention is read (Eq. 6)."""
+
+    ask: str
+    reply: str
+    probe: str
+
+
+WORDINGS = {
+    "paper": Wording(
+        ask="Which of the following descriptions best represents the image?",
+        reply="Answer directly with the letter of the chosen option.",
+        probe=FOCUS_ON_EMOTION,
+    ),
+    "code": Wording(
+        ask="Which of the following descriptions is represented in the image?",
+        reply="Answer with the option's letter from the given choices directly.",
+        probe="focus on emotion",
+    ),
+}
+
+
+def letters(count: int) -> str:
+    """The letters of a question with ``count`` options: "ABC..."."""
+    if not 2 <= count <= len(ascii_uppercase):
+        raise ValueError(f"a question has 2 to {len(ascii_uppercase)} options, not {count}")
+    return ascii_uppercase[:count]
+
+
+def fine(options: Iterable[tuple[str, str]], wording: Wording, *, foe: bool = False, ambiguous: bool = False) -> str:
+    """The question that names the emotion (Q_f in the paper; with neither sentence it is the zero-shot question).
+
+    Args:
+        options: letter and display name of each option offered. A narrowed list keeps the letters of the full list.
+        wording: one of ``WORDINGS``.
+        foe: put the focus-on-emotion sentence first.
+        ambiguous: say that stage 1 was unsure.
+    """
+    return "\n".join(
+        [
+            *([FOCUS_ON_EMOTION] if foe else []),
+            *([AMBIGUOUS] if ambiguous else []),
+            wording.ask,
+            *(f"{letter}. {name}" for letter, name in options),
+            wording.reply,
+        ]
+    )
+
+
+def coarse(positive: Iterable[str], negative: Iterable[str], wording: Wording, *, foe: bool = False) -> str:
+    """The question that settles the polarity (Q_c): A is positive, B is negative.
+
+    Args:
+        positive: display names of the positive emotions (PEC).
+        negative: display names of the negative emotions (NEC).
+        wording: one of ``WORDINGS``.
+        foe: put the focus-on-emotion sentence first.
+    """
+    return "\n".join(
+        [
+            *([FOCUS_ON_EMOTION] if foe else []),
+            wording.ask,
+            *(f"{letter}. {name}" for letter, name in COARSE_OPTIONS),
+            f"Positive emotions include {', '.join(positive)}. Negative emotions include {', '.join(negative)}.",
+            wording.reply,
+        ]
+    )

@@ -1,0 +1,100 @@
+"""Text to token ids with their places in the text, from a tokenizer.json or a bare tokenizer.model.
+
+Prompts are tokenised piece by piece around the image, as the original LLaVA and VILA code does, and the pieces are
+needed with character offsets, so that a probe can name its tokens by phrase. The two libraries behind transformers'
+tokenizer classes are used directly: a class may rebuild itself from ``legacy`` and lose the space token after the
+image, and a folder with a bare tokenizer.model does not load through transformers with the protobuf that lmms-eval
+brings along.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Protocol
+
+_BYTE = re.compile(r"^<0x[0-9A-F]{2}>$")
+
+
+class Tokenizer(Protocol):
+    """Tokenises a piece of text. Neither method adds or shows special tokens."""
+
+    vocab_size: int
+    """Size of the vocabulary the model was trained with, without tokens added later for images or padding."""
+
+    def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids of a text and, for each, the span of characters it covers."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the ids."""
+
+
+class JsonTokenizer:
+    """A tokenizer.json, read by the ``tokenizers`` library."""
+
+    def __init__(self, path: Path) -> None:
+        from tokenizers import Tokenizer as Library
+
+        self._library = Library.from_file(str(path))
+        self.vocab_size = self._library.get_vocab_size(with_added_tokens=False)
+
+    def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        encoding = self._library.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._library.decode(list(ids), skip_special_tokens=True)
+
+
+class SentencePieceTokenizer:
+    """A tokenizer.model, read by the ``sentencepiece`` library."""
+
+    def __init__(self, path: Path) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self._library = SentencePieceProcessor(model_file=str(path))
+        self.vocab_size = self._library.get_piece_size()
+
+    def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        ids = self._library.encode(text)
+        return ids, _spans(text, [self._library.id_to_piece(i) for i in ids])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        plain = [i for i in ids if not self._library.is_control(i) and i < self.vocab_size]
+        return self._library.decode(plain)
+
+
+def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    """Character spans of SentencePiece pieces in their text (the library's own come through protobuf).
+
+    Llama's model puts a space in front and replaces nothing, so the pieces' bytes are the text's bytes after that space.
+
+    Raises:
+        ValueError: the pieces do not spell the text, so this tokenizer normalises it.
+    """
+    spelt = [bytes([int(p[3:5], 16)]) if _BYTE.match(p) else p.replace("\u2581", " ").encode() for p in pieces]
+    if b"".join(spelt) != b" " + text.encode():
+        raise ValueError(f"this tokenizer.model changes the text {text!r} before it splits it; Llama's does not")
+    ends = list(accumulate(len(piece) for piece in spelt))
+    character = [-1, *(i for i, char in enumerate(text) for _ in char.encode()), len(text)]
+    return [(max(character[end - len(piece)], 0), character[end - 1] + 1) for end, piece in zip(ends, spelt, strict=True)]
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint folder.
+
+    Raises:
+        FileNotFoundError: the folder holds neither file.
+    """
+    if (folder / "tokenizer.json").is_file():
+        return JsonTokenizer(folder / "tokenizer.json")
+    if (folder / "tokenizer.model").is_file():
+        return SentencePieceTokenizer(folder / "tokenizer.model")
+    raise FileNotFoundError(f"{folder} holds neither tokenizer.json nor tokenizer.model: the checkpoint is incomplete")
+
+
+def overlapping(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
+    """Indices of the tokens that share a character with text[start:end]."""
+    return [i for i, (first, last) in enumerate(offsets) if first < end and last > start]

@@ -1,0 +1,116 @@
+"""The values that travel through an evaluation: a question, what stage 1 found, and the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sepm_eval import emotions, prompts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which of these emotions does this picture show?
+
+    Attributes:
+        image: the picture.
+        labels: the emotions offered, in the order they are lettered.
+        names: how each label is shown to the model; by default the label with a capital.
+        text: the question word for word as a harness asked it, if one did.
+        positive: which labels are positive. By default the known polarity of each label (``emotions.POLARITY``);
+            labels unknown to it need this.
+    """
+
+    image: Image = field(repr=False, compare=False)
+    labels: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    text: str | None = None
+    positive: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "names", tuple(self.names) or tuple(label.capitalize() for label in self.labels))
+        prompts.letters(len(self.labels))
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"a question offers each label once, not {self.labels}")
+        if len(self.names) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels need as many names, not {self.names}")
+        if self.positive is None:
+            unknown = [label for label in self.labels if label not in emotions.POLARITY]
+            if unknown:
+                raise ValueError(
+                    f"unknown emotions {unknown}: the polarity of a label must be known. "
+                    f"Known are {sorted(emotions.POLARITY)}; for others pass positive={{...}}, the positive labels"
+                )
+            positive = frozenset(label for label in self.labels if emotions.POLARITY[label] == "positive")
+            object.__setattr__(self, "positive", positive)
+        elif not frozenset(self.positive) <= set(self.labels):
+            raise ValueError(f"positive={sorted(self.positive)} names labels that are not among {self.labels}")
+
+    @property
+    def letters(self) -> str:
+        """The letters of the options, in order."""
+        return prompts.letters(len(self.labels))
+
+    def options(self, labels: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
+        """Letter and shown name of the given labels (of all by default); a letter never depends on which are given."""
+        rows = zip(self.labels, self.letters, self.names, strict=True)
+        return [(letter, name) for label, letter, name in rows if labels is None or label in labels]
+
+    def of_polarity(self, polarity: emotions.Polarity) -> tuple[str, ...]:
+        """The labels of one polarity, in order."""
+        assert self.positive is not None  # filled in above
+        return tuple(label for label in self.labels if (label in self.positive) == (polarity == "positive"))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the coarse stage found out about one picture (SEPM, Sec. 3.2 and 3.3).
+
+    Attributes:
+        p_positive: probability of the letter A, over the whole vocabulary (Eq. 3).
+        p_negative: the same for B.
+        confidence: variance of the two (Eq. 4; the preset says which variance).
+        polarity: the likelier of the two.
+        ambiguous: the confidence is too low to narrow the list.
+        candidates: labels offered in stage 2.
+        significance: [N_v] float32, attention of the focus tokens to each visual token (Eq. 8); None if not read.
+        dropped: indices of the visual tokens left out in stage 2, ascending (Eq. 9).
+    """
+
+    p_positive: float
+    p_negative: float
+    confidence: float
+    polarity: emotions.Polarity
+    ambiguous: bool
+    candidates: tuple[str, ...]
+    significance: np.ndarray | None = field(default=None, repr=False, compare=False)
+    dropped: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to one question.
+
+    Attributes:
+        text: what the model wrote.
+        letter: the option it chose, or None if the text names none ("unparsed").
+        label: the emotion of that option.
+        option_probabilities: probability of each label's letter as the first token, over the whole vocabulary; labels
+            not offered in the last stage are included.
+        visual_tokens: how many visual tokens the picture gave, before any was dropped.
+        evidence: what the coarse stage found, for methods that have one.
+        prompts: the user's turns the model was shown, in order.
+    """
+
+    text: str
+    letter: str | None
+    label: str | None
+    option_probabilities: dict[str, float]
+    visual_tokens: int
+    evidence: Evidence | None = None
+    prompts: tuple[str, ...] = ()
