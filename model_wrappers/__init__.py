@@ -17,12 +17,15 @@ def backbone_names() -> list[str]:
     return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 
 
-def load_backbone(name: str, pretrained: str, *, device: str = "auto", dtype: str = "auto", **options: Any) -> Backbone:
+def load_backbone(
+    name: str, pretrained: str | None = None, *, device: str = "auto", dtype: str = "auto", **options: Any
+) -> Backbone:
     """Load a checkpoint behind the ``Backbone`` interface.
 
     Args:
         name: the architecture, one of ``backbone_names()``.
-        pretrained: a folder, a hub id, or "demo" for the small model that ships with the package.
+        pretrained: a folder, a hub id, or "demo" for the small model that ships with the package; by default the
+            architecture's usual checkpoint on the hub.
         device: "auto" (cuda, then mps, then cpu) or a torch device.
         dtype: "auto" (the checkpoint's own on a GPU, float32 on a CPU) or a torch dtype's name.
         options: the architecture's own, see ``backbone_options``.
@@ -34,7 +37,9 @@ def load_backbone(name: str, pretrained: str, *, device: str = "auto", dtype: st
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"unknown options {unknown} for backbone {name!r}; it takes {known}")
-    return _loader(name)(pretrained, device=device, dtype=dtype, **options)
+    if pretrained is not None:
+        options["pretrained"] = pretrained
+    return _loader(name)(device=device, dtype=dtype, **options)
 
 
 def backbone_options(name: str) -> list[str]:

@@ -43,4 +43,6 @@ def check_complete(what: str, info: dict[str, Any]) -> None:
     """
     problems = {key: sorted(map(str, found))[:4] for key, found in info.items() if key.endswith("_keys") and found}
     if problems:
-        raise ValueError(f"{what}: the weights do not fit the model ({problems}); the checkpoint is incomplete or not LLaVA")
+        raise ValueError(
+            f"{what}: the weights do not fit the model ({problems}); the checkpoint is incomplete or not LLaVA"
+        )

@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._templates import VICUNA_V1, Template
 from torch import Tensor
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaImageProcessorPil
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaImageProcessorPil,
+)
 
 from sepm_eval.backbone import Reading, VisualTokens
 from sepm_eval.causal_lm import CausalLM, Prompt
 from sepm_eval.checkpoints import Checkpoint, find_checkpoint
-from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
-from sepm_eval.model_wrappers._templates import VICUNA_V1, Template
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer, overlapping
 from sepm_eval.weights import read_weights
 
@@ -56,6 +62,7 @@ class Llava:
 
     @torch.inference_mode()
     def see(self, images: Sequence[Image]) -> VisualTokens:
+        """See ``Backbone.see``."""
         pictures = [image.convert("RGB") for image in images]
         pixels = self._processor(pictures, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
         pixels = pixels.to(self._model.device, self._model.dtype)
@@ -69,11 +76,13 @@ class Llava:
         keep: Tensor | None = None,
         probe: str | None = None,
     ) -> Reading:
+        """See ``Backbone.read``."""
         tokens = [self._tokenise(prompt, image=visual is not None, probe=probe) for prompt in prompts]
         features = None if visual is None else visual.features
         return self._language_model.read(tokens, features, keep, probe is not None)
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+        """See ``Backbone.write``."""
         written = self._language_model.write(reading, max_new_tokens, rows)
         return [self._tokenizer.decode(ids).strip() for ids in written]
 
@@ -90,7 +99,7 @@ class Llava:
             ids, _ = self._tokenizer.encode(f"{ending} {letter}")
             if ids[:-1] != before:
                 raise ValueError(
-                    f"{self.name}: the tokenizer writes the answer {letter!r} as {ids[len(before) :]} after {ending!r}; "
+                    f"{self.name}: after {ending!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
                     "its probability can only be read if it is one token"
                 )
             found.append(ids[-1])
@@ -113,7 +122,13 @@ class Llava:
         return Prompt([self._bos, *self._tokenizer.encode(before)[0]], after_ids, probed)
 
 
-def load(pretrained: str, *, device: str = "auto", dtype: str = "auto", image_aspect_ratio: str = "pad") -> Llava:
+def load(
+    pretrained: str = "llava-hf/llava-1.5-7b-hf",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    image_aspect_ratio: str = "pad",
+) -> Llava:
     """Load LLaVA-1.5 from a hub id or folder, in either layout.
 
     Args:
@@ -138,7 +153,7 @@ def load(pretrained: str, *, device: str = "auto", dtype: str = "auto", image_as
         model, vision_folder = _load_hf(checkpoint, kind), checkpoint.folder
     else:
         raise ValueError(
-            f"{pretrained} is not a LLaVA-1.5 checkpoint: its config.json says model_type={config.get('model_type')!r}, "
+            f"{pretrained} is not LLaVA-1.5: its config.json says model_type={config.get('model_type')!r}, "
             f"architectures={config.get('architectures')!r}. Known are the llava-hf layout (llava-hf/llava-1.5-7b-hf) "
             "and the original one (liuhaotian/llava-v1.5-7b)"
         )
@@ -168,7 +183,9 @@ def _load_original(
     clip = tower.config()
     llava = LlavaConfig(
         vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
-        text_config=LlamaConfig(**{key: value for key, value in config.items() if key not in ("model_type", "architectures")}),
+        text_config=LlamaConfig(
+            **{key: value for key, value in config.items() if key not in ("model_type", "architectures")}
+        ),
         image_token_index=config["vocab_size"],  # a value no text has: images are inserted as features
         vision_feature_layer=config["mm_vision_select_layer"],
         vision_feature_select_strategy="default",
@@ -216,7 +233,11 @@ def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
 
 def _find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
     """The vision tower: a folder (as named, inside or beside the checkpoint) or a hub id."""
-    for place in (checkpoint.folder / tower, checkpoint.folder.parent / tower, checkpoint.folder.parent / Path(tower).name):
+    for place in (
+        checkpoint.folder / tower,
+        checkpoint.folder.parent / tower,
+        checkpoint.folder.parent / Path(tower).name,
+    ):
         if place.is_dir():
             return find_checkpoint(str(place))
     return find_checkpoint(tower)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 
 from sepm_eval import probe as probes
 from sepm_eval.backbone import Reading
@@ -36,7 +36,7 @@ class CausalLM:
     positions close up, as in the public SEPM code.
     """
 
-    def __init__(self, decoder: nn.Module, head: nn.Module, *, vocab_size: int, stop_ids: Sequence[int]) -> None:
+    def __init__(self, decoder: PreTrainedModel, head: nn.Module, *, vocab_size: int, stop_ids: Sequence[int]) -> None:
         """Take over a loaded model.
 
         Args:

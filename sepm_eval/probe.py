@@ -9,12 +9,15 @@ forward call; the model carries no hook and no state between calls.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sepm_eval.evidence import significance
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ATTENTION = "sepm_eval_probed_sdpa"
 
@@ -55,7 +58,7 @@ def attention_rows(query: Tensor, key: Tensor, rows: Tensor, attended: Tensor, s
 
 
 def probed_sdpa(
-    module: nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -63,7 +66,7 @@ def probed_sdpa(
     probe: Probe | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """transformers' SDPA attention that also answers a probe aimed at this layer."""
+    """Transformers' SDPA attention that also answers a probe aimed at this layer."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if probe is not None and probe.layer == module.layer_idx:
@@ -72,7 +75,7 @@ def probed_sdpa(
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
-def install(language_model: nn.Module) -> None:
+def install(language_model: PreTrainedModel) -> None:
     """Make a loaded transformers decoder use ``probed_sdpa``. Only this model's own configuration is changed."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def count_to_drop(beta: float, visual_tokens: int) -> int:
-    """k = floor(beta * N_v) (Eq. 9), exact for a decimal beta: 0.29 of 100 is 29, not 28."""
+    """How many tokens to drop, floor(beta * N_v) (Eq. 9); exact for a decimal beta: 0.29 of 100 is 29, not 28."""
     return int(Fraction(str(beta)) * visual_tokens)
 
 

@@ -41,10 +41,12 @@ class JsonTokenizer:
         self.vocab_size = self._library.get_vocab_size(with_added_tokens=False)
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """See ``Tokenizer``."""
         encoding = self._library.encode(text, add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
     def decode(self, ids: Sequence[int]) -> str:
+        """See ``Tokenizer``."""
         return self._library.decode(list(ids), skip_special_tokens=True)
 
 
@@ -58,10 +60,12 @@ class SentencePieceTokenizer:
         self.vocab_size = self._library.get_piece_size()
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """See ``Tokenizer``."""
         ids = self._library.encode(text)
         return ids, _spans(text, [self._library.id_to_piece(i) for i in ids])
 
     def decode(self, ids: Sequence[int]) -> str:
+        """See ``Tokenizer``."""
         plain = [i for i in ids if not self._library.is_control(i) and i < self.vocab_size]
         return self._library.decode(plain)
 
@@ -69,7 +73,7 @@ class SentencePieceTokenizer:
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
     """Character spans of SentencePiece pieces in their text (the library's own come through protobuf).
 
-    Llama's model puts a space in front and replaces nothing, so the pieces' bytes are the text's bytes after that space.
+    Llama's model puts a space in front and replaces nothing: the pieces' bytes are that space and the text's bytes.
 
     Raises:
         ValueError: the pieces do not spell the text, so this tokenizer normalises it.
@@ -79,7 +83,9 @@ def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
         raise ValueError(f"this tokenizer.model changes the text {text!r} before it splits it; Llama's does not")
     ends = list(accumulate(len(piece) for piece in spelt))
     character = [-1, *(i for i, char in enumerate(text) for _ in char.encode()), len(text)]
-    return [(max(character[end - len(piece)], 0), character[end - 1] + 1) for end, piece in zip(ends, spelt, strict=True)]
+    return [
+        (max(character[end - len(piece)], 0), character[end - 1] + 1) for end, piece in zip(ends, spelt, strict=True)
+    ]
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

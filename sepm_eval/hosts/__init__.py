@@ -1,0 +1,1 @@
+"""The evaluation harnesses we plug into; only these files import one."""

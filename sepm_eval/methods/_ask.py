@@ -77,7 +77,9 @@ def check_finite(reading: Reading) -> Reading:
     """
     broken = (~torch.isfinite(reading.logits).all(-1)).nonzero().flatten().tolist()
     if broken:
-        raise FloatingPointError(f"the model's logits are NaN or infinite (rows {broken} of the batch); try dtype=float32")
+        raise FloatingPointError(
+            f"the model's logits are NaN or infinite (rows {broken} of the batch); try dtype=float32"
+        )
     return reading
 
 

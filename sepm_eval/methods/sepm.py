@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sepm_eval import evidence as ev
 from sepm_eval import prompts
 from sepm_eval.backbone import Backbone, VisualTokens
+from sepm_eval.emotions import Polarity
 from sepm_eval.methods._ask import ask, check_finite
 from sepm_eval.selection import keep_most_significant
 from sepm_eval.types import Answer, Evidence, Question
@@ -102,10 +103,11 @@ class Sepm:
 
     def _coarse(self, question: Question, wording: prompts.Wording) -> str:
         names = dict(zip(question.labels, question.names, strict=True))
-        groups = [[names[label] for label in question.of_polarity(polarity)] for polarity in ("positive", "negative")]
-        if not all(groups):
+        positive = [names[label] for label in question.of_polarity("positive")]
+        negative = [names[label] for label in question.of_polarity("negative")]
+        if not positive or not negative:
             raise ValueError(f"SEPM needs positive and negative emotions to choose from, not {question.labels}")
-        return prompts.coarse(*groups, wording, foe=self.foe)
+        return prompts.coarse(positive, negative, wording, foe=self.foe)
 
     def _stage_one(
         self, questions: Sequence[Question], asked: Sequence[str], backbone: Backbone, visual: VisualTokens
@@ -118,13 +120,13 @@ class Sepm:
         pair = ev.answer_probabilities(reading.logits, backbone.letter_ids(letters))
         confidence = ev.confidence(pair, unbiased=preset.unbiased)
         sure = ev.is_sure(confidence, self.alpha, at_threshold=preset.sure_at_threshold)
-        keep = None
-        if reading.probe_attention is not None:
+        significance, keep = reading.probe_attention, None
+        if significance is not None:
             assert self.beta is not None  # filled in above
-            keep = keep_most_significant(reading.probe_attention, self.beta)
+            keep = keep_most_significant(significance, self.beta)
         found = []
         for i, question in enumerate(questions):
-            polarity = "positive" if pair[i, 0] >= pair[i, 1] else "negative"
+            polarity: Polarity = "positive" if pair[i, 0] >= pair[i, 1] else "negative"
             narrowed = self.cci and bool(sure[i])
             found.append(
                 Evidence(
@@ -134,7 +136,7 @@ class Sepm:
                     polarity=polarity,
                     ambiguous=not sure[i],
                     candidates=question.of_polarity(polarity) if narrowed else question.labels,
-                    significance=None if keep is None else reading.probe_attention[i].cpu().numpy(),
+                    significance=None if significance is None else significance[i].cpu().numpy(),
                     dropped=() if keep is None else tuple((~keep[i]).nonzero().flatten().tolist()),
                 )
             )

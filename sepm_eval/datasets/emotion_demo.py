@@ -1,0 +1,29 @@
+"""The emoji scenes that ship with the package: eight emotions, half of the pictures with artwork not seen in training.
+
+How they were made, and by whom the artwork is: demo/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sepm_eval import demo
+from sepm_eval.datasets import Benchmark, Item
+from sepm_eval.emotions import MIKELS
+
+
+def read(folder: Path) -> list[Item]:
+    """The lines of items.jsonl."""
+    rows = [json.loads(line) for line in (folder / "items.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [Item(r["id"], folder / r["image"], r["label"], {"seen": r["seen"], "artwork": r["artwork"]}) for r in rows]
+
+
+BENCHMARK = Benchmark(
+    name="emotion_demo",
+    names=MIKELS,
+    read=read,
+    folder=demo.PICTURES,
+    obtain="They are part of the package: install it again.",
+)
+docs = BENCHMARK.docs

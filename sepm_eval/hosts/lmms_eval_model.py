@@ -1,0 +1,165 @@
+"""The model entries ``sepm_<backbone>`` of lmms-eval: its requests in, answers out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+from lmms_eval.protocol import ChatMessages
+from loguru import logger as eval_logger
+from PIL.Image import Image
+
+from sepm_eval.images import open_image
+from sepm_eval.methods import get_method, method_options
+from sepm_eval.methods._ask import MAX_NEW_TOKENS
+from sepm_eval.model_wrappers import backbone_names, backbone_options, load_backbone
+from sepm_eval.runner import Asked, Runner
+
+PREFIX = "sepm_"
+_OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume")
+
+
+class SepmModel(lmms):
+    """A backbone and a method as one lmms-eval model of the chat type. Subclasses name the backbone."""
+
+    is_simple = False
+    backbone_name: ClassVar[str]
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        method: str = "sepm",
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        journal: str | None = None,
+        resume: bool = True,
+        **options: Any,
+    ) -> None:
+        """Load the checkpoint. These are the names that --model_args takes.
+
+        Args:
+            pretrained: hub id, folder, or "demo"; by default the backbone's usual checkpoint on the hub.
+            method: a method's name.
+            device: see ``load_backbone``; under accelerate or torchrun "auto" is this process's own GPU.
+            dtype: see ``load_backbone``.
+            batch_size: how many questions are read at once.
+            max_batch_size: lmms-eval's; there is no automatic batch size, so it must be None.
+            journal: the journal's file; by default one for this model and method in the user's state folder.
+            resume: answer from the journal what it has.
+            options: those of the method and of the backbone.
+
+        Raises:
+            ValueError: an unknown or impossible argument; the message names the allowed ones.
+        """
+        super().__init__()
+        size = _batch_size(batch_size, max_batch_size)
+        if not isinstance(resume, bool):
+            raise ValueError(f"resume={resume!r}: use True or False")
+        of_method, of_backbone = method_options(method), backbone_options(self.backbone_name)
+        unknown = sorted(set(options) - {*of_method, *of_backbone})
+        if unknown:
+            raise ValueError(
+                f"unknown model args {unknown}: {PREFIX}{self.backbone_name} takes {', '.join(_OWN_ARGUMENTS)}; "
+                f"method {method!r} takes {', '.join(of_method)}; the backbone takes {', '.join(of_backbone)}"
+            )
+        chosen = get_method(method, **{key: value for key, value in options.items() if key in of_method})
+        # lmms-eval tells the model its rank only after it is loaded; the launcher's variables say it before.
+        self._rank, self._world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if device == "auto" and torch.cuda.is_available() and self._world_size > 1:
+            device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        backbone = load_backbone(
+            self.backbone_name,
+            None if pretrained is None else str(pretrained),
+            device=device,
+            dtype=str(dtype),
+            **{key: value for key, value in options.items() if key in of_backbone},
+        )
+        self._runner = Runner(
+            backbone_name=self.backbone_name,
+            backbone=backbone,
+            method_name=method,
+            method=chosen,
+            batch_size=size,
+            journal_path=Path(str(journal)).expanduser() if journal else None,
+            resume=resume,
+            shard=f".rank{self._rank}" if self._world_size > 1 else "",
+        )
+        eval_logger.info(
+            f"{PREFIX}{self.backbone_name}: {chosen} on {backbone.name} ({backbone.revision}, {backbone.settings}); "
+            f"journal {self._runner.journal.path}, {len(self._runner.journal)} answers from before"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where lmms-eval gathers numbers of several processes."""
+        local = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        return torch.device(local if torch.cuda.is_available() else "cpu")
+
+    def generate_until(self, requests: Sequence[Instance]) -> list[str]:
+        """Answer all requests, in their order."""
+        return self._runner.answer([self._asked(request) for request in requests], quiet=self._rank > 0)
+
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
+        """Not offered: the model answers with text."""
+        raise NotImplementedError(f"{PREFIX}{self.backbone_name} answers generate_until tasks, not loglikelihood ones")
+
+    def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
+        """Not offered: a question is answered in one round."""
+        raise NotImplementedError(f"{PREFIX}{self.backbone_name} answers generate_until tasks, not multi-round ones")
+
+    def _asked(self, request: Instance) -> Asked:
+        _, doc_to_messages, settings, doc_id, task, split = request.args
+        _warn_if_not_greedy(task, settings)
+
+        def load() -> tuple[str, list[Image]]:
+            messages = ChatMessages(messages=doc_to_messages(self.task_dict[task][split][doc_id]))
+            images, videos, audios = messages.extract_media()
+            if videos or audios:
+                raise ValueError(f"{task}: {PREFIX}{self.backbone_name} takes text and pictures, not video or audio")
+            texts = [part.text for message in messages.messages for part in message.content if part.type == "text"]
+            return "\n".join(texts), [open_image(image) if isinstance(image, str) else image for image in images]
+
+        until = settings.get("until") or []
+        return Asked(
+            task=task,
+            doc_id=doc_id,
+            load=load,
+            max_new_tokens=int(settings.get("max_new_tokens", MAX_NEW_TOKENS)),
+            until=(until,) if isinstance(until, str) else tuple(until),
+        )
+
+
+def _batch_size(wanted: int | str, largest: int | None) -> int:
+    try:
+        size = int(wanted)
+    except ValueError:
+        size = 0
+    if size < 1 or largest is not None:
+        found = f"batch_size={wanted}" if largest is None else f"max_batch_size={largest}"
+        raise ValueError(f"{found}: give batch_size as a number, such as --batch_size 8; there is no automatic one")
+    return size
+
+
+_warned: set[str] = set()
+
+
+def _warn_if_not_greedy(task: str, settings: dict[str, Any]) -> None:
+    sampled = bool(settings.get("do_sample")) and float(settings.get("temperature") or 1) > 0
+    if (sampled or int(settings.get("num_beams") or 1) > 1) and task not in _warned:
+        _warned.add(task)
+        eval_logger.warning(f"{task} asks for sampling or beams; {PREFIX}models answer greedily")
+
+
+def __getattr__(name: str) -> type[SepmModel]:
+    """The class of a model entry, ``sepm_llava`` for the backbone "llava"; made when lmms-eval asks for it."""
+    backbone = name.removeprefix(PREFIX)
+    if not name.startswith(PREFIX) or backbone not in backbone_names():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return type(name, (SepmModel,), {"backbone_name": backbone})

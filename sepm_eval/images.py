@@ -1,0 +1,48 @@
+"""Pictures from disk, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageFile
+
+_STRICT = threading.Lock()
+
+
+class UnreadableImage(ValueError):
+    """A picture that cannot be decoded; the message names the file and the reason."""
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Open and decode a picture as RGB, as the original code does: alpha dropped, first frame, no EXIF turn.
+
+    Raises:
+        UnreadableImage: the file is missing, empty, cut off, not a picture or a decompression bomb.
+    """
+    try:
+        with _strict_pillow(), Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"{path} cannot be read as a picture: {error}") from error
+
+
+def image_sha256(image: Image.Image) -> str:
+    """What identifies a picture in the journal: the digest of its size and RGB values, whatever file they came from."""
+    picture = image.convert("RGB")
+    return hashlib.sha256(f"{picture.width}x{picture.height}\n".encode() + picture.tobytes()).hexdigest()
+
+
+@contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """Let Pillow refuse cut-off files, which lmms-eval tells it to fill with grey for the whole process."""
+    with _STRICT:
+        former = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = former

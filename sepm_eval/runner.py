@@ -1,0 +1,232 @@
+"""From a harness's questions to answers: batches, the journal, and what to do about a picture that cannot be read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import platform
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from PIL.Image import Image
+from tqdm import tqdm
+
+from sepm_eval.backbone import Backbone
+from sepm_eval.images import UnreadableImage, image_sha256
+from sepm_eval.journal import Journal, question_key
+from sepm_eval.methods import Method
+from sepm_eval.methods._ask import check_finite
+from sepm_eval.parsing import parse_question
+from sepm_eval.scoring import failure_text, is_failure
+from sepm_eval.types import Answer, Question
+
+logger = logging.getLogger(__name__)
+
+
+class UnsupportedQuestion(ValueError):
+    """A question that this kind of model cannot be asked, such as one with several pictures."""
+
+
+# What can be wrong with one item and leaves the others alone. Anything else is a fault of the run and stops it.
+ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)
+
+_RECORDED_VERSIONS = ("sepm-eval", "torch", "transformers", "tokenizers", "pillow", "lmms-eval")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as a harness asks it.
+
+    Attributes:
+        task: the harness's name of the task.
+        doc_id: the document's number in it.
+        load: gives the question's text and pictures; called when its turn comes, so that few pictures are in memory.
+        max_new_tokens: limit for plain generation.
+        until: texts at which plain generation ends.
+    """
+
+    task: str
+    doc_id: int
+    load: Callable[[], tuple[str, Sequence[Image]]]
+    max_new_tokens: int
+    until: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A question that has been loaded and that the journal does not answer."""
+
+    index: int
+    asked: Asked
+    text: str
+    images: tuple[Image, ...]
+    question: Question | None  # None: not an emotion question
+    record: dict[str, Any]  # what is known of its journal record so far
+
+
+@dataclass
+class Runner:
+    """Answers questions with one method on one backbone.
+
+    Emotion multiple-choice questions with one picture and emotions of both polarities go to the method; all others are
+    answered by plain greedy generation.
+
+    Attributes:
+        backbone_name: the architecture, for the journal.
+        backbone: the loaded model.
+        method_name: the method, for the journal.
+        method: how emotion questions are answered.
+        batch_size: how many questions are read at once.
+        journal_path: file of the journal; None is one for this model and method in the user's state folder.
+        resume: answer from the journal what it has.
+        shard: put into the journal's file name where several processes share a run.
+    """
+
+    backbone_name: str
+    backbone: Backbone
+    method_name: str
+    method: Method
+    batch_size: int = 1
+    journal_path: Path | None = None
+    resume: bool = True
+    shard: str = ""
+    journal: Journal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._about = {
+            "model": {
+                "backbone": self.backbone_name,
+                "pretrained": self.backbone.name,
+                "revision": self.backbone.revision,
+                **self.backbone.settings,
+            },
+            "versions": {**_versions(), "python": platform.python_version()},
+        }
+        self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
+        path = self.journal_path or self._default_journal()
+        self.journal = Journal(path.with_name(f"{path.stem}{self.shard}{path.suffix}"))
+
+    def answer(self, questions: Sequence[Asked], *, quiet: bool = False) -> list[str]:
+        """The output for each question, in order. A question that failed gets ``scoring.failure_text``."""
+        outputs: dict[int, str] = {}
+        with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
+            pending = self._pending(questions, outputs)
+            while batch := list(islice(pending, self.batch_size)):
+                for item, answer in self._ask(batch):
+                    outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
+                    item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
+                self.journal.append(item.record for item in batch)
+                bar.update(len(outputs) - bar.n)
+            bar.update(len(outputs) - bar.n)
+        failed = sum(map(is_failure, outputs.values()))
+        if failed:
+            logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
+        return [outputs[index] for index in range(len(questions))]
+
+    def _pending(self, questions: Sequence[Asked], outputs: dict[int, str]) -> Iterator[_Pending]:
+        """Load the questions one by one; those the journal answers, or that cannot be loaded, are settled here."""
+        for index, asked in enumerate(questions):
+            place = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
+            try:
+                text, images = asked.load()
+                sha256 = [image_sha256(image) for image in images]
+            except ITEM_FAULTS as fault:
+                logger.error("%s, document %d: %s", asked.task, asked.doc_id, fault)
+                self.journal.append([{"key": "", **place, **_failure(fault)}])
+                outputs[index] = failure_text(fault)
+                continue
+            question = _emotion_question(text, images)
+            method = self._of_method
+            if question is None:
+                method = {"name": "generate", "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
+            key = question_key(
+                images=sha256, text=text, method=method, model=self._about["model"], version=_versions()["sepm-eval"]
+            )
+            known = self.journal.find(key) if self.resume else None
+            if known is not None:
+                outputs[index] = known["text"]
+                self.journal.append([{**known, "task": asked.task, "doc_id": asked.doc_id}])
+                continue
+            record = {"key": key, **place, "method": method, "question": text, "image_sha256": sha256}
+            yield _Pending(index, asked, text, tuple(images), question, record)
+
+    def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
+        """The answers of a batch. If it fails for a fault of one item, each is asked alone to find out which."""
+        try:
+            return list(zip(batch, self._answers(batch), strict=True))
+        except ITEM_FAULTS as fault:
+            if len(batch) > 1:
+                return [pair for item in batch for pair in self._ask([item])]
+            logger.error("%s, document %d: %s", batch[0].asked.task, batch[0].asked.doc_id, fault)
+            return [(batch[0], fault)]
+
+    def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
+        emotional = [item.question for item in batch if item.question is not None]
+        answers = iter(self.method.answer(emotional, self.backbone) if emotional else [])
+        return [_answered(next(answers)) if item.question else self._generate(item) for item in batch]
+
+    def _generate(self, item: _Pending) -> dict[str, Any]:
+        if len(item.images) > 1:
+            raise UnsupportedQuestion(f"{self.backbone.name} takes one picture a question, not {len(item.images)}")
+        visual = self.backbone.see(item.images) if item.images else None
+        reading = check_finite(self.backbone.read([item.text], visual))
+        (text,) = self.backbone.write(reading, item.asked.max_new_tokens)
+        for end in item.asked.until:
+            text = text.split(end)[0]
+        return {"status": "answered", "text": text}
+
+    def _default_journal(self) -> Path:
+        about = json.dumps([self._about, self._of_method], sort_keys=True)
+        digest = hashlib.sha256(about.encode()).hexdigest()[:8]
+        checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
+        folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
+        return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{digest}.jsonl"
+
+
+def _emotion_question(text: str, images: Sequence[Image]) -> Question | None:
+    options = parse_question(text)
+    if options is None or len(images) != 1:
+        return None
+    question = Question(images[0], options.labels, options.names, text)
+    return question if question.of_polarity("positive") and question.of_polarity("negative") else None
+
+
+def _answered(answer: Answer) -> dict[str, Any]:
+    """An answer as journal fields."""
+    found: dict[str, Any] = {}
+    if answer.evidence is not None:
+        evidence = dataclasses.asdict(answer.evidence)
+        evidence.pop("significance")  # N_v numbers a picture; the dropped indices are what the answer depends on
+        found = evidence
+    return {
+        "status": "answered",
+        "text": answer.text,
+        "answer": answer.letter,
+        "label": answer.label,
+        "option_probabilities": answer.option_probabilities,
+        "visual_tokens": answer.visual_tokens,
+        "prompts": answer.prompts,
+        **found,
+    }
+
+
+def _failure(fault: Exception) -> dict[str, Any]:
+    return {"status": "failed", "error": f"{type(fault).__name__}: {fault}"}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _RECORDED_VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,66 @@
+"""What the task files point to: document -> picture and question, output -> metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PIL.Image import Image
+
+from sepm_eval.datasets import MissingData
+from sepm_eval.images import open_image
+from sepm_eval.parsing import parse_question
+from sepm_eval.scoring import macro_f1, score
+
+Doc = dict[str, Any]
+
+
+def doc_to_visual(doc: Doc) -> list[Image]:
+    """The picture, decoded when it is needed and not before."""
+    return [open_image(doc["image"])]
+
+
+def doc_to_text(doc: Doc) -> str:
+    """The question.
+
+    Raises:
+        MissingData: the data set could not be read (see ``Benchmark.docs``).
+    """
+    if "problem" in doc:
+        raise MissingData(doc["problem"])
+    return doc["question"]
+
+
+def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
+    """Metrics of one document.
+
+    A failed question counts in ``n_failed`` and in nothing else. ``score`` repeats ``acc`` under the name that
+    lmms-eval's own statistics and --baseline look for.
+    """
+    options = parse_question(doc["question"])
+    if options is None:
+        raise ValueError(f"document {doc['id']} does not ask for emotions: {doc['question']!r}")
+    result = score(results[0], doc["label"], options)
+    if result.status == "failed":
+        return {"n_failed": 1}
+    correct = float(result.correct)
+    metrics = {
+        "acc": correct,
+        "score": correct,
+        "macro_f1": {"target": doc["label"], "answer": result.label},
+        "unparsed": float(result.status == "unparsed"),
+        "n_failed": 0,
+    }
+    if "seen" in doc:  # the demo's pictures, by whether training saw their artwork
+        metrics["acc_seen" if doc["seen"] else "acc_unseen"] = correct
+    return metrics
+
+
+def aggregate_macro_f1(items: Sequence[dict[str, Any]]) -> float:
+    """Macro-F1 over all documents."""
+    return macro_f1([item["target"] for item in items], [item["answer"] for item in items])
+
+
+def count(items: Sequence[int]) -> int:
+    """How many."""
+    return sum(items)
