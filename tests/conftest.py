@@ -1,0 +1,120 @@
+"""Shared fixtures: the oracle checkpoints, the demo model, and a backbone that says what a test tells it to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may depend on a network
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sepm_eval.backbone import Reading, VisualTokens
+
+ORACLES = Path(__file__).parent / "oracles"
+
+
+class Oracle:
+    """The arrays and facts of one oracle folder."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = ORACLES / name
+        self._arrays = np.load(self.folder / "oracle.npz")
+        self.meta = json.loads((self.folder / "meta.json").read_text())
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    @property
+    def images(self) -> list[Image.Image]:
+        return [Image.fromarray(self[f"image_{i}"]) for i in range(3)]
+
+
+@pytest.fixture(scope="session")
+def llava_oracle() -> Oracle:
+    return Oracle("llava15_tiny")
+
+
+@pytest.fixture(scope="session")
+def sepm_oracle() -> Oracle:
+    return Oracle("sepm_reference")
+
+
+@pytest.fixture(scope="session")
+def stage_one_question() -> str:
+    return json.loads((ORACLES / "real_tokenizer_ids.json").read_text())["questions"]["stage1"]
+
+
+@pytest.fixture(scope="session", params=["hf", "original"])
+def tiny_llava(request):
+    """The oracle checkpoint in either layout."""
+    from sepm_eval import load_backbone
+
+    return load_backbone("llava", str(ORACLES / "llava15_tiny" / request.param), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def demo_backbone():
+    from sepm_eval import load_backbone
+
+    return load_backbone("llava", "demo", device="cpu")
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return Image.new("RGB", (40, 30), (200, 30, 90))
+
+
+class ScriptedBackbone:
+    """A backbone whose probabilities a test sets; it remembers what it was asked.
+
+    ``says`` maps a prompt to probabilities of tokens: letters, or any other text for an answer that is no letter.
+    """
+
+    name, revision, settings = "scripted", "none", {"dtype": "float32"}
+    visual_tokens = 10
+
+    def __init__(self, says, significance=None) -> None:
+        self._says = says
+        self._significance = significance
+        self.asked: list[str] = []
+        self.kept: list[list[int] | None] = []
+        self.seen = 0
+
+    def see(self, images: Sequence[Image.Image]) -> VisualTokens:
+        self.seen += len(images)
+        return VisualTokens(torch.zeros(len(images), self.visual_tokens, 2))
+
+    def read(self, prompts, visual, *, keep=None, probe=None) -> Reading:
+        rows, self._texts = [], []
+        for i, prompt in enumerate(prompts):
+            self.asked.append(prompt)
+            self.kept.append(None if keep is None else keep[i].nonzero().flatten().tolist())
+            if probe is not None and probe not in prompt:
+                raise ValueError(probe)
+            said = self._says(prompt)
+            row = torch.full((40,), 1e-9)
+            for text, probability in said.items():
+                row[ord(text) - ord("A") if len(text) == 1 else 39] = probability
+            rows.append(row.log())
+            self._texts.append(max(said, key=said.get))
+        attention = None
+        if probe is not None:
+            attention = torch.tensor([self._significance or list(range(self.visual_tokens))] * len(prompts)).float()
+        return Reading(torch.stack(rows), attention, None, None)
+
+    def write(self, reading, max_new_tokens, rows=None) -> list[str]:
+        return [self._texts[i] for i in (rows if rows is not None else range(len(self._texts)))]
+
+    def letter_ids(self, letters: str) -> list[int]:
+        return [ord(letter) - ord("A") for letter in letters]
+
+
+@pytest.fixture
+def scripted():
+    return ScriptedBackbone

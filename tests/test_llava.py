@@ -1,0 +1,174 @@
+"""LLaVA-1.5 against the numbers of the original code, in both checkpoint layouts."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import ORACLES
+from PIL import Image
+from safetensors.torch import load_file
+from sepm_eval.model_wrappers._templates import VICUNA_V1
+from sepm_eval.model_wrappers.llava import _image_processor
+
+from sepm_eval import load_backbone
+
+TINY = ORACLES / "llava15_tiny"
+
+
+def test_features_logits_and_attention(tiny_llava, llava_oracle, stage_one_question):
+    visual = tiny_llava.see(llava_oracle.images)
+    np.testing.assert_allclose(visual.features.numpy(), llava_oracle["image_features"], atol=1e-4, rtol=0)
+    reading = tiny_llava.read([stage_one_question] * 3, visual, probe="Please focus on emotion.")
+    np.testing.assert_allclose(reading.logits.numpy(), llava_oracle["logits_last"], atol=1e-4, rtol=0)
+    tokens = tiny_llava._tokenise(stage_one_question, image=True, probe="Please focus on emotion.")
+    rows = [len(tokens.before) + 16 + index for index in tokens.probed]
+    attention = llava_oracle["attn_last_layer"][:, :, rows, 41:57].mean((1, 2))
+    np.testing.assert_allclose(reading.probe_attention.numpy(), attention, atol=1e-5, rtol=0)
+
+
+def test_greedy_continuation(tiny_llava, llava_oracle, stage_one_question):
+    reading = tiny_llava.read([stage_one_question] * 3, tiny_llava.see(llava_oracle.images))
+    written = tiny_llava._language_model.write(reading, 8)
+    assert written == llava_oracle["greedy_ids"][:, 1:].tolist()
+    again = tiny_llava._language_model.write(reading, 8, rows=[2])  # the reading was not used up
+    assert again == written[2:]
+
+
+def test_tokens_are_the_originals(tiny_llava, llava_oracle, stage_one_question):
+    tokens = tiny_llava._tokenise(stage_one_question, image=True, probe="focus on emotion")
+    assert [*tokens.before, -200, *tokens.after] == llava_oracle["input_ids"].tolist()
+    assert tiny_llava.letter_ids("AB") == [llava_oracle.meta["id_A_space"], llava_oracle.meta["id_B_space"]]
+
+
+def test_prompt_is_vicuna_v1_byte_for_byte(llava_oracle, stage_one_question):
+    before, after = VICUNA_V1.around(stage_one_question, image=True)
+    prompt = f"{before}<image>{after}"
+    assert prompt == json.loads((ORACLES / "real_tokenizer_ids.json").read_text())["prompts"]["vicuna_v1"]["stage1"]
+    assert len(prompt.encode()) == 358
+    assert hashlib.sha256(prompt.encode()).hexdigest().startswith("e1dd3e2b7fe98d1f")
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("pad", "pixel_values_pad"), ("crop", "pixel_values_centercrop")])
+def test_pixels_are_bit_identical(llava_oracle, mode, expected):
+    processor = _image_processor(TINY / "clip-vit-tiny-patch14-56", 56, mode)
+    pixels = processor(llava_oracle.images, input_data_format="channels_last", return_tensors="np")["pixel_values"]
+    np.testing.assert_array_equal(pixels, llava_oracle[expected])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 50), (50, 3), (4, 4), (50, 1)])
+def test_tiny_pictures_keep_their_channels(size):
+    """A height of 1 or 3 must not be mistaken for the channel axis: the pixels are those of the picture padded by hand."""
+    picture = Image.effect_noise(size, 90).convert("RGB")
+    picture.putpixel((0, 0), (255, 0, 0))
+    side = max(size)
+    padded = Image.new("RGB", (side, side), (122, 116, 104))
+    padded.paste(picture, ((side - size[0]) // 2, (side - size[1]) // 2))
+    expected = np.asarray(padded.resize((56, 56), Image.Resampling.BICUBIC), dtype=np.float64) / 255
+    expected = (expected - [0.48145466, 0.4578275, 0.40821073]) / [0.26862954, 0.26130258, 0.27577711]
+    processor = _image_processor(TINY / "clip-vit-tiny-patch14-56", 56, "pad")
+    pixels = processor([picture], input_data_format="channels_last", return_tensors="np")["pixel_values"]
+    np.testing.assert_allclose(pixels[0].transpose(1, 2, 0), expected, atol=1e-5)
+
+
+def test_logits_end_with_the_trained_vocabulary(tiny_llava, picture):
+    reading = tiny_llava.read(["Hello"], tiny_llava.see([picture]))
+    assert reading.logits.shape == (1, 640)
+    assert reading.logits.dtype == torch.float32
+
+
+def test_torch_weights_are_read_without_running_code(tmp_path, llava_oracle, stage_one_question):
+    """The original layout with sharded .bin files, as liuhaotian/llava-v1.5-7b has them."""
+    shutil.copytree(TINY / "clip-vit-tiny-patch14-56", tmp_path / "clip-vit-tiny-patch14-56")
+    folder = tmp_path / "original"
+    shutil.copytree(TINY / "original", folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    weights = load_file(TINY / "original" / "model.safetensors")
+    names = sorted(weights)
+    for shard, part in enumerate((names[::2], names[1::2]), start=1):
+        torch.save({name: weights[name] for name in part}, folder / f"pytorch_model-0000{shard}-of-00002.bin")
+    backbone = load_backbone("llava", str(folder), device="cpu")
+    reading = backbone.read([stage_one_question] * 3, backbone.see(llava_oracle.images))
+    np.testing.assert_allclose(reading.logits.numpy(), llava_oracle["logits_last"], atol=1e-4, rtol=0)
+
+
+def test_dtype_and_settings_are_recorded():
+    backbone = load_backbone("llava", str(TINY / "hf"), device="cpu", dtype="bfloat16", image_aspect_ratio="crop")
+    assert backbone.settings == {"dtype": "bfloat16", "template": "vicuna_v1", "image_aspect_ratio": "crop"}
+    assert next(backbone._model.parameters()).dtype == torch.bfloat16
+    assert backbone.revision.startswith("files-")
+
+
+def _copy_with(tmp_path, layout, **changes):
+    shutil.copytree(TINY / "clip-vit-tiny-patch14-56", tmp_path / "clip-vit-tiny-patch14-56")
+    folder = tmp_path / layout
+    shutil.copytree(TINY / layout, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("layout", "changes", "message"),
+    [
+        ("hf", {"model_type": "qwen2_5_vl"}, "not LLaVA-1.5: .*qwen2_5_vl"),
+        ("original", {"mm_patch_merge_type": "spatial_unpad"}, "not LLaVA-1.5: .*spatial_unpad"),
+        ("original", {"mm_projector_type": "linear"}, "not LLaVA-1.5: .*linear"),
+    ],
+)
+def test_other_models_are_named(tmp_path, layout, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_backbone("llava", str(_copy_with(tmp_path, layout, **changes)), device="cpu")
+
+
+def test_missing_weights_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    folder = _copy_with(tmp_path, "hf")
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("multi_modal_projector.linear_1.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="do not fit the model.*linear_1.weight"):
+        load_backbone("llava", str(folder), device="cpu")
+
+
+def test_a_folder_without_a_model_says_what_it_holds(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(FileNotFoundError, match=r"no config.json.*holiday\.jpg"):
+        load_backbone("llava", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="give a folder, a hub id"):
+        load_backbone("llava", "./nowhere")
+
+
+def test_letters_that_are_not_one_token_are_refused(tmp_path):
+    folder = _copy_with(tmp_path, "hf")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    spare = vocabulary.pop("▁B")
+    vocabulary["unused"] = spare
+    tokenizer["model"]["merges"] = [m for m in tokenizer["model"]["merges"] if "".join(m).replace(" ", "") != "▁B"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ValueError, match="writes 'B' as .*one token"):
+        load_backbone("llava", str(folder), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dtype": "int8"}, "dtype='int8': use auto, float32"),
+        ({"device": "toaster"}, "device='toaster' is no torch device"),
+        ({"image_aspect_ratio": "anyres"}, "use one of \\('pad', 'crop'\\)"),
+        ({"colour": "red"}, r"unknown options \['colour'\] for backbone 'llava'; it takes \['image_aspect_ratio'\]"),
+    ],
+)
+def test_bad_options_name_the_good_ones(options, message):
+    with pytest.raises(ValueError, match=message):
+        load_backbone("llava", str(TINY / "hf"), **options)
+    with pytest.raises(ValueError, match=r"unknown backbone 'lava'; there are \['llava'"):
+        load_backbone("lava", "demo")
+
+
+def test_a_prompt_without_the_probe_is_an_error(tiny_llava, picture):
+    with pytest.raises(ValueError, match="does not hold the probe"):
+        tiny_llava.read(["What is this?"], tiny_llava.see([picture]), probe="focus on emotion")

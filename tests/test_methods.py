@@ -1,0 +1,188 @@
+"""What each method asks, and how it reads the answer."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sepm_eval import Question, get_method
+from sepm_eval.emotions import MIKELS
+from sepm_eval.methods import find_methods
+
+SNAPSHOT = Path(__file__).parent / "snapshots" / "prompts.json"
+
+
+@pytest.fixture
+def question(picture):
+    return Question(picture, tuple(MIKELS), tuple(MIKELS.values()))
+
+
+def says(coarse, fine):
+    """Probabilities for the coarse question, and for any other."""
+    return lambda prompt: coarse if "B. Negative" in prompt else fine
+
+
+SURE_NEGATIVE, UNSURE = {"A": 0.05, "B": 0.95}, {"A": 0.5, "B": 0.4}
+
+
+def test_prompts_are_frozen(scripted, question):
+    """Every byte the model is shown. After a wanted change, write what `asked` holds into the snapshot."""
+    asked = {}
+    for preset in ("paper", "code"):
+        for branch, coarse in (("sure", SURE_NEGATIVE), ("unsure", UNSURE)):
+            backbone = scripted(says(coarse, {"B": 1.0}))
+            get_method("sepm", preset=preset).answer([question], backbone)
+            asked[f"sepm {preset} {branch}"] = backbone.asked
+        backbone = scripted(says({}, {"B": 1.0}))
+        get_method("zero_shot", preset=preset).answer([question], backbone)
+        asked[f"zero_shot {preset}"] = backbone.asked
+    assert asked == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def test_sure_narrows_the_list_and_keeps_the_letters(scripted, question):
+    backbone = scripted(says(SURE_NEGATIVE, {"G": 0.6, "B": 0.3}))
+    (answer,) = get_method("sepm").answer([question], backbone)
+    assert (answer.letter, answer.label, answer.text) == ("G", "fear", "G")
+    evidence = answer.evidence
+    assert (evidence.polarity, evidence.ambiguous) == ("negative", False)
+    assert evidence.candidates == ("anger", "disgust", "fear", "sadness")
+    assert evidence.confidence == pytest.approx(0.2025, abs=1e-6)
+    assert answer.option_probabilities["fear"] == pytest.approx(0.6 / 0.9, rel=1e-3)
+    assert list(answer.option_probabilities) == list(MIKELS)
+
+
+def test_unsure_offers_all_and_says_so(scripted, question):
+    backbone = scripted(says(UNSURE, {"A": 1.0}))
+    (answer,) = get_method("sepm").answer([question], backbone)
+    assert answer.evidence.ambiguous
+    assert answer.evidence.candidates == tuple(MIKELS)
+    assert "This is an ambiguous emotion." in backbone.asked[1]
+
+
+def test_alpha_decides(scripted, question):
+    for alpha, ambiguous in ((0.2, False), (0.21, True)):
+        (answer,) = get_method("sepm", alpha=alpha).answer([question], scripted(says(SURE_NEGATIVE, {"B": 1.0})))
+        assert answer.evidence.ambiguous is ambiguous
+
+
+def test_the_least_significant_tokens_are_dropped(scripted, question):
+    backbone = scripted(says(SURE_NEGATIVE, {"B": 1.0}), significance=[5, 1, 9, 0, 7, 3, 8, 2, 6, 4])
+    (answer,) = get_method("sepm", beta=0.3).answer([question], backbone)
+    assert answer.evidence.dropped == (1, 3, 7)
+    assert backbone.kept == [None, [0, 2, 4, 5, 6, 8, 9]]
+    assert answer.evidence.significance.tolist() == [5, 1, 9, 0, 7, 3, 8, 2, 6, 4]
+
+
+def test_one_look_serves_both_stages(scripted, question):
+    backbone = scripted(says(SURE_NEGATIVE, {"B": 1.0}))
+    get_method("sepm").answer([question, question], backbone)
+    assert backbone.seen == 2
+
+
+@pytest.mark.parametrize(
+    ("switches", "prompts", "focus", "narrowed", "drops"),
+    [
+        ({}, 2, True, True, True),
+        ({"vta": False}, 2, True, True, False),
+        ({"foe": False, "vta": False}, 2, False, True, False),
+        ({"cci": False, "vta": False}, 1, True, False, False),
+        ({"cci": False, "foe": False, "vta": False}, 1, False, False, False),
+        ({"cci": False}, 2, True, False, True),
+    ],
+)
+def test_every_row_of_the_ablation(scripted, question, switches, prompts, focus, narrowed, drops):
+    """Table 3 of the paper, and dropping without coarse-to-fine."""
+    backbone = scripted(says(SURE_NEGATIVE, {"B": 1.0}))
+    get_method("sepm", **switches).answer([question], backbone)
+    assert len(backbone.asked) == prompts
+    last = backbone.asked[-1]
+    assert ("Please focus on emotion." in last) is focus
+    assert ("A. Amusement" not in last) is narrowed
+    assert (backbone.kept[-1] is not None) is drops
+    assert "ambiguous" not in last
+
+
+def test_all_switches_off_is_zero_shot(scripted, question):
+    bare, zero = scripted(says({}, {"B": 1.0})), scripted(says({}, {"B": 1.0}))
+    get_method("sepm", cci=False, foe=False, vta=False).answer([question], bare)
+    get_method("zero_shot").answer([question], zero)
+    assert bare.asked == zero.asked
+
+
+def test_zero_shot_asks_the_harness_own_words(scripted, picture):
+    backbone = scripted(lambda prompt: {"A": 1.0})
+    asked = Question(picture, ("joy", "fear"), text="Joy or fear?\nA. Joy\nB. Fear")
+    get_method("zero_shot").answer([asked], backbone)
+    assert backbone.asked == ["Joy or fear?\nA. Joy\nB. Fear"]
+
+
+@pytest.mark.parametrize(
+    ("first", "letter"),
+    [("Fear, I think.", None), ("The answer is G.", "G"), ("A man is smiling. Answer: D", "D"), ("fear", "G")],
+)
+def test_prose_is_parsed_or_unparsed(scripted, question, first, letter):
+    (answer,) = get_method("zero_shot").answer([question], scripted(lambda prompt: {first: 1.0}))
+    assert (answer.text, answer.letter) == (first, letter)
+
+
+def test_a_first_word_that_looks_like_a_letter_is_read_on(scripted, question):
+    """ "A man is smiling" starts with the token of option A."""
+    backbone = scripted(lambda prompt: {"A": 1.0})
+    backbone.write = lambda reading, max_new_tokens, rows: ["A man is smiling."] * len(rows)
+    (answer,) = get_method("zero_shot").answer([question], backbone)
+    assert (answer.text, answer.letter, answer.label) == ("A man is smiling.", None, None)
+
+
+def test_a_letter_needs_no_decoding(scripted, question):
+    backbone = scripted(lambda prompt: {"G": 1.0})
+    backbone.write = None  # would raise
+    (answer,) = get_method("zero_shot").answer([question], backbone)
+    assert answer.label == "fear"
+
+
+def test_infinite_logits_are_no_answer(scripted, question):
+    backbone = scripted(lambda prompt: {"G": 1.0})
+    read = backbone.read
+
+    def broken(*args, **kwargs):
+        reading = read(*args, **kwargs)
+        reading.logits[0, 3] = torch.nan
+        return reading
+
+    backbone.read = broken
+    for name in find_methods():
+        with pytest.raises(FloatingPointError, match=r"rows \[0\]"):
+            get_method(name).answer([question], backbone)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sepm", {"alpha": 0.5}, "alpha=0.5: use a number from 0"),
+        ("sepm", {"alpha": -0.1}, "alpha=-0.1"),
+        ("sepm", {"beta": 1.0}, "beta=1.0: use a number from 0 up to, but not including, 1"),
+        ("sepm", {"beta": "much"}, "beta='much'"),
+        ("sepm", {"beta": float("nan")}, "beta=nan"),
+        ("sepm", {"preset": "draft"}, r"preset='draft': use one of \['code', 'paper'\]"),
+        ("sepm", {"foe": False}, "vta=True needs foe=True"),
+        ("sepm", {"cci": "no"}, "cci='no': use True or False"),
+        ("sepm", {"gamma": 1}, r"unknown options \['gamma'\] for method 'sepm'; it takes \['alpha', 'beta'"),
+        ("zero_shot", {"preset": "draft"}, "preset='draft'"),
+        ("sepn", {}, r"unknown method 'sepn'; there are \[.*'sepm'.*'zero_shot'"),
+    ],
+)
+def test_bad_options_say_what_is_allowed(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        get_method(name, **options)
+
+
+def test_defaults_are_the_papers():
+    method = get_method("sepm")
+    assert (method.alpha, method.beta, method.preset) == (0.1, 0.2, "paper")
+    assert get_method("sepm", preset="code").beta == 0.1
+
+
+def test_sepm_needs_both_polarities(scripted, picture):
+    with pytest.raises(ValueError, match="positive and negative emotions"):
+        get_method("sepm").answer([Question(picture, ("joy", "awe"))], scripted(says(UNSURE, {"A": 1.0})))
