@@ -36,12 +36,18 @@ def _own_dtype(config: dict[str, Any]) -> str:
     return str(named).removeprefix("torch.")
 
 
+# Buffers that older releases of transformers saved although they follow from the configuration.
+_DERIVED = (".position_ids", ".rotary_emb.inv_freq")
+
+
 def check_complete(what: str, info: dict[str, Any]) -> None:
     """Refuse a checkpoint whose weights do not all fit: the model would answer, with random layers.
 
     info: transformers' loading info.
     """
-    problems = {key: sorted(map(str, found))[:4] for key, found in info.items() if key.endswith("_keys") and found}
+    found = {key: sorted(map(str, names)) for key, names in info.items() if key.endswith("_keys")}
+    found["unexpected_keys"] = [name for name in found.get("unexpected_keys", []) if not name.endswith(_DERIVED)]
+    problems = {key: names[:4] for key, names in found.items() if names}
     if problems:
         raise ValueError(
             f"{what}: the weights do not fit the model ({problems}); the checkpoint is incomplete or not LLaVA"

@@ -56,14 +56,16 @@ class Journal:
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
         """Write records and sync them to disk. One that stands there already, of the same document, is left out."""
-        new = [record for record in records if record["status"] == "failed" or _identity(record) not in self._noted]
+        new = []
+        for record in records:
+            if record["status"] == "failed" or _identity(record) not in self._noted:
+                new.append(record)
+                self._index(record)
         if not new:
             return
         self._file.write(b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in new))
         self._file.flush()
         os.fsync(self._file.fileno())
-        for record in new:
-            self._index(record)
 
     def close(self) -> None:
         """Close the file and let other runs have it."""

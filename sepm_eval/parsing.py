@@ -26,6 +26,13 @@ class Options:
     names: tuple[str, ...]
 
 
+def half_known(text: str) -> tuple[str, ...]:
+    """The options that are no known emotions in a question that also offers known ones: a misspelt label, perhaps."""
+    names = [name for _, name in _OPTION.findall(text)]
+    unknown = tuple(name for name in names if emotions.label_of(name) is None)
+    return unknown if len(unknown) < len(names) else ()
+
+
 def parse_question(text: str) -> Options | None:
     """The emotion options a question text offers, or None if it is not an emotion multiple-choice question.
 

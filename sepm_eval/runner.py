@@ -24,7 +24,7 @@ from sepm_eval.images import UnreadableImage, image_sha256
 from sepm_eval.journal import Journal, question_key
 from sepm_eval.methods import Method
 from sepm_eval.methods._ask import check_finite
-from sepm_eval.parsing import parse_question
+from sepm_eval.parsing import half_known, parse_question
 from sepm_eval.scoring import failure_text, is_failure
 from sepm_eval.types import Answer, Question
 
@@ -111,6 +111,7 @@ class Runner:
             "versions": {**_versions(), "python": platform.python_version()},
         }
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
+        self._warned: set[tuple[str, tuple[str, ...]]] = set()
         path = self.journal_path or self._default_journal()
         self.journal = Journal(path.with_name(f"{path.stem}{self.shard}{path.suffix}"))
 
@@ -143,7 +144,7 @@ class Runner:
                 self.journal.append([{"key": "", **place, **_failure(fault)}])
                 outputs[index] = failure_text(fault)
                 continue
-            question = _emotion_question(text, images)
+            question = self._emotion_question(asked.task, text, images)
             method = self._of_method
             if question is None:
                 method = {"name": "generate", "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
@@ -157,6 +158,26 @@ class Runner:
                 continue
             record = {"key": key, **place, "method": method, "question": text, "image_sha256": sha256}
             yield _Pending(index, asked, text, tuple(images), question, record)
+
+    def _emotion_question(self, task: str, text: str, images: Sequence[Image]) -> Question | None:
+        options = parse_question(text)
+        if options is None or len(images) != 1:
+            self._warn_of_half_known(task, text)
+            return None
+        question = Question(images[0], options.labels, options.names, text)
+        return question if question.of_polarity("positive") and question.of_polarity("negative") else None
+
+    def _warn_of_half_known(self, task: str, text: str) -> None:
+        """Say once when a question looks like an emotion question but cannot go to the method."""
+        unknown = half_known(text)
+        if unknown and (task, unknown) not in self._warned:
+            self._warned.add((task, unknown))
+            logger.warning(
+                "%s: options %s are no known emotions, so the question is answered by plain generation, not by %s",
+                task,
+                list(unknown),
+                self.method_name,
+            )
 
     def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
         """The answers of a batch. If it fails for a fault of one item, each is asked alone to find out which."""
@@ -189,14 +210,6 @@ class Runner:
         checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
         folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
         return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{digest}.jsonl"
-
-
-def _emotion_question(text: str, images: Sequence[Image]) -> Question | None:
-    options = parse_question(text)
-    if options is None or len(images) != 1:
-        return None
-    question = Question(images[0], options.labels, options.names, text)
-    return question if question.of_polarity("positive") and question.of_polarity("negative") else None
 
 
 def _answered(answer: Answer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import ORACLES
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 from sepm_eval.model_wrappers.llava import _image_processor
 
@@ -60,7 +60,7 @@ def test_pixels_are_bit_identical(llava_oracle, mode, expected):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 50), (50, 3), (4, 4), (50, 1)])
 def test_tiny_pictures_keep_their_channels(size):
-    """A height of 1 or 3 must not be mistaken for the channel axis: the pixels are those of the picture padded by hand."""
+    """A height of 1 or 3 must not be mistaken for the channel axis."""
     picture = Image.effect_noise(size, 90).convert("RGB")
     picture.putpixel((0, 0), (255, 0, 0))
     side = max(size)
@@ -93,6 +93,31 @@ def test_torch_weights_are_read_without_running_code(tmp_path, llava_oracle, sta
     np.testing.assert_allclose(reading.logits.numpy(), llava_oracle["logits_last"], atol=1e-4, rtol=0)
 
 
+def test_buffers_that_old_releases_saved_are_no_obstacle(tmp_path):
+    folder = _copy_with(tmp_path, "original")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    tower = tmp_path / "clip-vit-tiny-patch14-56"
+    weights = load_file(tower / "model.safetensors")
+    weights["vision_model.embeddings.position_ids"] = torch.arange(17)[None]
+    save_file(weights, tower / "model.safetensors", metadata={"format": "pt"})
+    assert load_backbone("llava", str(folder), device="cpu").name == str(folder)
+
+
+def test_a_hub_id_is_found_in_the_local_cache(tmp_path, monkeypatch):
+    """Without a network: the snapshot that huggingface_hub has, and its commit as the revision."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--owner--tiny"
+    shutil.copytree(TINY / "hf", repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for pretrained in ("owner/tiny", f"owner/tiny@{commit}"):
+        backbone = load_backbone("llava", pretrained, device="cpu")
+        assert (backbone.name, backbone.revision) == (pretrained, commit)
+
+
 def test_dtype_and_settings_are_recorded():
     backbone = load_backbone("llava", str(TINY / "hf"), device="cpu", dtype="bfloat16", image_aspect_ratio="crop")
     assert backbone.settings == {"dtype": "bfloat16", "template": "vicuna_v1", "image_aspect_ratio": "crop"}
@@ -123,13 +148,11 @@ def test_other_models_are_named(tmp_path, layout, changes, message):
 
 
 def test_missing_weights_are_refused(tmp_path):
-    from safetensors.torch import save_file
-
     folder = _copy_with(tmp_path, "hf")
     weights = load_file(folder / "model.safetensors")
     weights.pop("multi_modal_projector.linear_1.weight")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="do not fit the model.*linear_1.weight"):
+    with pytest.raises(ValueError, match=r"do not fit the model.*linear_1\.weight"):
         load_backbone("llava", str(folder), device="cpu")
 
 
@@ -149,7 +172,7 @@ def test_letters_that_are_not_one_token_are_refused(tmp_path):
     vocabulary["unused"] = spare
     tokenizer["model"]["merges"] = [m for m in tokenizer["model"]["merges"] if "".join(m).replace(" ", "") != "▁B"]
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(ValueError, match="writes 'B' as .*one token"):
+    with pytest.raises(ValueError, match=r"writes 'B' as .*one token"):
         load_backbone("llava", str(folder), device="cpu")
 
 

@@ -9,39 +9,12 @@ from sepm_eval.emotions import MIKELS
 from sepm_eval.parsing import Options, parse_answer, parse_question
 
 EIGHT = Options(tuple(MIKELS), tuple(MIKELS.values()))
-TWENTY_FIVE = Options(
-    tuple(
-        [
-            "affection",
-            "cheerfullness",
-            "confusion",
-            "contentment",
-            "disappointment",
-            "disgust",
-            "enthrallment",
-            "envy",
-            "exasperation",
-            "gratitude",
-            "horror",
-            "irritabilty",
-            "lust",
-            "neglect",
-            "nervousness",
-            "optimism",
-            "pride",
-            "rage",
-            "relief",
-            "sadness",
-            "shame",
-            "suffering",
-            "surprise",
-            "sympathy",
-            "zest",
-        ]
-    ),
-    (),
+WEBEMO = (
+    "affection cheerfullness confusion contentment disappointment disgust enthrallment envy exasperation gratitude "
+    "horror irritabilty lust neglect nervousness optimism pride rage relief sadness shame suffering surprise "
+    "sympathy zest"
 )
-TWENTY_FIVE = Options(TWENTY_FIVE.labels, tuple(label.capitalize() for label in TWENTY_FIVE.labels))
+TWENTY_FIVE = Options(tuple(WEBEMO.split()), tuple(WEBEMO.title().split()))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,190 @@
+"""The real lmms-eval: its executable in a subprocess, and our classes through its own registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from miniature import emoset_release
+
+from sepm_eval import demo
+from sepm_eval.emotions import MIKELS
+from sepm_eval.hosts.lmms_eval_plugin import add_tasks, manifests
+from sepm_eval.journal import read_journal
+
+LMMS_EVAL = shutil.which("lmms-eval", path=str(Path(sys.executable).parent)) or "lmms-eval"
+
+
+def lmms_eval(tmp_path, model, model_args, tasks, *more, data=None):
+    """Run the executable; its output, and by task the results and samples it wrote."""
+    environment = {
+        **os.environ,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_OFFLINE": "1",
+        "SEPM_EVAL_DATA": str(data or tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_DATA_HOME": str(tmp_path / "share"),
+    }
+    out = tmp_path / "out"
+    command = [LMMS_EVAL, "--model", model, "--model_args", model_args, "--tasks", tasks, *more]
+    command += ["--output_path", str(out), "--log_samples"]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=600)
+    results = {}
+    for path in sorted(out.rglob("*_results.json")):
+        results.update(json.loads(path.read_text())["results"])
+    samples = {
+        task: [json.loads(line) for path in sorted(out.rglob(f"*_samples_{task}.jsonl")) for line in path.open()]
+        for task in tasks.split(",")
+    }
+    return run.stdout + run.stderr, results, samples
+
+
+def test_sepm_on_a_miniature_emoset_and_on_the_demo(tmp_path):
+    emoset_release(tmp_path)
+    journal = tmp_path / "journal.jsonl"
+    arguments = f"pretrained=demo,method=sepm,journal={journal}"
+    output, results, samples = lmms_eval(
+        tmp_path, "sepm_llava", arguments, "emoset,emotion_demo", "--batch_size", "8", "--limit", "16"
+    )
+    assert set(results) == {"emoset", "emotion_demo"}, output
+    for task, result in results.items():
+        assert {"acc,none", "macro_f1,none", "unparsed,none", "n_failed,none"} <= set(result)
+        assert result["n_failed,none"] == 0
+        assert len(samples[task]) == 16
+        accuracy = sum(sample["score"] for sample in samples[task]) / 16
+        assert result["acc,none"] == pytest.approx(accuracy)
+    records = read_journal(journal)
+    assert sorted((r["task"], r["doc_id"]) for r in records) == [
+        (t, i) for t in ("emoset", "emotion_demo") for i in range(16)
+    ]
+    assert all(record["method"]["name"] == "sepm" and record["prompts"] for record in records)
+
+    again, same, _ = lmms_eval(
+        tmp_path, "sepm_llava", arguments, "emoset,emotion_demo", "--batch_size", "8", "--limit", "16"
+    )
+    assert "32 answers from before" in again
+    assert same == results
+    assert len(read_journal(journal)) == 32
+
+
+def test_one_unreadable_picture_fails_alone(tmp_path):
+    release = emoset_release(tmp_path)
+    (release / "image/awe/awe_00000.jpg").write_bytes(b"\xff\xd8\xff not a jpeg")
+    output, results, samples = lmms_eval(tmp_path, "sepm_llava", "pretrained=demo,method=zero_shot", "emoset")
+    assert results["emoset"]["n_failed,none"] == 1, output
+    assert "awe_00000.jpg cannot be read as a picture" in output
+    assert sum("acc" in sample for sample in samples["emoset"]) == 15
+    assert results["emoset"]["acc,none"] == pytest.approx(sum(s.get("acc", 0) for s in samples["emoset"]) / 15)
+
+
+def test_missing_data_is_one_clear_error(tmp_path):
+    output, results, _ = lmms_eval(tmp_path, "sepm_llava", "pretrained=demo", "emoset")
+    assert not results
+    last = output.strip().splitlines()[-1]
+    assert "no folder" in last
+    assert "EmoSet-118K.zip" in last
+    assert "SEPM_EVAL_DATA" in last
+    assert "RetryError" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "message"),
+    [
+        ("pretrained=demo,colour=red", (), "unknown model args ['colour']: sepm_llava takes pretrained, method"),
+        ("pretrained=demo,alpha=7", (), "alpha=7: use a number from 0"),
+        ("pretrained=demo,method=magic", (), "unknown method 'magic'; there are"),
+        ("pretrained=demo", ("--batch_size", "auto"), "batch_size=auto: give batch_size as a number"),
+        ("pretrained=./nowhere", (), "no checkpoint './nowhere'"),
+    ],
+)
+def test_bad_model_args(tmp_path, arguments, more, message):
+    output, results, _ = lmms_eval(tmp_path, "sepm_llava", arguments, "emotion_demo", *more)
+    assert message in output
+    assert not results
+
+
+def test_zero_shot_equals_the_stock_llava_hf(tmp_path):
+    """Same checkpoint, same centre crop: lmms-eval's own LLaVA and ours predict the same, item by item."""
+    pytest.importorskip("decord", reason="lmms-eval's llava_hf imports decord")
+    both = {}
+    for model, arguments in (
+        ("sepm_llava", "pretrained=demo,method=zero_shot,image_aspect_ratio=crop,device=cpu"),
+        ("llava_hf", f"pretrained={demo.MODEL},device_map=cpu,device=cpu,dtype=float32"),
+    ):
+        folder = tmp_path / model
+        folder.mkdir()
+        output, results, samples = lmms_eval(folder, model, arguments, "emotion_demo", "--limit", "64")
+        assert results, output
+        both[model] = [sample["filtered_resps"][0].strip() for sample in samples["emotion_demo"]]
+    assert len(both["llava_hf"]) == 64
+    assert len(set(both["llava_hf"])) > 2
+    assert both["sepm_llava"] == both["llava_hf"]
+
+
+def test_a_simple_stock_model_can_be_scored(tmp_path):
+    """A model of lmms-eval's simple type gets the picture and the question, and is scored by the same rule."""
+    output, results, samples = lmms_eval(
+        tmp_path,
+        "llava_hf",
+        f"pretrained={demo.MODEL},device_map=cpu,device=cpu",
+        "emotion_demo",
+        "--limit",
+        "4",
+        "--force_simple",
+    )
+    assert results, output
+    assert len(samples["emotion_demo"]) == 4
+
+
+def test_names_are_free_in_this_lmms_eval():
+    """A host that ships a task or model of our name would win silently, or lose."""
+    import lmms_eval.tasks
+    from lmms_eval.models import MODEL_REGISTRY_V2
+
+    folder = str(Path(lmms_eval.tasks.__file__).parent)
+    builtin = lmms_eval.tasks.TaskManager.__new__(lmms_eval.tasks.TaskManager)
+    builtin.logger = lmms_eval.tasks.eval_logger
+    names = set(builtin._get_task_and_group(folder))
+    assert not names & {"emoset", "emotion6", "webemo7", "webemo25", "abstract", "artphoto", "emotion_demo"}
+    assert MODEL_REGISTRY_V2.get_manifest("sepm_llava").chat_class_path.startswith("sepm_eval.")
+
+
+def test_tasks_are_added_once():
+    from lmms_eval.tasks import TaskManager
+
+    add_tasks()
+    first = TaskManager.initialize_tasks
+    add_tasks()
+    assert TaskManager.initialize_tasks is first
+    assert {"emoset", "emotion_demo"} <= set(TaskManager().all_tasks)
+
+
+def test_broken_tasks_leave_the_models_standing(monkeypatch, caplog):
+    """lmms-eval drops every later plug-in when one raises, so ours does not."""
+    import sepm_eval.hosts.lmms_eval_plugin as plugin
+
+    monkeypatch.setattr(plugin, "add_tasks", lambda: 1 / 0)
+    assert [manifest.model_id for manifest in manifests()] == ["sepm_llava"]
+    assert "its tasks will be missing" in caplog.text
+
+
+def test_the_question_is_the_papers(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    emoset_release(tmp_path)
+    from lmms_eval.tasks import TaskManager, get_task_dict
+
+    add_tasks()
+    task = get_task_dict(["emoset"], TaskManager(), "chat")["emoset"]
+    (turn,) = task.doc_to_messages(task.test_docs()[0])
+    assert [part["type"] for part in turn["content"]] == ["image", "text"]
+    options = "\n".join(f"{chr(65 + i)}. {name}" for i, name in enumerate(MIKELS.values()))
+    assert turn["content"][1]["text"] == (
+        f"Which of the following descriptions best represents the image?\n{options}\n"
+        "Answer directly with the letter of the chosen option."
+    )
+    assert task.VERSION == 1

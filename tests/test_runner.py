@@ -1,0 +1,222 @@
+"""Questions of a harness: batches, the journal, faults."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from sepm_eval import get_method, prompts
+from sepm_eval.emotions import MIKELS
+from sepm_eval.images import UnreadableImage, open_image
+from sepm_eval.journal import read_journal
+from sepm_eval.runner import Asked, Runner
+from sepm_eval.scoring import is_failure
+
+EIGHT = prompts.fine(zip(prompts.letters(8), MIKELS.values(), strict=True), prompts.WORDINGS["paper"])
+
+
+def picture(shade):
+    return Image.new("RGB", (8, 8), (shade, shade, shade))
+
+
+def asked(doc_id, text=EIGHT, images=None, **more):
+    images = [picture(doc_id)] if images is None else images
+    return Asked(task="task", doc_id=doc_id, load=lambda: (text, images), max_new_tokens=8, **more)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a method over questions on a backbone; every run has the same journal."""
+
+    def run(backbone, questions, method="zero_shot", **settings):
+        runner = Runner(
+            "scripted",
+            backbone,
+            method,
+            settings.pop("chosen", None) or get_method(method),
+            journal_path=tmp_path / "journal.jsonl",
+            **settings,
+        )
+        try:
+            return runner.answer(questions, quiet=True)
+        finally:
+            runner.journal.close()
+
+    run.journal = tmp_path / "journal.jsonl"
+    return run
+
+
+def says_fear(prompt):
+    return {"B": 0.9, "A": 0.1} if "B. Negative" in prompt else {"G": 1.0}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_answers_come_in_order_whatever_the_batch(run, scripted, batch_size):
+    replies = iter("GABCDE")
+    backbone = scripted(lambda prompt: {"G": 1.0} if prompt == EIGHT else {next(replies): 1.0})
+    questions = [asked(0), asked(1, text="Describe it."), asked(2), asked(3, text="And this?")]
+    assert run(backbone, questions, batch_size=batch_size) == ["G", "G", "G", "A"]
+
+
+def test_the_second_run_asks_nothing(run, scripted):
+    questions = [asked(i) for i in range(5)]
+    first = run(scripted(says_fear), questions, method="sepm", batch_size=2)
+    backbone = scripted(says_fear)
+    assert run(backbone, questions, method="sepm", batch_size=3) == first
+    assert backbone.asked == []
+    assert len(read_journal(run.journal)) == 5
+
+
+def test_resume_can_be_switched_off(run, scripted):
+    run(scripted(says_fear), [asked(0)])
+    backbone = scripted(says_fear)
+    run(backbone, [asked(0)], resume=False)
+    assert len(backbone.asked) == 1
+
+
+def test_another_picture_method_or_setting_is_asked_anew(run, scripted):
+    run(scripted(says_fear), [asked(0)], method="sepm")
+    for questions, method, chosen in (
+        ([asked(0, images=[picture(77)])], "sepm", None),
+        ([asked(0)], "zero_shot", None),
+        ([asked(0)], "sepm", get_method("sepm", alpha=0.2)),
+    ):
+        backbone = scripted(says_fear)
+        run(backbone, questions, method=method, chosen=chosen)
+        assert backbone.asked
+
+
+def test_a_record_holds_what_the_answer_rests_on(run, scripted):
+    run(scripted(says_fear), [asked(3)], method="sepm")
+    (record,) = read_journal(run.journal)
+    assert record["task"] == "task"
+    assert record["doc_id"] == 3
+    assert record["method"] == {
+        "name": "sepm",
+        "alpha": 0.1,
+        "beta": 0.2,
+        "preset": "paper",
+        "cci": True,
+        "foe": True,
+        "vta": True,
+    }
+    assert record["model"] == {
+        "backbone": "scripted",
+        "pretrained": "scripted",
+        "revision": "none",
+        "dtype": "float32",
+    }
+    assert {"sepm-eval", "torch", "transformers", "lmms-eval", "python"} <= set(record["versions"])
+    assert record["p_negative"] == pytest.approx(0.9, abs=1e-3)
+    assert record["confidence"] == pytest.approx(0.16, abs=1e-3)
+    assert (record["polarity"], record["ambiguous"]) == ("negative", False)
+    assert record["candidates"] == ["anger", "disgust", "fear", "sadness"]
+    assert (record["visual_tokens"], record["dropped"]) == (10, [0, 1])
+    assert record["option_probabilities"]["fear"] == pytest.approx(1, abs=1e-3)
+    assert (record["text"], record["answer"], record["label"]) == ("G", "G", "fear")
+    assert record["question"] == EIGHT
+    assert len(record["prompts"]) == 2
+    assert len(record["image_sha256"]) == 1
+    json.dumps(record)
+
+
+def _broken(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    return Asked("task", 9, lambda: (EIGHT, [open_image(tmp_path / "broken.jpg")]), 8)
+
+
+def test_a_broken_picture_fails_alone(run, scripted, tmp_path, caplog):
+    texts = run(scripted(says_fear), [asked(0), _broken(tmp_path), asked(2)], batch_size=4)
+    assert [is_failure(text) for text in texts] == [False, True, False]
+    assert "broken.jpg" in texts[1]
+    assert "1 of 3 questions could not be asked" in caplog.text
+    failed = [r for r in read_journal(run.journal) if r["status"] == "failed"]
+    assert [(r["doc_id"], r["error"].split(":")[0]) for r in failed] == [(9, UnreadableImage.__name__)]
+
+
+def test_a_failed_question_is_asked_again_next_time(run, scripted, tmp_path):
+    run(scripted(says_fear), [_broken(tmp_path)])
+    picture(5).save(tmp_path / "broken.jpg")
+    again = Asked("task", 9, lambda: (EIGHT, [open_image(tmp_path / "broken.jpg")]), 8)
+    assert run(scripted(says_fear), [again]) == ["G"]
+
+
+def test_infinite_logits_fail_the_item_that_has_them(run, scripted):
+    backbone = scripted(says_fear)
+    see, read = backbone.see, backbone.read
+
+    def remember(images):
+        backbone.shades = [image.getpixel((0, 0))[0] for image in images]
+        return see(images)
+
+    def overflow(*args, **kwargs):
+        reading = read(*args, **kwargs)
+        for i, shade in enumerate(backbone.shades):
+            if shade == 1:
+                reading.logits[i] = float("inf")
+        return reading
+
+    backbone.see, backbone.read = remember, overflow
+    texts = run(backbone, [asked(i) for i in range(4)], batch_size=4)
+    assert [is_failure(text) for text in texts] == [False, True, False, False]
+
+
+def test_a_programming_error_stops_the_run_and_loses_nothing(run, scripted):
+    def says(prompt):
+        raise KeyError("a bug")
+
+    run(scripted(says_fear), [asked(0)])
+    with pytest.raises(KeyError):
+        run(scripted(says), [asked(0), asked(1)])
+    assert len(read_journal(run.journal)) == 1
+
+
+def test_other_questions_are_answered_by_plain_generation(run, scripted):
+    backbone = scripted(lambda prompt: {"Two dogs.\n\nThey play.": 1.0})
+    questions = [
+        asked(0, text="Describe the picture."),
+        asked(1, text="Describe the picture.", until=("\n\n",)),
+        asked(2, text="Which?\nA. Joy\nB. Awe"),  # emotions of one polarity: nothing to settle first
+        asked(3, text="What is 1 + 1?", images=[]),
+    ]
+    texts = run(backbone, questions, method="sepm")
+    assert texts == ["Two dogs.\n\nThey play.", "Two dogs.", *["Two dogs.\n\nThey play."] * 2]
+    assert {record["method"]["name"] for record in read_journal(run.journal)} == {"generate"}
+
+
+def test_a_misspelt_label_is_said_once(run, scripted, caplog):
+    text = "Which?\nA. Joy\nB. Feer"
+    run(scripted(says_fear), [asked(0, text=text), asked(1, text=text), asked(2, text="Which?\nA. Paris\nB. Rome")])
+    assert caplog.text.count("options ['Feer'] are no known emotions") == 1
+    assert "Rome" not in caplog.text
+
+
+def test_several_pictures_are_refused_per_question(run, scripted):
+    texts = run(scripted(says_fear), [asked(0, text="Compare.", images=[picture(1), picture(2)]), asked(1)])
+    assert is_failure(texts[0])
+    assert "one picture a question, not 2" in texts[0]
+    assert texts[1] == "G"
+
+
+def test_each_process_has_a_journal_of_its_own(tmp_path, scripted):
+    runner = Runner(
+        "b",
+        scripted(says_fear),
+        "zero_shot",
+        get_method("zero_shot"),
+        journal_path=tmp_path / "j.jsonl",
+        shard=".rank1",
+    )
+    runner.journal.close()
+    assert (tmp_path / "j.rank1.jsonl").exists()
+
+
+def test_the_default_journal_tells_models_and_settings_apart(tmp_path, monkeypatch, scripted):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    paths = set()
+    for alpha in (0.1, 0.2):
+        runner = Runner("llava", scripted(says_fear), "sepm", get_method("sepm", alpha=alpha))
+        runner.journal.close()
+        paths.add(runner.journal.path)
+    assert len(paths) == 2
+    assert all(path.is_relative_to(tmp_path) for path in paths)
