@@ -76,6 +76,47 @@ MIKELS = {
     "sadness": "Sad",
 }
 
+# Emotion6 lists six, in the order of its annotation file; neutral is a share of the votes, not a class.
+EMOTION6 = {
+    "anger": "Anger",
+    "disgust": "Disgust",
+    "fear": "Fear",
+    "joy": "Joy",
+    "sadness": "Sadness",
+    "surprise": "Surprise",
+}
+
+# WebEmo's two levels: the release's id is the position here; (level 3, name shown, level 2).
+WEBEMO_CATEGORIES = (
+    ("affection", "Affection", "love"),
+    ("cheerfullness", "Cheerfulness", "joy"),
+    ("confusion", "Confusion", "confusion"),
+    ("contentment", "Contentment", "joy"),
+    ("disappointment", "Disappointment", "sadness"),
+    ("disgust", "Disgust", "anger"),
+    ("enthrallment", "Enthrallment", "joy"),
+    ("envy", "Envy", "anger"),
+    ("exasperation", "Exasperation", "anger"),
+    ("gratitude", "Gratitude", "love"),
+    ("horror", "Horror", "fear"),
+    ("irritabilty", "Irritability", "anger"),
+    ("lust", "Lust", "love"),
+    ("neglect", "Neglect", "sadness"),
+    ("nervousness", "Nervousness", "fear"),
+    ("optimism", "Optimism", "joy"),
+    ("pride", "Pride", "joy"),
+    ("rage", "Rage", "anger"),
+    ("relief", "Relief", "joy"),
+    ("sadness", "Sadness", "sadness"),
+    ("shame", "Shame", "sadness"),
+    ("suffering", "Suffering", "sadness"),
+    ("surprise", "Surprise", "surprise"),
+    ("sympathy", "Sympathy", "sadness"),
+    ("zest", "Zest", "joy"),
+)
+WEBEMO25 = {label: name for label, name, _ in WEBEMO_CATEGORIES}
+WEBEMO7 = {label: label.capitalize() for label in sorted({coarse for _, _, coarse in WEBEMO_CATEGORIES})}
+
 
 def label_of(name: str) -> str | None:
     """The label that a display name or another spelling stands for, or None if it is no known emotion."""

@@ -11,8 +11,8 @@ from sepm_eval.methods import find_methods
 
 @pytest.fixture(scope="module")
 def questions():
-    items = emotion_demo.BENCHMARK.items()
-    names = emotion_demo.BENCHMARK.names
+    items = emotion_demo.BENCHMARKS["emotion_demo"].items()
+    names = emotion_demo.BENCHMARKS["emotion_demo"].names
     return [Question(open_image(item.path), tuple(names), tuple(names.values())) for item in items[::31][:16]]
 
 

@@ -20,7 +20,7 @@ def release(tmp_path, monkeypatch):
 
 
 def test_rows_of_three_and_of_four_elements(release):
-    items = emoset.BENCHMARK.items()
+    items = emoset.BENCHMARKS["emoset"].items()
     assert [item.id for item in items] == [f"{label}_{i:05d}" for i in range(2) for label in MIKELS]
     assert {len(row) for row in json.loads((release / "test.json").read_text())} == {3, 4}
     assert all(item.path.is_file() for item in items)
@@ -55,7 +55,7 @@ def test_a_failure_counts_as_nothing_else(release):
 def problem(release, match):
     """The same message in the library and, as an exception at the first look, in lmms-eval."""
     with pytest.raises((MissingData, ValueError), match=match):
-        emoset.BENCHMARK.items()
+        emoset.BENCHMARKS["emoset"].items()
     with pytest.raises(MissingData, match=match):
         doc_to_text(emoset.docs(None)[0])
 
@@ -94,7 +94,7 @@ def test_a_folder_without_a_list(release):
 
 
 def test_the_demo_pictures_are_the_listed_ones():
-    items = emotion_demo.BENCHMARK.items()
+    items = emotion_demo.BENCHMARKS["emotion_demo"].items()
     assert len(items) >= 400
     rows = [json.loads(line) for line in (demo.PICTURES / "items.jsonl").read_text().splitlines()]
     for item, row in zip(items, rows, strict=True):

@@ -1,11 +1,20 @@
-"""One file per benchmark, from its official layout on disk to items; each ends with BENCHMARK and ``docs``."""
+"""One file per benchmark, from its official layout on disk to items; each ends with BENCHMARKS and ``docs``.
+
+Which pictures are evaluated is data: a benchmark has named item lists, and a user may give one as a CSV file.
+"""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import importlib
+import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import pkgutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
@@ -15,7 +24,10 @@ from sepm_eval import prompts
 if TYPE_CHECKING:
     from datasets import Dataset
 
+logger = logging.getLogger(__name__)
+
 DATA_VARIABLE = "SEPM_EVAL_DATA"
+LISTS_VARIABLE = "SEPM_EVAL_LISTS"
 
 
 class MissingData(FileNotFoundError):
@@ -27,16 +39,19 @@ class Item:
     """One picture of a benchmark.
 
     Attributes:
-        id: what the release calls it.
+        id: what the release calls it; unique in the benchmark.
         path: the file.
         label: its emotion, a key of the benchmark's names.
-        extra: further columns, such as the artwork of a demo picture.
+        extra: further columns, such as the votes behind the label.
     """
 
     id: str
     path: Path
     label: str
-    extra: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+ItemList = Callable[[list[Item]], list[Item]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,9 @@ class Benchmark:
         read: the items of the test split, from the release's folder.
         folder: name of the release's folder inside the data folder, or a path of its own.
         obtain: where the release is to be had and how to lay it out.
+        terms: terms of use, as far as they are known.
+        lists: item lists by name, each a choice among what ``read`` gives; the first is the default.
+        partial: pictures of the release may have vanished from the web; those that are there are evaluated.
     """
 
     name: str
@@ -56,33 +74,58 @@ class Benchmark:
     read: Callable[[Path], list[Item]]
     folder: str | Path
     obtain: str
+    terms: str
+    lists: dict[str, ItemList]
+    partial: bool = False
 
     def question(self) -> str:
         """The question every model is asked, in the paper's wording."""
         options = zip(prompts.letters(len(self.names)), self.names.values(), strict=True)
         return prompts.fine(options, prompts.WORDINGS["paper"])
 
-    def items(self) -> list[Item]:
-        """The items of the test split.
+    def release(self) -> Path:
+        """The release's folder.
 
         Raises:
-            MissingData: the release or some of its files are not there.
-            ValueError: an item has a label that the benchmark does not know.
+            MissingData: it is not there.
         """
         folder = data_folder() / self.folder
         if not folder.is_dir():
-            raise MissingData(f"{self.name}: no folder {folder}. {self.obtain} {_WHERE}")
-        items = self.read(folder)
+            raise MissingData(f"{self.name}: no folder {folder}. {self.obtain} {_THEN}")
+        return folder
+
+    def items(self, chosen: str | None = None) -> list[Item]:
+        """The items of one list.
+
+        Args:
+            chosen: name of a list, or a CSV file with the columns id and, if labels are to differ, label. By default
+                what the environment variable SEPM_EVAL_LISTS names for this benchmark, or the first list.
+
+        Raises:
+            MissingData: the release or some of its files are not there.
+            ValueError: an item has a label that the benchmark does not know, or the list is unknown or does not fit.
+        """
+        folder = self.release()
+        chosen = chosen or self.chosen_list()
+        items = self._pick(self.read(folder), chosen)
         unknown = sorted({item.label for item in items} - set(self.names))
         if unknown:
             raise ValueError(f"{self.name}: {folder} has the labels {unknown}; known are {list(self.names)}")
-        absent = [item.path for item in items if not item.path.is_file() or not item.path.stat().st_size]
-        if absent:
-            raise MissingData(
-                f"{self.name}: {len(absent)} of {len(items)} pictures are missing or empty, such as {absent[0]}. "
-                f"{self.obtain} {_WHERE}"
-            )
-        return items
+        twice = [key for key, count in Counter(item.id for item in items).items() if count > 1]
+        if twice:
+            raise ValueError(f"{self.name}: list {chosen!r} names {len(twice)} items twice, such as {twice[0]!r}")
+        here = [item for item in items if item.path.is_file() and item.path.stat().st_size]
+        if len(here) < len(items):
+            absent = next(item.path for item in items if not item.path.is_file() or not item.path.stat().st_size)
+            found = f"{len(items) - len(here)} of {len(items)} pictures are missing or empty, such as {absent}"
+            if not self.partial or not here:
+                raise MissingData(f"{self.name}: {found}. {self.obtain} {_THEN}")
+            logger.warning("%s: %s; %d are evaluated", self.name, found, len(here))
+        return here
+
+    def chosen_list(self) -> str:
+        """The item list set for this benchmark, or its default."""
+        return list_settings().get(self.name, next(iter(self.lists)))
 
     def docs(self, _placeholder: Dataset) -> Dataset:
         """The items as lmms-eval documents (the task's ``process_docs``).
@@ -93,22 +136,31 @@ class Benchmark:
         from datasets import Dataset
 
         try:
-            items = self.items()
+            chosen, items = self.chosen_list(), self.items()
         except (MissingData, ValueError) as error:
             return Dataset.from_list([{"problem": str(error)}])
-        question = self.question()
-        rows = [
-            {
-                "id": i.id,
-                "image": str(i.path),
-                "label": i.label,
-                "benchmark": self.name,
-                "question": question,
-                **i.extra,
-            }
-            for i in items
-        ]
-        return Dataset.from_list(rows)
+        about = {"benchmark": self.name, "item_list": chosen, "question": self.question()}
+        return Dataset.from_list(
+            [{"id": i.id, "image": str(i.path), "label": i.label, **about, **i.extra} for i in items]
+        )
+
+    def _pick(self, items: list[Item], chosen: str) -> list[Item]:
+        if chosen in self.lists:
+            return self.lists[chosen](items)
+        path = Path(chosen).expanduser()
+        if path.suffix != ".csv":
+            raise ValueError(
+                f"{self.name}: unknown item list {chosen!r}; there are {list(self.lists)}, or name a .csv file"
+            )
+        return _from_csv(self.name, path, items)
+
+
+def find_benchmarks() -> dict[str, Benchmark]:
+    """The BENCHMARKS tables of every file in this folder, as one."""
+    found: dict[str, Benchmark] = {}
+    for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
+        found |= getattr(importlib.import_module(info.name), "BENCHMARKS", {})
+    return found
 
 
 def data_folder() -> Path:
@@ -117,4 +169,86 @@ def data_folder() -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("sepm_eval", appauthor=False)
 
 
-_WHERE = f"Releases are looked for in the folder named by the environment variable {DATA_VARIABLE}."
+def list_settings() -> dict[str, str]:
+    """Item lists by benchmark, from the environment variable SEPM_EVAL_LISTS ("emotion6=full,abstract=unique").
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    found = {}
+    for part in filter(None, os.environ.get(LISTS_VARIABLE, "").split(",")):
+        name, equals, chosen = part.partition("=")
+        if not equals or not name.strip() or not chosen.strip():
+            raise ValueError(f"{LISTS_VARIABLE}={os.environ[LISTS_VARIABLE]!r}: write benchmark=list,benchmark=list")
+        found[name.strip()] = chosen.strip()
+    return found
+
+
+def whole(items: list[Item]) -> list[Item]:
+    """The list of all items."""
+    return items
+
+
+def proportional(count: int) -> ItemList:
+    """A list of ``count`` items with the classes in proportion (largest remainders), the same on every machine.
+
+    Within a class the items with the smallest digest of their id are taken, so the choice depends on ids alone, not on
+    an order of files or a random generator.
+    """
+
+    def pick(items: list[Item]) -> list[Item]:
+        if len(items) <= count:
+            return items
+        groups: dict[str, list[Item]] = defaultdict(list)
+        for item in items:
+            groups[item.label].append(item)
+        shares = {label: count * len(group) / len(items) for label, group in sorted(groups.items())}
+        wanted = {label: int(share) for label, share in shares.items()}
+        rest = sorted(shares, key=lambda label: wanted[label] - shares[label])
+        for label in rest[: count - sum(wanted.values())]:
+            wanted[label] += 1
+        picked = {item.id for label, group in groups.items() for item in sorted(group, key=_rank)[: wanted[label]]}
+        return [item for item in items if item.id in picked]
+
+    return pick
+
+
+def inside(folder: Path, name: str, where: str) -> Path:
+    """A path named by a release's list, which must not lead out of the release.
+
+    Raises:
+        ValueError: it does; ``where`` says in which list and row.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{where}: the path {name!r} leads out of the release")
+    return folder / path
+
+
+def _rank(item: Item) -> str:
+    return hashlib.sha256(f"sepm_eval item list 1\n{item.id}".encode()).hexdigest()
+
+
+def _from_csv(benchmark: str, path: Path, items: Sequence[Item]) -> list[Item]:
+    """The user's own list: the items it names, in its order, with its labels where it has any."""
+    known = {item.id: item for item in items}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{benchmark}: the item list {path} cannot be read: {error}") from error
+    if not rows or "id" not in rows[0]:
+        raise ValueError(f"{benchmark}: the item list {path} needs a column id, one row an item")
+    picked = []
+    for number, row in enumerate(rows, start=2):
+        item = known.get(row["id"])
+        if item is None:
+            example = next(iter(known), None)
+            raise ValueError(
+                f"{path}, line {number}: {row['id']!r} is no item of {benchmark} (an id is like {example!r})"
+            )
+        picked.append(replace(item, label=row["label"]) if row.get("label") else item)
+    return picked
+
+
+_THEN = f"Then name the folder that holds it: export {DATA_VARIABLE}=/path/to/it"

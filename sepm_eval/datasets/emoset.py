@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePosixPath
 
-from sepm_eval.datasets import Benchmark, Item
+from sepm_eval.datasets import Benchmark, Item, inside, proportional, whole
 from sepm_eval.emotions import MIKELS
 
 
@@ -29,30 +29,29 @@ def read(folder: Path) -> list[Item]:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} is not a list of rows")
-    return [_item(folder, path, number, row) for number, row in enumerate(rows)]
+    return [_item(folder, f"{path}, row {number}", row) for number, row in enumerate(rows)]
 
 
-def _item(folder: Path, path: Path, number: int, row: object) -> Item:
+def _item(folder: Path, where: str, row: object) -> Item:
     cells = [cell for cell in row if isinstance(cell, str)] if isinstance(row, list) else []
     images = [cell for cell in cells if cell.startswith("image/")]
     if len(images) != 1 or cells[0] not in MIKELS:
-        raise ValueError(
-            f"{path}, row {number}: expected [emotion, (image id,) 'image/...', 'annotation/...'], found {row!r}"
-        )
-    image = PurePosixPath(images[0])
-    if ".." in image.parts:
-        raise ValueError(f"{path}, row {number}: the path {images[0]!r} leads out of the release")
-    return Item(id=image.stem, path=folder / image, label=cells[0], extra={})
+        raise ValueError(f"{where}: expected [emotion, (image id,) 'image/...', 'annotation/...'], found {row!r}")
+    return Item(PurePosixPath(images[0]).stem, inside(folder, images[0], where), cells[0])
 
 
-BENCHMARK = Benchmark(
-    name="emoset",
-    names=MIKELS,
-    read=read,
-    folder="EmoSet-118K",
-    obtain=(
-        "Download EmoSet-118K.zip (links in the README of github.com/JingyuanYY/EmoSet) and unpack it there, so that "
-        "it holds EmoSet-118K/test.json and EmoSet-118K/image/."
-    ),
-)
-docs = BENCHMARK.docs
+BENCHMARKS = {
+    "emoset": Benchmark(
+        name="emoset",
+        names=MIKELS,
+        read=read,
+        folder="EmoSet-118K",
+        obtain=(
+            "Download EmoSet-118K.zip (links in the README of github.com/JingyuanYY/EmoSet) and unpack it there, so "
+            "that it holds EmoSet-118K/test.json and EmoSet-118K/image/."
+        ),
+        terms="not stated for the pictures (the repository's MIT licence is for its code)",
+        lists={"test": whole, "lite2000": proportional(2000)},
+    )
+}
+docs = BENCHMARKS["emoset"].docs

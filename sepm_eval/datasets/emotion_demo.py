@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from sepm_eval import demo
-from sepm_eval.datasets import Benchmark, Item
+from sepm_eval.datasets import Benchmark, Item, whole
 from sepm_eval.emotions import MIKELS
 
 
@@ -19,11 +19,15 @@ def read(folder: Path) -> list[Item]:
     return [Item(r["id"], folder / r["image"], r["label"], {"seen": r["seen"], "artwork": r["artwork"]}) for r in rows]
 
 
-BENCHMARK = Benchmark(
-    name="emotion_demo",
-    names=MIKELS,
-    read=read,
-    folder=demo.PICTURES,
-    obtain="They are part of the package: install it again.",
-)
-docs = BENCHMARK.docs
+BENCHMARKS = {
+    "emotion_demo": Benchmark(
+        name="emotion_demo",
+        names=MIKELS,
+        read=read,
+        folder=demo.PICTURES,
+        obtain="They are part of the package: install it again.",
+        terms="see ATTRIBUTION.md beside the pictures",
+        lists={"test": whole},
+    )
+}
+docs = BENCHMARKS["emotion_demo"].docs

@@ -1,0 +1,81 @@
+"""WebEmo: stock photos by 25 emotions, and by the seven they belong to (Panda et al., ECCV 2018).
+
+The release is text: ``category.txt`` and lists of "URL id" rows, no pictures. ``test25.txt`` has 53,489 rows but
+51,212 URLs; a URL that occurs again always has another id, so an item is an id and a file name together. Pictures are
+looked for where ``sepm-eval download webemo`` puts them, ``images/test25/<id>/<file>``. Many have vanished from the
+web since 2017; those that are there are evaluated, and N says how many.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from sepm_eval.datasets import Benchmark, Item, inside, proportional, whole
+from sepm_eval.emotions import WEBEMO7, WEBEMO25, WEBEMO_CATEGORIES
+
+
+def rows(folder: Path) -> list[tuple[str, int]]:
+    """URL and id of each row of test25.txt.
+
+    Raises:
+        ValueError: the file is missing or a row is broken.
+    """
+    path = folder / "test25.txt"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder} has no test25.txt: it is not a WebEmo release") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        url, _, label = line.strip().rpartition(" ")
+        if not url and not label:
+            continue
+        if not url or not label.isdigit() or int(label) >= len(WEBEMO_CATEGORIES):
+            raise ValueError(f"{path}, line {number}: expected a URL and an id below 25, found {line!r}")
+        found.append((url, int(label)))
+    return found
+
+
+def place(folder: Path, url: str, label: int) -> Path:
+    """Where the picture of a row lies."""
+    name = PurePosixPath(urlsplit(url).path).name
+    return inside(folder / "images" / "test25" / str(label), name, f"WebEmo, {url!r}")
+
+
+def read25(folder: Path) -> list[Item]:
+    """The test rows by the 25 emotions."""
+    return [_item(folder, url, label, WEBEMO_CATEGORIES[label][0]) for url, label in rows(folder)]
+
+
+def read7(folder: Path) -> list[Item]:
+    """The test rows by the seven emotions of level 2."""
+    return [_item(folder, url, label, WEBEMO_CATEGORIES[label][2]) for url, label in rows(folder)]
+
+
+def _item(folder: Path, url: str, label: int, emotion: str) -> Item:
+    path = place(folder, url, label)
+    return Item(f"{label}/{path.name}", path, emotion)
+
+
+_COMMON = {
+    "folder": "WEBEmo",
+    "obtain": (
+        "Get category.txt and test25.txt from the project page rpand002.github.io/emotion.html, put them there, and "
+        "fetch the pictures: sepm-eval download webemo."
+    ),
+    "terms": "a list of links; the authors give no assurance on the rights in the stock photos",
+    "partial": True,
+}
+
+BENCHMARKS = {
+    name: Benchmark(
+        name=name,
+        names=names,
+        read=read,
+        lists={"test25": whole, "proportional2000": proportional(2000)},
+        **_COMMON,  # type: ignore[arg-type]
+    )
+    for name, names, read in (("webemo25", WEBEMO25, read25), ("webemo7", WEBEMO7, read7))
+}
+docs25, docs7 = BENCHMARKS["webemo25"].docs, BENCHMARKS["webemo7"].docs
