@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
@@ -17,17 +18,21 @@ class UnreadableImage(ValueError):
     """A picture that cannot be decoded; the message names the file and the reason."""
 
 
-def open_image(path: str | Path) -> Image.Image:
+def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.Image:
     """Open and decode a picture as RGB, as the original code does: alpha dropped, first frame, no EXIF turn.
+
+    Args:
+        source: a path or an open file.
+        name: what an error calls it; by default the path.
 
     Raises:
         UnreadableImage: the file is missing, empty, cut off, not a picture or a decompression bomb.
     """
     try:
-        with _strict_pillow(), Image.open(path) as image:
+        with _strict_pillow(), Image.open(source) as image:
             return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"{path} cannot be read as a picture: {error}") from error
+        raise UnreadableImage(f"{name or source} cannot be read as a picture: {error}") from error
 
 
 def image_sha256(image: Image.Image) -> str:

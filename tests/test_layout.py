@@ -44,6 +44,9 @@ ALLOWED = {
     "methods": PURE - {"scoring", "journal", "demo"} | {"methods"},
     "model_wrappers": {"backbone", "causal_lm", "checkpoints", "tokenizers", "weights", "model_wrappers"},
     "runner": PURE | {"methods"},
+    "prepare": {"datasets", "images"},
+    "download": {"images"},
+    "cli": {"datasets", "prepare", "download"},
     "tasks": {"datasets", "images", "parsing", "scoring"},
     "hosts": PURE | {"methods", "model_wrappers", "runner", "tasks", "hosts"},
 }

@@ -52,11 +52,15 @@ def _item(folder: Path, where: str, line: str) -> Item:
     return Item(name.removesuffix(".jpg"), inside(folder / "images", name, where), keyword, {"votes": votes})
 
 
+def _winner(votes: dict[str, float]) -> str:
+    return max(EMOTION6, key=lambda emotion: votes[emotion])
+
+
 def _by_votes(pick: ItemList) -> ItemList:
     """The same pictures, labelled by the emotion with the most votes (neutral left out; the first of equals)."""
 
     def relabelled(items: list[Item]) -> list[Item]:
-        return [replace(i, label=max(EMOTION6, key=lambda e, i=i: i.extra["votes"][e])) for i in pick(items)]
+        return [replace(item, label=_winner(item.extra["votes"])) for item in pick(items)]
 
     return relabelled
 

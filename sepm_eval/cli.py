@@ -1,0 +1,143 @@
+"""The ``sepm-eval`` command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sepm_eval.datasets import DATA_VARIABLE, Benchmark, MissingData, data_folder, find_benchmarks, webemo
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+console = Console()
+
+Name = Annotated[str, typer.Argument(help="A benchmark; `sepm-eval datasets` lists them.")]
+
+
+@app.command()
+def datasets() -> None:
+    """List the benchmarks: which are there, how many pictures, where to get them, on what terms."""
+    table = Table(
+        "benchmark", "there", "N", "item lists", "terms", "how to get it", title=f"Data folder: {data_folder()}"
+    )
+    for name, benchmark in sorted(find_benchmarks().items()):
+        there, count = _state(benchmark)
+        table.add_row(name, there, count, ", ".join(benchmark.lists), benchmark.terms, benchmark.obtain)
+    console.print(table)
+
+
+@app.command()
+def prepare(
+    name: Name,
+    source: Annotated[Path | None, typer.Option(help="The release: its folder, the one around it, or a zip.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write.")] = None,
+    item_list: Annotated[str | None, typer.Option("--list", help="Item list, or a CSV file of your own.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Pictures read at once.")] = 4,
+) -> None:
+    """Check a release picture by picture and write it as Parquet, with a manifest. Can be interrupted and repeated."""
+    from sepm_eval import prepare as preparing
+
+    benchmark = _benchmark(name)
+    try:
+        folder = out or preparing.prepared_folder(name)
+        if source is not None:
+            _use(benchmark, source)
+        manifest = preparing.prepare(benchmark, folder, item_list, workers)
+    except OSError as error:
+        _stop(str(error) if isinstance(error, MissingData) else f"{name}: {error}. What is done is kept: call it again")
+    except ValueError as error:
+        _stop(str(error))
+    table = Table("class", "pictures", title=f"{name}, list {manifest['item_list']}, N = {manifest['n']}")
+    for label, count in manifest["per_class"].items():
+        table.add_row(label, str(count))
+    console.print(table)
+    console.print(f"{len(manifest['duplicates'])} groups of pictures with the same content")
+    console.print(f"Written to {folder}", soft_wrap=True)
+    if manifest["unreadable"]:
+        for key, problem in list(manifest["unreadable"].items())[:20]:
+            console.print(f"unreadable: {key}: {problem}", markup=False, soft_wrap=True)
+        _stop(f"{name}: {len(manifest['unreadable'])} pictures cannot be read; the manifest names them")
+
+
+@app.command()
+def verify(name: Name, folder: Annotated[Path | None, typer.Option(help="What prepare wrote.")] = None) -> None:
+    """Check that what `prepare` wrote has not changed since."""
+    from sepm_eval import prepare as preparing
+
+    _benchmark(name)
+    folder = folder or preparing.prepared_folder(name)
+    try:
+        problems = preparing.verify(folder)
+    except FileNotFoundError:
+        _stop(f"{folder} has no {preparing.MANIFEST}: run sepm-eval prepare {name}")
+    if problems:
+        _stop("\n".join(problems))
+    console.print(f"{folder}: as it was written", soft_wrap=True)
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="Only webemo is fetched picture by picture.")],
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at once.")] = 8,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+) -> None:
+    """Fetch the pictures that a release names by URL. Can be interrupted and repeated."""
+    from sepm_eval.download import Wanted
+    from sepm_eval.download import download as fetch
+
+    if name != "webemo":
+        _stop(f"{name!r}: only webemo is a list of links; for the others see `sepm-eval datasets`")
+    try:
+        folder = find_benchmarks()["webemo25"].release()
+        rows = webemo.rows(folder)[:limit]
+        wanted = [Wanted(url, webemo.place(folder, url, label)) for url, label in rows]
+    except (MissingData, ValueError) as error:
+        _stop(str(error))
+    found = fetch(wanted, folder / "download.jsonl", concurrency=concurrency)
+    for status, count in found.most_common():
+        console.print(f"{count:>8} {status}")
+    console.print(f"{found['there'] + found['fetched']} of {len(wanted)} pictures are there", soft_wrap=True)
+    if found["failed"]:
+        _stop(f"{found['failed']} requests failed for now; call it again")
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+def _benchmark(name: str) -> Benchmark:
+    benchmarks = find_benchmarks()
+    if name not in benchmarks:
+        _stop(f"unknown benchmark {name!r}; there are {sorted(benchmarks)}")
+    return benchmarks[name]
+
+
+def _use(benchmark: Benchmark, source: Path) -> None:
+    """Make the data folder the one around the release; unpack an archive there first."""
+    from sepm_eval.prepare import unpack
+
+    if source.is_file():
+        unpack(source, data_folder())
+    elif source.name == str(benchmark.folder):
+        os.environ[DATA_VARIABLE] = str(source.parent)
+    else:
+        os.environ[DATA_VARIABLE] = str(source)
+
+
+def _state(benchmark: Benchmark) -> tuple[str, str]:
+    try:
+        return "yes", str(len(benchmark.items()))
+    except MissingData as error:
+        return ("no" if "no folder" in str(error) else "in part"), ""
+    except ValueError as error:
+        return f"broken: {error}", ""
+
+
+def _stop(message: str) -> NoReturn:
+    Console(stderr=True).print(message, style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(1)
