@@ -33,7 +33,9 @@ def datasets() -> None:
 @app.command()
 def prepare(
     name: Name,
-    source: Annotated[Path | None, typer.Option(help="The release: its folder, the one around it, or a zip.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The release: its folder, the one around it, its zip, or hf:owner/name.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write.")] = None,
     item_list: Annotated[str | None, typer.Option("--list", help="Item list, or a CSV file of your own.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Pictures read at once.")] = 4,
@@ -117,16 +119,18 @@ def _benchmark(name: str) -> Benchmark:
     return benchmarks[name]
 
 
-def _use(benchmark: Benchmark, source: Path) -> None:
-    """Make the data folder the one around the release; unpack an archive there first."""
+def _use(benchmark: Benchmark, source: str) -> None:
+    """Put the release into the data folder, or make the folder around it the data folder."""
+    from sepm_eval import hub_copies
     from sepm_eval.prepare import unpack
 
-    if source.is_file():
-        unpack(source, data_folder())
-    elif source.name == str(benchmark.folder):
-        os.environ[DATA_VARIABLE] = str(source.parent)
+    path = Path(source).expanduser()
+    if source.startswith(hub_copies.PREFIX):
+        hub_copies.fetch(benchmark, source, data_folder())
+    elif path.is_file():
+        unpack(path, data_folder())
     else:
-        os.environ[DATA_VARIABLE] = str(source)
+        os.environ[DATA_VARIABLE] = str(path.parent if path.name == str(benchmark.folder) else path)
 
 
 def _state(benchmark: Benchmark) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import json
 import logging
 import platform
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -19,7 +19,9 @@ import platformdirs
 from PIL.Image import Image
 from tqdm import tqdm
 
+from sepm_eval import emotions
 from sepm_eval.backbone import Backbone
+from sepm_eval.emotions import Polarity
 from sepm_eval.images import UnreadableImage, image_sha256
 from sepm_eval.journal import Journal, question_key
 from sepm_eval.methods import Method
@@ -87,6 +89,7 @@ class Runner:
         batch_size: how many questions are read at once.
         journal_path: file of the journal; None is one for this model and method in the user's state folder.
         resume: answer from the journal what it has.
+        polarity: polarity of labels for which the known one (``emotions.POLARITY``) is not wanted.
         shard: put into the journal's file name where several processes share a run.
     """
 
@@ -97,6 +100,7 @@ class Runner:
     batch_size: int = 1
     journal_path: Path | None = None
     resume: bool = True
+    polarity: Mapping[str, Polarity] = field(default_factory=dict)
     shard: str = ""
     journal: Journal = field(init=False)
 
@@ -111,6 +115,8 @@ class Runner:
             "versions": {**_versions(), "python": platform.python_version()},
         }
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
+        if self.polarity:
+            self._of_method["polarity"] = dict(self.polarity)
         self._warned: set[tuple[str, tuple[str, ...]]] = set()
         path = self.journal_path or self._default_journal()
         self.journal = Journal(path.with_name(f"{path.stem}{self.shard}{path.suffix}"))
@@ -164,7 +170,9 @@ class Runner:
         if options is None or len(images) != 1:
             self._warn_of_half_known(task, text)
             return None
-        question = Question(images[0], options.labels, options.names, text)
+        polarity = {**emotions.POLARITY, **self.polarity}
+        positive = frozenset(label for label in options.labels if polarity[label] == "positive")
+        question = Question(images[0], options.labels, options.names, text, positive)
         return question if question.of_polarity("positive") and question.of_polarity("negative") else None
 
     def _warn_of_half_known(self, task: str, text: str) -> None:

@@ -35,14 +35,16 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Metrics of one document.
 
     A failed question counts in ``n_failed`` and in nothing else. ``score`` repeats ``acc`` under the name that
-    lmms-eval's own statistics and --baseline look for.
+    lmms-eval's own statistics and --baseline look for. Item, list and labels go into the samples log, so per-class
+    accuracy and confusion can be computed from it.
     """
     options = parse_question(doc["question"])
     if options is None:
         raise ValueError(f"document {doc['id']} does not ask for emotions: {doc['question']!r}")
     result = score(results[0], doc["label"], options)
+    about = {"item_id": doc["id"], "item_list": doc["item_list"], "label": doc["label"], "answer_label": result.label}
     if result.status == "failed":
-        return {"n_failed": 1}
+        return {"n_failed": 1, **about}
     correct = float(result.correct)
     metrics = {
         "acc": correct,
@@ -50,6 +52,7 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
         "macro_f1": {"target": doc["label"], "answer": result.label},
         "unparsed": float(result.status == "unparsed"),
         "n_failed": 0,
+        **about,
     }
     if "seen" in doc:  # the demo's pictures, by whether training saw their artwork
         metrics["acc_seen" if doc["seen"] else "acc_unseen"] = correct

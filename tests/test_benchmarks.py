@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from miniature import abstract_release, all_releases, artphoto_release, emotion6_release, webemo_release
@@ -197,6 +198,12 @@ def test_proportional_lists_depend_on_ids_alone(tmp_path):
     chosen = pick(items)
     assert Counter(item.label for item in chosen) == {"joy": 7, "fear": 3}
     assert {item.id for item in pick(items[::-1])} == {item.id for item in chosen}
+
+
+def test_questions_are_frozen():
+    """Every byte of every benchmark's question. A wanted change gets a new task version, and a new snapshot."""
+    asked = {name: benchmark.question() for name, benchmark in sorted(BENCHMARKS.items())}
+    assert asked == json.loads((Path(__file__).parent / "snapshots" / "questions.json").read_text(encoding="utf-8"))
 
 
 def test_every_document_is_complete(root):

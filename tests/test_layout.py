@@ -46,7 +46,8 @@ ALLOWED = {
     "runner": PURE | {"methods"},
     "prepare": {"datasets", "images"},
     "download": {"images"},
-    "cli": {"datasets", "prepare", "download"},
+    "hub_copies": {"datasets", "prepare"},
+    "cli": {"datasets", "prepare", "download", "hub_copies"},
     "tasks": {"datasets", "images", "parsing", "scoring"},
     "hosts": PURE | {"methods", "model_wrappers", "runner", "tasks", "hosts"},
 }

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from miniature import emoset_release
+from miniature import all_releases, emoset_release
 
 from sepm_eval import demo
 from sepm_eval.emotions import MIKELS
@@ -97,6 +97,7 @@ def test_missing_data_is_one_clear_error(tmp_path):
     [
         ("pretrained=demo,colour=red", (), "unknown model args ['colour']: sepm_llava takes pretrained, method"),
         ("pretrained=demo,alpha=7", (), "alpha=7: use a number from 0"),
+        ("pretrained=demo,polarity=joy:good", (), "polarity='joy:good': write label:positive"),
         ("pretrained=demo,method=magic", (), "unknown method 'magic'; there are"),
         ("pretrained=demo", ("--batch_size", "auto"), "batch_size=auto: give batch_size as a number"),
         ("pretrained=./nowhere", (), "no checkpoint './nowhere'"),
@@ -139,6 +140,27 @@ def test_a_simple_stock_model_can_be_scored(tmp_path):
     )
     assert results, output
     assert len(samples["emotion_demo"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        ("sepm_llava", "pretrained=demo,method=sepm"),
+        ("llava_hf", f"pretrained={demo.MODEL},device_map=cpu,device=cpu,dtype=float32"),
+    ],
+)
+def test_every_benchmark(tmp_path, model, arguments):
+    """Ours and a stock model on all six, as released; the group is the unweighted average of the paper's five."""
+    all_releases(tmp_path)
+    output, results, _ = lmms_eval(tmp_path, model, arguments, "emotion5,artphoto")
+    five = ["emotion6", "emoset", "webemo7", "webemo25", "abstract"]
+    assert {*five, "artphoto", "emotion5"} <= set(results), output
+    assert results["emotion5"]["acc,none"] == pytest.approx(sum(results[task]["acc,none"] for task in five) / 5)
+    assert all(results[task]["n_failed,none"] == 0 for task in [*five, "artphoto"])
+    logged = [json.loads(line) for line in next((tmp_path / "out").rglob("*_samples_abstract.jsonl")).open()]
+    assert len(logged) == 8
+    assert {"item_id", "item_list", "label", "answer_label"} <= set(logged[0])
+    assert logged[0]["item_list"] == "first_maximum"
 
 
 def test_names_are_free_in_this_lmms_eval():

@@ -1,6 +1,9 @@
 """Questions of a harness: batches, the journal, faults."""
 
+import gc
 import json
+import weakref
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -65,6 +68,28 @@ def test_the_second_run_asks_nothing(run, scripted):
     assert run(backbone, questions, method="sepm", batch_size=3) == first
     assert backbone.asked == []
     assert len(read_journal(run.journal)) == 5
+
+
+def test_few_pictures_are_in_memory_at_a_time(run, scripted):
+    """A run over 53,000 pictures holds a batch of them, not all."""
+    alive, most = weakref.WeakSet(), []
+
+    class Counted(Image.Image):
+        __hash__ = object.__hash__
+
+    def load(shade):
+        image = picture(shade % 256)
+        counted = Counted()
+        counted.__dict__.update(image.__dict__)
+        alive.add(counted)
+        gc.collect()
+        most.append(len(alive))
+        return EIGHT, [counted]
+
+    questions = [Asked("task", i, partial(load, i), 8) for i in range(40)]
+    run(scripted(says_fear), questions, batch_size=4)
+    assert len(most) == 40
+    assert max(most) <= 2 * 4
 
 
 def test_resume_can_be_switched_off(run, scripted):
@@ -182,6 +207,14 @@ def test_other_questions_are_answered_by_plain_generation(run, scripted):
     texts = run(backbone, questions, method="sepm")
     assert texts == ["Two dogs.\n\nThey play.", "Two dogs.", *["Two dogs.\n\nThey play."] * 2]
     assert {record["method"]["name"] for record in read_journal(run.journal)} == {"generate"}
+
+
+def test_polarity_can_be_overridden(run, scripted):
+    text = "Which?\nA. Joy\nB. Surprise\nC. Fear"
+    for polarity, group in (({}, "Joy, Surprise"), ({"surprise": "negative"}, "Joy")):
+        backbone = scripted(says_fear)
+        run(backbone, [asked(0, text=text)], method="sepm", polarity=polarity)
+        assert f"Positive emotions include {group}." in backbone.asked[0]
 
 
 def test_a_misspelt_label_is_said_once(run, scripted, caplog):

@@ -14,6 +14,7 @@ from lmms_eval.protocol import ChatMessages
 from loguru import logger as eval_logger
 from PIL.Image import Image
 
+from sepm_eval.emotions import POLARITY, Polarity
 from sepm_eval.images import open_image
 from sepm_eval.methods import get_method, method_options
 from sepm_eval.methods._ask import MAX_NEW_TOKENS
@@ -21,7 +22,7 @@ from sepm_eval.model_wrappers import backbone_names, backbone_options, load_back
 from sepm_eval.runner import Asked, Runner
 
 PREFIX = "sepm_"
-_OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume")
+_OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume", "polarity")
 
 
 class SepmModel(lmms):
@@ -40,6 +41,7 @@ class SepmModel(lmms):
         max_batch_size: int | None = None,
         journal: str | None = None,
         resume: bool = True,
+        polarity: str = "",
         **options: Any,
     ) -> None:
         """Load the checkpoint. These are the names that --model_args takes.
@@ -53,6 +55,7 @@ class SepmModel(lmms):
             max_batch_size: lmms-eval's; there is no automatic batch size, so it must be None.
             journal: the journal's file; by default one for this model and method in the user's state folder.
             resume: answer from the journal what it has.
+            polarity: labels whose polarity is to be another, such as "surprise:negative+confusion:positive".
             options: those of the method and of the backbone.
 
         Raises:
@@ -89,6 +92,7 @@ class SepmModel(lmms):
             batch_size=size,
             journal_path=Path(str(journal)).expanduser() if journal else None,
             resume=resume,
+            polarity=_polarity(polarity),
             shard=f".rank{self._rank}" if self._world_size > 1 else "",
         )
         eval_logger.info(
@@ -145,6 +149,19 @@ def _batch_size(wanted: int | str, largest: int | None) -> int:
         found = f"batch_size={wanted}" if largest is None else f"max_batch_size={largest}"
         raise ValueError(f"{found}: give batch_size as a number, such as --batch_size 8; there is no automatic one")
     return size
+
+
+def _polarity(setting: str) -> dict[str, Polarity]:
+    found: dict[str, Polarity] = {}
+    for part in filter(None, setting.split("+")):
+        label, _, side = part.partition(":")
+        if label not in POLARITY or side not in ("positive", "negative"):
+            raise ValueError(
+                f"polarity={setting!r}: write label:positive or label:negative, joined by +, "
+                f"with labels out of {sorted(POLARITY)}"
+            )
+        found[label] = "positive" if side == "positive" else "negative"
+    return found
 
 
 _warned: set[str] = set()

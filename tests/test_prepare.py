@@ -1,0 +1,245 @@
+"""Checking a release and writing it as Parquet: whole, interrupted, on a full disk, and from bad archives."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+from miniature import artphoto_release, emoset_release, picture
+from typer.testing import CliRunner
+
+from sepm_eval import prepare as preparing
+from sepm_eval.cli import app
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.prepare import BrokenArchive, prepare, unpack, verify
+
+EMOSET = find_benchmarks()["emoset"]
+
+
+@pytest.fixture
+def release(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    return emoset_release(tmp_path, per_class=4)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(preparing, "SHARD", 5)
+    monkeypatch.setattr(preparing, "ROW_GROUP", 2)
+
+
+def test_parquet_is_what_datasets_loads(release, tmp_path, small_shards):
+    from datasets import load_dataset
+
+    out = tmp_path / "out"
+    manifest = prepare(EMOSET, out)
+    assert len(manifest["files"]) == 7
+    loaded = load_dataset("parquet", data_files=str(out / "*.parquet"), split="train", cache_dir=str(tmp_path / "hf"))
+    items = EMOSET.items()
+    assert [row["id"] for row in loaded] == [item.id for item in items]
+    assert [row["label"] for row in loaded] == [item.label for item in items]
+    assert loaded[3]["image"].size == (40, 30)
+    assert manifest["n"] == 32
+    assert set(manifest["per_class"].values()) == {4}
+    assert (manifest["item_list"], manifest["unreadable"]) == ("test", {})
+    assert verify(out) == []
+
+
+def test_unreadable_and_equal_pictures_are_named(release, tmp_path):
+    (release / "image/awe/awe_00001.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    first, second = release / "image/fear/fear_00000.jpg", release / "image/anger/anger_00002.jpg"
+    second.write_bytes(first.read_bytes())
+    manifest = prepare(EMOSET, tmp_path / "out")
+    assert list(manifest["unreadable"]) == ["awe_00001"]
+    assert "cannot be read as a picture" in manifest["unreadable"]["awe_00001"]
+    assert sorted(manifest["duplicates"][0]) == ["anger_00002", "fear_00000"]
+    assert manifest["n"] == 31
+    assert manifest["per_class"]["awe"] == 3
+
+
+def test_a_second_call_reads_nothing_again(release, tmp_path, small_shards, monkeypatch):
+    out = tmp_path / "out"
+    first = prepare(EMOSET, out)
+    monkeypatch.setattr(preparing, "_check", None)  # would raise
+    assert prepare(EMOSET, out) == first
+
+
+def test_changed_pictures_are_read_again(release, tmp_path, small_shards):
+    out = tmp_path / "out"
+    first = prepare(EMOSET, out)
+    (release / "image/awe/awe_00000.jpg").write_bytes(b"\xff\xd8 broken")
+    assert prepare(EMOSET, out)["n"] == first["n"] - 1
+
+
+def test_a_smaller_list_leaves_no_stale_files(release, tmp_path, small_shards):
+    out = tmp_path / "out"
+    prepare(EMOSET, out)
+    (tmp_path / "mine.csv").write_text("id\nawe_00000\n")
+    manifest = prepare(EMOSET, out, str(tmp_path / "mine.csv"))
+    assert manifest["n"] == 1
+    assert [path.name for path in out.glob("*.parquet")] == ["test-00000.parquet"]
+
+
+def test_verify_sees_every_change(release, tmp_path, small_shards):
+    out = tmp_path / "out"
+    prepare(EMOSET, out)
+    with (out / "test-00001.parquet").open("r+b") as file:
+        file.write(b"X")
+    (out / "test-00002.parquet").unlink()
+    assert verify(out) == ["test-00001.parquet has changed since it was written", "test-00002.parquet is missing"]
+
+
+def test_a_full_disk_keeps_what_is_done(release, tmp_path, small_shards, monkeypatch):
+    from pyarrow import parquet
+
+    write, room = parquet.ParquetWriter.write_table, [6]
+
+    def full(self, table, *args, **kwargs):
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, table, *args, **kwargs)
+
+    monkeypatch.setattr(parquet.ParquetWriter, "write_table", full)
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["prepare", "emoset", "--out", str(out)])
+    assert result.exit_code == 1
+    assert "No space left on device. What is done is kept" in result.output
+    done = [f"test-0000{n}.parquet{end}" for n in (0, 1) for end in ("", ".json")]
+    assert sorted(path.name for path in out.iterdir()) == done
+    monkeypatch.undo()
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    assert prepare(EMOSET, out)["n"] == 32
+
+
+def test_killed_half_way_and_resumed(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    emoset_release(tmp_path, per_class=400)
+    out = tmp_path / "out"
+    code = f"""
+import sepm_eval.prepare as p, pathlib
+from sepm_eval.datasets import find_benchmarks
+p.SHARD, p.ROW_GROUP = 100, 10
+p.prepare(find_benchmarks()["emoset"], pathlib.Path({str(out)!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, env={**os.environ})
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("*.parquet.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {
+        path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet") if (out / f"{path.name}.json").exists()
+    }
+    assert 3 <= len(done) < 32
+    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+    assert json.loads((out / "manifest.json").read_text())["n"] == 3200
+    assert all((out / name).stat().st_mtime_ns == when for name, when in done.items())
+    assert verify(out) == []
+    assert not list(out.glob("*.part"))
+
+
+def _zip(path, folder):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder.parent))
+
+
+def test_a_zip_is_unpacked_once(tmp_path):
+    made = tmp_path / "made"
+    made.mkdir()
+    _zip(tmp_path / "release.zip", artphoto_release(made))
+    into = tmp_path / "data"
+    unpack(tmp_path / "release.zip", into)
+    files = sorted((into / "testImages_artphoto").iterdir())
+    assert len(files) == 16
+    before = [file.stat().st_mtime_ns for file in files]
+    files[0].unlink()
+    unpack(tmp_path / "release.zip", into)
+    assert files[0].exists()
+    assert [file.stat().st_mtime_ns for file in files[1:]] == before[1:]
+
+
+def test_a_cut_off_zip(tmp_path):
+    _zip(tmp_path / "release.zip", artphoto_release(tmp_path))
+    content = (tmp_path / "release.zip").read_bytes()
+    (tmp_path / "release.zip").write_bytes(content[: len(content) // 2])
+    with pytest.raises(BrokenArchive, match=r"not a whole zip file.*download it again"):
+        unpack(tmp_path / "release.zip", tmp_path / "data")
+
+
+def test_a_zip_that_leads_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("../outside.txt", "x")
+    with pytest.raises(BrokenArchive, match="leads out"):
+        unpack(tmp_path / "evil.zip", tmp_path / "data")
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_zip_bomb(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", b"\0" * 10_000_000)
+    with pytest.raises(BrokenArchive, match="not a picture archive"):
+        unpack(tmp_path / "bomb.zip", tmp_path / "data")
+
+
+@pytest.mark.parametrize("form", ["folder", "parent", "zip"])
+def test_the_command_takes_every_form_of_a_release(tmp_path, monkeypatch, form):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path / "data"))
+    made = tmp_path / "made"
+    made.mkdir()
+    folder = artphoto_release(made)
+    _zip(tmp_path / "release.zip", folder)
+    source = {"folder": folder, "parent": made, "zip": tmp_path / "release.zip"}[form]
+    result = CliRunner().invoke(app, ["prepare", "artphoto", "--source", str(source)])
+    assert result.exit_code == 0, result.output
+    assert "N = 16" in result.output
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path / "data"))
+    checked = CliRunner().invoke(app, ["verify", "artphoto"])
+    assert (checked.exit_code, "as it was written" in checked.output) == (0, True)
+
+
+def test_the_command_says_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    for arguments, message in (
+        (["prepare", "emoset"], "no folder"),
+        (["prepare", "emoticons"], "unknown benchmark 'emoticons'"),
+        (["verify", "emoset"], "run sepm-eval prepare emoset"),
+        (["download", "emoset"], "only webemo is a list of links"),
+        (["download", "webemo"], "webemo25: no folder"),
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 1
+        assert message in result.output
+
+
+def test_an_unreadable_picture_makes_prepare_fail(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    (artphoto_release(tmp_path) / "awe_0000.jpg").write_bytes(b"[red]x")
+    result = CliRunner().invoke(app, ["prepare", "artphoto"])
+    assert result.exit_code == 1
+    assert "unreadable: awe_0000" in result.output
+    assert "1 pictures cannot be read" in result.output
+
+
+def test_the_list_of_benchmarks(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "250")
+    artphoto_release(tmp_path)
+    emoset_release(tmp_path)
+    (tmp_path / "EmoSet-118K/image/awe/awe_00000.jpg").unlink()
+    picture(tmp_path / "Emotion6" / "images" / "love" / "1.jpg", 1)
+    result = CliRunner().invoke(app, ["datasets"])
+    assert result.exit_code == 0
+    lines = {line.split("│")[1].strip(): line for line in result.output.splitlines() if line.startswith("│")}
+    assert "yes" in lines["artphoto"]
+    assert "16" in lines["artphoto"]
+    assert "in part" in lines["emoset"]
+    assert "broken" in lines["emotion6"]
+    assert "no" in lines["abstract"]
