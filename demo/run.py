@@ -40,13 +40,13 @@ def row(method: str, pictures: str, samples: list[dict]) -> str:
         return f"{method:<12}{pictures:<18}{0:>5}  none answered"
     low, high = binomtest(right, len(answered)).proportion_ci(method="wilson")
     accuracy = f"{right / len(answered):.1%} [{low:.1%}, {high:.1%}]"
-    return f"{method:<12}{pictures:<18}{len(answered):>5}  {accuracy:<24}{unparsed:>8}{len(samples) - len(answered):>8}"
+    return f"{method:<12}{pictures:<18}{len(answered):>5}  {accuracy:<26}{unparsed:>8}{len(samples) - len(answered):>8}"
 
 
 def main() -> None:
     """Evaluate both methods and print the table."""
     samples = {method: evaluate(method) for method in METHODS}
-    print(f"\n{'method':<12}{'pictures':<18}{'N':>5}  {'accuracy [95 % interval]':<24}{'unparsed':>8}{'failed':>8}")
+    print(f"\n{'method':<12}{'pictures':<18}{'N':>5}  {'accuracy [95 % interval]':<26}{'unparsed':>8}{'failed':>8}")
     for method, found in samples.items():
         for pictures, key in (("seen artwork", "acc_seen"), ("unseen artwork", "acc_unseen")):
             print(row(method, pictures, [sample for sample in found if key in sample]))

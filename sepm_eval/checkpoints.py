@@ -55,7 +55,7 @@ def find_checkpoint(pretrained: str) -> Checkpoint:
     Hub files go through ``huggingface_hub`` and its cache; HF_HUB_OFFLINE and HF_TOKEN work as everywhere.
 
     Raises:
-        FileNotFoundError: no such folder, and not the form of a hub id.
+        FileNotFoundError: no such folder, and not the form of a hub id; or the hub does not have it or is out of reach.
     """
     if pretrained == "demo":
         return Checkpoint("demo", demo.MODEL, _fingerprint(demo.MODEL))
@@ -68,8 +68,15 @@ def find_checkpoint(pretrained: str) -> Checkpoint:
             f"no checkpoint {pretrained!r}: give a folder, a hub id such as llava-hf/llava-1.5-7b-hf, or demo"
         )
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    snapshot = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_PATTERNS))
+    try:
+        snapshot = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_PATTERNS))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        raise FileNotFoundError(
+            f"{pretrained} could not be had from the Hugging Face hub ({type(error).__name__}: {error}). "
+            "Without a network, give pretrained=FOLDER of a checkpoint, or pretrained=demo to try the plug-in"
+        ) from error
     return Checkpoint(pretrained, snapshot, snapshot.name)
 
 

@@ -7,6 +7,7 @@ row groups: memory does not grow with the data set.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -27,6 +28,7 @@ from sepm_eval.datasets import Benchmark, Item, data_folder
 from sepm_eval.images import UnreadableImage, open_image
 
 MANIFEST = "manifest.json"
+ITEMS = "items.csv"
 SHARD = 2000  # pictures a file
 ROW_GROUP = 100  # pictures in memory at a time
 MOST_UNPACKED = 200 * 2**30
@@ -80,9 +82,10 @@ def unpack(archive: Path, into: Path) -> Path:
 
 
 def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers: int = 4) -> dict[str, Any]:
-    """Check every picture of a list and write ``test-*.parquet`` and ``manifest.json``.
+    """Check every picture of a list and write ``test-*.parquet``, ``items.csv`` and ``manifest.json``.
 
-    Unreadable pictures are left out of the Parquet files and named in the manifest.
+    Unreadable pictures are left out of the files and named in the manifest. ``items.csv`` (id, path in the release,
+    label, sha256) is the item list as a file; it can be given wherever a list is wanted.
 
     Args:
         benchmark: its release lies in the data folder.
@@ -105,6 +108,7 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
     manifest = _manifest(benchmark, chosen, items, reports)
     for stale in set(out.glob("test-*")) - {out / name for r in reports for name in (r["file"], f"{r['file']}.json")}:
         stale.unlink()
+    _write_list(out / ITEMS, benchmark, items, reports)
     _write_json(out / MANIFEST, manifest)
     return manifest
 
@@ -218,6 +222,19 @@ def _manifest(
         "files": {report["file"]: report["sha256"] for report in reports},
         "sepm_eval": version("sepm-eval"),
     }
+
+
+def _write_list(path: Path, benchmark: Benchmark, items: Sequence[Item], reports: Sequence[dict[str, Any]]) -> None:
+    digests = {key: digest for report in reports for key, digest in report["digests"].items()}
+    folder = benchmark.release()
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "path", "label", "sha256"])
+        for item in items:
+            if item.id in digests:
+                writer.writerow([item.id, item.path.relative_to(folder).as_posix(), item.label, digests[item.id]])
+    part.replace(path)
 
 
 def _items_sha256(items: Sequence[Item]) -> str:

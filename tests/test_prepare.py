@@ -1,6 +1,7 @@
 """Checking a release and writing it as Parquet: whole, interrupted, on a full disk, and from bad archives."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -48,6 +49,17 @@ def test_parquet_is_what_datasets_loads(release, tmp_path, small_shards):
     assert set(manifest["per_class"].values()) == {4}
     assert (manifest["item_list"], manifest["unreadable"]) == ("test", {})
     assert verify(out) == []
+
+
+def test_the_list_written_is_a_list_that_can_be_given(release, tmp_path):
+    (release / "image/awe/awe_00001.jpg").write_bytes(b"broken")
+    prepare(EMOSET, tmp_path / "out")
+    items = EMOSET.items(str(tmp_path / "out" / "items.csv"))
+    assert [(i.id, i.label) for i in items] == [(i.id, i.label) for i in EMOSET.items() if i.id != "awe_00001"]
+    header, first, *_ = (tmp_path / "out" / "items.csv").read_text().splitlines()
+    assert header == "id,path,label,sha256"
+    digest = hashlib.sha256((release / "image/amusement/amusement_00000.jpg").read_bytes()).hexdigest()
+    assert first == f"amusement_00000,image/amusement/amusement_00000.jpg,amusement,{digest}"
 
 
 def test_unreadable_and_equal_pictures_are_named(release, tmp_path):
