@@ -7,10 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Template:
-    """Text around the user's turn; with an image, the image stands between ``before`` and a line break."""
+    """Text around the user's turn; with an image, the image stands between ``before`` and a line break.
+
+    Attributes:
+        before: what stands before the image or the user's text.
+        after: what stands after the user's text; the answer follows.
+        lead: what stands between ``after`` and the letter of an answer, which is part of the letter's token.
+    """
 
     before: str
     after: str
+    lead: str
 
     def around(self, text: str, *, image: bool) -> tuple[str, str]:
         """The pieces before and after the image; without an image, one piece and an empty one."""
@@ -25,4 +32,26 @@ VICUNA_V1 = Template(  # haotian-liu/LLaVA, llava/conversation.py, conv_vicuna_v
         "The assistant gives helpful, detailed, and polite answers to the user's questions. USER: "
     ),
     after=" ASSISTANT:",
+    lead=" ",
 )
+
+_LLAMA_3_SYSTEM = (
+    "You are a helpful language and vision assistant. You are able to understand the visual content that the user "
+    "provides, and assist the user with a variety of tasks using natural language."
+)
+
+
+def _llama_3(end: str, answerer: str) -> Template:
+    return Template(
+        before=(
+            f"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{_LLAMA_3_SYSTEM}{end}"
+            "<|start_header_id|>user<|end_header_id|>\n\n"
+        ),
+        after=f"{end}<|start_header_id|>{answerer}<|end_header_id|>\n\n",
+        lead="",
+    )
+
+
+# NVlabs/VILA, llava/conversation.py, llama_3. Until August 2024 the answer's header says "system" (sic).
+LLAMA_3_MAY2024 = _llama_3("<|end_of_text|>", "system")
+LLAMA_3_AUG2024 = _llama_3("<|eot_id|>", "assistant")

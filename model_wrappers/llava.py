@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from sepm_eval.model_wrappers._image_first import ImageFirst
 from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
-from sepm_eval.model_wrappers._templates import VICUNA_V1, Template
-from torch import Tensor
+from sepm_eval.model_wrappers._templates import VICUNA_V1
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -23,10 +23,10 @@ from transformers import (
     LlavaImageProcessorPil,
 )
 
-from sepm_eval.backbone import Reading, VisualTokens
-from sepm_eval.causal_lm import CausalLM, Prompt
+from sepm_eval.backbone import VisualTokens
+from sepm_eval.causal_lm import CausalLM
 from sepm_eval.checkpoints import Checkpoint, find_checkpoint
-from sepm_eval.tokenizers import Tokenizer, load_tokenizer, overlapping
+from sepm_eval.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.weights import read_weights
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 IMAGE_ASPECT_RATIOS = ("pad", "crop")
 
 
-class Llava:
-    """LLaVA-1.5 behind the ``Backbone`` interface (see ``sepm_eval.backbone`` for its methods)."""
+class Llava(ImageFirst):
+    """LLaVA-1.5 behind the ``Backbone`` interface."""
 
     def __init__(
         self,
@@ -46,19 +46,14 @@ class Llava:
         processor: LlavaImageProcessorPil,
         settings: dict[str, str],
     ) -> None:
-        self.name = checkpoint.name
-        self.revision = checkpoint.revision
-        self.settings = settings
         self._model = model.eval().requires_grad_(False)
-        self._tokenizer = tokenizer
         self._processor = processor
         text = model.config.text_config
         self._bos = text.bos_token_id
-        self._template: Template = VICUNA_V1
-        self._language_model = CausalLM(
+        language_model = CausalLM(
             model.model.language_model, model.lm_head, vocab_size=tokenizer.vocab_size, stop_ids=[text.eos_token_id]
         )
-        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
+        super().__init__(checkpoint, language_model, tokenizer, VICUNA_V1, settings)
 
     @torch.inference_mode()
     def see(self, images: Sequence[Image]) -> VisualTokens:
@@ -68,58 +63,10 @@ class Llava:
         pixels = pixels.to(self._model.device, self._model.dtype)
         return VisualTokens(torch.stack(self._model.model.get_image_features(pixels).pooler_output))
 
-    def read(
-        self,
-        prompts: Sequence[str],
-        visual: VisualTokens | None,
-        *,
-        keep: Tensor | None = None,
-        probe: str | None = None,
-    ) -> Reading:
-        """See ``Backbone.read``."""
-        tokens = [self._tokenise(prompt, image=visual is not None, probe=probe) for prompt in prompts]
-        features = None if visual is None else visual.features
-        return self._language_model.read(tokens, features, keep, probe is not None)
-
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
-        """See ``Backbone.write``."""
-        written = self._language_model.write(reading, max_new_tokens, rows)
-        return [self._tokenizer.decode(ids).strip() for ids in written]
-
-    def letter_ids(self, letters: str) -> list[int]:
-        """See ``Backbone.letter_ids``.
-
-        Raises:
-            ValueError: a letter after the prompt is not one token of its own.
-        """
-        ending = self._template.after.strip()
-        before, _ = self._tokenizer.encode(ending)
-        found = []
-        for letter in letters:
-            ids, _ = self._tokenizer.encode(f"{ending} {letter}")
-            if ids[:-1] != before:
-                raise ValueError(
-                    f"{self.name}: after {ending!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
-                    "its probability can only be read if it is one token"
-                )
-            found.append(ids[-1])
-        if len(set(found)) != len(found):
-            raise ValueError(f"{self.name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
-        return found
-
-    def _tokenise(self, text: str, *, image: bool, probe: str | None) -> Prompt:
-        """Tokenise on either side of the image, BOS first, as the original tokenizer_image_token does."""
-        before, after = self._template.around(text, image=image)
-        probed: list[int] = []
-        after_ids: list[int] = []
-        if after:
-            after_ids, offsets = self._tokenizer.encode(after)
-            if probe is not None:
-                start = after.find(probe)
-                if start < 0:
-                    raise ValueError(f"the prompt does not hold the probe {probe!r}: {text!r}")
-                probed = overlapping(offsets, start, start + len(probe))
-        return Prompt([self._bos, *self._tokenizer.encode(before)[0]], after_ids, probed)
+    def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+        """Either side of the image by itself, BOS first, as the original tokenizer_image_token does."""
+        ids, spans = self._tokenizer.encode(after)
+        return [self._bos, *self._tokenizer.encode(before)[0]], ids, spans
 
 
 def load(

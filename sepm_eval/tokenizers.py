@@ -19,16 +19,21 @@ _BYTE = re.compile(r"^<0x[0-9A-F]{2}>$")
 
 
 class Tokenizer(Protocol):
-    """Tokenises a piece of text. Neither method adds or shows special tokens."""
+    """Tokenises a piece of text. Special tokens are neither added nor shown."""
 
     vocab_size: int
     """Size of the vocabulary the model was trained with, without tokens added later for images or padding."""
+    adds_bos: bool
+    """Whether the original tokenizer puts a token of its own before every text."""
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids of a text and, for each, the span of characters it covers."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids."""
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token by its name."""
 
 
 class JsonTokenizer:
@@ -39,6 +44,8 @@ class JsonTokenizer:
 
         self._library = Library.from_file(str(path))
         self.vocab_size = self._library.get_vocab_size(with_added_tokens=False)
+        plain, whole = (self._library.encode("a", add_special_tokens=special).ids for special in (False, True))
+        self.adds_bos = len(whole) > len(plain) and whole[-len(plain) :] == plain
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See ``Tokenizer``."""
@@ -49,6 +56,10 @@ class JsonTokenizer:
         """See ``Tokenizer``."""
         return self._library.decode(list(ids), skip_special_tokens=True)
 
+    def id_of(self, token: str) -> int | None:
+        """See ``Tokenizer``."""
+        return self._library.token_to_id(token)
+
 
 class SentencePieceTokenizer:
     """A tokenizer.model, read by the ``sentencepiece`` library."""
@@ -58,6 +69,7 @@ class SentencePieceTokenizer:
 
         self._library = SentencePieceProcessor(model_file=str(path))
         self.vocab_size = self._library.get_piece_size()
+        self.adds_bos = True  # Llama's does; a bare tokenizer.model does not say
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See ``Tokenizer``."""
@@ -68,6 +80,11 @@ class SentencePieceTokenizer:
         """See ``Tokenizer``."""
         plain = [i for i in ids if not self._library.is_control(i) and i < self.vocab_size]
         return self._library.decode(plain)
+
+    def id_of(self, token: str) -> int | None:
+        """See ``Tokenizer``."""
+        found = self._library.piece_to_id(token)
+        return None if found == self._library.unk_id() else found
 
 
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:

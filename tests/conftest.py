@@ -59,6 +59,18 @@ def tiny_llava(request):
 
 
 @pytest.fixture(scope="session")
+def vila_oracle() -> Oracle:
+    return Oracle("vila15_tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_vila():
+    from sepm_eval import load_backbone
+
+    return load_backbone("vila", str(ORACLES / "vila15_tiny" / "checkpoint"), device="cpu")
+
+
+@pytest.fixture(scope="session")
 def demo_backbone():
     from sepm_eval import load_backbone
 

@@ -190,7 +190,7 @@ def test_letters_that_are_not_one_token_are_refused(tmp_path):
 def test_bad_options_name_the_good_ones(options, message):
     with pytest.raises(ValueError, match=message):
         load_backbone("llava", str(TINY / "hf"), **options)
-    with pytest.raises(ValueError, match=r"unknown backbone 'lava'; there are \['llava'"):
+    with pytest.raises(ValueError, match=r"unknown backbone 'lava'; there are \['llava', 'vila'\]"):
         load_backbone("lava", "demo")
 
 

@@ -1,8 +1,8 @@
-"""Abstract and ArtPhoto: eight emotions, 280 abstract paintings and 806 art photos (Machajdik & Hanbury, ACM MM 2010).
+"""Abstract: eight emotions, 280 abstract paintings (Machajdik & Hanbury, ACM MM 2010).
 
-Abstract's labels are votes: ``ABSTRACT_groundTruth.csv`` puts its text cells in single quotes and the first cell of
-its header is empty. Fifty-one paintings have no single winner; the SEPM paper's accuracies are whole numbers of 280,
-so ties must have been broken, most likely by the first column. ArtPhoto's labels are the first part of the file names.
+Labels are votes: ``ABSTRACT_groundTruth.csv`` puts its text cells in single quotes and the first cell of its header is
+empty. Fifty-one paintings have no single winner; the SEPM paper's accuracies are whole numbers of 280, so ties must
+have been broken, most likely by the first column.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sepm_eval.datasets import Benchmark, Item, inside, whole
 from sepm_eval.emotions import MIKELS, label_of
 
 
-def read_abstract(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Item]:
     """The rows of ABSTRACT_groundTruth.csv, labelled by the first column with the most votes.
 
     Raises:
@@ -46,41 +46,15 @@ def _without_ties(items: list[Item]) -> list[Item]:
     return [item for item in items if list(item.extra["votes"].values()).count(max(item.extra["votes"].values())) == 1]
 
 
-def read_artphoto(folder: Path) -> list[Item]:
-    """The pictures of the folder, labelled by the part of their name before the first underscore.
-
-    Raises:
-        ValueError: a name does not begin with an emotion, or there are no pictures.
-    """
-    items = []
-    for path in sorted(folder.glob("*.jpg")):
-        label = label_of(path.name.partition("_")[0])
-        if label not in MIKELS:
-            raise ValueError(f"{path}: the name does not begin with one of the eight emotions")
-        items.append(Item(path.stem, path, label))
-    if not items:
-        raise ValueError(f"{folder} holds no .jpg files: it is not the ArtPhoto release")
-    return items
-
-
 BENCHMARKS = {
     "abstract": Benchmark(
         name="abstract",
         names=MIKELS,
-        read=read_abstract,
+        read=read,
         folder="testImages_abstract",
         obtain="Download testImages_abstract.zip (www.imageemotion.org) and unpack it there.",
         terms="no licence text found; publicly offered for research",
         lists={"first_maximum": whole, "unique": _without_ties},
     ),
-    "artphoto": Benchmark(
-        name="artphoto",
-        names=MIKELS,
-        read=read_artphoto,
-        folder="testImages_artphoto",
-        obtain="Download testImages_artphoto.zip (www.imageemotion.org) and unpack it there.",
-        terms="no licence text found; publicly offered for research",
-        lists={"all": whole},
-    ),
 }
-docs_abstract, docs_artphoto = BENCHMARKS["abstract"].docs, BENCHMARKS["artphoto"].docs
+docs = BENCHMARKS["abstract"].docs

@@ -1,0 +1,89 @@
+"""What backbones share whose prompt puts one image first and text after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sepm_eval.model_wrappers._templates import Template
+from torch import Tensor
+
+from sepm_eval.backbone import Reading, VisualTokens
+from sepm_eval.causal_lm import CausalLM, Prompt
+from sepm_eval.checkpoints import Checkpoint
+from sepm_eval.tokenizers import Tokenizer, overlapping
+
+
+class ImageFirst:
+    """Reading and writing around one image; a subclass adds ``see``, and ``encode`` if its tokens are made otherwise.
+
+    Its methods are described in ``sepm_eval.backbone.Backbone``.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        language_model: CausalLM,
+        tokenizer: Tokenizer,
+        template: Template,
+        settings: dict[str, str],
+    ) -> None:
+        self.name = checkpoint.name
+        self.revision = checkpoint.revision
+        self.settings = settings
+        self._language_model = language_model
+        self._tokenizer = tokenizer
+        self._template = template
+        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
+
+    def read(
+        self,
+        prompts: Sequence[str],
+        visual: VisualTokens | None,
+        *,
+        keep: Tensor | None = None,
+        probe: str | None = None,
+    ) -> Reading:
+        """See ``Backbone.read``."""
+        tokens = [self._tokenise(prompt, image=visual is not None, probe=probe) for prompt in prompts]
+        features = None if visual is None else visual.features
+        return self._language_model.read(tokens, features, keep, probe is not None)
+
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+        """See ``Backbone.write``."""
+        written = self._language_model.write(reading, max_new_tokens, rows)
+        return [self._tokenizer.decode(ids).strip() for ids in written]
+
+    def letter_ids(self, letters: str) -> list[int]:
+        """See ``Backbone.letter_ids``.
+
+        Raises:
+            ValueError: a letter after the prompt is not one token of its own.
+        """
+        ending = self._template.after.lstrip(" ")
+        before, _ = self._tokenizer.encode(ending)
+        found = []
+        for letter in letters:
+            ids, _ = self._tokenizer.encode(f"{ending}{self._template.lead}{letter}")
+            if ids[:-1] != before:
+                raise ValueError(
+                    f"{self.name}: after {ending!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
+                    "its probability can only be read if it is one token"
+                )
+            found.append(ids[-1])
+        if len(set(found)) != len(found):
+            raise ValueError(f"{self.name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
+        return found
+
+    def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+        """Ids of the text before and after the image, and the spans of the latter's characters."""
+        raise NotImplementedError
+
+    def _tokenise(self, text: str, *, image: bool, probe: str | None) -> Prompt:
+        before, after = self._template.around(text, image=image)
+        before_ids, after_ids, spans = self._encode(before, after)
+        if probe is None:
+            return Prompt(before_ids, after_ids, [])
+        start = after.find(probe)
+        if start < 0:
+            raise ValueError(f"the prompt does not hold the probe {probe!r}: {text!r}")
+        return Prompt(before_ids, after_ids, overlapping(spans, start, start + len(probe)))
