@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from sepm_eval.model_wrappers._templates import Template
 from torch import Tensor
 
-from sepm_eval.backbone import Reading, VisualTokens
+from sepm_eval.backbone import Prune, Reading, VisualTokens
 from sepm_eval.causal_lm import CausalLM, Prompt
 from sepm_eval.checkpoints import Checkpoint
+from sepm_eval.model_wrappers._templates import Template
 from sepm_eval.tokenizers import Tokenizer, overlapping
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, side: float) -> Tensor:
+    """Pixels of pictures for a vision tower, [B, 3, S, S].
+
+    Args:
+        processor: a Pillow-backed image processor of transformers.
+        images: pictures of any mode.
+        size: the tower's usual input side.
+        patch: its patch side.
+        side: share of the usual side wanted; S is then the nearest whole number of patches.
+    """
+    smaller = {}
+    if side != 1:
+        wanted = max(round(size // patch * side), 1) * patch
+        square = {"height": wanted, "width": wanted}
+        smaller = {"size": square, "crop_size": square}
+    pictures = [image.convert("RGB") for image in images]
+    return processor(pictures, input_data_format="channels_last", return_tensors="pt", **smaller)["pixel_values"]
 
 
 class ImageFirst:
@@ -41,11 +64,20 @@ class ImageFirst:
         visual: VisualTokens | None,
         *,
         keep: Tensor | None = None,
-        probe: str | None = None,
+        probe: str | Sequence[str] | None = None,
+        prune: Prune | None = None,
     ) -> Reading:
         """See ``Backbone.read``."""
-        tokens = [self._tokenise(prompt, image=visual is not None, probe=probe) for prompt in prompts]
+        phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
+        tokens = [
+            self._tokenise(prompt, image=visual is not None, probe=phrase)
+            for prompt, phrase in zip(prompts, phrases, strict=True)
+        ]
         features = None if visual is None else visual.features
+        if prune is not None:
+            if features is None or keep is not None or probe is not None:
+                raise ValueError("prune needs an image, and goes without keep and probe")
+            return self._language_model.read_pruned(tokens, features, prune)
         return self._language_model.read(tokens, features, keep, probe is not None)
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:

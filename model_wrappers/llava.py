@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sepm_eval.model_wrappers._image_first import ImageFirst
-from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
-from sepm_eval.model_wrappers._templates import VICUNA_V1
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -26,6 +23,9 @@ from transformers import (
 from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
 from sepm_eval.checkpoints import Checkpoint, find_checkpoint
+from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
+from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._templates import VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.weights import read_weights
 
@@ -56,12 +56,13 @@ class Llava(ImageFirst):
         super().__init__(checkpoint, language_model, tokenizer, VICUNA_V1, settings)
 
     @torch.inference_mode()
-    def see(self, images: Sequence[Image]) -> VisualTokens:
+    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        pictures = [image.convert("RGB") for image in images]
-        pixels = self._processor(pictures, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+        vision = self._model.config.vision_config
+        pixels = preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
         pixels = pixels.to(self._model.device, self._model.dtype)
-        return VisualTokens(torch.stack(self._model.model.get_image_features(pixels).pooler_output))
+        smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
+        return VisualTokens(torch.stack(self._model.model.get_image_features(pixels, **smaller).pooler_output))
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Either side of the image by itself, BOS first, as the original tokenizer_image_token does."""

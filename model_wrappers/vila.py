@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sepm_eval.model_wrappers._image_first import ImageFirst
-from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
-from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, SiglipImageProcessorPil, SiglipVisionModel
 
 from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
 from sepm_eval.checkpoints import Checkpoint, find_checkpoint
+from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
+from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.weights import read_weights
 
@@ -89,11 +89,13 @@ class Vila(ImageFirst):
         super().__init__(checkpoint, language_model, tokenizer, TEMPLATES[settings["template"]], settings)
 
     @torch.inference_mode()
-    def see(self, images: Sequence[Image]) -> VisualTokens:
+    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        pictures = [image.convert("RGB") for image in images]
-        pixels = self._processor(pictures, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
-        seen = self._tower(pixels.to(self._tower.device, self._tower.dtype), output_hidden_states=True)
+        vision = self._tower.config
+        pixels = preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
+        pixels = pixels.to(self._tower.device, self._tower.dtype)
+        smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
+        seen = self._tower(pixels, output_hidden_states=True, **smaller)
         return VisualTokens(self._projector(seen.hidden_states[-2]))
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:

@@ -32,13 +32,38 @@ class Reading:
         probe_attention: [B, N_v] float32, attention to the visual tokens, mean over the probe's tokens and over the
             heads of the last layer; 0 for dropped tokens, None without a probe.
         cache: keys and values of the batch, to write on from.
-        attended: [B, L] bool, which positions of the cache are not padding.
+        attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
+            length where tokens were pruned on the way.
     """
 
     logits: Tensor
     probe_attention: Tensor | None
     cache: Cache
-    attended: Tensor
+    attended: list[Tensor]
+
+
+class Prune(Protocol):
+    """Removes or merges visual tokens between decoder layers, while a prompt is read.
+
+    Rows of a batch must lose the same number of tokens.
+    """
+
+    layers: Sequence[int]
+    """Indices of the decoder layers after which something happens."""
+
+    def raters(self, visual: Tensor, text: Tensor) -> Tensor:
+        """Which tokens after the image judge the visual ones: [N_v, D], [N_t, D] input embeddings -> [N_t] bool."""
+
+    def step(self, layer: int, visual: Tensor, scores: Tensor) -> Tensor:
+        """The visual tokens that go on after a layer.
+
+        Args:
+            layer: its index.
+            visual: [n, D] hidden states of one prompt's visual tokens after it.
+            scores: [n] attention of the raters to them in it, mean over raters and heads.
+
+        Returns [m, D], m < n, the same m for every prompt.
+        """
 
 
 class Backbone(Protocol):
@@ -51,8 +76,13 @@ class Backbone(Protocol):
     settings: dict[str, str]
     """What else decides an answer: dtype, prompt template, image preprocessing."""
 
-    def see(self, images: Sequence[Image]) -> VisualTokens:
-        """Run the vision tower and the projector, once for all stages and methods."""
+    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+        """Run the vision tower and the projector, once for all stages and methods.
+
+        Args:
+            images: the pictures.
+            side: the tower's input side as a share of its usual one, for fewer tokens.
+        """
 
     def read(
         self,
@@ -60,7 +90,8 @@ class Backbone(Protocol):
         visual: VisualTokens | None,
         *,
         keep: Tensor | None = None,
-        probe: str | None = None,
+        probe: str | Sequence[str] | None = None,
+        prune: Prune | None = None,
     ) -> Reading:
         """Read one prompt a picture up to the point where the answer starts.
 
@@ -68,7 +99,9 @@ class Backbone(Protocol):
             prompts: the user's turns; the backbone adds its template around them.
             visual: the pictures; None for prompts without one.
             keep: [B, N_v] bool. Visual tokens that are False are left out and the positions close up (Eq. 10).
-            probe: a phrase of every prompt; the attention of the tokens that overlap it is reported.
+            probe: a phrase of every prompt, or one phrase a prompt; the attention of the tokens that overlap it is
+                reported.
+            prune: removes visual tokens between decoder layers.
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from sepm_eval import probe as probes
-from sepm_eval.backbone import Reading
+from sepm_eval.backbone import Prune, Reading
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,62 @@ class CausalLM:
         seen = None
         if request is not None and visual is not None:
             seen = self._attention_to_visual(request, prompts, visuals, keep, visual.shape[1])
-        return Reading(self._logits(hidden), seen, cache, attended)
+        return Reading(self._logits(hidden), seen, cache, [attended] * len(self.decoder.layers))
+
+    @torch.inference_mode()
+    def read_pruned(self, prompts: Sequence[Prompt], visual: Tensor, prune: Prune) -> Reading:
+        """Run the prompts through the decoder once, with visual tokens removed between layers.
+
+        After each removal positions are numbered anew from each row's first token. The decoder's own layers are called
+        one by one; nothing of them is replaced.
+
+        Args:
+            prompts: one per row.
+            visual: [B, N_v, D].
+            prune: what happens after which layer.
+        """
+        rows = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
+        hidden, attended = _pad_left(rows)
+        cache, lengths, count = DynamicCache(), [], visual.shape[1]
+        judges = [
+            prune.raters(one.to(row.dtype), row[len(row) - len(prompt.after) :]).nonzero().flatten().tolist()
+            for prompt, one, row in zip(prompts, visual, rows, strict=True)
+        ]
+        rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
+        for index in range(len(self.decoder.layers)):
+            request = None
+            if index in prune.layers:
+                request = self._request(rated, attended, layer=index)
+            hidden = self._layer(index, hidden, attended, _positions(attended), cache, request)
+            lengths.append(attended)
+            if request is not None and request.attention is not None:
+                hidden, attended, count = _prune_rows(prune, index, hidden, attended, rated, request.attention, count)
+        return Reading(self._logits(self.decoder.norm(hidden)[:, -1]), None, cache, lengths)
+
+    def _layer(
+        self,
+        index: int,
+        hidden: Tensor,
+        attended: Tensor,
+        positions: Tensor,
+        cache: DynamicCache,
+        request: probes.Probe | None = None,
+    ) -> Tensor:
+        """One decoder layer, with the mask and the rotary embedding that these positions ask for."""
+        length = hidden.shape[1]
+        rows = torch.arange(attended.shape[1] - length, attended.shape[1], device=hidden.device)
+        mask = attended[:, None, None, :] & (torch.arange(attended.shape[1], device=hidden.device) <= rows[:, None])
+        mask = mask | (torch.arange(attended.shape[1], device=hidden.device) == rows[:, None])  # padding sees itself
+        output = self.decoder.layers[index](
+            hidden,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            position_embeddings=self.decoder.rotary_emb(hidden, position_ids=positions),
+            probe=request,
+        )
+        return output[0] if isinstance(output, tuple) else output
 
     @torch.inference_mode()
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
@@ -87,8 +142,7 @@ class CausalLM:
         cache = DynamicCache()
         for index, layer in enumerate(reading.cache.layers):
             cache.update(layer.keys[chosen], layer.values[chosen], index)
-        attended, logits = reading.attended[chosen], reading.logits[chosen]
-        position = attended.sum(-1, keepdim=True)
+        attended, logits = [layer[chosen] for layer in reading.attended], reading.logits[chosen]
         stop = torch.tensor(self.stop_ids, device=self.device)
         running = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
         written: list[list[int]] = [[] for _ in chosen]
@@ -100,11 +154,15 @@ class CausalLM:
                     ids.append(new)
             if step + 1 == max_new_tokens or not running.any():
                 break
-            attended = torch.cat([attended, attended.new_ones(len(chosen), 1)], dim=1)
-            embedded = self.decoder.get_input_embeddings()(token[:, None])
-            hidden, cache = self._forward(embedded, attended, cache, position)
+            attended = [torch.cat([layer, layer.new_ones(len(chosen), 1)], dim=1) for layer in attended]
+            hidden = self.decoder.get_input_embeddings()(token[:, None])
+            if len({layer.shape[1] for layer in attended}) == 1:
+                hidden, _ = self._forward(hidden, attended[0], cache, _positions(attended[0])[:, -1:])
+            else:  # each layer numbers the new token by what it still holds
+                for index, seen in enumerate(attended):
+                    hidden = self._layer(index, hidden, seen, _positions(seen)[:, -1:], cache)
+                hidden = self.decoder.norm(hidden)[:, -1]
             logits = self._logits(hidden)
-            position = position + 1
         return written
 
     def _forward(
@@ -143,8 +201,8 @@ class CausalLM:
             return list(visual)
         return [row[mask] for row, mask in zip(visual, keep.to(visual.device), strict=True)]
 
-    def _request(self, prompts: Sequence[Prompt], attended: Tensor) -> probes.Probe:
-        """Aim the probe at the last layer. Text after the image ends a row, so its places count from the end."""
+    def _request(self, prompts: Sequence[Prompt], attended: Tensor, layer: int = -1) -> probes.Probe:
+        """Aim the probe at a layer. Text after the image ends a row, so its places count from the end."""
         length = attended.shape[1]
         width = max(len(prompt.probed) for prompt in prompts)
         rows = torch.full((len(prompts), width), length - 1)
@@ -154,7 +212,7 @@ class CausalLM:
             rows[i, : len(places)] = torch.tensor(places)
             valid[i, : len(places)] = True
         device = attended.device
-        return probes.Probe(len(self.decoder.layers) - 1, rows.to(device), valid.to(device), attended)
+        return probes.Probe(layer % len(self.decoder.layers), rows.to(device), valid.to(device), attended)
 
     def _attention_to_visual(
         self,
@@ -173,6 +231,30 @@ class CausalLM:
             on_image = request.attention[i, end - len(kept) : end]
             seen[i, slice(None) if keep is None else keep[i].to(seen.device)] = on_image
         return seen
+
+
+def _prune_rows(
+    prune: Prune,
+    layer: int,
+    hidden: Tensor,
+    attended: Tensor,
+    prompts: Sequence[Prompt],
+    attention: Tensor,
+    count: int,
+) -> tuple[Tensor, Tensor, int]:
+    """Let every row lose visual tokens after a layer.
+
+    hidden: [B, L, D]; attended: [B, L]; attention: [B, L], of the raters; count: visual tokens of a row so far. Returns
+    hidden and attended of the shorter rows, and how many visual tokens each has left.
+    """
+    rows = []
+    for i, prompt in enumerate(prompts):
+        end = hidden.shape[1] - len(prompt.after)
+        image = slice(end - count, end)
+        left = prune.step(layer, hidden[i, image], attention[i, image])
+        rows.append(torch.cat([hidden[i, : image.start], left.to(hidden.dtype), hidden[i, end:]]))
+    lost = hidden.shape[1] - len(rows[0])
+    return torch.stack(rows), attended[:, : hidden.shape[1] - lost], count - lost
 
 
 def _pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -54,11 +54,13 @@ def parse_answer(text: str, options: Options) -> str | None:
 
     Read are, in any case and with closing punctuation: a letter ("B", "(b)", "B."), a letter with its own name
     ("B. Anger"), a name or label ("anger"), and any of these after the last "answer", "answer is", "option" or
-    "choice" of a longer text ("A man is smiling. Answer: D"). A letter with another option's name is a contradiction.
+    "choice" of a longer text ("A man is smiling. Answer: D"), or alone on its last line. A letter with another
+    option's name is a contradiction.
     """
     text = text.strip()
     chosen = _read_choice(text, options)
-    return chosen or _read_choice(_last_choice(text), options)
+    last_line = text.rpartition("\n")[2]
+    return chosen or _read_choice(_last_choice(text), options) or _read_choice(last_line, options)
 
 
 def _last_choice(text: str) -> str:

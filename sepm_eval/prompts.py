@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 FOCUS_ON_EMOTION = "Please focus on emotion."
+STEP_BY_STEP = "Let's think step by step, then answer with the option's letter from the given choices directly."
 AMBIGUOUS = "This is an ambiguous emotion."
 COARSE_OPTIONS = (("A", "Positive"), ("B", "Negative"))
 

@@ -98,16 +98,16 @@ class ScriptedBackbone:
         self.kept: list[list[int] | None] = []
         self.seen = 0
 
-    def see(self, images: Sequence[Image.Image]) -> VisualTokens:
+    def see(self, images: Sequence[Image.Image], side: float = 1.0) -> VisualTokens:
         self.seen += len(images)
-        return VisualTokens(torch.zeros(len(images), self.visual_tokens, 2))
+        return VisualTokens(torch.zeros(len(images), round(self.visual_tokens * side**2), 2))
 
-    def read(self, prompts, visual, *, keep=None, probe=None) -> Reading:
+    def read(self, prompts, visual, *, keep=None, probe=None, prune=None) -> Reading:
         rows, self._texts = [], []
         for i, prompt in enumerate(prompts):
             self.asked.append(prompt)
             self.kept.append(None if keep is None else keep[i].nonzero().flatten().tolist())
-            if probe is not None and probe not in prompt:
+            if probe is not None and (probe if isinstance(probe, str) else probe[i]) not in prompt:
                 raise ValueError(probe)
             said = self._says(prompt)
             row = torch.full((40,), 1e-9)
@@ -118,7 +118,7 @@ class ScriptedBackbone:
         attention = None
         if probe is not None:
             attention = torch.tensor([self._significance or list(range(self.visual_tokens))] * len(prompts)).float()
-        return Reading(torch.stack(rows), attention, None, None)
+        return Reading(torch.stack(rows), attention, None, [])
 
     def write(self, reading, max_new_tokens, rows=None) -> list[str]:
         return [self._texts[i] for i in (rows if rows is not None else range(len(self._texts)))]

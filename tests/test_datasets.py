@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 from miniature import emoset_release
-from sepm_eval.tasks.functions import doc_to_text, doc_to_visual, process_results
 
 from sepm_eval import demo
 from sepm_eval.datasets import MissingData, emoset, emotion_demo
 from sepm_eval.emotions import MIKELS
+from sepm_eval.tasks.functions import doc_to_text, doc_to_visual, process_results
 
 
 @pytest.fixture

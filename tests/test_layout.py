@@ -43,6 +43,7 @@ ALLOWED = {
     "datasets": BASE | {"datasets", "demo"},
     "methods": PURE - {"scoring", "journal", "demo"} | {"methods"},
     "model_wrappers": {"backbone", "causal_lm", "checkpoints", "tokenizers", "weights", "model_wrappers"},
+    "shared": {"backbone", "images"},
     "runner": PURE | {"methods"},
     "prepare": {"datasets", "images"},
     "download": {"images"},

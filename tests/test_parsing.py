@@ -41,6 +41,8 @@ TWENTY_FIVE = Options(tuple(WEBEMO.split()), tuple(WEBEMO.title().split()))
         ("Answer: B\nAnswer: C", "C"),
         ("Let us think.\nThe best option is E.", "E"),
         ("The correct answer is fear", "G"),
+        ("The faces are smiling, so it is not anger.\nA. Amusement", "A"),
+        ("B\nis what I see in the man's face", None),
         ("", None),
         ("I", None),  # no ninth option
         ("Z", None),

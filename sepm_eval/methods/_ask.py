@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sepm_eval.backbone import Backbone, Reading, VisualTokens
+from sepm_eval.backbone import Backbone, Prune, Reading, VisualTokens
 from sepm_eval.evidence import answer_probabilities
 from sepm_eval.parsing import Options, parse_answer
 from sepm_eval.types import Answer, Evidence, Question
@@ -28,8 +28,10 @@ def ask(
     visual: VisualTokens,
     *,
     keep: Tensor | None = None,
+    prune: Prune | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),
+    write_out: int | None = None,
 ) -> list[Answer]:
     """Put one question a picture and read the letter it is answered with.
 
@@ -42,14 +44,16 @@ def ask(
         backbone: the model.
         visual: the pictures' visual tokens.
         keep: [B, N_v] bool, which visual tokens the model still sees.
+        prune: removes visual tokens on their way through the model.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
+        write_out: write every answer out, up to so many tokens, also where it starts with a letter.
 
     Raises:
         FloatingPointError: the model's logits are not finite.
     """
-    reading = check_finite(backbone.read(prompts, visual, keep=keep))
-    texts = _texts(questions, reading, backbone)
+    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune))
+    texts = backbone.write(reading, write_out) if write_out else _texts(questions, reading, backbone)
     visual_tokens = visual.features.shape[1]
     answers = []
     for i, (question, text) in enumerate(zip(questions, texts, strict=True)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sepm_eval import evidence as ev
 from sepm_eval import prompts
@@ -66,6 +66,8 @@ class Sepm:
     foe: bool = True
     vta: bool = True
 
+    reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence
+
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ValueError(f"preset={self.preset!r}: use one of {sorted(PRESETS)}")
@@ -77,7 +79,7 @@ class Sepm:
         for name in ("cci", "foe", "vta"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}: use True or False")
-        if self.vta and not self.foe:
+        if self.vta and self.reads_focus and not self.foe:
             raise ValueError("vta=True needs foe=True: which visual tokens to drop is read off the focus sentence")
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
@@ -99,7 +101,22 @@ class Sepm:
             )
             for i, question in enumerate(questions)
         ]
+        visual = self._second_look(questions, backbone, visual)
         return ask(questions, fine, backbone, visual, keep=keep, evidence=found or None, asked_before=asked)
+
+    def _probe(self, asked: Sequence[str]) -> str | Sequence[str] | None:
+        """The words whose attention says which visual tokens matter."""
+        return prompts.WORDINGS[self.preset].probe
+
+    def _significance(
+        self, questions: Sequence[Question], attention: Tensor | None, visual: VisualTokens
+    ) -> Tensor | None:
+        """[B, N_v]: how much each visual token matters (Eq. 8); None drops none."""
+        return attention
+
+    def _second_look(self, questions: Sequence[Question], backbone: Backbone, visual: VisualTokens) -> VisualTokens:
+        """The pictures as stage 2 sees them, before tokens are dropped."""
+        return visual
 
     def _coarse(self, question: Question, wording: prompts.Wording) -> str:
         names = dict(zip(question.labels, question.names, strict=True))
@@ -114,13 +131,15 @@ class Sepm:
     ) -> tuple[list[Evidence], Tensor | None]:
         """Algorithm 1 up to Eq. 9: polarity and confidence, and which visual tokens stay."""
         preset = PRESETS[self.preset]
-        probe = prompts.WORDINGS[self.preset].probe if self.vta else None
+        probe = self._probe(asked) if self.vta else None
         reading = check_finite(backbone.read(asked, visual, probe=probe))
         letters = "".join(letter for letter, _ in prompts.COARSE_OPTIONS)
         pair = ev.answer_probabilities(reading.logits, backbone.letter_ids(letters))
         confidence = ev.confidence(pair, unbiased=preset.unbiased)
         sure = ev.is_sure(confidence, self.alpha, at_threshold=preset.sure_at_threshold)
-        significance, keep = reading.probe_attention, None
+        significance, keep = None, None
+        if self.vta:
+            significance = self._significance(questions, reading.probe_attention, visual)
         if significance is not None:
             assert self.beta is not None  # filled in above
             keep = keep_most_significant(significance, self.beta)

@@ -1,0 +1,74 @@
+"""SEPM with other ways to see less in stage 2: the rows of Table 2, and a smaller picture.
+
+``random_drop`` and ``query_drop`` drop as many visual tokens as SEPM, chosen at random or by the attention of the whole
+coarse query. ``downsample`` drops none but shows a smaller picture, so that about the same share of tokens is left: a
+baseline that pruning methods often fail to beat (Chenfei Liao et al., arXiv 2510.07143).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sepm_eval.backbone import Backbone, VisualTokens
+from sepm_eval.images import image_sha256
+from sepm_eval.methods.sepm import Sepm
+from sepm_eval.types import Question
+
+
+@dataclass(frozen=True)
+class RandomDrop(Sepm):
+    """SEPM that drops random visual tokens.
+
+    Attributes:
+        seed: with the picture's content it decides which, so the choice depends on neither order nor batch.
+    """
+
+    seed: int = 0
+
+    reads_focus: ClassVar[bool] = False
+
+    def _probe(self, asked: Sequence[str]) -> None:
+        return None
+
+    def _significance(self, questions: Sequence[Question], attention: Tensor | None, visual: VisualTokens) -> Tensor:
+        count = visual.features.shape[1]
+        digests = [int(image_sha256(question.image)[:16], 16) for question in questions]
+        rows = [np.random.default_rng([self.seed, digest]).random(count) for digest in digests]
+        return torch.from_numpy(np.stack(rows)).float().to(visual.features.device)
+
+
+@dataclass(frozen=True)
+class QueryDrop(Sepm):
+    """SEPM that drops the visual tokens least attended by the whole coarse query."""
+
+    reads_focus: ClassVar[bool] = False
+
+    def _probe(self, asked: Sequence[str]) -> Sequence[str]:
+        return asked
+
+
+@dataclass(frozen=True)
+class Downsample(Sepm):
+    """SEPM whose stage 2 sees a smaller picture instead of fewer tokens of it; the picture is encoded twice."""
+
+    reads_focus: ClassVar[bool] = False
+
+    def _probe(self, asked: Sequence[str]) -> None:
+        return None
+
+    def _significance(self, questions: Sequence[Question], attention: Tensor | None, visual: VisualTokens) -> None:
+        return None
+
+    def _second_look(self, questions: Sequence[Question], backbone: Backbone, visual: VisualTokens) -> VisualTokens:
+        if not self.vta or not self.beta:
+            return visual
+        return backbone.see([question.image for question in questions], side=(1 - self.beta) ** 0.5)
+
+
+METHODS = {"random_drop": RandomDrop, "query_drop": QueryDrop, "downsample": Downsample}

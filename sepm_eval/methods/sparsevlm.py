@@ -1,0 +1,98 @@
+"""SparseVLM, version 1.0: text tokens that concern the picture rate the visual tokens inside the model, in three steps.
+
+Zhang et al., "SparseVLM: Visual Token Sparsification for Efficient Vision-Language Model Inference", arXiv 2410.04417,
+and the authors' code (Gumpest/SparseVLMs at 26a5f48). The reference breaks ties of density with random noise; here the
+token with the higher score counts as denser, which is one of its outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sepm_eval import prompts
+from sepm_eval.backbone import Backbone
+from sepm_eval.methods._ask import ask
+from sepm_eval.types import Answer, Question
+
+# Visual tokens kept after decoder layers 2, 6 and 15 of LLaVA-1.5 (576 tokens), by the average number kept.
+KEPT = {192: (300, 200, 110), 128: (303, 110, 36), 96: (238, 48, 26), 64: (66, 30, 17)}
+LAYERS = (2, 6, 15)
+FULL = 576
+
+
+@dataclass(frozen=True)
+class Sparsify:
+    """The pruning of one reading (a ``Prune``).
+
+    Attributes:
+        kept: after each layer of ``layers``, how many visual tokens are kept besides the merged ones.
+        layers: decoder layers after which tokens are removed; those a smaller model does not have are skipped.
+    """
+
+    kept: tuple[int, ...]
+    layers: tuple[int, ...] = LAYERS
+
+    def raters(self, visual: Tensor, text: Tensor) -> Tensor:
+        """Text tokens whose mean softmax similarity to the visual ones is above average (paper, Sec. 3.2)."""
+        relevance = (visual.float() @ text.float().mT).softmax(-1).mean(0)
+        return relevance > relevance.mean()
+
+    def step(self, layer: int, visual: Tensor, scores: Tensor) -> Tensor:
+        """Keep the best rated tokens in order, merge some of the others behind them (Sec. 3.3 and 3.4)."""
+        keep = min(self.kept[self.layers.index(layer)], len(visual) - 1)
+        order = scores.argsort(descending=True, stable=True)
+        kept, dropped = order[:keep].sort().values, order[keep:]
+        recycled = dropped[: int(0.3 * len(dropped)) + 1]
+        return torch.cat([visual[kept], merge(visual[recycled])])
+
+
+def merge(tokens: Tensor) -> Tensor:
+    """Density-peaks clustering of recycled tokens, each cluster to its mean.
+
+    tokens: [n, d], best rated first. Returns [n // 10 + 1, d].
+    """
+    clusters = len(tokens) // 10 + 1
+    points = tokens.float()
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") / points.shape[1] ** 0.5
+    nearest = distance.topk(clusters, largest=False).values
+    density = (-(nearest**2).mean(-1)).exp()
+    rank = torch.arange(len(points), device=points.device)
+    denser = (density[None] > density[:, None]) | ((density[None] == density[:, None]) & (rank[None] < rank[:, None]))
+    to_denser = distance.masked_fill(~denser, float("inf")).amin(-1)
+    to_denser = torch.where(denser.any(-1), to_denser, distance.max())
+    centres = (to_denser * density).argsort(descending=True, stable=True)[:clusters]
+    home = distance[centres].argmin(0)
+    home[centres] = torch.arange(clusters, device=points.device)
+    return torch.stack([points[home == cluster].mean(0) for cluster in range(clusters)])
+
+
+@dataclass(frozen=True)
+class SparseVlm:
+    """Zero-shot with SparseVLM.
+
+    Attributes:
+        budget: average number of visual tokens kept over LLaVA-1.5's layers, out of 576: 192, 128, 96 or 64. For models
+            with another number of visual tokens the counts are scaled.
+    """
+
+    budget: int = 192
+
+    def __post_init__(self) -> None:
+        if self.budget not in KEPT:
+            raise ValueError(f"budget={self.budget!r}: use one of {sorted(KEPT, reverse=True)}")
+
+    def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
+        """Answer a batch of questions with one pruned reading each."""
+        visual = backbone.see([question.image for question in questions])
+        tokens = visual.features.shape[1]
+        prune = Sparsify(tuple(round(count * tokens / FULL) for count in KEPT[self.budget]))
+        wording = prompts.WORDINGS["paper"]
+        asked = [question.text or prompts.fine(question.options(), wording) for question in questions]
+        return ask(questions, asked, backbone, visual, prune=prune)
+
+
+METHODS = {"sparsevlm": SparseVlm}
