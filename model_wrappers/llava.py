@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import ImageOps
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -63,6 +64,19 @@ class Llava(ImageFirst):
         pixels = pixels.to(self._model.device, self._model.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         return VisualTokens(torch.stack(self._model.model.get_image_features(pixels, **smaller).pooler_output))
+
+    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
+        """See ``Backbone.cells``: row by row."""
+        side = round(visual_tokens**0.5)
+        return [divmod(token, side) for token in range(visual_tokens)]
+
+    def frame(self, image: Image) -> Image:
+        """See ``Backbone.frame``: padded with the mean colour, or the centre."""
+        picture = image.convert("RGB")
+        if self.settings["image_aspect_ratio"] == "crop":
+            return ImageOps.fit(picture, (min(picture.size),) * 2)
+        mean = tuple(int(255 * value) for value in self._processor.image_mean)
+        return ImageOps.pad(picture, (max(picture.size),) * 2, color=mean)
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Either side of the image by itself, BOS first, as the original tokenizer_image_token does."""

@@ -76,7 +76,9 @@ class Vila(ImageFirst):
         processor: SiglipImageProcessorPil,
         settings: dict[str, str],
     ) -> None:
-        self._tower, self._projector, llm = (part.eval().requires_grad_(False) for part in parts)
+        self._tower, self._projector, llm = parts
+        for part in parts:
+            part.eval().requires_grad_(False)
         self._processor = processor
         self._bos = llm.config.bos_token_id
         ends = [llm.config.eos_token_id, tokenizer.id_of("<|end_of_text|>"), tokenizer.id_of("<|eot_id|>")]
@@ -97,6 +99,15 @@ class Vila(ImageFirst):
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         seen = self._tower(pixels, output_hidden_states=True, **smaller)
         return VisualTokens(self._projector(seen.hidden_states[-2]))
+
+    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
+        """See ``Backbone.cells``: column by column (see ``downsample``)."""
+        side = round(visual_tokens**0.5)
+        return [(token % side, token // side) for token in range(visual_tokens)]
+
+    def frame(self, image: Image) -> Image:
+        """See ``Backbone.frame``: the whole picture, which is then stretched."""
+        return image.convert("RGB")
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Either side of the image by itself, as the original tokenizer_image_token does.

@@ -48,8 +48,9 @@ class Prune(Protocol):
     Rows of a batch must lose the same number of tokens.
     """
 
-    layers: Sequence[int]
-    """Indices of the decoder layers after which something happens."""
+    @property
+    def layers(self) -> Sequence[int]:
+        """Indices of the decoder layers after which something happens."""
 
     def raters(self, visual: Tensor, text: Tensor) -> Tensor:
         """Which tokens after the image judge the visual ones: [N_v, D], [N_t, D] input embeddings -> [N_t] bool."""
@@ -109,6 +110,12 @@ class Backbone(Protocol):
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
         """Go on greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
+
+    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
+        """Row and column of each visual token in the square grid that covers ``frame``."""
+
+    def frame(self, image: Image) -> Image:
+        """The picture as the vision tower sees it, before it is resized to a square."""
 
     def letter_ids(self, letters: str) -> list[int]:
         """The token id with which an answer starts that is this letter, for each letter."""

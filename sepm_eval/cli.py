@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from sepm_eval.datasets import DATA_VARIABLE, Benchmark, MissingData, data_folder, find_benchmarks, webemo
+from sepm_eval.emotions import MIKELS
+from sepm_eval.methods import Method, get_method
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
@@ -105,6 +108,70 @@ def download(
     console.print(f"{found['there'] + found['fetched']} of {len(wanted)} pictures are there", soft_wrap=True)
     if found["failed"]:
         _stop(f"{found['failed']} requests failed for now; call it again")
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    model: Annotated[str, typer.Option(help="Backbone: llava or vila.")] = "llava",
+    pretrained: Annotated[str | None, typer.Option(help="Hub id, folder or demo.")] = None,
+    method: Annotated[str, typer.Option(help="A method; its options after commas: sepm,beta=0.4.")] = "sepm",
+    labels: Annotated[str, typer.Option(help="Emotions to choose from, joined by commas.")] = ",".join(MIKELS),
+    out: Annotated[Path, typer.Option(help="Where to write the picture of dropped tokens.")] = Path("dropped.png"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+) -> None:
+    """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
+    from sepm_eval.images import open_image
+    from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.overlay import draw_dropped
+    from sepm_eval.types import Question
+
+    try:
+        chosen = parse_method(method)
+        picture = open_image(image)
+        keys = tuple(label.strip() for label in labels.split(","))
+        question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        backbone = load_backbone(model, pretrained, device=device)
+        (answer,) = chosen.answer([question], backbone)
+    except (ValueError, OSError) as error:
+        _stop(str(error))
+    table = Table(
+        "option", "emotion", "probability", title=f"{image.name}: {answer.label or 'unparsed'} ({answer.text!r})"
+    )
+    for (letter, name), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
+        table.add_row(letter, name, f"{probability:.4f}")
+    console.print(table)
+    evidence = answer.evidence
+    if evidence is None:
+        return
+    console.print(
+        f"stage 1: {evidence.polarity}{' (ambiguous)' if evidence.ambiguous else ''}, positive "
+        f"{evidence.p_positive:.4f}, negative {evidence.p_negative:.4f}, confidence {evidence.confidence:.4f}"
+    )
+    console.print(f"stage 2 chose among: {', '.join(evidence.candidates)}", soft_wrap=True)
+    console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
+    if evidence.dropped:
+        draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), evidence.dropped).save(out)
+        console.print(f"written to {out}", soft_wrap=True)
+
+
+def parse_method(text: str) -> Method:
+    """A method from the command line: "sepm,alpha=0.2,cci=False".
+
+    Raises:
+        ValueError: an unknown method or option, or a value out of range.
+    """
+    name, *settings = text.split(",")
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"{setting!r} is no option: write name=value")
+        try:
+            options[key.strip()] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[key.strip()] = value
+    return get_method(name, **options)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from sepm_eval.methods import Method
 from sepm_eval.methods._ask import check_finite
 from sepm_eval.parsing import half_known, parse_question
 from sepm_eval.scoring import failure_text, is_failure
+from sepm_eval.shared import Shared
 from sepm_eval.types import Answer, Question
 
 logger = logging.getLogger(__name__)
@@ -218,6 +220,37 @@ class Runner:
         checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
         folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
         return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{digest}.jsonl"
+
+
+def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, quiet: bool = False) -> list[list[str]]:
+    """The outputs of several variants, picture by picture, so that they share what they ask of the model.
+
+    Args:
+        runners: one for each variant, all on one ``Shared`` backbone and with the same batch size.
+        questions: as for ``Runner.answer``.
+        quiet: show no progress.
+
+    Returns for each runner what its ``answer`` would. Every variant has its journal, with the records of a run of its
+    own: a harness that runs it later finds its answers there.
+
+    Raises:
+        ValueError: the runners do not share a backbone or a batch size.
+    """
+    shared = runners[0].backbone
+    if not isinstance(shared, Shared) or any(runner.backbone is not shared for runner in runners):
+        raise ValueError("variants share readings through one Shared(backbone); give it to every runner")
+    size = runners[0].batch_size
+    if any(runner.batch_size != size for runner in runners):
+        raise ValueError(
+            f"variants share batches: batch sizes {sorted({runner.batch_size for runner in runners})} differ"
+        )
+    outputs: list[list[str]] = [[] for _ in runners]
+    for start in tqdm(range(0, len(questions), size), desc=f"{len(runners)} variants", unit="batch", disable=quiet):
+        part = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[start : start + size]]
+        for found, runner in zip(outputs, runners, strict=True):
+            found += runner.answer(part, quiet=True)
+        shared.forget()
+    return outputs
 
 
 def _answered(answer: Answer) -> dict[str, Any]:

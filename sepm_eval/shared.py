@@ -24,10 +24,20 @@ _Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
+class _Row:
+    """What one picture was asked."""
+
+    picture: tuple[str, float]  # digest, and the share of the tower's side it was seen at
+    prompt: str
+    keep: Tensor | None
+    prune: Prune | None
+
+
+@dataclass(frozen=True)
 class _SharedTokens(VisualTokens):
     """Visual tokens that know whose they are."""
 
-    rows: tuple[_Key, ...] = ()
+    rows: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Shared:
         """Begin with new pictures."""
         self._seen: dict[_Key, Tensor] = {}
         self._read: dict[_Key, tuple[Tensor, Tensor | None]] = {}
-        self._asked: dict[_Key, dict[str, object]] = {}
+        self._asked: dict[_Key, _Row] = {}
         self._written: dict[_Key, str] = {}
         self._latest: dict[_Key, tuple[Reading, int]] = {}
 
@@ -61,9 +71,17 @@ class Shared:
         """See ``Backbone.letter_ids``."""
         return self._backbone.letter_ids(letters)
 
+    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
+        """See ``Backbone.cells``."""
+        return self._backbone.cells(visual_tokens)
+
+    def frame(self, image: Image) -> Image:
+        """See ``Backbone.frame``."""
+        return self._backbone.frame(image)
+
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        keys: list[_Key] = [(image_sha256(image), side) for image in images]
+        keys = [(image_sha256(image), side) for image in images]
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._seen}
         if new:
             features = self._backbone.see(list(new.values()), side).features
@@ -85,17 +103,17 @@ class Shared:
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else list(probe)
         keys: list[_Key] = []
         for i, prompt in enumerate(prompts):
-            kept = None if keep is None or bool(keep[i].all()) else bytes(keep[i].cpu().to(torch.uint8).tolist())
-            row = {"prompt": prompt, "keep": None if kept is None or keep is None else keep[i], "prune": prune}
-            key = (visual.rows[i], prompt, kept, prune)
-            self._asked.setdefault(key, row)
+            mask = None if keep is None or bool(keep[i].all()) else keep[i]
+            kept = None if mask is None else bytes(mask.cpu().to(torch.uint8).tolist())
+            key: _Key = (visual.rows[i], prompt, kept, prune)
+            self._asked.setdefault(key, _Row(visual.rows[i], prompt, mask, prune))
             keys.append((*key, phrases[i]))
         self._read_new(keys, phrases)
         found = [self._known(key) for key in keys]
         attention = [one for _, one in found if one is not None]
         logits = torch.stack([row for row, _ in found])
         together = torch.stack(attention) if probe is not None else None
-        return _SharedReading(logits, together, None, [], tuple(key[:-1] for key in keys))  # type: ignore[arg-type]
+        return _SharedReading(logits, together, None, [], tuple(key[:-1] for key in keys))
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
         """See ``Backbone.write``."""
@@ -138,23 +156,21 @@ class Shared:
     def _ask(self, keys: Sequence[_Key], probes: Sequence[str | None] | None) -> Reading:
         """Read rows that were asked, from the backbone."""
         asked = [self._asked[key] for key in keys]
-        visual = VisualTokens(torch.stack([self._seen[key[0]] for key in keys]))  # type: ignore[index]
-        masks = [row["keep"] for row in asked]
+        visual = VisualTokens(torch.stack([self._seen[row.picture] for row in asked]))
+        masks = [row.keep for row in asked]
         keep = None
         if any(mask is not None for mask in masks):
             everything = torch.ones(visual.features.shape[1], dtype=torch.bool, device=visual.features.device)
-            keep = torch.stack([everything if mask is None else mask for mask in masks])  # type: ignore[misc]
-        prompts = [str(row["prompt"]) for row in asked]
-        prune: Prune | None = asked[0]["prune"]  # type: ignore[assignment]
-        return self._backbone.read(prompts, visual, keep=keep, probe=probes, prune=prune)  # type: ignore[arg-type]
+            keep = torch.stack([everything if mask is None else mask for mask in masks])
+        phrases = None if probes is None else [str(probe) for probe in probes]
+        return self._backbone.read([r.prompt for r in asked], visual, keep=keep, probe=phrases, prune=asked[0].prune)
 
 
-def _alike(keys: Sequence[_Key], asked: dict[_Key, dict[str, object]]) -> list[list[_Key]]:
+def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:
     """Rows that can share one reading: the same number of visual tokens, pruning, and all or none with a probe."""
     groups: dict[_Key, list[_Key]] = {}
     for key in keys:
         row = asked[key if key in asked else key[:-1]]
-        side = key[0][1]  # type: ignore[index]
         probed = key not in asked and key[-1] is not None
-        groups.setdefault((side, row["prune"], probed), []).append(key)
+        groups.setdefault((row.picture[1], row.prune, probed), []).append(key)
     return list(groups.values())
