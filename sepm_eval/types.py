@@ -114,3 +114,9 @@ class Answer:
     visual_tokens: int
     evidence: Evidence | None = None
     prompts: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[bool, ...]:
+        """Which of the picture's visual tokens the last stage saw, one value a token."""
+        dropped = set(self.evidence.dropped) if self.evidence else set()
+        return tuple(token not in dropped for token in range(self.visual_tokens))

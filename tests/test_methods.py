@@ -70,6 +70,7 @@ def test_the_least_significant_tokens_are_dropped(scripted, question):
     backbone = scripted(says(SURE_NEGATIVE, {"B": 1.0}), significance=[5, 1, 9, 0, 7, 3, 8, 2, 6, 4])
     (answer,) = get_method("sepm", beta=0.3).answer([question], backbone)
     assert answer.evidence.dropped == (1, 3, 7)
+    assert [token for token, kept in enumerate(answer.kept) if kept] == [0, 2, 4, 5, 6, 8, 9]
     assert backbone.kept == [None, [0, 2, 4, 5, 6, 8, 9]]
     assert answer.evidence.significance.tolist() == [5, 1, 9, 0, 7, 3, 8, 2, 6, 4]
 

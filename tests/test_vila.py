@@ -106,6 +106,30 @@ def test_a_template_that_does_not_fit():
         load_backbone("vila", str(CHECKPOINT), device="cpu", template="vicuna_v1")
 
 
+def test_the_vicuna_models(tmp_path, picture, question):
+    """VILA1.5-3b and -13b: the same layout around a Llama-2 vocabulary and LLaVA's prompt."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from sepm_eval import Question, get_method
+    from sepm_eval.methods import find_methods
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 640, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    llm = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=4, bos_token_id=1, eos_token_id=2))
+    folder = _copy(tmp_path, "VILA1.5-3b")
+    shutil.rmtree(folder / "llm")
+    llm.save_pretrained(folder / "llm")
+    shutil.copy(ORACLES / "llava15_tiny" / "original" / "tokenizer.model", folder / "llm")
+    backbone = load_backbone("vila", str(folder), device="cpu")
+    assert backbone.settings["template"] == "vicuna_v1"
+    llava = load_backbone("llava", str(ORACLES / "llava15_tiny" / "original"), device="cpu")
+    assert backbone._tokenise(question, image=True, probe=None) == llava._tokenise(question, image=True, probe=None)
+    assert backbone.letter_ids("ABCDEFGH") == llava.letter_ids("ABCDEFGH")
+    for name in find_methods():
+        (answer,) = get_method(name).answer([Question(picture, ("joy", "fear"))], backbone)
+        assert set(answer.option_probabilities) == {"joy", "fear"}
+
+
 @pytest.mark.parametrize(
     ("part", "changes", "message"),
     [
