@@ -27,6 +27,15 @@ def test_rows_of_three_and_of_four_elements(release):
     assert [item.label for item in items[:8]] == list(MIKELS)
 
 
+def test_the_other_official_splits(release):
+    (release / "val.json").write_text('[["awe", "image/awe/awe_00001.jpg", "annotation/awe/awe_00001.json"]]')
+    rows = json.loads((release / "test.json").read_text())
+    (release / "test.json").write_text(json.dumps([row for row in rows if "awe_00001" not in row[1]]))
+    assert [item.id for item in emoset.BENCHMARKS["emoset"].items("val")] == ["awe_00001"]
+    assert "awe_00001" not in {item.id for item in emoset.BENCHMARKS["emoset"].items()}
+    assert len(emoset.BENCHMARKS["emoset"].items("test")) < 16
+
+
 def test_documents(release):
     docs = emoset.docs(None)
     assert len(docs) == 16
@@ -52,6 +61,11 @@ def test_a_failure_counts_as_nothing_else(release):
     assert metrics.pop("answer_label") is None
     assert set(metrics) == {"n_failed", "item_id", "item_list", "label"}
     assert metrics["n_failed"] == 1
+
+
+def test_a_split_that_is_not_there(release):
+    with pytest.raises(MissingData, match="no items of the list 'train'"):
+        emoset.BENCHMARKS["emoset"].items("train")
 
 
 def problem(release, match):

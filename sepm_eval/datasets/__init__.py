@@ -61,7 +61,7 @@ class Benchmark:
     Attributes:
         name: the task's name.
         names: label -> name shown, in the order the question lists them.
-        read: the items of the test split, from the release's folder.
+        read: all items, from the release's folder.
         folder: name of the release's folder inside the data folder, or a path of its own.
         obtain: where the release is to be had and how to lay it out.
         terms: terms of use, as far as they are known.
@@ -108,6 +108,8 @@ class Benchmark:
         folder = self.release()
         chosen = chosen or self.chosen_list()
         items = self._pick(self.read(folder), chosen)
+        if not items:
+            raise MissingData(f"{self.name}: {folder} has no items of the list {chosen!r}. {self.obtain} {_THEN}")
         unknown = sorted({item.label for item in items} - set(self.names))
         if unknown:
             raise ValueError(f"{self.name}: {folder} has the labels {unknown}; known are {list(self.names)}")

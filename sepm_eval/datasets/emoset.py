@@ -1,8 +1,8 @@
 """EmoSet-118K: eight emotions, 17,716 test pictures (Yang et al., ICCV 2023; github.com/JingyuanYY/EmoSet).
 
-The release is a folder with ``test.json`` and ``image/<emotion>/<emotion>_NNNNN.jpg``. The list's rows are documented
-as [emotion, image_id, image_path, annotation_path], but the lists shipped have three elements, without the id; both
-are read. Labels are EmoSet's names; the numbers of its info.json are not used.
+The release is a folder with ``test.json`` (and val.json, train.json) and ``image/<emotion>/<emotion>_NNNNN.jpg``. The
+lists' rows are documented as [emotion, image_id, image_path, annotation_path], but those shipped have three elements,
+without the id; both are read. Labels are EmoSet's names; the numbers of its info.json are not used.
 """
 
 from __future__ import annotations
@@ -10,34 +10,44 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePosixPath
 
-from sepm_eval.datasets import Benchmark, Item, inside, proportional, whole
+from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, whole
 from sepm_eval.emotions import MIKELS
+
+SPLITS = ("test", "val", "train")
 
 
 def read(folder: Path) -> list[Item]:
-    """The rows of test.json.
+    """The rows of test.json, and of val.json and train.json where they are; ``extra`` says which.
 
     Raises:
-        ValueError: the list is broken; the message names the row.
+        ValueError: a list is broken; the message names the row.
     """
-    path = folder / "test.json"
+    if not (folder / "test.json").is_file():
+        raise ValueError(f"{folder} has no test.json: it is not an EmoSet-118K release")
+    return [item for split in SPLITS if (folder / f"{split}.json").is_file() for item in _split(folder, split)]
+
+
+def _split(folder: Path, split: str) -> list[Item]:
+    path = folder / f"{split}.json"
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} has no test.json: it is not an EmoSet-118K release") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} is not a list of rows")
-    return [_item(folder, f"{path}, row {number}", row) for number, row in enumerate(rows)]
+    return [_item(folder, f"{path}, row {number}", row, split) for number, row in enumerate(rows)]
 
 
-def _item(folder: Path, where: str, row: object) -> Item:
+def _of(split: str, pick: ItemList = whole) -> ItemList:
+    return lambda items: pick([item for item in items if item.extra["split"] == split])
+
+
+def _item(folder: Path, where: str, row: object, split: str) -> Item:
     cells = [cell for cell in row if isinstance(cell, str)] if isinstance(row, list) else []
     images = [cell for cell in cells if cell.startswith("image/")]
     if len(images) != 1 or cells[0] not in MIKELS:
         raise ValueError(f"{where}: expected [emotion, (image id,) 'image/...', 'annotation/...'], found {row!r}")
-    return Item(PurePosixPath(images[0]).stem, inside(folder, images[0], where), cells[0])
+    return Item(PurePosixPath(images[0]).stem, inside(folder, images[0], where), cells[0], {"split": split})
 
 
 BENCHMARKS = {
@@ -51,7 +61,12 @@ BENCHMARKS = {
             "that it holds EmoSet-118K/test.json and EmoSet-118K/image/."
         ),
         terms="not stated for the pictures (the repository's MIT licence is for its code)",
-        lists={"test": whole, "lite2000": proportional(2000)},
+        lists={
+            "test": _of("test"),
+            "lite2000": _of("test", proportional(2000)),
+            "val": _of("val"),
+            "train": _of("train"),
+        },
     )
 }
 docs = BENCHMARKS["emoset"].docs
