@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
     return processor(pictures, input_data_format="channels_last", return_tensors="pt", **smaller)["pixel_values"]
 
 
-class ImageFirst:
-    """Reading and writing around one image; a subclass adds ``see``, and ``encode`` if its tokens are made otherwise.
+class ImageFirst(ABC):
+    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame`` and its way to tokenise.
 
     Its methods are described in ``sepm_eval.backbone.Backbone``.
     """
@@ -56,6 +57,7 @@ class ImageFirst:
         self._language_model = language_model
         self._tokenizer = tokenizer
         self._template = template
+        self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
         self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
 
     def read(
@@ -91,6 +93,8 @@ class ImageFirst:
         Raises:
             ValueError: a letter after the prompt is not one token of its own.
         """
+        if letters in self._letter_ids:
+            return self._letter_ids[letters]
         ending = self._template.after.lstrip(" ")
         before, _ = self._tokenizer.encode(ending)
         found = []
@@ -104,11 +108,12 @@ class ImageFirst:
             found.append(ids[-1])
         if len(set(found)) != len(found):
             raise ValueError(f"{self.name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
+        self._letter_ids[letters] = found
         return found
 
+    @abstractmethod
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Ids of the text before and after the image, and the spans of the latter's characters."""
-        raise NotImplementedError
 
     def _tokenise(self, text: str, *, image: bool, probe: str | None) -> Prompt:
         before, after = self._template.around(text, image=image)

@@ -116,10 +116,9 @@ class CausalLM:
         request: probes.Probe | None = None,
     ) -> Tensor:
         """One decoder layer, with the mask and the rotary embedding that these positions ask for."""
-        length = hidden.shape[1]
-        rows = torch.arange(attended.shape[1] - length, attended.shape[1], device=hidden.device)
-        mask = attended[:, None, None, :] & (torch.arange(attended.shape[1], device=hidden.device) <= rows[:, None])
-        mask = mask | (torch.arange(attended.shape[1], device=hidden.device) == rows[:, None])  # padding sees itself
+        columns = torch.arange(attended.shape[1], device=hidden.device)
+        rows = columns[-hidden.shape[1] :, None]
+        mask = (attended[:, None, None, :] & (columns <= rows)) | (columns == rows)  # padding sees itself
         output = self.decoder.layers[index](
             hidden,
             attention_mask=mask,

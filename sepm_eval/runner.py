@@ -157,7 +157,11 @@ class Runner:
             if question is None:
                 method = {"name": "generate", "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
             key = question_key(
-                images=sha256, text=text, method=method, model=self._about["model"], version=_versions()["sepm-eval"]
+                images=sha256,
+                text=text,
+                method=method,
+                model=self._about["model"],
+                version=self._about["versions"]["sepm-eval"],
             )
             known = self.journal.find(key) if self.resume else None
             if known is not None:

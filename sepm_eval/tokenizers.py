@@ -73,6 +73,8 @@ class SentencePieceTokenizer:
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See ``Tokenizer``."""
+        if not text:
+            return [], []
         ids = self._library.encode(text)
         return ids, _spans(text, [self._library.id_to_piece(i) for i in ids])
 

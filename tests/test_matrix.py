@@ -152,6 +152,22 @@ def test_bad_options(name, options, message):
         get_method(name, **options)
 
 
+@pytest.mark.parametrize("layout", ["llava15_tiny/hf", "llava15_tiny/original", "vila15_tiny/checkpoint"])
+def test_a_question_without_a_picture(layout):
+    """Plain text goes through every tokenizer: the template closes around the question, with no image between."""
+    from conftest import ORACLES
+
+    backbone = load_backbone("vila" if "vila" in layout else "llava", str(ORACLES / layout), device="cpu")
+    tokens = backbone._tokenise("Hello", image=False, probe=None)
+    assert tokens.after == []
+    text = f"{backbone._template.before}Hello{backbone._template.after}"
+    assert tokens.before[-4:] == backbone._tokenizer.encode(text)[0][-4:]
+    reading = backbone.read(["Hello", "What is it?"], None)
+    alone = backbone.read(["Hello"], None)
+    np.testing.assert_allclose(reading.logits[0].numpy(), alone.logits[0].numpy(), atol=1e-4)
+    assert len(backbone.write(reading, 3)) == 2
+
+
 def test_random_drop_depends_on_the_picture_and_the_seed(family, questions):
     def dropped(question, **options):
         return get_method("random_drop", beta=0.5, **options).answer([question], family)[0].evidence.dropped
