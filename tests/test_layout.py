@@ -50,6 +50,7 @@ ALLOWED = {
     "download": {"images"},
     "hub_copies": {"datasets", "prepare"},
     "cli": {
+        "cli",
         "types",
         "datasets",
         "prepare",

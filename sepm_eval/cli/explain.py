@@ -1,0 +1,57 @@
+"""``sepm-eval explain``: one picture, one answer, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from sepm_eval.cli._app import app, console, parse_method, stop
+from sepm_eval.emotions import MIKELS
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    model: Annotated[str, typer.Option(help="Backbone: llava or vila.")] = "llava",
+    pretrained: Annotated[str | None, typer.Option(help="Hub id, folder or demo.")] = None,
+    method: Annotated[str, typer.Option(help="A method; its options after commas: sepm,beta=0.4.")] = "sepm",
+    labels: Annotated[str, typer.Option(help="Emotions to choose from, joined by commas.")] = ",".join(MIKELS),
+    out: Annotated[Path, typer.Option(help="Where to write the picture of dropped tokens.")] = Path("dropped.png"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+) -> None:
+    """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
+    from sepm_eval.images import open_image
+    from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.overlay import draw_dropped
+    from sepm_eval.types import Question
+
+    try:
+        chosen = parse_method(method)
+        picture = open_image(image)
+        keys = tuple(label.strip() for label in labels.split(","))
+        question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        backbone = load_backbone(model, pretrained, device=device)
+        (answer,) = chosen.answer([question], backbone)
+    except (ValueError, OSError) as error:
+        stop(str(error))
+    table = Table(
+        "option", "emotion", "probability", title=f"{image.name}: {answer.label or 'unparsed'} ({answer.text!r})"
+    )
+    for (letter, name), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
+        table.add_row(letter, name, f"{probability:.4f}")
+    console.print(table)
+    evidence = answer.evidence
+    if evidence is None:
+        return
+    console.print(
+        f"stage 1: {evidence.polarity}{' (ambiguous)' if evidence.ambiguous else ''}, positive "
+        f"{evidence.p_positive:.4f}, negative {evidence.p_negative:.4f}, confidence {evidence.confidence:.4f}"
+    )
+    console.print(f"stage 2 chose among: {', '.join(evidence.candidates)}", soft_wrap=True)
+    console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
+    if evidence.dropped:
+        draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), evidence.dropped).save(out)
+        console.print(f"written to {out}", soft_wrap=True)
