@@ -1,15 +1,28 @@
-"""One file per architecture. Each ends with a BACKBONES table: the name users type -> a function that loads it."""
+"""One file per architecture.
+
+Each ends with two tables by the name users type: BACKBONES, a function that loads it, and LAYOUTS, where its visual
+tokens lie in a picture.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from sepm_eval.backbone import Backbone
 
-__all__ = ["backbone_names", "backbone_options", "load_backbone"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    Frame = Callable[[Image], Image]
+    Cells = Callable[[int], list[tuple[int, int]]]
+
+__all__ = ["backbone_names", "backbone_options", "default_checkpoint", "load_backbone", "picture_layout"]
 
 
 def backbone_names() -> list[str]:
@@ -48,7 +61,27 @@ def backbone_options(name: str) -> list[str]:
     return [key for key in parameters if key not in ("pretrained", "device", "dtype")]
 
 
+def default_checkpoint(name: str) -> str:
+    """The checkpoint an architecture loads unless told otherwise."""
+    return str(inspect.signature(_loader(name)).parameters["pretrained"].default)
+
+
+def picture_layout(name: str, settings: Mapping[str, str]) -> tuple[Frame, Cells]:
+    """``Backbone.frame`` and ``Backbone.cells`` of an architecture, without loading a checkpoint.
+
+    Args:
+        name: the architecture.
+        settings: ``Backbone.settings``, as a journal records them.
+    """
+    frame, cells = _module(name).LAYOUTS[name]
+    return functools.partial(frame, settings=settings), cells
+
+
 def _loader(name: str) -> Any:
+    return _module(name).BACKBONES[name]
+
+
+def _module(name: str) -> ModuleType:
     if name not in backbone_names():
         raise ValueError(f"unknown backbone {name!r}; there are {backbone_names()}")
-    return importlib.import_module(f"{__name__}.{name}").BACKBONES[name]
+    return importlib.import_module(f"{__name__}.{name}")

@@ -7,7 +7,7 @@ trained with. Departures: float32 on a CPU instead of float16, and a batch may h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaImageProcessorPil,
 )
+from transformers.image_utils import OPENAI_CLIP_MEAN
 
 from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
@@ -66,17 +67,12 @@ class Llava(ImageFirst):
         return VisualTokens(torch.stack(self._model.model.get_image_features(pixels, **smaller).pooler_output))
 
     def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
-        """See ``Backbone.cells``: row by row."""
-        side = round(visual_tokens**0.5)
-        return [divmod(token, side) for token in range(visual_tokens)]
+        """See ``Backbone.cells``."""
+        return cells(visual_tokens)
 
     def frame(self, image: Image) -> Image:
-        """See ``Backbone.frame``: padded with the mean colour, or the centre."""
-        picture = image.convert("RGB")
-        if self.settings["image_aspect_ratio"] == "crop":
-            return ImageOps.fit(picture, (min(picture.size),) * 2)
-        mean = tuple(int(255 * value) for value in self._processor.image_mean)
-        return ImageOps.pad(picture, (max(picture.size),) * 2, color=mean)
+        """See ``Backbone.frame``."""
+        return frame(image, self.settings, self._processor.image_mean)
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Either side of the image by itself, BOS first, as the original tokenizer_image_token does."""
@@ -216,4 +212,20 @@ def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaI
     )
 
 
+def cells(visual_tokens: int) -> list[tuple[int, int]]:
+    """See ``Backbone.cells``: row by row."""
+    side = round(visual_tokens**0.5)
+    return [divmod(token, side) for token in range(visual_tokens)]
+
+
+def frame(image: Image, settings: Mapping[str, str], mean: Sequence[float] = OPENAI_CLIP_MEAN) -> Image:
+    """See ``Backbone.frame``: padded with the mean colour, or the centre, as the settings say."""
+    picture = image.convert("RGB")
+    if settings["image_aspect_ratio"] == "crop":
+        return ImageOps.fit(picture, (min(picture.size),) * 2)
+    colour = tuple(int(255 * value) for value in mean)
+    return ImageOps.pad(picture, (max(picture.size),) * 2, color=colour)
+
+
 BACKBONES = {"llava": load}
+LAYOUTS = {"llava": (frame, cells)}

@@ -11,7 +11,7 @@ inference from the project's history, not stated by it: by default "-Fix" checkp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -101,13 +101,12 @@ class Vila(ImageFirst):
         return VisualTokens(self._projector(seen.hidden_states[-2]))
 
     def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
-        """See ``Backbone.cells``: column by column (see ``downsample``)."""
-        side = round(visual_tokens**0.5)
-        return [(token % side, token // side) for token in range(visual_tokens)]
+        """See ``Backbone.cells``."""
+        return cells(visual_tokens)
 
     def frame(self, image: Image) -> Image:
-        """See ``Backbone.frame``: the whole picture, which is then stretched."""
-        return image.convert("RGB")
+        """See ``Backbone.frame``."""
+        return frame(image, self.settings)
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Either side of the image by itself, as the original tokenizer_image_token does.
@@ -210,4 +209,16 @@ def _template(wanted: str, checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
     return wanted
 
 
+def cells(visual_tokens: int) -> list[tuple[int, int]]:
+    """See ``Backbone.cells``: column by column (see ``downsample``)."""
+    side = round(visual_tokens**0.5)
+    return [(token % side, token // side) for token in range(visual_tokens)]
+
+
+def frame(image: Image, settings: Mapping[str, str]) -> Image:
+    """See ``Backbone.frame``: the whole picture, which is then stretched."""
+    return image.convert("RGB")
+
+
 BACKBONES = {"vila": load}
+LAYOUTS = {"vila": (frame, cells)}

@@ -6,12 +6,10 @@ import dataclasses
 import hashlib
 import json
 import logging
-import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from tqdm import tqdm
 from sepm_eval import emotions
 from sepm_eval.backbone import Backbone
 from sepm_eval.emotions import Polarity
+from sepm_eval.environment import versions
 from sepm_eval.images import UnreadableImage, image_sha256
 from sepm_eval.journal import Journal, question_key
 from sepm_eval.methods import Method
@@ -42,8 +41,6 @@ class UnsupportedQuestion(ValueError):
 # What can be wrong with one item and leaves the others alone. Anything else is a fault of the run and stops it.
 ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)
 
-_RECORDED_VERSIONS = ("sepm-eval", "torch", "transformers", "tokenizers", "pillow", "lmms-eval")
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -55,6 +52,7 @@ class Asked:
         load: gives the question's text and pictures; called when its turn comes, so that few pictures are in memory.
         max_new_tokens: limit for plain generation.
         until: texts at which plain generation ends.
+        target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
     """
 
     task: str
@@ -62,6 +60,28 @@ class Asked:
     load: Callable[[], tuple[str, Sequence[Image]]]
     max_new_tokens: int
     until: tuple[str, ...] = ()
+    target: str | None = None
+
+
+@dataclass
+class Tally:
+    """The running accuracy of the task being worked on, for the eye only."""
+
+    task: str = ""
+    right: int = 0
+    scored: int = 0
+
+    def add(self, asked: Asked, record: Mapping[str, Any]) -> None:
+        """Count an answer, if it is one and the right label is known; another task starts from nothing."""
+        if asked.target is None or record["status"] == "failed":
+            return
+        if asked.task != self.task:
+            self.task, self.right, self.scored = asked.task, 0, 0
+        self.right += record.get("label") == asked.target
+        self.scored += 1
+
+    def __str__(self) -> str:
+        return f"{self.task} acc {self.right / self.scored:.1%}" if self.scored else ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +125,7 @@ class Runner:
     polarity: Mapping[str, Polarity] = field(default_factory=dict)
     shard: str = ""
     journal: Journal = field(init=False)
+    tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
         self._about = {
@@ -114,12 +135,13 @@ class Runner:
                 "revision": self.backbone.revision,
                 **self.backbone.settings,
             },
-            "versions": {**_versions(), "python": platform.python_version()},
+            "versions": versions(),
         }
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
         if self.polarity:
             self._of_method["polarity"] = dict(self.polarity)
         self._warned: set[tuple[str, tuple[str, ...]]] = set()
+        self.tally = Tally()
         path = self.journal_path or self._default_journal()
         self.journal = Journal(path.with_name(f"{path.stem}{self.shard}{path.suffix}"))
 
@@ -132,8 +154,11 @@ class Runner:
                 for item, answer in self._ask(batch):
                     outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
                     item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
+                    self.tally.add(item.asked, item.record)
                 self.journal.append(item.record for item in batch)
+                bar.set_postfix_str(str(self.tally), refresh=False)
                 bar.update(len(outputs) - bar.n)
+            bar.set_postfix_str(str(self.tally), refresh=False)
             bar.update(len(outputs) - bar.n)
         failed = sum(map(is_failure, outputs.values()))
         if failed:
@@ -166,6 +191,7 @@ class Runner:
             known = self.journal.find(key) if self.resume else None
             if known is not None:
                 outputs[index] = known["text"]
+                self.tally.add(asked, known)
                 self.journal.append([{**known, "task": asked.task, "doc_id": asked.doc_id}])
                 continue
             record = {"key": key, **place, "method": method, "question": text, "image_sha256": sha256}
@@ -249,11 +275,15 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
             f"variants share batches: batch sizes {sorted({runner.batch_size for runner in runners})} differ"
         )
     outputs: list[list[str]] = [[] for _ in runners]
-    for start in tqdm(range(0, len(questions), size), desc=f"{len(runners)} variants", unit="batch", disable=quiet):
-        part = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[start : start + size]]
-        for found, runner in zip(outputs, runners, strict=True):
-            found += runner.answer(part, quiet=True)
-        shared.forget()
+    with tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar:
+        for start in range(0, len(questions), size):
+            part = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[start : start + size]]
+            for found, runner in zip(outputs, runners, strict=True):
+                found += runner.answer(part, quiet=True)
+            shared.forget()
+            best = max((runner.tally for runner in runners), key=lambda tally: tally.right)
+            bar.set_postfix_str(f"best {best}" if best.scored else "", refresh=False)
+            bar.update(len(part))
     return outputs
 
 
@@ -278,13 +308,3 @@ def _answered(answer: Answer) -> dict[str, Any]:
 
 def _failure(fault: Exception) -> dict[str, Any]:
     return {"status": "failed", "error": f"{type(fault).__name__}: {fault}"}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _RECORDED_VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -6,8 +6,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sepm_eval import demo
-from sepm_eval.cli import app, parse_method
+from sepm_eval.cli import app
 from sepm_eval.overlay import draw_dropped
+from sepm_eval.plan import parse_method
 
 PICTURE = str(demo.PICTURES / "seen" / "awe_000.jpg")
 

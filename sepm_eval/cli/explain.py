@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from sepm_eval.cli._app import app, console, parse_method, stop
+from sepm_eval.cli._app import app, console, stop
 from sepm_eval.emotions import MIKELS
+from sepm_eval.plan import parse_method
 
 
 @app.command()

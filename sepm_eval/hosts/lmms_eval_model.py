@@ -25,10 +25,60 @@ PREFIX = "sepm_"
 _OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume", "polarity")
 
 
-class SepmModel(lmms):
-    """A backbone and a method as one lmms-eval model of the chat type. Subclasses name the backbone."""
+class ChatModel(lmms):
+    """What our models of lmms-eval's chat type share: its requests as questions of ours. Subclasses answer them."""
 
     is_simple = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where lmms-eval gathers numbers of several processes."""
+        local = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        return torch.device(local if torch.cuda.is_available() else "cpu")
+
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
+        """Not offered: the model answers with text."""
+        raise NotImplementedError(f"{type(self).__name__} answers generate_until tasks, not loglikelihood ones")
+
+    def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
+        """Not offered: a question is answered in one round."""
+        raise NotImplementedError(f"{type(self).__name__} answers generate_until tasks, not multi-round ones")
+
+    def _questions(self, requests: Sequence[Instance]) -> list[Asked]:
+        targets: dict[tuple[str, str], Sequence[str] | None] = {}
+        for request in requests:
+            _, _, _, _, task, split = request.args
+            if (task, split) not in targets:
+                docs = self.task_dict[task][split]
+                targets[task, split] = list(docs["label"]) if "label" in docs.column_names else None
+        return [self._asked(request, targets[request.args[4], request.args[5]]) for request in requests]
+
+    def _asked(self, request: Instance, targets: Sequence[str] | None) -> Asked:
+        _, doc_to_messages, settings, doc_id, task, split = request.args
+        _warn_if_not_greedy(task, settings)
+
+        def load() -> tuple[str, list[Image]]:
+            messages = ChatMessages(messages=doc_to_messages(self.task_dict[task][split][doc_id]))
+            images, videos, audios = messages.extract_media()
+            if videos or audios:
+                raise ValueError(f"{task}: {type(self).__name__} takes text and pictures, not video or audio")
+            texts = [part.text for message in messages.messages for part in message.content if part.type == "text"]
+            return "\n".join(texts), [open_image(image) if isinstance(image, str) else image for image in images]
+
+        until = settings.get("until") or []
+        return Asked(
+            task=task,
+            doc_id=doc_id,
+            load=load,
+            max_new_tokens=int(settings.get("max_new_tokens", MAX_NEW_TOKENS)),
+            until=(until,) if isinstance(until, str) else tuple(until),
+            target=None if targets is None else targets[doc_id],
+        )
+
+
+class SepmModel(ChatModel):
+    """A backbone and a method as one lmms-eval model. Subclasses name the backbone."""
+
     backbone_name: ClassVar[str]
 
     def __init__(
@@ -73,14 +123,11 @@ class SepmModel(lmms):
                 f"method {method!r} takes {', '.join(of_method)}; the backbone takes {', '.join(of_backbone)}"
             )
         chosen = get_method(method, **{key: value for key, value in options.items() if key in of_method})
-        # lmms-eval tells the model its rank only after it is loaded; the launcher's variables say it before.
-        self._rank, self._world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        if device == "auto" and torch.cuda.is_available() and self._world_size > 1:
-            device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        self._rank, self._world_size = place()
         backbone = load_backbone(
             self.backbone_name,
             None if pretrained is None else str(pretrained),
-            device=device,
+            device=own_device(device),
             dtype=str(dtype),
             **{key: value for key, value in options.items() if key in of_backbone},
         )
@@ -92,52 +139,38 @@ class SepmModel(lmms):
             batch_size=size,
             journal_path=Path(str(journal)).expanduser() if journal else None,
             resume=resume,
-            polarity=_polarity(polarity),
-            shard=f".rank{self._rank}" if self._world_size > 1 else "",
+            polarity=parse_polarity(polarity),
+            shard=shard(),
         )
         eval_logger.info(
             f"{PREFIX}{self.backbone_name}: {chosen} on {backbone.name} ({backbone.revision}, {backbone.settings}); "
             f"journal {self._runner.journal.path}, {len(self._runner.journal)} answers from before"
         )
 
-    @property
-    def device(self) -> torch.device:
-        """Where lmms-eval gathers numbers of several processes."""
-        local = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-        return torch.device(local if torch.cuda.is_available() else "cpu")
-
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Answer all requests, in their order."""
-        return self._runner.answer([self._asked(request) for request in requests], quiet=self._rank > 0)
+        return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
 
-    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """Not offered: the model answers with text."""
-        raise NotImplementedError(f"{PREFIX}{self.backbone_name} answers generate_until tasks, not loglikelihood ones")
 
-    def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
-        """Not offered: a question is answered in one round."""
-        raise NotImplementedError(f"{PREFIX}{self.backbone_name} answers generate_until tasks, not multi-round ones")
+def place() -> tuple[int, int]:
+    """This process's rank and how many there are.
 
-    def _asked(self, request: Instance) -> Asked:
-        _, doc_to_messages, settings, doc_id, task, split = request.args
-        _warn_if_not_greedy(task, settings)
+    lmms-eval tells a model its rank only after it is loaded; the launcher's variables say it before.
+    """
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
-        def load() -> tuple[str, list[Image]]:
-            messages = ChatMessages(messages=doc_to_messages(self.task_dict[task][split][doc_id]))
-            images, videos, audios = messages.extract_media()
-            if videos or audios:
-                raise ValueError(f"{task}: {PREFIX}{self.backbone_name} takes text and pictures, not video or audio")
-            texts = [part.text for message in messages.messages for part in message.content if part.type == "text"]
-            return "\n".join(texts), [open_image(image) if isinstance(image, str) else image for image in images]
 
-        until = settings.get("until") or []
-        return Asked(
-            task=task,
-            doc_id=doc_id,
-            load=load,
-            max_new_tokens=int(settings.get("max_new_tokens", MAX_NEW_TOKENS)),
-            until=(until,) if isinstance(until, str) else tuple(until),
-        )
+def own_device(device: str) -> str:
+    """The device a process loads to: where several share a machine, "auto" is each one's own GPU."""
+    several = place()[1] > 1
+    own = device == "auto" and several and torch.cuda.is_available()
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if own else device
+
+
+def shard() -> str:
+    """What tells this process's journal from the others'."""
+    rank, world_size = place()
+    return f".rank{rank}" if world_size > 1 else ""
 
 
 def _batch_size(wanted: int | str, largest: int | None) -> int:
@@ -151,7 +184,12 @@ def _batch_size(wanted: int | str, largest: int | None) -> int:
     return size
 
 
-def _polarity(setting: str) -> dict[str, Polarity]:
+def parse_polarity(setting: str) -> dict[str, Polarity]:
+    """Polarities set by hand, "surprise:negative+confusion:positive".
+
+    Raises:
+        ValueError: it is not of that form.
+    """
     found: dict[str, Polarity] = {}
     for part in filter(None, setting.split("+")):
         label, _, side = part.partition(":")

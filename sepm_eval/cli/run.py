@@ -1,0 +1,69 @@
+"""``sepm-eval run``: a whole plan, resumable, with an exit status that means something."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from sepm_eval.cli._app import app, console, stop
+from sepm_eval.plan import Plan, load_plan
+
+
+@app.command()
+def run(
+    plan: Annotated[str, typer.Argument(help="A YAML file, or one that ships: table1, table2, table3, figure3, demo.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default results/PLAN.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items of each task.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and what it costs.")] = False,
+) -> None:
+    """Run models, methods and tasks through lmms-eval. Can be interrupted and repeated; exits 1 if anything is missing.
+
+    Under `accelerate launch` or `torchrun` the questions are shared among the processes.
+    """
+    try:
+        chosen = load_plan(plan)
+        if limit is not None:
+            chosen = chosen.model_copy(update={"limit": limit})
+        if dry_run:
+            _print_cost(chosen)
+            return
+        from sepm_eval.hosts.lmms_eval_run import run_plan
+
+        folder = out or Path("results") / Path(plan).stem
+        found = run_plan(chosen, folder)
+    except (ValueError, OSError) as error:
+        stop(str(error))
+    if int(os.environ.get("RANK", 0)):
+        return
+    table = Table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
+    for one in sorted(found.done, key=lambda one: one.task):
+        scored = len(one.scored)
+        share = f"{one.right / scored:.2%}" if scored else "none scored"
+        table.add_row(
+            *(one.task, one.model, one.variant, f"{one.right} / {scored}", share),
+            *(str(one.count("unparsed")), str(one.count("failed"))),
+        )
+    console.print(table)
+    if found.missing:
+        lines = [f"{part}: {why}" for part, why in found.missing]
+        stop(f"{len(lines)} parts of the plan are missing; call it again to go on:\n" + "\n".join(lines))
+    console.print(f"complete. Now: sepm-eval report {folder}", soft_wrap=True)
+
+
+def _print_cost(plan: Plan) -> None:
+    from sepm_eval.pricing import price
+
+    table = Table(
+        "task", "model", "method", "questions", "prefill tokens", "TFLOPs", title="Plan (nothing is run)", caption=NOTE
+    )
+    for row in price(plan):
+        table.add_row(row.task, row.model, row.method, row.questions, row.tokens, row.teraflops)
+    console.print(table)
+
+
+NOTE = "Prefill of one question times questions; answers that have to be written out cost more. Variants on one model "
+NOTE += "share what they ask, so together they cost less than the sum."

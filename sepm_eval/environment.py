@@ -1,0 +1,50 @@
+"""What a run ran on: package versions, the commit of this code, the machine. No variable of the environment is kept."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+
+DECISIVE = ("sepm-eval", "torch", "transformers", "tokenizers", "pillow", "lmms-eval")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide an answer, as far as they are installed, and of Python."""
+    found = {}
+    for name in DECISIVE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {**found, "python": platform.python_version()}
+
+
+def commit() -> str | None:
+    """The commit of this code, with "-dirty" if it was changed since; None if it was not installed from git."""
+    folder = Path(__file__).parent
+    try:
+        describe = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        tracked = ["git", "-C", str(folder), "ls-files", "--error-unmatch", "environment.py"]
+        subprocess.run(tracked, capture_output=True, check=True, timeout=10)
+        return subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        pass
+    try:
+        source = json.loads(distribution("sepm-eval").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    return source.get("vcs_info", {}).get("commit_id")
+
+
+def devices() -> list[str]:
+    """The accelerators torch sees, by name; the processor if there is none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        return ["Apple GPU (mps)"]
+    return [f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"]

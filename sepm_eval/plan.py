@@ -1,0 +1,173 @@
+"""What ``sepm-eval run`` is to do: a YAML file, checked before anything is loaded.
+
+tasks: [emotion6, emoset]
+methods: [zero_shot, "sepm,beta=0.1"]
+models:
+- model: sepm_llava
+args: {pretrained: llava-hf/llava-1.5-7b-hf}
+batch_size: 8
+- model: llava_hf            # any other model of lmms-eval answers the question as it is asked
+args: {pretrained: llava-hf/llava-1.5-7b-hf, device_map: auto}
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sepm_eval.methods import Method, get_method
+
+OURS = "sepm_"
+
+
+class ModelPlan(BaseModel):
+    """One model, loaded once.
+
+    Attributes:
+        model: lmms-eval's name of it, such as sepm_llava or llava_hf.
+        args: what --model_args would take, but method, journal and batch_size.
+        batch_size: questions read at once.
+        methods: instead of the plan's; a model that is not ours has none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    args: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    batch_size: int = Field(default=1, ge=1)
+    methods: tuple[str, ...] | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of our backbones."""
+        return self.model.startswith(OURS)
+
+    @property
+    def backbone(self) -> str:
+        """The backbone's name, of ours."""
+        return self.model.removeprefix(OURS)
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelPlan:
+        taken = sorted({"method", "journal", "batch_size", "resume"} & self.args.keys())
+        if taken:
+            raise ValueError(f"args of {self.model} must not hold {taken}: the run sets them")
+        if not self.ours and self.methods is not None:
+            raise ValueError(f"{self.model} is not one of our models, so it has no methods")
+        return self
+
+
+class Plan(BaseModel):
+    """A whole run.
+
+    Attributes:
+        tasks: lmms-eval's names.
+        methods: what every model of ours is asked with, as "name,option=value".
+        models: the models.
+        limit: only the first so many items of each task.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = ()
+    models: tuple[ModelPlan, ...] = Field(min_length=1)
+    limit: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Plan:
+        twice = sorted({task for task in self.tasks if self.tasks.count(task) > 1})
+        if twice:
+            raise ValueError(f"tasks {twice} are named twice")
+        for model in self.models:
+            if model.ours and not self.methods_of(model):
+                raise ValueError(f"{model.model} needs methods, such as methods: [zero_shot, sepm]")
+            slugs = [slug(text) for text in self.methods_of(model)]
+            if len(set(slugs)) < len(slugs):
+                raise ValueError(f"{model.model}: a method is named twice in {list(self.methods_of(model))}")
+            for text in self.methods_of(model):
+                parse_method(text)
+        return self
+
+    def methods_of(self, model: ModelPlan) -> tuple[str, ...]:
+        """The methods a model is asked with; none for one that is not ours."""
+        if not model.ours:
+            return ()
+        return self.methods if model.methods is None else model.methods
+
+
+def load_plan(name: str) -> Plan:
+    """A plan from a file, or one of those that ship with the package ("table1").
+
+    Raises:
+        ValueError: there is no such plan, or it is not a valid one; every fault is named.
+    """
+    path = Path(name).expanduser()
+    shipped = shipped_plans()
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+    elif name in shipped:
+        text = shipped[name]
+    else:
+        raise ValueError(f"no plan {name!r}: give a YAML file, or one that ships with the package: {sorted(shipped)}")
+    try:
+        return Plan.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name} is not YAML: {error}") from error
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'plan'}: {fault['msg']}" for fault in error.errors()]
+        raise ValueError(f"{name} is no plan:\n" + "\n".join(faults)) from error
+
+
+def shipped_plans() -> dict[str, str]:
+    """The plans in the package, as text."""
+    folder = resources.files("sepm_eval") / "plans"
+    return {
+        Path(file.name).stem: file.read_text(encoding="utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".yaml")
+    }
+
+
+def parse_method(text: str) -> Method:
+    """A method as written in a plan or on the command line: "sepm,alpha=0.2,cci=False".
+
+    Raises:
+        ValueError: an unknown method or option, or a value out of range.
+    """
+    name, options = split_method(text)
+    return get_method(name, **options)
+
+
+def split_method(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of a method as written.
+
+    Raises:
+        ValueError: an option is not name=value.
+    """
+    name, *settings = text.split(",")
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"{setting!r} is no option: write name=value")
+        value = value.strip()
+        if value.lower() in ("true", "false"):
+            value = value.capitalize()
+        try:
+            options[key.strip()] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[key.strip()] = value
+    return name.strip(), options
+
+
+def slug(text: str) -> str:
+    """A name for files: "sepm,beta=0.1" -> "sepm_beta-0.1"."""
+    parts = (re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-") for part in text.split(","))
+    return "_".join(parts)
