@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def count_to_drop(beta: float, visual_tokens: int) -> int:
@@ -19,6 +20,6 @@ def keep_most_significant(significance: Tensor, beta: float) -> Tensor:
     significance: [B, N_v]. Returns the keep mask, [B, N_v] bool; of equal tokens the first is dropped first (the
     reference's ``topk`` leaves ties open).
     """
-    keep = torch.ones_like(significance, dtype=torch.bool)
+    keep = significance.new_ones(significance.shape, dtype=bool)
     dropped = significance.argsort(dim=-1, stable=True)[:, : count_to_drop(beta, significance.shape[-1])]
     return keep.scatter_(-1, dropped, False)

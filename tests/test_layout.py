@@ -30,6 +30,7 @@ ALLOWED = {
     "parsing": BASE,
     "evidence": set(),
     "selection": set(),
+    "cost": {"selection", "methods"},
     "backbone": set(),
     "images": set(),
     "scoring": {"parsing"},

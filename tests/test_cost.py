@@ -1,0 +1,66 @@
+"""The cost formulas against torch's own counter, and what follows from them."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from conftest import ORACLES
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from sepm_eval import Question, cost, get_method
+from sepm_eval.emotions import MIKELS
+from sepm_eval.prompts import FOCUS_ON_EMOTION
+
+
+def _config(path):
+    return json.loads((ORACLES / path / "config.json").read_text())
+
+
+@pytest.fixture(params=["llava", "vila"])
+def priced(request, tiny_llava, tiny_vila):
+    """A tiny backbone and its geometry, read off its configuration files."""
+    if request.param == "vila":
+        folder = "vila15_tiny/checkpoint"
+        text, vision = _config(f"{folder}/llm"), _config(f"{folder}/vision_tower")
+        return tiny_vila, cost.geometry_from_configs(text, vision, merge=2)
+    config = _config("llava15_tiny/hf")
+    geometry = cost.geometry_from_configs(config["text_config"], config["vision_config"])
+    rows = tiny_llava._model.lm_head.weight.shape[0]  # the original layout has no rows for image and padding tokens
+    decoder = dataclasses.replace(geometry.decoder, vocabulary=rows)
+    return tiny_llava, dataclasses.replace(geometry, decoder=decoder)
+
+
+def _text(backbone, answer):
+    """Lengths of the prompts an answer was asked with."""
+    prompts = [backbone._tokenise(prompt, image=True, probe=None) for prompt in answer.prompts]
+    focus = 0
+    if prompts[1:] and FOCUS_ON_EMOTION in answer.prompts[0]:
+        focus = len(backbone._tokenise(answer.prompts[0], image=True, probe=FOCUS_ON_EMOTION).probed)
+    first, last = len(prompts[0].after), len(prompts[-1].after)
+    return cost.Text(len(prompts[0].before), zero_shot=first, coarse=first, fine=last, focus=focus)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("zero_shot", {}),
+        ("sepm", {}),
+        ("sepm", {"beta": 0.0}),
+        ("sepm", {"vta": False}),
+        ("sepm", {"cci": False, "vta": False}),
+        ("random_drop", {"beta": 0.4}),
+        ("downsample", {"beta": 0.5}),
+    ],
+)
+def test_torch_counts_the_same(priced, llava_oracle, monkeypatch, name, options):
+    """To the last operation."""
+    backbone, geometry = priced
+    monkeypatch.setattr("sepm_eval.methods._ask._texts", lambda questions, reading, backbone: ["A"] * len(questions))
+    question = Question(llava_oracle.images[0], tuple(MIKELS), tuple(MIKELS.values()))
+    method = get_method(name, **options)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # the counter sees its products
+        (answer,) = method.answer([question], backbone)
+    expected = cost.flops(geometry, cost.work(name, options, geometry, _text(backbone, answer)))
+    assert counter.get_total_flops() == expected
