@@ -4,7 +4,6 @@ import dataclasses
 import json
 
 import pytest
-import torch
 from conftest import ORACLES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode

@@ -57,13 +57,25 @@ def run(
 def _print_cost(plan: Plan) -> None:
     from sepm_eval.pricing import price
 
-    table = Table(
-        "task", "model", "method", "questions", "prefill tokens", "TFLOPs", title="Plan (nothing is run)", caption=NOTE
-    )
+    table = Table("task", "model", "method", "questions", "tokens each", "TFLOP each", "PFLOP", caption=NOTE)
     for row in price(plan):
-        table.add_row(row.task, row.model, row.method, row.questions, row.tokens, row.teraflops)
+        total = None if row.questions is None or row.flops is None else row.questions * row.flops / 1e15
+        each = None if row.flops is None else row.flops / 1e12
+        numbers = (
+            _number(row.questions, ",d"),
+            _number(row.tokens, ",d"),
+            _number(each, ".3g"),
+            _number(total, ",.3g"),
+        )
+        table.add_row(row.task, row.model, row.method or "as it is", *numbers)
     console.print(table)
 
 
-NOTE = "Prefill of one question times questions; answers that have to be written out cost more. Variants on one model "
-NOTE += "share what they ask, so together they cost less than the sum."
+def _number(value: float | None, form: str) -> str:
+    return "?" if value is None else format(value, form)
+
+
+NOTE = (
+    "Nothing was run. Prefill of one question, prompt lengths estimated; answers that are written out cost more, and "
+    "methods on one model share what they ask, so together they cost less than the sum. ?: data or model not known."
+)
