@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from sepm_eval.cli._app import app, console, stop
+from sepm_eval.cli._app import app, console, new_table, stop
 from sepm_eval.plan import Plan, load_plan
 
 
@@ -39,7 +38,7 @@ def run(
         stop(str(error))
     if int(os.environ.get("RANK", 0)):
         return
-    table = Table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
+    table = new_table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
     for one in sorted(found.done, key=lambda one: one.task):
         scored = len(one.scored)
         share = f"{one.right / scored:.2%}" if scored else "none scored"
@@ -57,18 +56,16 @@ def run(
 def _print_cost(plan: Plan) -> None:
     from sepm_eval.pricing import price
 
-    table = Table("task", "model", "method", "questions", "tokens each", "TFLOP each", "PFLOP", caption=NOTE)
-    for row in price(plan):
-        total = None if row.questions is None or row.flops is None else row.questions * row.flops / 1e15
-        each = None if row.flops is None else row.flops / 1e12
-        numbers = (
-            _number(row.questions, ",d"),
-            _number(row.tokens, ",d"),
-            _number(each, ".3g"),
-            _number(total, ",.3g"),
-        )
-        table.add_row(row.task, row.model, row.method or "as it is", *numbers)
-    console.print(table)
+    prices = price(plan)
+    for model in dict.fromkeys(row.model for row in prices):
+        table = new_table("task", "method", "questions", "tokens each", "TFLOP each", "PFLOP", title=model)
+        for row in (row for row in prices if row.model == model):
+            total = None if row.questions is None or row.flops is None else row.questions * row.flops / 1e15
+            each = None if row.flops is None else row.flops / 1e12
+            cost = (_number(row.tokens, ",d"), _number(each, ".3g"), _number(total, ",.3g"))
+            table.add_row(row.task, row.method or "as it is", _number(row.questions, ",d"), *cost)
+        console.print(table)
+    console.print(NOTE)
 
 
 def _number(value: float | None, form: str) -> str:
