@@ -1,0 +1,260 @@
+"""The figures of a report, drawn with matplotlib without a display."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from sepm_eval import statistics
+from sepm_eval.emotions import POLARITY
+from sepm_eval.report.tables import main_runs
+from sepm_eval.results import Outcome, Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POSITIVE, NEGATIVE, NEUTRAL = "#2a7f62", "#a8323e", "#4c5a67"
+COLOURS = ("#8a97a3", "#27646f", "#d08c2f", "#7a4f9a", "#3f8f4f", "#b5475a", "#5b7fb8", "#93752f")
+_OVERLAYS = 4  # pictures in Fig. 4
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as files.
+
+    Attributes:
+        key: name of its files.
+        title: above it.
+        caption: below it, also its text for people who do not see it.
+        png: the picture.
+        svg: the same as vectors.
+    """
+
+    key: str
+    title: str
+    caption: str
+    png: bytes
+    svg: bytes
+
+
+def all_figures(runs: Sequence[Run]) -> list[Figure]:
+    """All figures there is something to show in, in the order of the paper."""
+    made: list[Figure] = []
+    for model, task in dict.fromkeys((run.model, run.task) for run in runs):
+        mine = [run for run in runs if (run.model, run.task) == (model, task)]
+        made += _sensitivity(mine)
+        made += _overlays(mine)
+        made += _confidence(mine)
+        made += _per_class(mine)
+        made += [_confusion(run) for run in main_runs(mine)]
+    return made
+
+
+def _per_class(runs: Sequence[Run]) -> list[Figure]:
+    """Fig. 6: accuracy of each label, positive labels left, negative right, the overall accuracy dashed."""
+    chosen = main_runs(runs)
+    if not chosen:
+        return []
+    sides = [[label for label in chosen[0].options.labels if POLARITY[label] == s] for s in ("positive", "negative")]
+    labels = [*sides[0], *sides[1]]
+    canvas, axes = _canvas(width=max(7.0, 0.9 * len(labels)), height=4.2)
+    room = 0.8 / len(chosen)
+    for place, run in enumerate(chosen):
+        colour = COLOURS[place % len(COLOURS)]
+        total: Counter[str] = Counter(o.target for o in run.scored)
+        right: Counter[str] = Counter(o.target for o in run.scored if o.score.correct)
+        heights = [100 * right[label] / total[label] if total[label] else 0.0 for label in labels]
+        axes.bar(np.arange(len(labels)) + place * room - 0.4 + room / 2, heights, room, color=colour, label=run.variant)
+        axes.axhline(100 * run.right / len(run.scored), color=colour, linestyle="--", linewidth=1)
+    axes.axvline(len(sides[0]) - 0.5, color=NEUTRAL, linewidth=0.8)
+    axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
+    for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
+        tick.set_color(POSITIVE if POLARITY[label] == "positive" else NEGATIVE)
+    axes.set_ylabel("accuracy (%)")
+    axes.set_ylim(0, 100)
+    axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), frameon=False)
+    caption = (
+        "Accuracy of each label (Fig. 6). Green labels are positive, red ones negative; dashed lines are the overall "
+        "accuracy of each method."
+    )
+    return [_figure(canvas, "per_class", "Accuracy by label", caption, runs[0])]
+
+
+def _confusion(run: Run) -> Figure:
+    """Rows are labels, columns answers; the last column is what named no option."""
+    labels = run.options.labels
+    unparsed = [*labels, "unparsed"] if run.count("unparsed") else list(labels)
+    counts = Counter((o.target, o.score.label or "unparsed") for o in run.scored)
+    matrix = np.array([[counts[row, column] for column in unparsed] for row in labels])
+    totals = matrix.sum(1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    side = max(4.5, 0.42 * len(unparsed) + 2)
+    canvas, axes = _canvas(width=side + 0.6, height=side)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(unparsed)), unparsed, rotation=60, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("label")
+    if len(labels) <= 10:
+        for (row, column), count in np.ndenumerate(matrix):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
+    caption = f"What {run.variant} answered (columns) for each label (rows); shades are shares of a row."
+    return _figure(canvas, "confusion", f"Confusion of {run.variant}", caption, run, run.variant)
+
+
+def _confidence(runs: Sequence[Run]) -> list[Figure]:
+    """Fig. 5: accuracy of the polarity and of the answer by confidence of stage 1, and the threshold alpha."""
+    run = next((run for run in main_runs(runs) if run.method == "sepm"), None)
+    known = [o for o in run.scored if o.record and o.record.get("confidence") is not None] if run else []
+    if run is None or not known:
+        return []
+    most = 0.5 if run.settings.get("preset") == "code" else 0.25
+    bins: dict[int, list[tuple[bool, bool]]] = defaultdict(list)
+    for outcome in known:
+        assert outcome.record is not None
+        place = min(int(outcome.record["confidence"] / most * _BINS), _BINS - 1)
+        bins[place].append((outcome.score.correct, outcome.record["polarity"] == POLARITY[outcome.target]))
+    canvas, axes = _canvas(width=7.0, height=4.0)
+    places = sorted(bins)
+    middle = [(place + 0.5) * most / _BINS for place in places]
+    for which, colour, name in ((1, NEUTRAL, "polarity right"), (0, COLOURS[1], "answer right")):
+        shares = [100 * sum(one[which] for one in bins[place]) / len(bins[place]) for place in places]
+        spread = [statistics.wilson(sum(one[which] for one in bins[p]), len(bins[p])) for p in places]
+        low = [share - 100 * interval.low for share, interval in zip(shares, spread, strict=True)]
+        high = [100 * interval.high - share for share, interval in zip(shares, spread, strict=True)]
+        axes.errorbar(middle, shares, [np.maximum(low, 0), np.maximum(high, 0)], fmt="o-", color=colour, label=name)
+    for place, x in zip(places, middle, strict=True):
+        axes.annotate(str(len(bins[place])), (x, 2), ha="center", fontsize=7, color=NEUTRAL)
+    alpha = float(run.settings["alpha"])
+    axes.axvline(alpha, color=NEGATIVE, linestyle="--", label=f"threshold alpha = {alpha:g}")
+    axes.set_xlabel("confidence (variance of p(A), p(B); Eq. 4)")
+    axes.set_ylabel("accuracy (%)")
+    axes.set_ylim(0, 105)
+    axes.legend(fontsize=8, loc="upper left", frameon=False)
+    caption = (
+        f"Accuracy of {run.variant} by the confidence of stage 1 (Fig. 5), with 95 % Wilson intervals; numbers at the "
+        "bottom are items. Left of the threshold stage 2 is shown all labels."
+    )
+    return [_figure(canvas, "confidence", "Confidence and accuracy", caption, run)]
+
+
+def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
+    """Fig. 3: accuracy over alpha and over beta, everything else as it is by default."""
+    made = []
+    for name in ("alpha", "beta"):
+        curve = []
+        for run in runs:
+            changed = {key for key, value in run.settings.items() if run.defaults.get(key) != value}
+            if run.method == "sepm" and changed <= {name} and run.scored:
+                curve.append((float(run.settings[name]), run))
+        if len(curve) < 3:
+            continue
+        curve.sort(key=lambda point: point[0])
+        canvas, axes = _canvas(width=6.0, height=3.6)
+        values = [value for value, _ in curve]
+        shares = np.array([100 * run.right / len(run.scored) for _, run in curve])
+        spread = [statistics.wilson(run.right, len(run.scored)) for _, run in curve]
+        axes.fill_between(
+            values, [100 * i.low for i in spread], [100 * i.high for i in spread], color=COLOURS[1], alpha=0.15
+        )
+        axes.plot(values, shares, "o-", color=COLOURS[1])
+        base = next((run for run in runs if run.variant == "zero_shot" and run.scored), None)
+        if base is not None:
+            axes.axhline(100 * base.right / len(base.scored), color=NEUTRAL, linestyle="--", label="zero-shot")
+            axes.legend(fontsize=8, frameon=False)
+        axes.set_xlabel(name)
+        axes.set_ylabel("accuracy (%)")
+        caption = f"Accuracy of SEPM over {name} (Fig. 3), the other settings at their defaults; band: 95 % Wilson."
+        made.append(_figure(canvas, f"sensitivity_{name}", f"Sensitivity to {name}", caption, runs[0]))
+    return made
+
+
+def _overlays(runs: Sequence[Run]) -> list[Figure]:
+    """Fig. 4: pictures with the dropped visual tokens covered, at two drop rates (20 % and 40 % if they were run)."""
+    by_rate = {
+        float(run.settings["beta"]): run
+        for run in runs
+        if run.method == "sepm" and {k for k, v in run.settings.items() if run.defaults.get(k) != v} <= {"beta"}
+    }
+    rates = [rate for rate in (0.2, 0.4) if rate in by_rate]
+    shown = list(_with_pictures([by_rate[rate] for rate in rates])) if rates else []
+    if not shown:
+        return []
+    from sepm_eval.images import UnreadableImage, open_image
+    from sepm_eval.model_wrappers import picture_layout
+    from sepm_eval.overlay import draw_dropped
+
+    canvas = Canvas(figsize=(2.3 * (len(rates) + 1), 2.5 * len(shown)), layout="constrained")
+    grid = canvas.subplots(len(shown), len(rates) + 1, squeeze=False)
+    for line, outcomes in zip(grid, shown, strict=True):
+        first = outcomes[0]
+        assert first.picture is not None  # see _with_pictures
+        assert first.record is not None
+        frame, cells = picture_layout(first.record["model"]["backbone"], first.record["model"])
+        try:
+            framed = frame(open_image(first.picture))
+        except (UnreadableImage, OSError):
+            return []  # the pictures have changed since the run
+        pictures = [draw_dropped(framed, cells(first.record["visual_tokens"]), ())]
+        for outcome in outcomes:
+            assert outcome.record is not None
+            pictures.append(draw_dropped(framed, cells(outcome.record["visual_tokens"]), outcome.record["dropped"]))
+        names = [first.target, *(f"{rate:.0%} dropped" for rate in rates)]
+        for axes, picture, name in zip(line, pictures, names, strict=True):
+            axes.imshow(picture)
+            axes.set_title(name, fontsize=9)
+            axes.axis("off")
+    caption = "Pictures as the model sees them, and with the dropped visual tokens covered (Fig. 4)."
+    return [_figure(canvas, "dropped", "Dropped visual tokens", caption, runs[0])]
+
+
+def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
+    """Outcomes of the same items in all runs whose picture and journal record are there, one a label."""
+    others = [{o.item: o for o in run.outcomes} for run in runs]
+    labels: set[str] = set()
+    for outcome in runs[0].outcomes:
+        found = [table.get(outcome.item) for table in others]
+        ready = [o for o in found if o is not None and o.record is not None and o.record.get("dropped")]
+        if outcome.picture is None or len(ready) < len(runs) or outcome.target in labels:
+            continue
+        labels.add(outcome.target)
+        yield ready
+        if len(labels) == _OVERLAYS:
+            return
+
+
+def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
+    canvas = Canvas(figsize=(width, height), layout="constrained")
+    axes = canvas.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return canvas, axes
+
+
+def _figure(canvas: Canvas, key: str, title: str, caption: str, run: Run, more: str = "") -> Figure:
+    from sepm_eval.plan import slug
+
+    name = "_".join(slug(part) for part in (key, run.model.rstrip("/").rpartition("/")[2], run.task, more) if part)
+    return Figure(
+        name,
+        f"{title} · {run.model}, {run.task}",
+        caption,
+        _saved(canvas, "png", {"Software": None}),
+        _saved(canvas, "svg", {"Date": None, "Creator": None}),
+    )
+
+
+def _saved(canvas: Canvas, form: str, metadata: dict[str, Any]) -> bytes:
+    import matplotlib
+
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "sepm_eval", "font.family": "DejaVu Sans"}):
+        canvas.savefig(file, format=form, dpi=130, metadata=metadata)
+    return file.getvalue()
