@@ -22,7 +22,7 @@ def datasets() -> None:
         "benchmark", "there", "N", "item lists", "terms", "how to get it", title=f"Data folder: {data_folder()}"
     )
     for name, benchmark in sorted(find_benchmarks().items()):
-        there, count = _state(benchmark)
+        there, count = state(benchmark)
         table.add_row(name, there, count, ", ".join(benchmark.lists), benchmark.terms, benchmark.obtain)
     console.print(table)
 
@@ -125,7 +125,8 @@ def _use(benchmark: Benchmark, source: str) -> None:
         os.environ[DATA_VARIABLE] = str(path.parent if path.name == str(benchmark.folder) else path)
 
 
-def _state(benchmark: Benchmark) -> tuple[str, str]:
+def state(benchmark: Benchmark) -> tuple[str, str]:
+    """Whether a benchmark's release is there ("yes", "no", "in part", "broken: ..."), and how many pictures."""
     try:
         return "yes", str(len(benchmark.items()))
     except MissingData as error:

@@ -1,0 +1,61 @@
+"""Runs in the form that leaderboards and archives take. One file per target; each ends with FORMATS.
+
+Everything is written to files; nothing is uploaded, and no token is read. A file is checked against what its target
+asks for before it counts as written.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sepm_eval.results import Run
+
+
+@dataclass(frozen=True)
+class About:
+    """What a target wants to know that no run says.
+
+    Attributes:
+        organization: who ran the evaluation.
+        datasets: by task, the benchmark's id on the Hugging Face Hub.
+    """
+
+    organization: str = ""
+    datasets: Mapping[str, str] = field(default_factory=dict)
+
+
+Writer = Callable[[Sequence[Run], Path, About], list[Path]]
+
+
+class Incomplete(ValueError):
+    """A run that must not be submitted; the message says why."""
+
+
+def formats() -> dict[str, Writer]:
+    """The FORMATS tables of every file in this folder, as one."""
+    found: dict[str, Writer] = {}
+    for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
+        found |= importlib.import_module(info.name).FORMATS
+    return found
+
+
+def submit(runs: Sequence[Run], target: str, out: Path, about: About) -> list[Path]:
+    """Write runs for a target; the files written.
+
+    Raises:
+        ValueError: an unknown target, an incomplete run, or something the target needs is not known.
+    """
+    known = formats()
+    if target not in known:
+        raise ValueError(f"unknown format {target!r}; there are {sorted(known)}")
+    for run in runs:
+        if not run.complete:
+            raise Incomplete(
+                f"{run.task}, {run.title} is incomplete: asked {run.asked} of {run.available} items, "
+                f"{run.count('failed')} failed, {run.missing} missing. Finish it, or name folders without it"
+            )
+    return known[target](runs, out, about)

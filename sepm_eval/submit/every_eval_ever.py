@@ -1,0 +1,178 @@
+"""Every Eval Ever: an aggregate record and one line an item for every run, in the datastore's layout.
+
+Both are validated against the project's schemas, version 0.3.0, which lie in ``schemas/`` with their MIT licence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from sepm_eval import statistics
+from sepm_eval.results import Run
+from sepm_eval.submit import About
+
+SCHEMA_VERSION = "0.3.0"
+_NAMESPACE = uuid.UUID("5d9f8f0e-7a5c-4c52-9f63-2a3c0a4f6a61")
+
+
+def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
+    """Write data/BENCHMARK/DEVELOPER/MODEL/UUID.json and UUID_samples.jsonl for each run.
+
+    Raises:
+        ValueError: no organization is named.
+        jsonschema.ValidationError: a record does not fit the schema.
+    """
+    if not about.organization:
+        raise ValueError("Every Eval Ever records who ran an evaluation: give --organization")
+    whole, single = _schema("eval.schema.json"), _schema("instance_level_eval.schema.json")
+    written = []
+    for run in runs:
+        model = run.model if run.model.count("/") == 1 else f"local/{run.model.replace('/', '_')}"
+        name = _uuid(run)
+        folder = Path("data") / run.task / model
+        lines = list(_instances(run, model, name))
+        for line in lines:
+            jsonschema.validate(line, single)
+        body = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+        record = _aggregate(run, model, name, about)
+        record["detailed_evaluation_results"] = {
+            "format": "jsonl",
+            "file_path": (folder / f"{name}_samples.jsonl").as_posix(),
+            "hash_algorithm": "sha256",
+            "checksum": hashlib.sha256(body).hexdigest(),
+            "total_rows": len(lines),
+        }
+        jsonschema.validate(record, whole)
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        (out / folder / f"{name}_samples.jsonl").write_bytes(body)
+        path = out / folder / f"{name}.json"
+        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        written += [path, out / folder / f"{name}_samples.jsonl"]
+    return written
+
+
+def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
+    made = datetime.strptime(run.date[:15], "%Y%m%d_%H%M%S").replace(tzinfo=timezone.utc)
+    interval = statistics.wilson(run.right, len(run.scored))
+    source: dict[str, Any] = {"dataset_name": run.task, "source_type": "other"}
+    if run.task in about.datasets:
+        source = {"dataset_name": run.task, "source_type": "hf_dataset", "hf_repo": about.datasets[run.task]}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "evaluation_id": _evaluation_id(run, model, name),
+        "evaluation_timestamp": made.isoformat(),
+        "retrieved_timestamp": str(int(made.timestamp())),
+        "source_metadata": {
+            "source_name": "sepm-eval",
+            "source_type": "evaluation_run",
+            "source_organization_name": about.organization,
+            "evaluator_relationship": "third_party",
+        },
+        "eval_library": {
+            "name": "lmms_eval",
+            "version": run.versions.get("lmms-eval", "unknown"),
+            "additional_details": {"plugin": "sepm-eval", "plugin_version": version("sepm-eval")},
+        },
+        "model_info": {
+            "name": f"{model} {run.variant}",
+            "id": model,
+            "additional_details": {
+                "deployment_type": "self_deployed",
+                "model_availability": "open_weights",
+                "method": run.method,
+                "settings": json.dumps(dict(run.settings), sort_keys=True),
+            },
+        },
+        "evaluation_results": [
+            {
+                "evaluation_result_id": f"{name}-accuracy",
+                "evaluation_name": run.task,
+                "source_data": {**source, "additional_details": {"item_list": run.item_list}},
+                "metric_config": {
+                    "evaluation_description": f"{len(run.options.labels)}-way image emotion classification",
+                    "metric_id": "accuracy",
+                    "metric_name": "Accuracy",
+                    "metric_kind": "accuracy",
+                    "metric_unit": "proportion",
+                    "lower_is_better": False,
+                    "score_type": "continuous",
+                    "min_score": 0,
+                    "max_score": 1,
+                },
+                "score_details": {
+                    "score": run.right / len(run.scored),
+                    "details": {"right": str(run.right), "unparsed": str(run.count("unparsed"))},
+                    "uncertainty": {
+                        "confidence_interval": {
+                            "lower": interval.low,
+                            "upper": interval.high,
+                            "confidence_level": statistics.LEVEL,
+                            "method": "wilson",
+                        },
+                        "num_samples": len(run.scored),
+                    },
+                },
+            }
+        ],
+    }
+
+
+def _instances(run: Run, model: str, name: str) -> list[dict[str, Any]]:
+    choices = list(run.options.names)
+    lines = []
+    for outcome in run.scored:
+        digest = hashlib.sha256((outcome.question + outcome.item + outcome.target).encode()).hexdigest()
+        lines.append(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "evaluation_id": _evaluation_id(run, model, name),
+                "model_id": model,
+                "evaluation_name": run.task,
+                "evaluation_result_id": f"{name}-accuracy",
+                "sample_id": outcome.item,
+                "sample_hash": digest,
+                "interaction_type": "single_turn",
+                "input": {"raw": outcome.question, "reference": [outcome.target], "choices": choices},
+                "output": {"raw": [outcome.output]},
+                "messages": None,
+                "answer_attribution": [
+                    {
+                        "turn_idx": 0,
+                        "source": "output.raw",
+                        "extracted_value": outcome.score.label or "",
+                        "extraction_method": "sepm_eval.parsing.parse_answer",
+                        "is_terminal": True,
+                    }
+                ],
+                "evaluation": {"score": float(outcome.score.correct), "is_correct": outcome.score.correct},
+                "metadata": {"status": outcome.score.status},
+            }
+        )
+    return lines
+
+
+def _evaluation_id(run: Run, model: str, name: str) -> str:
+    return f"{run.task}/{model}/{name}"
+
+
+def _uuid(run: Run) -> str:
+    """A version 4 style identifier that is the same each time the run is written."""
+    digest = bytearray(uuid.uuid5(_NAMESPACE, f"{run.task} {run.title} {run.item_list} {run.date}").bytes)
+    return str(uuid.UUID(bytes=bytes(digest), version=4))
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return json.loads((resources.files("sepm_eval.submit") / "schemas" / name).read_text(encoding="utf-8"))
+
+
+FORMATS = {"every-eval-ever": write}

@@ -1,0 +1,52 @@
+"""Hugging Face Community Evals: ``.eval_results/*.yaml`` for a model's repository."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import yaml
+from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml, parse_eval_result_entries
+
+from sepm_eval.results import Run
+from sepm_eval.submit import About
+
+
+def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
+    """Write .eval_results/TASK.yaml for each model, in a folder named after it.
+
+    Raises:
+        ValueError: the benchmark's id on the Hub is not given, or a file does not read back as it was meant.
+    """
+    unknown = sorted({run.task for run in runs} - about.datasets.keys())
+    if unknown:
+        raise ValueError(
+            f"Community Evals names a benchmark by its repository on the Hub: give --dataset-id TASK=owner/name for "
+            f"{', '.join(unknown)}"
+        )
+    groups: dict[tuple[str, str], list[EvalResultEntry]] = defaultdict(list)
+    for run in runs:
+        date = datetime.strptime(run.date[:8], "%Y%m%d").replace(tzinfo=timezone.utc)
+        groups[run.model, run.task].append(
+            EvalResultEntry(
+                dataset_id=about.datasets[run.task],
+                task_id=run.task,
+                value=round(100 * run.right / len(run.scored), 2),
+                date=date.date().isoformat(),
+                notes=f"{run.variant}; item list {run.item_list}, N={len(run.scored)}; sepm-eval on lmms-eval",
+            )
+        )
+    written = []
+    for (model, task), entries in groups.items():
+        path = out / model.replace("/", "__") / ".eval_results" / f"{task}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False), encoding="utf-8")
+        if parse_eval_result_entries(yaml.safe_load(path.read_text(encoding="utf-8"))) != entries:
+            raise ValueError(f"{path} does not read back as it was written")
+        written.append(path)
+    return written
+
+
+FORMATS = {"hf-eval-results": write}

@@ -1,0 +1,90 @@
+"""OpenVLM Leaderboard: one JSON entry a model, as its maintainers asked for in VLMEvalKit issue 288.
+
+The leaderboard's own team reruns a model before it is listed, and the image-emotion sets are not among its data sets
+yet: this file is what a pull request to VLMEvalKit would bring along.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sepm_eval.results import Run
+from sepm_eval.submit import About
+
+# Language model and vision model of the checkpoints the paper uses, by a part of their name.
+_KNOWN = {
+    "llava-1.5-7b": ("7B", "Vicuna-v1.5-7B", "CLIP ViT-L/14-336"),
+    "llava-v1.5-7b": ("7B", "Vicuna-v1.5-7B", "CLIP ViT-L/14-336"),
+    "llava-1.5-13b": ("13B", "Vicuna-v1.5-13B", "CLIP ViT-L/14-336"),
+    "llava-v1.5-13b": ("13B", "Vicuna-v1.5-13B", "CLIP ViT-L/14-336"),
+    "llama-3-vila1.5-8b": ("8B", "Llama-3-8B", "SigLIP-SO400M/14-384"),
+}
+
+
+class _Meta(BaseModel):
+    model_config = ConfigDict(populate_by_name=True, extra="forbid")
+
+    method: tuple[str, str] = Field(serialization_alias="Method")
+    parameters: str = Field(serialization_alias="Parameters")
+    language_model: str = Field(serialization_alias="Language Model")
+    vision_model: str = Field(serialization_alias="Vision Model")
+    org: str = Field(serialization_alias="Org")
+    time: str = Field(serialization_alias="Time", pattern=r"^\d{4}/\d{2}/\d{2}$")
+    verified: str = Field(serialization_alias="Verified", pattern="^(Yes|No)$")
+    open_source: str = Field(serialization_alias="OpenSource", pattern="^(Yes|No)$")
+
+
+class _Scores(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float] = Field(init=False)
+
+    overall: float = Field(serialization_alias="Overall", ge=0, le=100)
+
+
+def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
+    """Write OpenVLM.json.
+
+    Raises:
+        ValueError: no organization is named.
+    """
+    if not about.organization:
+        raise ValueError("the OpenVLM entry names who ran it: give --organization")
+    entries: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        name = f"{run.model.rpartition('/')[2]} {run.variant}"
+        if name not in entries:
+            known = next((facts for part, facts in _KNOWN.items() if part in run.model.lower()), ("", "", ""))
+            link = f"https://huggingface.co/{run.model}" if run.model.count("/") == 1 else ""
+            meta = _Meta(
+                method=(name, link),
+                parameters=known[0],
+                language_model=known[1],
+                vision_model=known[2],
+                org=about.organization,
+                time=f"{run.date[:4]}/{run.date[4:6]}/{run.date[6:8]}",
+                verified="No",
+                open_source="Yes" if link else "No",
+            )
+            entries[name] = {"META": meta.model_dump(by_alias=True)}
+        entries[name][run.task] = _scores(run).model_dump(by_alias=True)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "OpenVLM.json"
+    path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [path]
+
+
+def _scores(run: Run) -> _Scores:
+    groups = defaultdict(list)
+    for outcome in run.scored:
+        groups[outcome.target].append(outcome.score.correct)
+    by_label = {label: round(100 * sum(hits) / len(hits), 2) for label, hits in sorted(groups.items())}
+    return _Scores(overall=round(100 * run.right / len(run.scored), 2), **by_label)
+
+
+FORMATS = {"openvlm": write}
