@@ -68,11 +68,11 @@ def text_lengths(benchmark: Benchmark, settings: dict[str, Any]) -> cost.Text:
     for letter, label, name in named:
         sides[POLARITY[label]].append((letter, name))
     everything = [(letter, name) for letter, _, name in named]
-    names = [[name for _, name in side] for side in sides.values()]
+    positive, negative = ([name for _, name in side] for side in sides.values())
     longest = max(sides.values(), key=len)
     asked = {
         "zero_shot": prompts.fine(everything, wording),
-        "coarse": prompts.coarse(*names, wording, foe=True),
+        "coarse": prompts.coarse(positive, negative, wording, foe=True),
         "fine": prompts.fine(longest if settings.get("cci", True) else everything, wording, foe=True),
     }
     lengths = {name: round(len(text) / _CHARACTERS_A_TOKEN) for name, text in asked.items()}

@@ -226,7 +226,9 @@ def _runs(path: Path, journals: _Journals) -> Iterable[Run]:
         samples = _samples(log)
         if not samples:
             continue
-        method, settings, defaults = entry, {}, {}
+        method = entry
+        settings: dict[str, Any] = {}
+        defaults: dict[str, Any] = {}
         model = arguments.get("pretrained") or str(results.get("model_name") or entry)
         if entry.startswith(OUR_ENTRIES):
             method = arguments.get("method", "sepm")
@@ -277,7 +279,7 @@ def _outcome(sample: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]
 def _samples(log: Path) -> list[dict[str, Any]]:
     """The samples of an image-emotion task; none if it is another kind of task."""
     samples = []
-    for number, line in enumerate(log.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(log.read_bytes().splitlines(), start=1):
         try:
             sample = json.loads(line)
             known = {"item_id", "item_list", "label", "doc_id", "filtered_resps"} <= sample.keys()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -113,18 +114,16 @@ def macro_f1_interval(targets: Sequence[str], answers: Sequence[str | None]) -> 
     """Bootstrap interval of ``scoring.macro_f1`` over items; the labels counted are those of the whole set."""
     names = sorted(set(targets))
     place = {name: index for index, name in enumerate(names)}
-    other = len(names)  # unparsed, and labels no item has
     goal = np.array([place[target] for target in targets])
-    given = np.array([place.get(answer, other) if answer is not None else other for answer in answers])
-    cell = goal * (other + 1) + given
+    given = np.array([place.get(answer or "", len(names)) for answer in answers])
+    return _bootstrap((goal * (len(names) + 1) + given,), partial(_macro_f1, labels=len(names)), vectorized=False)
 
-    def macro_f1(cells: NDArray[np.int64]) -> float:
-        confusion = np.bincount(cells, minlength=other * (other + 1)).reshape(other, other + 1)
-        hits, wanted, said = confusion.diagonal(), confusion.sum(1), confusion[:, :other].sum(0)
-        sizes = wanted + said
-        return float(np.mean(np.divide(2 * hits, sizes, out=np.zeros(other), where=sizes > 0)))
 
-    return _bootstrap((cell,), macro_f1, vectorized=False)
+def _macro_f1(cells: NDArray[np.int64], labels: int) -> float:
+    """Macro-F1 of items given as cells of the confusion matrix, its last column answers that are no label."""
+    confusion = np.bincount(cells, minlength=labels * (labels + 1)).reshape(labels, labels + 1)
+    hits, sizes = confusion.diagonal(), confusion.sum(1) + confusion[:, :labels].sum(0)
+    return float(np.mean(np.divide(2 * hits, sizes, out=np.zeros(labels), where=sizes > 0)))
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may depend on a network
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from sepm_eval.backbone import Reading, VisualTokens
 
+settings.register_profile("sepm_eval", deadline=None)  # no test may depend on how fast a machine is
+settings.load_profile("sepm_eval")
+
 ORACLES = Path(__file__).parent / "oracles"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew, then read the diff")
 
 
 class Oracle:

@@ -324,7 +324,7 @@ def _begin(plan: Plan, out: Path) -> None:
         "processes": place()[1],
         "command": ["sepm-eval", *sys.argv[1:]],
     }
-    before = {"starts": []}
+    before: dict[str, Any] = {"starts": []}
     if (out / PLAN).exists():
         if _decisive(yaml.safe_load((out / PLAN).read_text(encoding="utf-8"))) != _decisive(yaml.safe_load(told)):
             raise ValueError(f"{out} holds the results of another plan ({out / PLAN}): name another folder with --out")

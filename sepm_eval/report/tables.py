@@ -117,7 +117,7 @@ def _accuracy_cell(run: Run | None, figure: float | None, best: float | None) ->
         return Cell("none scored")
     details = [f"{run.right}/{len(run.scored)}"]
     if figure is not None:
-        details.append(f"paper {figure:.2f} ({share - figure:+.2f})")
+        details.append(f"paper {figure:.2f} ({round(share, 2) - figure:+.2f})")
     if not run.complete:
         details.append("incomplete")
     return Cell(f"{share:.2f}", tuple(details), share, best=run.right / len(run.scored) == best)
@@ -131,7 +131,7 @@ def _average_cell(row: paper.Row, own: Sequence[Run], values: dict[str, float | 
     if printed is None:
         return Cell(f"{mean:.2f}", (), mean)
     figure = sum(printed[task] for task in tasks) / len(tasks)
-    return Cell(f"{mean:.2f}", (f"paper {figure:.2f} ({mean - figure:+.2f})",), mean)
+    return Cell(f"{mean:.2f}", (f"paper {figure:.2f} ({round(mean, 2) - round(figure, 2):+.2f})",), mean)
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
@@ -467,7 +467,7 @@ def _record(run: Run, figure: float | None) -> dict[str, Any]:
     return {
         **{"task": run.task, "item_list": run.item_list, "entry": run.entry, "model": run.model},
         **{"method": run.variant, "right": run.right, "n": len(run.scored), "accuracy": share, "paper": figure},
-        "difference": None if figure is None or share is None else share - figure,
+        "difference": None if figure is None or share is None else round(share, 2) - figure,
     }
 
 

@@ -42,7 +42,7 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
         path.write_text(json.dumps(_scrubbed(results), indent=2, ensure_ascii=False), encoding="utf-8")
         samples = folder / f"{stamp}_{run.task}_samples_{run.task}.jsonl"
         log = run.source.with_name(f"{stamp}_samples_{run.task}.jsonl")
-        lines = (json.loads(line) for line in log.read_text(encoding="utf-8").splitlines())
+        lines = (json.loads(line) for line in log.read_bytes().splitlines())
         told = (json.dumps({**line, "input_media": []}, ensure_ascii=False) for line in lines)
         samples.write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
         written += [path, samples]

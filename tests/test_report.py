@@ -1,0 +1,205 @@
+"""The report of the miniature runs: golden text and tables, escaping, figures, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_runs import LLAVA, NASTY, RUNS, run
+from PIL import Image
+
+from sepm_eval import demo
+from sepm_eval.report import paper, tables
+from sepm_eval.report.figures import all_figures
+from sepm_eval.report.leaderboard import leaderboard
+from sepm_eval.report.write import write_report
+from sepm_eval.results import read_runs
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return read_runs([RUNS])
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, runs):
+    folder = tmp_path_factory.mktemp("report")
+    write_report(runs, folder)
+    return folder
+
+
+def golden(name: str, text: str, update: bool) -> None:
+    path = GOLDEN / name
+    if update:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), f"{name} has changed; if it should, run pytest --update-golden"
+
+
+def test_golden_text(report, request):
+    golden("report.md", (report / "report.md").read_text(encoding="utf-8"), request.config.getoption("--update-golden"))
+
+
+@pytest.mark.parametrize("name", ["table1_llava-1.5-7b-hf", "comparisons", "calibration", "unparsed", "failed"])
+def test_golden_tables(report, request, name):
+    text = (report / "tables" / f"{name}.csv").read_text(encoding="utf-8")
+    golden(f"{name}.csv", text, request.config.getoption("--update-golden"))
+
+
+def test_the_papers_figures_and_differences():
+    """Every figure of Tables 1-3, its mean as printed there, and the improvements it states."""
+    table1, table2, table3 = paper.TABLES
+    llava = {row.label: row.accuracy["LLaVA-7b"] for row in table1.rows}
+    vila = {row.label: row.accuracy["VILA-8b"] for row in table1.rows if "VILA-8b" in row.accuracy}
+    means = {label: round(sum(found.values()) / 5, 2) for label, found in llava.items()}
+    printed = {"Zero-shot": 34.04, "Zero-shot-CoT": 33.04, "SparseVLM": 34.59, "SEPM (β=0.1)": 40.04}
+    assert means == {**printed, "SEPM (β=0.2)": 39.92}
+    means = {label: sum(found.values()) / 5 for label, found in vila.items()}
+    printed = {"Zero-shot": 33.83, "Zero-shot-CoT": 32.64, "SEPM (β=0.1)": 38.37, "SEPM (β=0.2)": 38.01}
+    assert means == pytest.approx(printed, abs=0.0051)
+    gains = {task: llava["SEPM (β=0.1)"][task] - llava["Zero-shot"][task] for task in table1.tasks}
+    assert gains == pytest.approx(dict(zip(table1.tasks, (5.89, 3.27, 16.83, 2.55, 1.43), strict=True)))
+    same = {row.label: row.accuracy["LLaVA-7b"] for row in table3.rows}
+    for task in table3.tasks:
+        assert same["none"][task] == llava["Zero-shot"][task]
+        assert same["CCI + FP + VTA"][task] == llava["SEPM (β=0.2)"][task]
+        assert table2.rows[4].accuracy["LLaVA-7b"][task] == llava["SEPM (β=0.1)"][task]
+
+
+def test_emotion6_and_abstract_figures_are_whole_numbers_of_items():
+    """The N that follows from the paper's figures: every one is k/N to two decimals."""
+    for task, n in paper.ITEMS.items():
+        for table in paper.TABLES:
+            for row in table.rows:
+                for figures in row.accuracy.values():
+                    if task in figures:
+                        nearest = round(figures[task] / 100 * n)
+                        assert 100 * nearest / n == pytest.approx(figures[task], abs=0.0101)
+
+
+def test_a_figure_goes_with_the_papers_settings_only(runs):
+    table1 = paper.TABLES[0]
+    row = next(row for row in table1.rows if row.label == "SEPM (β=0.2)")
+    assert {run.variant for run in runs if row.is_that_of(run)} == {"sepm"}
+    (base,) = [run for run in runs if run.variant == "llava_hf" and run.task == "emoset"]
+    assert not any(row.is_that_of(base) for row in table1.rows)
+
+
+def test_nothing_of_an_answer_is_markup(report):
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "<script>document.title" not in page
+    assert "&lt;script&gt;document.title=&#39;owned&#39;&lt;/script&gt; | **joy** =1+1" in page
+    text = (report / "report.md").read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert r"&lt;/script&gt; \| \*\*joy\*\* =1+1" in text
+
+
+def test_a_spreadsheet_takes_no_answer_for_a_formula(tmp_path):
+    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
+    (log,) = tmp_path.rglob("*_samples_emoset.jsonl")
+    samples = [json.loads(line) for line in log.read_text().splitlines()]
+    samples[0]["filtered_resps"] = "=HYPERLINK(1)"
+    log.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    write_report(read_runs([tmp_path]), tmp_path / "report")
+    with (tmp_path / "report/tables/unparsed.csv").open(newline="") as file:
+        assert [row["output"] for row in csv.DictReader(file)] == ["'=HYPERLINK(1)"]
+
+
+def test_the_page_needs_nothing_beside_it(report):
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert "url(" not in page
+    assert "@import" not in page
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    assert "default-src 'none'" in policy
+    for tag, directive in (("style", "style-src"), ("script", "script-src")):
+        (body,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in policy
+
+
+def test_what_is_missing_is_said_first(report):
+    text = (report / "report.md").read_text(encoding="utf-8")
+    assert text.index("sparsevlm is incomplete: 1 questions failed") < text.index("## ")
+
+
+def test_every_figure_is_a_file(report, runs):
+    figures = {path.name for path in (report / "figures").iterdir()}
+    for wanted in ("sensitivity_alpha", "sensitivity_beta", "confidence", "per_class", "confusion"):
+        assert any(name.startswith(wanted) and name.endswith(".png") for name in figures), wanted
+    for name in figures:
+        path = report / "figures" / name
+        if name.endswith(".png"):
+            with Image.open(path) as picture:
+                assert min(picture.size) > 300
+        else:
+            assert path.read_text(encoding="utf-8").startswith("<?xml")
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(figures) / 2
+
+
+def test_dropped_tokens_are_drawn_over_the_pictures(tmp_path):
+    """Fig. 4 needs the pictures and two drop rates; the left picture is whole, the right most covered."""
+    pictures = sorted((demo.PICTURES / "seen").glob("*_000.jpg"))
+    for beta in (0.2, 0.4):
+        method = f"sepm,beta={beta}"
+        run(tmp_path, "sepm_llava", LLAVA, method, "emoset", 0.5, "20261101_120000")
+    for log in tmp_path.rglob("*_samples_emoset.jsonl"):
+        samples = [json.loads(line) for line in log.read_text().splitlines()]
+        for sample, picture in zip(samples, pictures, strict=False):
+            sample["input_media"] = [str(picture)]
+        log.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    found = [figure for figure in all_figures(read_runs([tmp_path])) if figure.key.startswith("dropped")]
+    assert len(found) == 1
+    with Image.open(io.BytesIO(found[0].png)) as picture:
+        dark = np.asarray(picture.convert("L")) < 70
+    thirds = [part.mean() for part in np.array_split(dark, 3, axis=1)]
+    assert thirds[0] < thirds[1] < thirds[2]
+
+
+def test_no_figure_without_what_it_needs(tmp_path):
+    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
+    keys = {figure.key.partition("_")[0] for figure in all_figures(read_runs([tmp_path]))}
+    assert keys == {"per", "confusion"}
+
+
+def test_cost_is_in_visual_tokens(runs):
+    rows = {(row["task"], row["model"], row["method"]): row for row in tables.costs(runs).records}
+    assert rows["emoset", LLAVA, "zero_shot"]["visual_tokens"] == 64
+    assert rows["emoset", LLAVA, "sepm"]["visual_tokens"] == 64 + 64 - 12
+    assert rows["emoset", LLAVA, "sepm"]["times_zero_shot"] == pytest.approx(116 / 64)
+
+
+def test_flips_are_counted_and_listed(runs):
+    listed = [row for row in tables.flips(runs).records if (row["method"], row["task"]) == ("sepm", "emoset")]
+    (counted,) = [
+        row
+        for row in tables.comparisons(runs).records
+        if (row["method"], row["task"], row["model"]) == ("sepm", "emoset", LLAVA)
+    ]
+    mine = [row for row in listed if row["model"] == LLAVA]
+    assert sum(row["flip"] == "wrong → right" for row in mine) == counted["wrong_to_right"]
+    assert sum(row["flip"] == "right → wrong" for row in mine) == counted["right_to_wrong"]
+
+
+def test_the_leaderboard_ranks_complete_runs(runs):
+    table = leaderboard(runs)
+    ranks = [(row[0].text, row[2].text) for row in table.rows]
+    assert [rank for rank, _ in ranks[:-1]] == sorted((rank for rank, _ in ranks[:-1]), key=int)
+    assert ranks[-1] == ("-", "sparsevlm")  # one of its questions failed
+    best = table.records[0]
+    assert best["mean"] == max(row["mean"] for row in table.records if row["mean"] is not None)
+
+
+def test_the_unusual_answer_is_in_the_list(runs):
+    (row,) = tables.unanswered(runs, "unparsed").records
+    assert row["output"] == NASTY

@@ -1,0 +1,262 @@
+"""``sepm-eval run``: plans, the real command in a subprocess, resuming, several processes, and exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from miniature import emoset_release
+from typer.testing import CliRunner
+
+from sepm_eval import demo
+from sepm_eval.cli import app
+from sepm_eval.journal import read_journal
+from sepm_eval.methods import method_options
+from sepm_eval.plan import load_plan, shipped_plans, slug, split_method
+from sepm_eval.pricing import price
+from sepm_eval.report import paper
+from sepm_eval.results import Run, full_settings, read_runs
+
+PLAN = {
+    "tasks": ["emoset", "emotion_demo"],
+    "methods": ["zero_shot", "sepm,beta=0.1"],
+    "models": [{"model": "sepm_llava", "args": {"pretrained": "demo", "device": "cpu"}, "batch_size": 4}],
+    "limit": 9,
+}
+
+
+def sepm_eval(tmp_path, *arguments, launcher=(sys.executable, "-m"), plan=PLAN):
+    """Run the command in a process of its own, on a miniature EmoSet."""
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    environment = {
+        **os.environ,
+        **{"HF_HOME": str(tmp_path / "hf"), "SEPM_EVAL_DATA": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        **{"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "200"},
+    }
+    command = [*launcher, "sepm_eval", *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=600)
+    return run.returncode, run.stdout + run.stderr
+
+
+def answers(folder: Path) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    return {(r.task, r.variant): [(o.item, o.output) for o in r.outcomes] for r in read_runs([folder])}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One uninterrupted run of the plan."""
+    folder = tmp_path_factory.mktemp("finished")
+    emoset_release(folder)
+    code, output = sepm_eval(folder, "run", "plan.yaml", "--out", "out")
+    assert code == 0, output
+    return folder, output
+
+
+def test_a_plan_is_run_through_lmms_eval(finished):
+    folder, output = finished
+    assert "complete. Now: sepm-eval report out" in output
+    assert re.search(r"best emoset acc \d", output), "no running accuracy"
+    runs = {(run.task, run.variant): run for run in read_runs([folder / "out"])}
+    assert set(runs) == {(t, v) for t in PLAN["tasks"] for v in ("zero_shot", "sepm (beta=0.1)")}
+    for run in runs.values():
+        assert len(run.outcomes) == 9
+        results = json.loads(run.source.read_text())
+        assert results["results"][run.task]["acc,none"] == pytest.approx(run.right / 9)
+        assert results["config"]["model"] == "sepm_llava"
+        assert all(outcome.record is not None for outcome in run.outcomes)
+
+
+def test_what_it_ran_on_is_written_first(finished):
+    folder, _ = finished
+    environment = json.loads((folder / "out" / "environment.json").read_text())
+    assert {"torch", "transformers", "lmms-eval", "sepm-eval", "python"} <= set(environment["versions"])
+    assert len(environment["starts"]) == 1
+    assert yaml.safe_load((folder / "out" / "plan.yaml").read_text())["methods"] == PLAN["methods"]
+    first_answer = min(path.stat().st_mtime for path in (folder / "out" / "journals").glob("*.jsonl"))
+    assert (folder / "out" / "environment.json").stat().st_mtime <= first_answer
+
+
+def test_each_method_equals_a_run_of_its_own(finished, tmp_path):
+    """Picture by picture or one method at a time: the same answers and the same journal."""
+    folder, _ = finished
+    emoset_release(tmp_path)
+    code, output = sepm_eval(tmp_path, "run", "plan.yaml", "--out", "out", plan={**PLAN, "methods": ["sepm,beta=0.1"]})
+    assert code == 0, output
+    together = answers(folder / "out")
+    assert answers(tmp_path / "out") == {key: value for key, value in together.items() if "sepm" in key[1]}
+    (one,) = (tmp_path / "out" / "journals").glob("*.jsonl")
+    alone, shared = read_journal(one), read_journal(folder / "out" / "journals" / one.name)
+    for own, other in zip(alone, shared, strict=True):
+        assert (own["key"], own["text"], own["dropped"]) == (other["key"], other["text"], other["dropped"])
+
+
+def test_a_run_goes_on_with_what_is_missing(finished, tmp_path):
+    """Results of one method and half a journal are lost; only they are made again, and all is as before."""
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0], folder)
+    before = answers(folder / "out")
+    (lost,) = (folder / "out" / "results").glob("*/sepm_beta-0.1")
+    shutil.rmtree(lost / "emoset")
+    (journal,) = (folder / "out" / "journals").glob("*sepm_beta-0.1.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:4]) + lines[4][:40])
+    code, output = sepm_eval(folder, "run", "plan.yaml", "--out", "out")
+    assert code == 0, output
+    assert answers(folder / "out") == before
+    assert [record["doc_id"] for record in read_journal(journal)] == list(range(9))  # emoset's alone was asked
+    assert len(json.loads((folder / "out" / "environment.json").read_text())["starts"]) == 2
+
+
+def test_two_processes_give_what_one_gives(finished, tmp_path):
+    emoset_release(tmp_path)
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m")
+    code, output = sepm_eval(tmp_path, "run", "plan.yaml", "--out", "out", launcher=launcher)
+    assert code == 0, output
+    assert answers(tmp_path / "out") == answers(finished[0] / "out")
+    counts = [
+        len(read_journal(path)) for path in sorted((tmp_path / "out" / "journals").glob("*zero_shot.rank*.jsonl"))
+    ]
+    assert counts == [10, 8]
+
+
+def test_what_cannot_be_run_is_said_and_the_rest_is_run(tmp_path):
+    """A missing data set and an unreadable picture: the other parts are there, and the status is 1."""
+    release = emoset_release(tmp_path)
+    (release / "image/awe/awe_00000.jpg").write_bytes(b"\xff\xd8\xff not a jpeg")
+    plan = {**PLAN, "tasks": ["emotion6", "emoset"], "methods": ["zero_shot"], "limit": None}
+    code, output = sepm_eval(tmp_path, "run", "plan.yaml", "--out", "out", plan=plan)
+    assert code == 1
+    assert "2 parts of the plan are missing" in output
+    assert "emotion6: MissingData: emotion6: no folder" in output
+    assert "emoset: 1 questions failed, 0 have no answer" in output
+    (run,) = read_runs([tmp_path / "out"])
+    assert (run.task, run.count("failed"), len(run.scored)) == ("emoset", 1, 15)
+
+
+def test_a_stock_model_is_run_beside_ours(tmp_path):
+    pytest.importorskip("decord", reason="lmms-eval's llava_hf imports decord")
+    arguments = {"pretrained": str(demo.MODEL), "device_map": "cpu", "device": "cpu", "dtype": "float32"}
+    ours = {"model": "sepm_llava", "args": {"pretrained": "demo", "image_aspect_ratio": "crop", "device": "cpu"}}
+    plan = {
+        **{"tasks": ["emotion_demo"], "methods": ["zero_shot"], "limit": 6},
+        "models": [ours, {"model": "llava_hf", "args": arguments}],
+    }
+    code, output = sepm_eval(tmp_path, "run", "plan.yaml", "--out", "out", plan=plan)
+    assert code == 0, output
+    runs = {run.entry: run for run in read_runs([tmp_path / "out"])}
+    assert set(runs) == {"sepm_llava", "llava_hf"}
+    said = {entry: [outcome.output.strip() for outcome in run.outcomes] for entry, run in runs.items()}
+    assert said["sepm_llava"] == said["llava_hf"]
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return re.sub(r"\s+", " ", result.output)
+
+
+def test_another_plan_or_other_versions_need_another_folder(finished, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("plan.yaml", "environment.json"):
+        (out / name).write_bytes((finished[0] / "out" / name).read_bytes())
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "methods": ["zero_shot"]}))
+    assert "holds the results of another plan" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
+    told = json.loads((out / "environment.json").read_text())
+    told["versions"]["torch"] = "1.0"
+    (out / "environment.json").write_text(json.dumps(told))
+    assert "was begun with other versions" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tasks": []}, "tasks: Tuple should have at least 1 item"),
+        ({"tasks": ["emoset", "emoset"]}, "tasks ['emoset'] are named twice"),
+        ({"methods": []}, "sepm_llava needs methods"),
+        ({"methods": ["sepm,beta=2"]}, "beta=2: use a number"),
+        ({"methods": ["magic"]}, "unknown method 'magic'"),
+        ({"methods": ["sepm", "sepm"]}, "a method is named twice"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"limit": 0}, "limit: Input should be greater than or equal to 1"),
+        ({"models": [{"model": "llava_hf", "methods": ["sepm"]}]}, "llava_hf is not one of our models"),
+        ({"models": [{"model": "sepm_llava", "args": {"method": "sepm"}}]}, "must not hold ['method']"),
+    ],
+)
+def test_faults_of_a_plan_are_named(tmp_path, change, message):
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, **change}))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_plan(str(tmp_path / "plan.yaml"))
+
+
+def test_a_plan_that_is_not_there_or_not_yaml(tmp_path):
+    with pytest.raises(ValueError, match=r"one that ships with the package: .*table1"):
+        load_plan("table9")
+    (tmp_path / "plan.yaml").write_text("{")
+    with pytest.raises(ValueError, match="is not YAML"):
+        load_plan(str(tmp_path / "plan.yaml"))
+
+
+def test_unknown_tasks_are_named(tmp_path):
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "tasks": ["emosett"]}))
+    output = call("run", tmp_path / "plan.yaml", "--out", tmp_path / "out", code=1)
+    assert "no task 'emosett'; the image-emotion tasks are" in output
+
+
+@pytest.mark.parametrize("name", sorted(shipped_plans()))
+def test_shipped_plans_are_valid(name):
+    plan = load_plan(name)
+    for model in plan.models:
+        for method in plan.methods_of(model):
+            assert set(split_method(method)[1]) <= set(method_options(split_method(method)[0]))
+
+
+@pytest.mark.parametrize(("name", "table"), [("table1", 0), ("table2", 1), ("table3", 2)])
+def test_the_plans_cover_the_papers_tables(name, table):
+    """Every figure of a table has a run in its plan, and every run of the plan a figure."""
+    plan = load_plan(name)
+    wanted = {
+        (model, row.label, task)
+        for row in paper.TABLES[table].rows
+        for model, figures in row.accuracy.items()
+        for task in figures
+    }
+    covered = set()
+    for model in plan.models:
+        for text in plan.methods_of(model):
+            method, given = split_method(text)
+            settings, defaults = full_settings(method, given)
+            for task in plan.tasks:
+                run = Run(
+                    *(model.model, model.args["pretrained"], method, settings, defaults, task, "", (), 0, 0, ""),
+                )
+                (row,) = [row for row in paper.TABLES[table].rows if row.is_that_of(run)]
+                covered.add((paper.paper_model(run), row.label, task))
+    assert covered == wanted
+
+
+def test_dry_run_prices_a_plan_and_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    output = call("run", "table1", "--dry-run")
+    assert "Nothing was run" in output
+    assert not list(tmp_path.iterdir())
+    rows = {(row.task, row.method): row for row in price(load_plan("demo"))}
+    plain, sepm = rows["emotion_demo", "zero_shot"], rows["emotion_demo", "sepm,beta=0.2"]
+    assert plain.questions == 512
+    assert plain.tokens < sepm.tokens < 2.5 * plain.tokens
+    assert plain.flops < sepm.flops < 2 * plain.flops
+
+
+def test_slugs_tell_methods_apart():
+    assert slug("sepm,beta=0.1") == "sepm_beta-0.1"
+    assert len({slug(text) for text in load_plan("figure3").methods}) == len(load_plan("figure3").methods)
