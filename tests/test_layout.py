@@ -47,7 +47,8 @@ ALLOWED = {
     "shared": {"backbone", "images"},
     "overlay": set(),
     "runner": PURE | {"methods", "shared"},
-    "prepare": {"datasets", "images"},
+    "tsv": {"datasets", "prompts"},
+    "prepare": {"datasets", "images", "tsv"},
     "download": {"images"},
     "hub_copies": {"datasets", "prepare"},
     "cli": {
@@ -62,9 +63,10 @@ ALLOWED = {
         "emotions",
         "methods",
         "model_wrappers",
+        "hosts",
     },
     "tasks": {"datasets", "images", "parsing", "scoring"},
-    "hosts": PURE | {"methods", "model_wrappers", "runner", "tasks", "hosts"},
+    "hosts": PURE | {"methods", "model_wrappers", "runner", "tasks", "datasets", "tsv", "prepare", "hosts"},
 }
 
 
