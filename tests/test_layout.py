@@ -114,7 +114,7 @@ before = (dict(os.environ), list(warnings.filters), logging.getLogger().handlers
 import sepm_eval
 from sepm_eval import Question
 assert before[:3] == (dict(os.environ), list(warnings.filters), logging.getLogger().handlers[:])
-heavy = {"torch", "transformers", "datasets", "lmms_eval", "pandas", "PIL", "numpy", "sklearn"}
+heavy = {"torch", "transformers", "datasets", "lmms_eval", "vlmeval", "pandas", "PIL", "numpy", "sklearn"}
 print(sorted(heavy & (set(sys.modules) - before[3])))
 """
     assert _python(code) == "[]"

@@ -43,7 +43,7 @@ class BadArguments(ValueError):
     """A command line, or an installation of VLMEvalKit, that cannot work; the message says what to change."""
 
 
-def model_entries() -> dict[str, dict[str, str]]:
+def model_entries() -> dict[str, dict[str, Any]]:
     """Every method on every checkpoint: the entry's name and the arguments of its model."""
     return {
         f"{method}_{name}": {"backbone": backbone, "pretrained": pretrained, "method": method}
@@ -129,7 +129,8 @@ def _import_run() -> ModuleType:
 
             return host
         path = package.parent / "run.py"
-        spec = importlib.util.spec_from_file_location("vlmevalkit_run", path)
+        # The name decides where its messages go: VLMEvalKit shows what is logged below "vlmeval".
+        spec = importlib.util.spec_from_file_location("vlmeval.run", path)
         if not path.is_file() or spec is None or spec.loader is None:
             raise BadArguments(
                 f"VLMEvalKit at {package} has no run.py, in it or beside it: install ms-vlmeval, or a checkout with "

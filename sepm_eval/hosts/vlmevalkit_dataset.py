@@ -30,7 +30,7 @@ BENCHMARKS = {table_name(benchmark): benchmark for benchmark in find_benchmarks(
 JUDGE = "exact_matching"
 
 
-class EmotionMCQ(ImageBaseDataset):  # type: ignore[misc]
+class EmotionMCQ(ImageBaseDataset):
     """An image-emotion benchmark: the questions lmms-eval asks, scored by the same rule, without a judge."""
 
     TYPE = "MCQ"

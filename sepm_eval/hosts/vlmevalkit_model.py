@@ -37,7 +37,7 @@ _OWN_ARGUMENTS = (
 _RANK, _PROCESSES = os.environ.get("RANK", "0"), int(os.environ.get("WORLD_SIZE", 1))
 
 
-class SepmEvalModel(BaseModel):  # type: ignore[misc]
+class SepmEvalModel(BaseModel):
     """A backbone and a method. The arguments are those of lmms-eval's ``--model_args``."""
 
     INTERLEAVE = False
