@@ -5,6 +5,7 @@ Arguments: a folder to work in. The environment names the data and the item list
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import ssl
@@ -25,6 +26,7 @@ def main(work: Path) -> None:
     vlmevalkit.register()
     found["tls_verified"] = ssl._create_default_https_context is verified
 
+    from vlmeval.api.base import BaseAPI
     from vlmeval.config import supported_VLM
     from vlmeval.dataset import DATASET_CLASSES, build_dataset
     from vlmeval.smp import load
@@ -74,6 +76,19 @@ def main(work: Path) -> None:
         ["index", "category", "status"]
     ].to_dict("records")
     found["stock_accuracy"] = load(str(work / "out/stock/stock_EmotionDemo_acc.csv")).to_dict("records")
+
+    class Server(BaseAPI):
+        """As VLMEvalKit's models behind an API are; it answers B to everything."""
+
+        def generate_inner(self, inputs, **settings):
+            return 0, "B", ""
+
+    supported_VLM["server"] = functools.partial(Server, retry=1)
+    found["server_problems"] = vlmevalkit.run(
+        ["--data", "EmotionDemo", "--model", "server", "--api-mode", "--work-dir", str(work / "out")]
+    )
+    (accuracy,) = (work / "out/server").rglob("server_EmotionDemo_acc.csv")
+    found["server_accuracy"] = load(str(accuracy)).to_dict("records")
 
     config = work / "config.json"
     config.write_text(

@@ -250,6 +250,14 @@ def test_a_stock_model_is_asked_and_scored_as_ours(inside):
 
 
 @installed
+def test_a_model_behind_an_api_is_scored_too(inside):
+    """In VLMEvalKit's --api-mode, whose questions and scores come from processes of their own."""
+    assert inside["server_problems"] == []
+    (accuracy,) = inside["server_accuracy"]
+    assert (accuracy["Overall"], accuracy["anger"], accuracy["wrong"]) == (0.125, 1.0, 14)
+
+
+@installed
 def test_what_is_missing_is_named(inside):
     failed, missing = inside["stock_problems"]
     assert failed == "stock on EmotionDemo: 3 of 16 questions failed and are not scored"

@@ -65,15 +65,20 @@ class EmotionMCQ(ImageBaseDataset):
             [{**table_row(benchmark, item, chosen), "image_path": str(item.path.absolute())} for item in items]
         )
 
-    def build_prompt(self, line: int | pd.Series) -> list[dict[str, Any]]:
+    def post_build(self, dataset: str) -> None:
+        """Note the documents' numbers before VLMEvalKit takes a part of them (--limit)."""
+        self._doc_ids = {index: number for number, index in enumerate(self.data["index"])}
+
+    def build_prompt(self, line: int | pd.Series | dict[str, Any]) -> list[dict[str, Any]]:
         """The picture and the question, word for word as lmms-eval asks it."""
         row = self.data.iloc[line] if isinstance(line, int) else line
         (picture,) = self.dump_image(row)
         question = BENCHMARKS[self.dataset_name].question()
         # doc_id is the document's number in lmms-eval, for our journal; models of VLMEvalKit do not look at it.
-        return [{"type": "image", "value": picture}, {"type": "text", "value": question, "doc_id": int(str(row.name))}]
+        doc_id = self._doc_ids[row["index"]]
+        return [{"type": "image", "value": picture}, {"type": "text", "value": question, "doc_id": doc_id}]
 
-    def dump_image(self, line: pd.Series) -> list[str]:
+    def dump_image(self, line: pd.Series | dict[str, Any]) -> list[str]:
         """The picture's file. One from a table is written unchanged, under a name that its content decides."""
         if "image_path" in line:
             return [line["image_path"]]
