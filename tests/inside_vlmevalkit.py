@@ -87,8 +87,7 @@ def main(work: Path) -> None:
     found["server_problems"] = vlmevalkit.run(
         ["--data", "EmotionDemo", "--model", "server", "--api-mode", "--work-dir", str(work / "out")]
     )
-    (accuracy,) = (work / "out/server").rglob("server_EmotionDemo_acc.csv")
-    found["server_accuracy"] = load(str(accuracy)).to_dict("records")
+    found["server_accuracy"] = load(str(work / "out/server/server_EmotionDemo_acc.csv")).to_dict("records")
 
     config = work / "config.json"
     config.write_text(
