@@ -121,6 +121,10 @@ def main(work: Path) -> None:
             vlmevalkit.run(arguments)
         except vlmevalkit.BadArguments as error:
             found["refused"].append(str(error))
+    try:
+        EmotionMCQ("Emoset")
+    except ValueError as error:
+        found["refused"].append(str(error))
 
     mine = supported_VLM["zero_shot_demo"](journal=str(work / "other.jsonl"))
     picture = str(next(demo.PICTURES.glob("seen/*.jpg")))

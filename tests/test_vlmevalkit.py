@@ -103,6 +103,7 @@ def both(tmp_path_factory):
         "results": results,
         "samples": samples,
         "theirs": read_journal(theirs),
+        "same_journal": (folder / "state" / theirs.relative_to(other / "state")).is_file(),
     }
 
 
@@ -116,6 +117,7 @@ def test_both_hosts_ask_and_answer_the_same(both):
 
     ours = asked(both["journals"][0]["sepm"])
     assert ours == asked(both["theirs"])
+    assert both["same_journal"]  # so either host answers from what the other asked
     assert [record["status"] for record in ours.values()].count("failed") == 1
     assert len({record["prompts"][-1] for record in ours.values() if record["prompts"]}) > 1
     for task, name in (("emotion_demo", "EmotionDemo"), ("emoset", "EmoSet")):
@@ -287,11 +289,12 @@ def test_a_missing_picture_fails_alone(inside):
 
 @installed
 def test_what_cannot_work_is_refused_before_the_run(inside):
-    unknown, api, no_data = inside["refused"]
+    unknown, api, no_data, no_set = inside["refused"]
     assert "unknown models ['sepm_llava_v1.5_70b']" in unknown
     assert "Close to 'sepm_llava_v1.5_70b': sepm_llava_v1.5_7b" in unknown
     assert "--api-mode asks servers in parallel; sepm_demo run" in api
     assert no_data == "name data sets after --data and models after --model, or a file after --config"
+    assert no_set.startswith("unknown data set 'Emoset'; there are Abstract, ArtPhoto, EmoSet")
 
 
 def test_answers_taken_over_without_being_asked_are_announced(tmp_path, caplog):

@@ -7,6 +7,7 @@ import hashlib
 import io
 import logging
 import mimetypes
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,8 +47,11 @@ class EmotionMCQ(ImageBaseDataset):
 
         Raises:
             MissingData: there is neither the release nor a table that ``sepm-eval prepare`` wrote.
-            ValueError: see ``Benchmark.items``; or the table was written for other options or another item list.
+            ValueError: an unknown name; see ``Benchmark.items``; or the table was written for other options or another
+                item list.
         """
+        if dataset not in BENCHMARKS:
+            raise ValueError(f"unknown data set {dataset!r}; there are {', '.join(BENCHMARKS)}")
         super().__init__(dataset, skip_noimg=False)
 
     def load_data(self, dataset: str) -> pd.DataFrame:
@@ -88,7 +92,7 @@ class EmotionMCQ(ImageBaseDataset):
         path = Path(self.img_root) / f"{hashlib.sha256(content).hexdigest()}{suffix}"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{id(line)}.part")
+            part = path.with_suffix(f".{os.getpid()}.part")
             part.write_bytes(content)
             part.replace(path)
         return [str(path)]
