@@ -1,6 +1,6 @@
 """Run in a process of its own, because importing VLMEvalKit changes the process; prints what was found as JSON.
 
-Arguments: a folder to work in. The environment names the data and the item list of emotion_demo.
+Arguments: a folder to work in, and those of a run to go on with. The environment names the data and the item lists.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 
-def main(work: Path) -> None:
+def main(work: Path, former_run: list[str]) -> None:
     found: dict[str, Any] = {}
 
     from sepm_eval import cli, demo  # noqa: F401
@@ -38,6 +38,8 @@ def main(work: Path) -> None:
     found["others"] = sorted({name for c in DATASET_CLASSES if c is not EmotionMCQ for name in c.supported_datasets()})
     found["models_of_others"] = [name for name in supported_VLM if name not in vlmevalkit.model_entries()]
     found["model_entries"] = sorted(vlmevalkit.model_entries())
+
+    found["reuse_problems"] = vlmevalkit.run([*former_run, "--reuse"])
 
     # The table that prepare wrote, without the release; then with another item list asked for.
     abstract = build_dataset("Abstract")
@@ -68,7 +70,7 @@ def main(work: Path) -> None:
     supported_VLM["stock"] = Stock
     os.environ["VERBOSE"] = "1"
     found["stock_problems"] = vlmevalkit.run(
-        ["--data", "EmotionDemo", "EmoSet", "--model", "stock", "--work-dir", str(work / "out")]
+        ["--data", "EmotionDemo", "ArtPhoto", "--model", "stock", "--work-dir", str(work / "out")]
     )
     found["verbose_unset"] = "VERBOSE" not in os.environ
     found["stock_prompt"] = prompts[0]
@@ -135,4 +137,4 @@ def main(work: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
