@@ -1,4 +1,4 @@
-"""Check a benchmark's release picture by picture, and write it as Parquet with a manifest.
+"""Check a benchmark's release picture by picture, and write it as Parquet and as TSV, with a manifest.
 
 Work goes shard by shard. A shard is written beside its place and moved there when it is whole, with a small report, so
 an interrupted run goes on with the first shard that has no report. Pictures are read by threads and written in small
@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from sepm_eval.datasets import Benchmark, Item, data_folder
 from sepm_eval.images import UnreadableImage, open_image
+from sepm_eval.tsv import table_name, write_tsv
 
 MANIFEST = "manifest.json"
 ITEMS = "items.csv"
@@ -82,10 +83,10 @@ def unpack(archive: Path, into: Path) -> Path:
 
 
 def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers: int = 4) -> dict[str, Any]:
-    """Check every picture of a list and write ``test-*.parquet``, ``items.csv`` and ``manifest.json``.
+    """Check every picture of a list and write ``test-*.parquet``, a TSV, ``items.csv`` and ``manifest.json``.
 
     Unreadable pictures are left out of the files and named in the manifest. ``items.csv`` (id, path in the release,
-    label, sha256) is the item list as a file; it can be given wherever a list is wanted.
+    label, sha256) is the item list as a file; it can be given wherever a list is wanted. The TSV is VLMEvalKit's.
 
     Args:
         benchmark: its release lies in the data folder.
@@ -106,6 +107,10 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
             reports.append(_finished(file, part) or _write_shard(pool, file, part, bar))
             bar.update(start + len(part) - bar.n)
     manifest = _manifest(benchmark, chosen, items, reports)
+    if manifest["n"]:
+        readable = [item for item in items if item.id not in manifest["unreadable"]]
+        table = _write_table(out / f"{table_name(benchmark)}.tsv", benchmark, readable, chosen)
+        manifest["files"][table["file"]] = table["sha256"]
     for stale in set(out.glob("test-*")) - {out / name for r in reports for name in (r["file"], f"{r['file']}.json")}:
         stale.unlink()
     _write_list(out / ITEMS, benchmark, items, reports)
@@ -200,6 +205,18 @@ def _finished(file: Path, items: Sequence[Item]) -> dict[str, Any] | None:
         return None
     report = json.loads(path.read_text(encoding="utf-8"))
     return report if report["items"] == _items_sha256(items) else None
+
+
+def _write_table(file: Path, benchmark: Benchmark, items: Sequence[Item], chosen: str) -> dict[str, Any]:
+    """Write the TSV, unless an earlier run finished it with these items; its report."""
+    found = _finished(file, items)
+    about = {"item_list": chosen, "release": str(benchmark.release().absolute())}
+    if found is not None and about.items() <= found.items():
+        return found
+    write_tsv(file, benchmark, items, chosen)
+    report = {"file": file.name, "items": _items_sha256(items), "sha256": _file_sha256(file), **about}
+    _write_json(file.with_name(f"{file.name}.json"), report)
+    return report
 
 
 def _manifest(

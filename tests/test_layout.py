@@ -48,7 +48,8 @@ ALLOWED = {
     "overlay": set(),
     "runner": PURE | {"methods", "shared", "environment"},
     "environment": set(),
-    "prepare": {"datasets", "images"},
+    "tsv": {"datasets", "prompts"},
+    "prepare": {"datasets", "images", "tsv"},
     "download": {"images"},
     "hub_copies": {"datasets", "prepare"},
     "plan": {"methods"},
@@ -61,7 +62,8 @@ ALLOWED = {
     "__main__": {"cli"},
     "tasks": {"datasets", "images", "parsing", "scoring"},
     "hosts": PURE
-    | {"datasets", "environment", "hosts", "methods", "model_wrappers", "plan", "results", "runner", "shared", "tasks"},
+    | {"datasets", "environment", "hosts", "methods", "model_wrappers", "plan", "prepare", "results", "runner"}
+    | {"shared", "tasks", "tsv"},
 }
 
 
@@ -110,7 +112,7 @@ before = (dict(os.environ), list(warnings.filters), logging.getLogger().handlers
 import sepm_eval
 from sepm_eval import Question
 assert before[:3] == (dict(os.environ), list(warnings.filters), logging.getLogger().handlers[:])
-heavy = {"torch", "transformers", "datasets", "lmms_eval", "pandas", "PIL", "numpy", "sklearn"}
+heavy = {"torch", "transformers", "datasets", "lmms_eval", "vlmeval", "pandas", "PIL", "numpy", "sklearn"}
 print(sorted(heavy & (set(sys.modules) - before[3])))
 """
     assert _python(code) == "[]"

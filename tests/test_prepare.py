@@ -39,7 +39,7 @@ def test_parquet_is_what_datasets_loads(release, tmp_path, small_shards):
 
     out = tmp_path / "out"
     manifest = prepare(EMOSET, out)
-    assert len(manifest["files"]) == 7
+    assert len(manifest["files"]) == 8  # seven shards and the TSV
     loaded = load_dataset("parquet", data_files=str(out / "*.parquet"), split="train", cache_dir=str(tmp_path / "hf"))
     items = EMOSET.items()
     assert [row["id"] for row in loaded] == [item.id for item in items]

@@ -37,7 +37,7 @@ def prepare(
     item_list: Annotated[str | None, typer.Option("--list", help="Item list, or a CSV file of your own.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Pictures read at once.")] = 4,
 ) -> None:
-    """Check a release picture by picture and write it as Parquet, with a manifest. Can be interrupted and repeated."""
+    """Check a release picture by picture; write Parquet, TSV and a manifest. Can be interrupted and repeated."""
     from sepm_eval import prepare as preparing
 
     benchmark = _benchmark(name)

@@ -67,6 +67,7 @@ class Benchmark:
         terms: terms of use, as far as they are known.
         lists: item lists by name, each a choice among what ``read`` gives; the first is the default.
         partial: pictures of the release may have vanished from the web; those that are there are evaluated.
+        title: the set's name in VLMEvalKit; by default the task's.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Benchmark:
     terms: str
     lists: dict[str, ItemList]
     partial: bool = False
+    title: str = ""
 
     def question(self) -> str:
         """The question every model is asked, in the paper's wording."""

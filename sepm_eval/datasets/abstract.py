@@ -49,6 +49,7 @@ def _without_ties(items: list[Item]) -> list[Item]:
 BENCHMARKS = {
     "abstract": Benchmark(
         name="abstract",
+        title="Abstract",
         names=MIKELS,
         read=read,
         folder="testImages_abstract",

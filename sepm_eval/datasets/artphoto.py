@@ -28,6 +28,7 @@ def read(folder: Path) -> list[Item]:
 BENCHMARKS = {
     "artphoto": Benchmark(
         name="artphoto",
+        title="ArtPhoto",
         names=MIKELS,
         read=read,
         folder="testImages_artphoto",

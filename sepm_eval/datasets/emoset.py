@@ -53,6 +53,7 @@ def _item(folder: Path, where: str, row: object, split: str) -> Item:
 BENCHMARKS = {
     "emoset": Benchmark(
         name="emoset",
+        title="EmoSet",
         names=MIKELS,
         read=read,
         folder="EmoSet-118K",

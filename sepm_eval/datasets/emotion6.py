@@ -68,6 +68,7 @@ def _by_votes(pick: ItemList) -> ItemList:
 BENCHMARKS = {
     "emotion6": Benchmark(
         name="emotion6",
+        title="Emotion6",
         names=EMOTION6,
         read=read,
         folder="Emotion6",

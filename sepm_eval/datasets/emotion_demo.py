@@ -22,6 +22,7 @@ def read(folder: Path) -> list[Item]:
 BENCHMARKS = {
     "emotion_demo": Benchmark(
         name="emotion_demo",
+        title="EmotionDemo",
         names=MIKELS,
         read=read,
         folder=demo.PICTURES,

@@ -71,6 +71,7 @@ _COMMON = {
 BENCHMARKS = {
     name: Benchmark(
         name=name,
+        title=f"WebEmo{len(names)}",
         names=names,
         read=read,
         lists={"test25": whole, "proportional2000": proportional(2000)},

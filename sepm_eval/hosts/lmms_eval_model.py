@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,12 +13,11 @@ from lmms_eval.protocol import ChatMessages
 from loguru import logger as eval_logger
 from PIL.Image import Image
 
-from sepm_eval.emotions import POLARITY, Polarity
+from sepm_eval.hosts._loading import load_runner, loaded_message
 from sepm_eval.images import open_image
-from sepm_eval.methods import get_method, method_options
 from sepm_eval.methods._ask import MAX_NEW_TOKENS
-from sepm_eval.model_wrappers import backbone_names, backbone_options, load_backbone
-from sepm_eval.runner import Asked, Runner
+from sepm_eval.model_wrappers import backbone_names
+from sepm_eval.runner import Asked
 
 PREFIX = "sepm_"
 _OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume", "polarity")
@@ -113,39 +111,24 @@ class SepmModel(ChatModel):
         """
         super().__init__()
         size = _batch_size(batch_size, max_batch_size)
-        if not isinstance(resume, bool):
-            raise ValueError(f"resume={resume!r}: use True or False")
-        of_method, of_backbone = method_options(method), backbone_options(self.backbone_name)
-        unknown = sorted(set(options) - {*of_method, *of_backbone})
-        if unknown:
-            raise ValueError(
-                f"unknown model args {unknown}: {PREFIX}{self.backbone_name} takes {', '.join(_OWN_ARGUMENTS)}; "
-                f"method {method!r} takes {', '.join(of_method)}; the backbone takes {', '.join(of_backbone)}"
-            )
-        chosen = get_method(method, **{key: value for key, value in options.items() if key in of_method})
         self._rank, self._world_size = place()
-        backbone = load_backbone(
+        entry = f"{PREFIX}{self.backbone_name}"
+        self._runner = load_runner(
+            entry,
+            _OWN_ARGUMENTS,
             self.backbone_name,
-            None if pretrained is None else str(pretrained),
+            pretrained,
+            method,
             device=own_device(device),
-            dtype=str(dtype),
-            **{key: value for key, value in options.items() if key in of_backbone},
-        )
-        self._runner = Runner(
-            backbone_name=self.backbone_name,
-            backbone=backbone,
-            method_name=method,
-            method=chosen,
+            dtype=dtype,
             batch_size=size,
-            journal_path=Path(str(journal)).expanduser() if journal else None,
+            journal=journal,
             resume=resume,
-            polarity=parse_polarity(polarity),
+            polarity=polarity,
             shard=shard(),
+            options=options,
         )
-        eval_logger.info(
-            f"{PREFIX}{self.backbone_name}: {chosen} on {backbone.name} ({backbone.revision}, {backbone.settings}); "
-            f"journal {self._runner.journal.path}, {len(self._runner.journal)} answers from before"
-        )
+        eval_logger.info(loaded_message(entry, self._runner))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Answer all requests, in their order."""
@@ -182,24 +165,6 @@ def _batch_size(wanted: int | str, largest: int | None) -> int:
         found = f"batch_size={wanted}" if largest is None else f"max_batch_size={largest}"
         raise ValueError(f"{found}: give batch_size as a number, such as --batch_size 8; there is no automatic one")
     return size
-
-
-def parse_polarity(setting: str) -> dict[str, Polarity]:
-    """Polarities set by hand, "surprise:negative+confusion:positive".
-
-    Raises:
-        ValueError: it is not of that form.
-    """
-    found: dict[str, Polarity] = {}
-    for part in filter(None, setting.split("+")):
-        label, _, side = part.partition(":")
-        if label not in POLARITY or side not in ("positive", "negative"):
-            raise ValueError(
-                f"polarity={setting!r}: write label:positive or label:negative, joined by +, "
-                f"with labels out of {sorted(POLARITY)}"
-            )
-        found[label] = "positive" if side == "positive" else "negative"
-    return found
 
 
 _warned: set[str] = set()

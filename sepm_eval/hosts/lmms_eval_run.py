@@ -31,7 +31,8 @@ from loguru import logger as eval_logger
 
 from sepm_eval import environment
 from sepm_eval.datasets import list_settings
-from sepm_eval.hosts.lmms_eval_model import ChatModel, own_device, parse_polarity, place, shard
+from sepm_eval.hosts._loading import parse_polarity
+from sepm_eval.hosts.lmms_eval_model import ChatModel, own_device, place, shard
 from sepm_eval.hosts.lmms_eval_plugin import add_tasks
 from sepm_eval.model_wrappers import backbone_options, load_backbone
 from sepm_eval.plan import ModelPlan, Plan, parse_method, slug, split_method

@@ -1,0 +1,64 @@
+"""A benchmark as a table in VLMEvalKit's layout: one row a question, one column an option.
+
+The index is the item's id, not a running number: VLMEvalKit reuses answers by index, and would otherwise give one
+picture the answer of another when the item list changes.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from sepm_eval import prompts
+from sepm_eval.datasets import Benchmark, Item
+
+MOST_EMBEDDED = 2**30  # VLMEvalKit rewrites a larger file before it reads it
+
+
+def table_name(benchmark: Benchmark) -> str:
+    """The benchmark's name in VLMEvalKit, and of its TSV file."""
+    return benchmark.title or benchmark.name
+
+
+def table_row(benchmark: Benchmark, item: Item, item_list: str) -> dict[str, str]:
+    """One question, without its picture. ``category`` is what VLMEvalKit reports accuracy by."""
+    letters = prompts.letters(len(benchmark.names))
+    return {
+        "index": item.id,
+        "question": prompts.WORDINGS["paper"].ask,
+        **dict(zip(letters, benchmark.names.values(), strict=True)),
+        "answer": letters[list(benchmark.names).index(item.label)],
+        "category": item.label,
+        "item_list": item_list,
+    }
+
+
+def write_tsv(path: Path, benchmark: Benchmark, items: Sequence[Item], item_list: str) -> None:
+    """Write the items with their pictures: inside as base64 or, where the file would exceed 1 GiB, as absolute paths.
+
+    Raises:
+        OSError: a picture cannot be read, or the disk is full; no half-written file is left.
+    """
+    rows = [table_row(benchmark, item, item_list) for item in items]
+    size = sum(len("\t".join(row.values()).encode()) for row in rows) + sum(_encoded_size(item.path) for item in items)
+    embed = size <= MOST_EMBEDDED
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            fields = [*rows[0], "image" if embed else "image_path"]
+            writer = csv.DictWriter(file, fields, delimiter="\t", lineterminator="\n")
+            writer.writeheader()
+            for row, item in zip(rows, items, strict=True):
+                if embed:
+                    writer.writerow({**row, "image": base64.b64encode(item.path.read_bytes()).decode()})
+                else:
+                    writer.writerow({**row, "image_path": str(item.path.absolute())})
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _encoded_size(path: Path) -> int:
+    return 4 * -(-path.stat().st_size // 3) + 2
