@@ -42,7 +42,7 @@ class Checkpoint:
             raise FileNotFoundError(f"{self.folder} is not a model checkpoint: no config.json (it holds {held})")
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is not JSON: {error}") from error
         if not isinstance(config, dict):
             raise ValueError(f"{path} holds a JSON {type(config).__name__}, not an object")

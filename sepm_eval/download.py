@@ -37,8 +37,9 @@ def download(
     """Fetch what is not there yet.
 
     Every URL gets a status: "there" (from before), "fetched", "gone" (the server says so: 404, 410), "refused" (another
-    status below 500), "no picture" (what came is not one), or "failed" (time-outs and server errors, after all tries).
-    The latest of each is appended to ``log`` as JSON lines. URLs that are gone or no picture are not asked for again.
+    status below 500, endless redirects, no valid URL), "no picture" (what came is not one), or "failed" (time-outs and
+    server errors, after all tries). The latest of each is appended to ``log`` as JSON lines. URLs that are gone or no
+    picture are not asked for again.
 
     Args:
         wanted: URLs and places. One URL may be wanted at several places; it is fetched for each.
@@ -95,6 +96,8 @@ async def _fetch(client: httpx.AsyncClient, one: Wanted, tries: int, wait: float
                 return await _request(client, one)
     except RetryError:
         return "failed"
+    except (httpx.RequestError, httpx.InvalidURL):  # no URL, endless redirects, a body that is not what its header says
+        return "refused"
     raise AssertionError("unreachable")
 
 

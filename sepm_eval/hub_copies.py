@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sepm_eval.datasets import Benchmark
+from sepm_eval.datasets import Benchmark, inside
 from sepm_eval.prepare import unpack
 
 PREFIX = "hf:"
@@ -73,17 +73,23 @@ def fetch(benchmark: Benchmark, source: str, into: Path) -> Path:
 
 def _emoset_from_parquet(files: list[Path], columns: tuple[str, str, str], folder: Path, benchmark: Benchmark) -> None:
     """Write rows of (picture, id, label) as image/<label>/<id>.jpg and test.json."""
+    import pyarrow
     from pyarrow import parquet
 
     listed: list[list[str]] = []
     for path in files:
-        opened = parquet.ParquetFile(path)
-        missing = set(columns) - set(opened.schema_arrow.names)
-        if missing:
-            raise ValueError(f"{path.name} has the columns {opened.schema_arrow.names}, not {sorted(missing)}")
-        batches = opened.iter_batches(batch_size=100, columns=list(columns))
-        for batch in tqdm(batches, desc=path.name, unit="hundred"):
-            listed += [_write(row, columns, folder, benchmark) for row in batch.to_pylist()]
+        try:
+            opened = parquet.ParquetFile(path)
+            missing = set(columns) - set(opened.schema_arrow.names)
+            if missing:
+                raise ValueError(f"it has the columns {opened.schema_arrow.names}, not {sorted(missing)}")
+            batches = opened.iter_batches(batch_size=100, columns=list(columns))
+            for batch in tqdm(batches, desc=path.name, unit="hundred"):
+                listed += [_write(row, columns, folder, benchmark) for row in batch.to_pylist()]
+        except (pyarrow.ArrowException, ValueError) as error:
+            raise ValueError(f"{path} is not the expected copy: {error}") from error
+    if not listed:
+        raise ValueError(f"{[path.name for path in files]} hold no rows")
     part = folder / "test.json.part"
     part.write_text(json.dumps(listed), encoding="utf-8")
     part.replace(folder / "test.json")
@@ -91,12 +97,15 @@ def _emoset_from_parquet(files: list[Path], columns: tuple[str, str, str], folde
 
 def _write(row: dict[str, Any], columns: tuple[str, str, str], folder: Path, benchmark: Benchmark) -> list[str]:
     image, key, label = (row[column] for column in columns)
-    if label not in benchmark.names:
+    if not isinstance(label, str) or label not in benchmark.names:
         raise ValueError(f"label {label!r} of {key!r} is not one of {list(benchmark.names)}")
-    name = Path(str(key)).name.removesuffix(".jpg")
+    content = image.get("bytes") if isinstance(image, dict) else None
+    if not isinstance(content, bytes) or not isinstance(key, (str, int)):
+        raise ValueError(f"the row {key!r} has no id or no picture's bytes")
+    name = str(key).removesuffix(".jpg")
     place = f"image/{label}/{name}.jpg"
-    path = folder / place
+    path = inside(folder, place, "the column of ids")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file() or path.stat().st_size != len(image["bytes"]):
-        path.write_bytes(image["bytes"])
+    if not path.is_file() or path.stat().st_size != len(content):
+        path.write_bytes(content)
     return [label, place, f"annotation/{label}/{name}.json"]

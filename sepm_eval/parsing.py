@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from sepm_eval import emotions
 
-_OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
+# One line each, and no two parts that can take the same character: the time is linear in the text.
+_OPTION = re.compile(r"^[^\S\n]*\(?([A-Z])[.):][^\S\n]*(\S.*)$", re.MULTILINE)
 _CHOICE = re.compile(r"\b(?:answer|option|choice)\b(?:\s+(?:is|would be))?\s*:?\s*(.*)", re.IGNORECASE)
 _LETTERED = re.compile(r"^\(?([A-Za-z])(?:[).:]+\s*(.*)|)$", re.DOTALL)
 
@@ -28,7 +29,7 @@ class Options:
 
 def half_known(text: str) -> tuple[str, ...]:
     """The options that are no known emotions in a question that also offers known ones: a misspelt label, perhaps."""
-    names = [name for _, name in _OPTION.findall(text)]
+    names = [name.rstrip() for _, name in _OPTION.findall(text)]
     unknown = tuple(name for name in names if emotions.label_of(name) is None)
     return unknown if len(unknown) < len(names) else ()
 
@@ -42,7 +43,7 @@ def parse_question(text: str) -> Options | None:
     found = _OPTION.findall(text)
     if len(found) < 2 or [letter for letter, _ in found] != [chr(ord("A") + i) for i in range(len(found))]:
         return None
-    names = tuple(name for _, name in found)
+    names = tuple(name.rstrip() for _, name in found)
     labels = tuple(label for name in names if (label := emotions.label_of(name)) is not None)
     if len(labels) != len(names) or len(set(labels)) != len(labels):
         return None

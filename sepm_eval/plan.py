@@ -40,7 +40,7 @@ class ModelPlan(BaseModel):
 
     model: str
     args: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    batch_size: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=1, ge=1, strict=True)
     methods: tuple[str, ...] | None = None
 
     @property
@@ -78,7 +78,7 @@ class Plan(BaseModel):
     tasks: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str, ...] = ()
     models: tuple[ModelPlan, ...] = Field(min_length=1)
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, strict=True)
 
     @model_validator(mode="after")
     def _check(self) -> Plan:
@@ -110,19 +110,47 @@ def load_plan(name: str) -> Plan:
     """
     path = Path(name).expanduser()
     shipped = shipped_plans()
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
+    if _is_file(path):
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is not UTF-8 text: {error}") from error
     elif name in shipped:
         text = shipped[name]
     else:
         raise ValueError(f"no plan {name!r}: give a YAML file, or one that ships with the package: {sorted(shipped)}")
     try:
-        return Plan.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name} is not YAML: {error}") from error
+        content = yaml.safe_load(text)
+        twice = _named_twice(yaml.compose(text, Loader=yaml.SafeLoader), set())
+    except Exception as error:  # of hostile tags, PyYAML raises KeyError, AttributeError and others
+        raise ValueError(f"{name} is not YAML: {error or type(error).__name__}") from error
+    if twice:
+        raise ValueError(f"{name} is no plan: {twice[0]!r} stands twice in one place, and only the last would count")
+    try:
+        return Plan.model_validate(content)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'plan'}: {fault['msg']}" for fault in error.errors()]
         raise ValueError(f"{name} is no plan:\n" + "\n".join(faults)) from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file; False of what cannot be a path."""
+    try:
+        return path.is_file()
+    except OSError:  # too long
+        return False
+
+
+def _named_twice(node: yaml.Node | None, seen: set[int]) -> list[str]:
+    """Keys that occur again in the same mapping; YAML forbids them, PyYAML takes the last without a word."""
+    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:  # aliases make a node the child of many
+        return []
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        return [key for child in node.value for key in _named_twice(child, seen)]
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    inside = [key for pair in node.value for child in pair for key in _named_twice(child, seen)]
+    return [key for key in keys if keys.count(key) > 1] + inside
 
 
 def shipped_plans() -> dict[str, str]:
@@ -162,7 +190,7 @@ def split_method(text: str) -> tuple[str, dict[str, Any]]:
             value = value.capitalize()
         try:
             options[key.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval may raise
             options[key.strip()] = value
     return name.strip(), options
 

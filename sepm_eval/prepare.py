@@ -11,8 +11,10 @@ import csv
 import hashlib
 import io
 import json
+import lzma
 import shutil
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +26,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sepm_eval.datasets import Benchmark, Item, data_folder
+from sepm_eval.datasets import Benchmark, Item, data_folder, inside
 from sepm_eval.images import UnreadableImage, open_image
 from sepm_eval.tsv import table_name, write_tsv
 
@@ -56,20 +58,19 @@ def unpack(archive: Path, into: Path) -> Path:
     Returns ``into``. Files already there with the right size are kept, so an interrupted call can be repeated.
 
     Raises:
-        BrokenArchive: not a zip file, cut off, a member that leads out of the folder, or far too large.
+        BrokenArchive: not a zip file, cut off, encrypted, a member that leads out of the folder or is named twice, or
+            far too large.
         OSError: the disk is full.
     """
+    if not archive.is_file():
+        raise BrokenArchive(f"{archive} is no file")
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
             size = sum(member.file_size for member in members)
             if size > MOST_UNPACKED or size > MOST_RATIO * max(archive.stat().st_size, 1):
                 raise BrokenArchive(f"{archive} would unpack to {size / 2**30:.1f} GiB: this is not a picture archive")
-            root = into.resolve()
-            for member in tqdm(members, desc=f"unpacking {archive.name}", unit="file"):
-                target = (into / member.filename).resolve()
-                if not target.is_relative_to(root):
-                    raise BrokenArchive(f"{archive}: member {member.filename!r} leads out of {into}")
+            for member, target in tqdm(_targets(archive, members, into), desc=f"unpacking {archive.name}", unit="file"):
                 if target.is_file() and target.stat().st_size == member.file_size:
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +78,42 @@ def unpack(archive: Path, into: Path) -> Path:
                 with opened.open(member) as source, part.open("wb") as file:
                     shutil.copyfileobj(source, file)
                 part.replace(target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise BrokenArchive(f"{archive} is not a whole zip file ({error}); download it again") from error
+    except RuntimeError as error:  # zipfile's word for a missing password
+        raise BrokenArchive(f"{archive}: {error}; unpack it yourself and name the folder") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise BrokenArchive(f"{archive} is damaged ({error}); download it again") from error  # bz2's word for it
     return into
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError)
+
+
+def _targets(archive: Path, members: Sequence[zipfile.ZipInfo], into: Path) -> list[tuple[zipfile.ZipInfo, Path]]:
+    """Where each member goes; checked for all before the first is written.
+
+    Raises:
+        BrokenArchive: a name leads out of the folder, stands for two files, or for a file and a folder.
+    """
+    found: dict[Path, zipfile.ZipInfo] = {}
+    root = into.resolve()
+    for member in members:
+        try:
+            target = inside(root, member.orig_filename, str(archive)).resolve()
+        except (ValueError, RuntimeError) as error:
+            raise BrokenArchive(str(error)) from error
+        if not target.is_relative_to(root):
+            raise BrokenArchive(f"{archive}: member {member.filename!r} leads out of {into} through a link")
+        if target in found:
+            raise BrokenArchive(f"{archive}: two members are called {member.filename!r}")
+        found[target] = member
+    folders = {parent for target in found for parent in target.parents}
+    if both := folders & found.keys():
+        raise BrokenArchive(f"{archive}: {found[both.pop()].filename!r} is both a file and a folder")
+    return [(member, target) for target, member in found.items()]
 
 
 def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers: int = 4) -> dict[str, Any]:
@@ -123,11 +157,19 @@ def verify(folder: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there is no manifest.
+        ValueError: the manifest is damaged.
     """
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{folder} has no {MANIFEST}")
+    try:
+        files = dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+        paths = {name: inside(folder, name, str(manifest)) for name in files}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{manifest} is damaged ({error!r}): prepare the release again") from error
     problems = []
-    for name, expected in manifest["files"].items():
-        path = folder / name
+    for name, expected in files.items():
+        path = paths[name]
         if not path.is_file():
             problems.append(f"{name} is missing")
         elif _file_sha256(path) != expected:
@@ -203,8 +245,11 @@ def _finished(file: Path, items: Sequence[Item]) -> dict[str, Any] | None:
     path = file.with_name(f"{file.name}.json")
     if not file.is_file() or not path.is_file():
         return None
-    report = json.loads(path.read_text(encoding="utf-8"))
-    return report if report["items"] == _items_sha256(items) else None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return report if report["items"] == _items_sha256(items) else None
+    except (ValueError, LookupError, TypeError, RecursionError):  # damaged: the shard is written anew
+        return None
 
 
 def _write_table(file: Path, benchmark: Benchmark, items: Sequence[Item], chosen: str) -> dict[str, Any]:

@@ -7,9 +7,11 @@ versions are compared by one rule.
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -216,12 +218,24 @@ def full_settings(method: str, given: Mapping[str, Any]) -> tuple[dict[str, Any]
     return dataclasses.asdict(chosen), dataclasses.asdict(get_method(method))
 
 
-def _runs(path: Path, journals: _Journals) -> Iterable[Run]:
+def _runs(path: Path, journals: _Journals) -> list[Run]:
+    """The runs of one results file.
+
+    Raises:
+        ValueError: it or a file beside it is not what lmms-eval writes; the message names the file.
+    """
+    try:
+        return list(_read_results(path, journals))
+    except (TypeError, AttributeError, LookupError) as error:
+        raise ValueError(f"{path} or its samples are not as lmms-eval writes them ({error!r}); move it away") from error
+
+
+def _read_results(path: Path, journals: _Journals) -> Iterable[Run]:
     results = _json(path)
     config = results.get("config", {})
     entry, arguments = str(config.get("model")), parse_model_args(config.get("model_args") or "")
     stamp = path.name.removesuffix(_RESULTS)
-    for log in sorted(path.parent.glob(f"{stamp}{_SAMPLES}*.jsonl")):
+    for log in sorted(path.parent.glob(f"{glob.escape(stamp)}{_SAMPLES}*.jsonl")):
         task = log.name.removeprefix(f"{stamp}{_SAMPLES}").removesuffix(".jsonl")
         samples = _samples(log)
         if not samples:
@@ -238,6 +252,7 @@ def _runs(path: Path, journals: _Journals) -> Iterable[Run]:
         records, versions = journals.of(arguments.get("journal"), task, model, {"name": method, **settings})
         counts = results.get("n-samples", {}).get(task, {})
         outcomes = tuple(_outcome(sample, records) for sample in sorted(samples, key=lambda one: one["doc_id"]))
+        _check_unique(log, outcomes)
         yield Run(
             entry=entry,
             model=model,
@@ -253,6 +268,14 @@ def _runs(path: Path, journals: _Journals) -> Iterable[Run]:
             versions=versions,
             source=path,
         )
+
+
+def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
+    """An item that is logged twice would be counted twice."""
+    for what, keys in (("item", [one.item for one in outcomes]), ("doc_id", [one.doc_id for one in outcomes])):
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise ValueError(f"{log} has several samples of {len(twice)} {what}s, such as {twice[0]!r}; move it away")
 
 
 def _outcome(sample: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]) -> Outcome:
@@ -280,15 +303,32 @@ def _samples(log: Path) -> list[dict[str, Any]]:
     """The samples of an image-emotion task; none if it is another kind of task."""
     samples = []
     for number, line in enumerate(log.read_bytes().splitlines(), start=1):
+        where = f"{log}, line {number}"
         try:
             sample = json.loads(line)
             known = {"item_id", "item_list", "label", "doc_id", "filtered_resps"} <= sample.keys()
-        except (ValueError, AttributeError) as error:
-            raise ValueError(f"{log}, line {number} is no sample of lmms-eval ({error}); move the file away") from error
-        if not known or parse_question(str(sample.get("input"))) is None:
+            options = parse_question(str(sample.get("input"))) if known else None
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise ValueError(f"{where} is no sample of lmms-eval ({error}); move the file away") from error
+        if options is None:
             return []
+        if flaw := _flaw(sample, options):
+            raise ValueError(f"{where} is no sample of lmms-eval ({flaw}); move the file away")
         samples.append(sample)
     return samples
+
+
+def _flaw(sample: Mapping[str, Any], options: Options) -> str:
+    """What keeps a sample from being scored; "" if nothing does."""
+    if type(sample["doc_id"]) is not int:
+        return f"doc_id is {sample['doc_id']!r}, no number"
+    if sample["label"] not in options.labels:
+        return f"label is {sample['label']!r}, none of {list(options.labels)}"
+    if not isinstance(_first(sample["filtered_resps"]), str):
+        return f"filtered_resps is {sample['filtered_resps']!r}, no text"
+    if "acc" in sample and sample["acc"] not in (0, 1):
+        return f"acc is {sample['acc']!r}, neither 0 nor 1"
+    return ""
 
 
 class _Journals:
@@ -317,7 +357,7 @@ class _Journals:
         versions: dict[str, str] = {}
         for path in paths:
             if path not in self._read:
-                self._read[path] = read_journal(path)
+                self._read[path] = _records(path)
             for record in self._read[path]:
                 settings = {key: value for key, value in record.get("method", {}).items() if key != "polarity"}
                 if record["task"] == task and record.get("model", {}).get("pretrained") == model:
@@ -327,6 +367,24 @@ class _Journals:
                     elif record["status"] == "failed" and not settings:
                         records.setdefault(record["doc_id"], record)
         return records, versions
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """A journal's records, with all that a report takes from them.
+
+    Raises:
+        ValueError: a line is not a record, or lacks what every record has.
+    """
+    try:
+        records = read_journal(path)
+    except RecursionError as error:
+        raise ValueError(f"{path} is no journal ({error}); move it away") from error
+    for number, record in enumerate(records, start=1):
+        whole = all(isinstance(record.get(key, {}), dict) for key in ("method", "model", "versions"))
+        text = record.get("text") if record["status"] == "answered" else ""
+        if not whole or "versions" not in record or not isinstance(text, str) or type(record["doc_id"]) is not int:
+            raise ValueError(f"{path}, line {number} is not a journal record; move the file away")
+    return records
 
 
 def _is_journal(path: Path) -> bool:
@@ -339,14 +397,15 @@ def _files(folders: Sequence[Path], pattern: str) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise NoResults(f"{folder} is no folder")
-        found.update({path.resolve(): path for path in sorted(folder.rglob(pattern))})
+        files = [path for path in sorted(folder.rglob(pattern)) if path.is_file()]
+        found.update({path.resolve(): path for path in files})
     return list(found.values())
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no results file of lmms-eval: {error}; move it away") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no results file of lmms-eval; move it away")

@@ -112,11 +112,19 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
     Raises:
         FileNotFoundError: the folder holds neither file.
+        ValueError: the file is damaged.
     """
-    if (folder / "tokenizer.json").is_file():
-        return JsonTokenizer(folder / "tokenizer.json")
-    if (folder / "tokenizer.model").is_file():
-        return SentencePieceTokenizer(folder / "tokenizer.model")
+    readers: dict[str, type[JsonTokenizer | SentencePieceTokenizer]] = {
+        "tokenizer.json": JsonTokenizer,
+        "tokenizer.model": SentencePieceTokenizer,
+    }
+    for name, reader in readers.items():
+        path = folder / name
+        if path.is_file():
+            try:
+                return reader(path)
+            except Exception as error:  # tokenizers raises no narrower class
+                raise ValueError(f"{path} is not a whole tokenizer ({error}): download it again") from error
     raise FileNotFoundError(f"{folder} holds neither tokenizer.json nor tokenizer.model: the checkpoint is incomplete")
 
 

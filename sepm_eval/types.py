@@ -39,6 +39,10 @@ class Question:
             raise ValueError(f"a question offers each label once, not {self.labels}")
         if len(self.names) != len(self.labels):
             raise ValueError(f"{len(self.labels)} labels need as many names, not {self.names}")
+        if any(not name.strip() or len(name.splitlines()) != 1 for name in self.names):
+            raise ValueError(f"every label is shown by a name on one line, not {self.names}")
+        if len({name.strip().casefold() for name in self.names}) < len(self.names):
+            raise ValueError(f"no two labels are shown by the same name, as in {self.names}")
         if self.positive is None:
             unknown = [label for label in self.labels if label not in emotions.POLARITY]
             if unknown:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -14,14 +16,31 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: the folder holds neither.
+        ValueError: a file is damaged, or holds anything but tensors by name.
     """
     weights: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        weights.update(load_file(path))
+        try:
+            weights.update(load_file(path))
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a whole safetensors file ({error}): download it again") from error
     if weights:
         return weights
     for path in sorted(folder.glob("pytorch_model*.bin")):
-        weights.update(torch.load(path, map_location="cpu", weights_only=True))
+        weights.update(_read_bin(path))
     if not weights:
         raise FileNotFoundError(f"{folder} holds no weights (*.safetensors or pytorch_model*.bin)")
     return weights
+
+
+def _read_bin(path: Path) -> dict[str, Tensor]:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} is damaged or holds more than tensors, which are all that is read: {reason}"
+        ) from error
+    if not isinstance(found, dict) or not all(isinstance(one, Tensor) for one in found.values()):
+        raise ValueError(f"{path} holds a {type(found).__name__} of other things than tensors")
+    return found

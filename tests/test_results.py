@@ -103,13 +103,14 @@ def test_different_items_are_not_paired(runs, tmp_path):
         paired(base, one(runs, "zero_shot", "emoset"))
     for change, message in (
         ({"item_list": "other"}, "differ in their item_list: 'mini' and 'other'"),
-        ({"item_id": "another"}, "were asked different items of emotion6: 31 are only in one"),
+        ({"item_id": "another {}"}, "were asked different items of emotion6: 60 are only in one"),
         ({"label": "joy"}, "have other labels in one run"),
     ):
         folder = tmp_path / next(iter(change))
         run(folder, "llava_hf", LLAVA, "", "emotion6", 0.5, "20261101_120000")
         (log,) = folder.rglob("*_samples_emotion6.jsonl")
-        samples = [{**json.loads(line), **change} for line in log.read_text().splitlines()]
+        new = [{key: value.format(n) for key, value in change.items()} for n in range(30)]
+        samples = [json.loads(line) | one for line, one in zip(log.read_text().splitlines(), new, strict=True)]
         log.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
         (other,) = read_runs([folder])
         with pytest.raises(DifferentItems, match=message):

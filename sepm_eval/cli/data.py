@@ -73,6 +73,8 @@ def verify(name: Name, folder: Annotated[Path | None, typer.Option(help="What pr
         problems = preparing.verify(folder)
     except FileNotFoundError:
         stop(f"{folder} has no {preparing.MANIFEST}: run sepm-eval prepare {name}")
+    except ValueError as error:
+        stop(str(error))
     if problems:
         stop("\n".join(problems))
     console.print(f"{folder}: as it was written", soft_wrap=True)

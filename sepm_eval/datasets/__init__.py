@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import pkgutil
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -115,12 +116,16 @@ class Benchmark:
         unknown = sorted({item.label for item in items} - set(self.names))
         if unknown:
             raise ValueError(f"{self.name}: {folder} has the labels {unknown}; known are {list(self.names)}")
+        for item in items:
+            if flaw := _flaw(item.id):
+                raise ValueError(f"{self.name}: {folder} has an item called {item.id!r}: {flaw}; rename its file")
         twice = [key for key, count in Counter(item.id for item in items).items() if count > 1]
         if twice:
             raise ValueError(f"{self.name}: list {chosen!r} names {len(twice)} items twice, such as {twice[0]!r}")
-        here = [item for item in items if item.path.is_file() and item.path.stat().st_size]
+        here = [item for item in items if _has_content(item.path)]
         if len(here) < len(items):
-            absent = next(item.path for item in items if not item.path.is_file() or not item.path.stat().st_size)
+            there = {item.id for item in here}
+            absent = next(item.path for item in items if item.id not in there)
             found = f"{len(items) - len(here)} of {len(items)} pictures are missing or empty, such as {absent}"
             if not self.partial or not here:
                 raise MissingData(f"{self.name}: {found}. {self.obtain} {_THEN}")
@@ -218,15 +223,48 @@ def proportional(count: int) -> ItemList:
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
-    """A path named by a release's list, which must not lead out of the release.
+    """A path named by a release's list or archive, which must not lead out of the release on any system.
 
     Raises:
-        ValueError: it does; ``where`` says in which list and row.
+        ValueError: it does, or is no file name everywhere; ``where`` says in which list and row.
     """
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError(f"{where}: the path {name!r} leads out of the release")
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name or ":" in name:
+        raise ValueError(
+            f"{where}: the path {name!r} leads out of the release; write a relative one with /, without : and .."
+        )
+    if flaw := _flaw(name):
+        raise ValueError(f"{where}: the path {name!r} is no file name: {flaw}")
     return folder / path
+
+
+def read_text(path: Path, release: str) -> str:
+    """The text of a list that a release must have.
+
+    Raises:
+        ValueError: it is not there, not a file, or not UTF-8; the message names it.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.parent} has no {path.name}: it is not {release}")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as UTF-8 text: {error}") from error
+
+
+def _flaw(name: str) -> str:
+    """Why a name would not survive tables, logs and other systems; "" if it would."""
+    if _UNPRINTABLE.search(name):
+        return "it has control characters or is not UTF-8"
+    if any(len(part.encode()) > _LONGEST for part in name.split("/")):
+        return f"a part of it is longer than {_LONGEST} bytes"
+    if len(name.encode()) > _LONGEST_PATH:
+        return f"it is longer than {_LONGEST_PATH} bytes"
+    return ""
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _rank(item: Item) -> str:
@@ -237,14 +275,25 @@ def _from_csv(benchmark: str, path: Path, items: Sequence[Item]) -> list[Item]:
     """The user's own list: the items it names, in its order, with its labels where it has any."""
     known = {item.id: item for item in items}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        if not path.is_file():
+            raise FileNotFoundError("no such file")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{benchmark}: the item list {path} cannot be read: {error}") from error
-    if not rows or "id" not in rows[0]:
-        raise ValueError(f"{benchmark}: the item list {path} needs a column id, one row an item")
+    columns = list(reader.fieldnames or ())
+    if not rows or "id" not in columns:
+        raise ValueError(f"{benchmark}: the item list {path} needs a column id, one row an item; it has {columns}")
+    odd = [name for name in columns if name.strip().lower() in _LIST_COLUMNS and name not in _LIST_COLUMNS]
+    if odd or len(set(columns)) < len(columns):
+        raise ValueError(f"{benchmark}: the item list {path} has the columns {columns}; write id and label, once each")
     picked = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
+        if None in row or None in row.values():
+            raise ValueError(
+                f"{path}, line {number}: expected the {len(columns)} cells {columns}, found another number"
+            )
         item = known.get(row["id"])
         if item is None:
             example = next(iter(known), None)
@@ -255,4 +304,8 @@ def _from_csv(benchmark: str, path: Path, items: Sequence[Item]) -> list[Item]:
     return picked
 
 
+_LONGEST = 255  # bytes of a file name, on every usual file system
+_LONGEST_PATH = 1024  # leaves room for the folder on systems that stop at 4096
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # the last are bytes that are not UTF-8
+_LIST_COLUMNS = ("id", "label")
 _THEN = f"Then name the folder that holds it: export {DATA_VARIABLE}=/path/to/it"

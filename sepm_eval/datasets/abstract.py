@@ -8,10 +8,14 @@ have been broken, most likely by the first column.
 from __future__ import annotations
 
 import csv
+import io
+import re
 from pathlib import Path
 
-from sepm_eval.datasets import Benchmark, Item, inside, whole
+from sepm_eval.datasets import Benchmark, Item, inside, read_text, whole
 from sepm_eval.emotions import MIKELS, label_of
+
+_COUNT = re.compile("[0-9]{1,6}")
 
 
 def read(folder: Path) -> list[Item]:
@@ -22,20 +26,20 @@ def read(folder: Path) -> list[Item]:
     """
     path = folder / "ABSTRACT_groundTruth.csv"
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = [[cell.strip().strip("'") for cell in row] for row in csv.reader(file) if row]
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} has no ABSTRACT_groundTruth.csv: it is not the Abstract release") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is empty or not text: {error}") from error
+        lines = csv.reader(io.StringIO(read_text(path, "the Abstract release")), strict=True)
+        header, *rows = [[cell.strip().strip("'") for cell in row] for row in lines if row] or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path} is not CSV: {error}") from error
     labels = [label_of(name) for name in header[1:]]
-    if set(labels) != set(MIKELS):
+    if set(labels) != set(MIKELS) or len(labels) != len(MIKELS):
         raise ValueError(f"{path}: the header names {header[1:]}, not the eight emotions")
     items = []
     for number, (name, *cells) in enumerate(rows, start=2):
         where = f"{path}, line {number}"
-        if len(cells) != len(labels) or not all(cell.isdigit() for cell in cells):
-            raise ValueError(f"{where}: expected a file name and {len(labels)} counts, found {[name, *cells]!r}")
+        if len(cells) != len(labels) or not all(_COUNT.fullmatch(cell) for cell in cells) or not any(map(int, cells)):
+            raise ValueError(
+                f"{where}: expected a file name and {len(labels)} counts, not all 0, found {[name, *cells]!r}"
+            )
         votes = {str(label): int(cell) for label, cell in zip(labels, cells, strict=True)}
         winner = max(votes, key=lambda label: votes[label])
         items.append(Item(Path(name).stem, inside(folder, name, where), winner, {"votes": votes}))

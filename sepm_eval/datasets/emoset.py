@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePosixPath
 
-from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, whole
+from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, read_text, whole
 from sepm_eval.emotions import MIKELS
 
 SPLITS = ("test", "val", "train")
@@ -30,8 +30,8 @@ def read(folder: Path) -> list[Item]:
 def _split(folder: Path, split: str) -> list[Item]:
     path = folder / f"{split}.json"
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        rows = json.loads(read_text(path, "an EmoSet-118K release"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} is not a list of rows")

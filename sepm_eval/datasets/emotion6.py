@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, whole
+from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, read_text, whole
 from sepm_eval.emotions import EMOTION6
 
 _VOTES = (*EMOTION6, "neutral")
@@ -32,10 +32,9 @@ def read(folder: Path) -> list[Item]:
             "(Peng et al., CVPR 2015), which has disgust instead"
         )
     path = folder / "ground_truth.txt"
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} has no ground_truth.txt: it is not an Emotion6 release") from error
+    lines = read_text(path, "an Emotion6 release").splitlines()
+    if lines and lines[0].split("/")[0] in EMOTION6:
+        raise ValueError(f"{path}, line 1: expected a header, found {lines[0]!r}: the file's beginning is missing")
     return [_item(folder, f"{path}, line {n}", line) for n, line in enumerate(lines[1:], start=2) if line.strip()]
 
 
@@ -46,8 +45,11 @@ def _item(folder: Path, where: str, line: str) -> Item:
         shares = [float(number) for number in numbers[2:]]
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    if keyword not in EMOTION6 or len(shares) != len(_VOTES):
-        raise ValueError(f"{where}: expected keyword/n.jpg, valence, arousal and {len(_VOTES)} shares, found {line!r}")
+    fits = len(shares) == len(_VOTES) and all(0 <= share <= 1 for share in shares)  # not so of NaN
+    if keyword not in EMOTION6 or not fits:
+        raise ValueError(
+            f"{where}: expected keyword/n.jpg, valence, arousal and {len(_VOTES)} shares from 0 to 1, found {line!r}"
+        )
     votes = dict(zip(_VOTES, shares, strict=True))
     return Item(name.removesuffix(".jpg"), inside(folder / "images", name, where), keyword, {"votes": votes})
 

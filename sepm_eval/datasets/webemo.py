@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from sepm_eval.datasets import Benchmark, Item, inside, proportional, whole
+from sepm_eval.datasets import Benchmark, Item, inside, proportional, read_text, whole
 from sepm_eval.emotions import WEBEMO7, WEBEMO25, WEBEMO_CATEGORIES
 
 
@@ -22,24 +22,23 @@ def rows(folder: Path) -> list[tuple[str, int]]:
         ValueError: the file is missing or a row is broken.
     """
     path = folder / "test25.txt"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} has no test25.txt: it is not a WebEmo release") from error
     found = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, "a WebEmo release").splitlines(), start=1):
         url, _, label = line.strip().rpartition(" ")
         if not url and not label:
             continue
-        if not url or not label.isdigit() or int(label) >= len(WEBEMO_CATEGORIES):
+        if not url or label not in _IDS:
             raise ValueError(f"{path}, line {number}: expected a URL and an id below 25, found {line!r}")
-        found.append((url, int(label)))
+        found.append((url, _IDS[label]))
     return found
 
 
 def place(folder: Path, url: str, label: int) -> Path:
     """Where the picture of a row lies."""
-    name = PurePosixPath(urlsplit(url).path).name
+    try:
+        name = PurePosixPath(urlsplit(url).path).name
+    except ValueError as error:
+        raise ValueError(f"WebEmo: {url!r} is no URL: {error}") from error
     return inside(folder / "images" / "test25" / str(label), name, f"WebEmo, {url!r}")
 
 
@@ -58,6 +57,7 @@ def _item(folder: Path, url: str, label: int, emotion: str) -> Item:
     return Item(f"{label}/{path.name}", path, emotion)
 
 
+_IDS = {str(number): number for number in range(len(WEBEMO_CATEGORIES))}
 _COMMON = {
     "folder": "WEBEmo",
     "obtain": (
