@@ -86,7 +86,11 @@ def _emoset_from_parquet(files: list[Path], columns: tuple[str, str, str], folde
             batches = opened.iter_batches(batch_size=100, columns=list(columns))
             for batch in tqdm(batches, desc=path.name, unit="hundred"):
                 listed += [_write(row, columns, folder, benchmark) for row in batch.to_pylist()]
-        except (pyarrow.ArrowException, ValueError) as error:
+        except (pyarrow.ArrowException, ValueError, OSError) as error:
+            if (
+                isinstance(error, OSError) and error.errno is not None
+            ):  # the disk's word; Parquet's damage has no number
+                raise
             raise ValueError(f"{path} is not the expected copy: {error}") from error
     if not listed:
         raise ValueError(f"{[path.name for path in files]} hold no rows")

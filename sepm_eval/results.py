@@ -247,7 +247,10 @@ def _read_results(path: Path, journals: _Journals) -> Iterable[Run]:
         if entry.startswith(OUR_ENTRIES):
             method = arguments.get("method", "sepm")
             given = {key: _value(value) for key, value in arguments.items()}
-            settings, defaults = full_settings(method, given)
+            try:
+                settings, defaults = full_settings(method, given)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}; if it is of another version, move it away") from error
             model = arguments.get("pretrained") or _default_checkpoint(entry)
         records, versions = journals.of(arguments.get("journal"), task, model, {"name": method, **settings})
         counts = results.get("n-samples", {}).get(task, {})
@@ -262,12 +265,25 @@ def _read_results(path: Path, journals: _Journals) -> Iterable[Run]:
             task=task,
             item_list=str(samples[0]["item_list"]),
             outcomes=outcomes,
-            asked=int(counts.get("effective", len(outcomes))),
-            available=int(counts.get("original", len(outcomes))),
+            asked=_whole(path, counts.get("effective", len(outcomes))),
+            available=_whole(path, counts.get("original", len(outcomes))),
             date=str(results.get("date", stamp)),
             versions=versions,
             source=path,
         )
+
+
+def _whole(path: Path, count: Any) -> int:
+    if type(count) is not int or count < 0:
+        raise ValueError(f"{path} says that {count!r} items were asked; move it away")
+    return count
+
+
+def _is_there(picture: Path) -> bool:
+    try:
+        return picture.is_file()
+    except OSError:  # what is logged is no path of this machine, such as one that is too long for it
+        return False
 
 
 def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
@@ -294,7 +310,7 @@ def _outcome(sample: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]
         output=output,
         score=score(output, target, options),
         logged=bool(sample["acc"]) if "acc" in sample else None,
-        picture=picture if picture is not None and picture.is_file() else None,
+        picture=picture if picture is not None and _is_there(picture) else None,
         record=record,
     )
 

@@ -280,9 +280,9 @@ def _from_csv(benchmark: str, path: Path, items: Sequence[Item]) -> list[Item]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             rows = [(reader.line_num, row) for row in reader]
+            columns = list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{benchmark}: the item list {path} cannot be read: {error}") from error
-    columns = list(reader.fieldnames or ())
     if not rows or "id" not in columns:
         raise ValueError(f"{benchmark}: the item list {path} needs a column id, one row an item; it has {columns}")
     odd = [name for name in columns if name.strip().lower() in _LIST_COLUMNS and name not in _LIST_COLUMNS]
