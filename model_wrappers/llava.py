@@ -29,7 +29,7 @@ from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
 from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
-from sepm_eval.weights import read_weights
+from sepm_eval.weights import read_weights, whole_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -125,9 +125,10 @@ def load(
 
 
 def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalGeneration:
-    model, info = LlavaForConditionalGeneration.from_pretrained(
-        checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
-    )
+    with whole_files(checkpoint.folder):
+        model, info = LlavaForConditionalGeneration.from_pretrained(
+            checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
+        )
     check_complete(checkpoint.name, info)
     return model
 

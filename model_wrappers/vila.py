@@ -25,7 +25,7 @@ from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
 from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
-from sepm_eval.weights import read_weights
+from sepm_eval.weights import read_weights, whole_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -154,14 +154,15 @@ def load(
     kind = pick_dtype(dtype, place, configs["llm"])
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
-    tower, info = SiglipVisionModel.from_pretrained(
-        parts["vision_tower"].folder, dtype=kind, output_loading_info=True, local_files_only=True
-    )
-    check_complete(parts["vision_tower"].name, info)
-    llm, info = AutoModelForCausalLM.from_pretrained(
-        parts["llm"].folder, dtype=kind, output_loading_info=True, local_files_only=True
-    )
-    check_complete(parts["llm"].name, info)
+    with whole_files(checkpoint.folder):
+        tower, info = SiglipVisionModel.from_pretrained(
+            parts["vision_tower"].folder, dtype=kind, output_loading_info=True, local_files_only=True
+        )
+        check_complete(parts["vision_tower"].name, info)
+        llm, info = AutoModelForCausalLM.from_pretrained(
+            parts["llm"].folder, dtype=kind, output_loading_info=True, local_files_only=True
+        )
+        check_complete(parts["llm"].name, info)
     projector = Projector(configs["vision_tower"]["hidden_size"], configs["llm"]["hidden_size"])
     projector.load_state_dict(read_weights(parts["mm_projector"].folder))
     processor = SiglipImageProcessorPil.from_pretrained(parts["vision_tower"].folder, local_files_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -31,6 +33,20 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     if not weights:
         raise FileNotFoundError(f"{folder} holds no weights (*.safetensors or pytorch_model*.bin)")
     return weights
+
+
+@contextmanager
+def whole_files(folder: Path) -> Iterator[None]:
+    """Around a loader of transformers, which lets through what the libraries below it raise of damaged files.
+
+    Raises:
+        ValueError: a file is damaged, or a ``.bin`` holds more than tensors (transformers runs no code of it either).
+    """
+    try:
+        yield
+    except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"weights in {folder} are damaged or hold more than tensors: {reason}") from error
 
 
 def _read_bin(path: Path) -> dict[str, Tensor]:

@@ -272,6 +272,14 @@ EMPTY: dict[str, Callable[[], bytes]] = {
 }
 
 
+BROKEN_PICTURES: dict[str, Callable[[], bytes]] = {
+    **{f"{kind}-cut": functools.partial(lambda kind: encoded(kind)[:200], kind) for kind in ("JPEG", "PNG", "WEBP")},
+    **{f"bomb-{kind}": BOMBS[kind] for kind in ("png", "gif", "jpeg")},
+    **{f"no-pixels-{kind}": EMPTY[kind] for kind in ("png", "bmp")},
+    **{name: functools.partial(bytes, JUNK[name]) for name in ("html", "postscript")},
+}
+
+
 def tile(mode: str, value: Any) -> Image.Image:
     return Image.new(mode, (4, 3), value)
 

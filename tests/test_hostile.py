@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
-from hostile import Case, cases
+from hostile import BROKEN_PICTURES, Case, cases
+from miniature import emoset_release
+
+from sepm_eval import get_method
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.journal import read_journal
+from sepm_eval.report.write import write_report
+from sepm_eval.results import read_runs
+from sepm_eval.runner import Asked, Runner
+from sepm_eval.submit import About, Incomplete, submit
+from sepm_eval.tasks.functions import doc_to_text, doc_to_visual, process_results
 
 CASES = cases()
 SECONDS = 20
@@ -63,3 +75,48 @@ def test_hostile_input(case: Case, tmp_path, monkeypatch):
     else:
         assert case.refused is None, f"should have been refused, gave {str(found)[:300]}"
         assert found == case.gives
+
+
+def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monkeypatch, scripted, caplog):
+    """Ten of 32 pictures are broken: ten failures, 22 answers; the journal and the report name the ten."""
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    release = emoset_release(tmp_path, per_class=4)
+    bad = sorted(release.rglob("*_0000[13].jpg"))[: len(BROKEN_PICTURES)]
+    for path, make in zip(bad, BROKEN_PICTURES.values(), strict=True):
+        path.write_bytes(make())
+    docs = find_benchmarks()["emoset"].docs(None)
+    questions = [
+        Asked("emoset", n, partial(lambda doc: (doc_to_text(doc), doc_to_visual(doc)), doc), 8)
+        for n, doc in enumerate(docs)
+    ]
+    journal = tmp_path / "out" / "journal.jsonl"
+    method = get_method("zero_shot")
+    runner = Runner("scripted", scripted(lambda _: {"C": 1.0}), "zero_shot", method, batch_size=4, journal_path=journal)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outputs = runner.answer(questions, quiet=True)
+    runner.journal.close()
+    assert f"{len(bad)} of 32 questions could not be asked and count as failed" in caplog.text
+    failed = [record for record in read_journal(journal) if record["status"] == "failed"]
+    assert len(failed) == len(bad) == 10
+    assert all(any(str(path) in record["error"] for record in failed) for path in bad)
+
+    samples = [
+        {**process_results(doc, [output]), "doc_id": n, "filtered_resps": [output], "input": doc["question"]}
+        for n, (doc, output) in enumerate(zip(docs, outputs, strict=True))
+    ]
+    config = {"model": "sepm_llava", "model_args": "pretrained=scripted,method=zero_shot,journal=journal.jsonl"}
+    counts = {"n-samples": {"emoset": {"original": 32, "effective": 32}}}
+    (tmp_path / "out" / "x_results.json").write_text(
+        json.dumps({"config": config, "date": "20261101_120000", **counts})
+    )
+    text = "".join(json.dumps(sample) + "\n" for sample in samples)
+    (tmp_path / "out" / "x_samples_emoset.jsonl").write_text(text)
+    (run,) = read_runs([tmp_path / "out"])
+    assert (run.count("failed"), len(run.scored), run.missing, run.complete) == (10, 22, 0, False)
+    page = write_report([run], tmp_path / "report")
+    for told in (page.read_text(), (tmp_path / "report" / "report.md").read_text().replace("\\", "")):
+        assert "is incomplete: 10 questions failed" in told
+        assert all(path.stem in told for path in bad)
+    with pytest.raises(Incomplete, match="10 failed"):
+        submit([run], "csv", tmp_path / "submission", About())

@@ -1,0 +1,401 @@
+"""Promises that hold for every input: drawn by hypothesis, or made by damaging valid files from a fixed seed."""
+
+from __future__ import annotations
+
+import math
+import random
+import string
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from make_runs import LLAVA
+from make_runs import run as make_run
+from miniature import artphoto_release, emoset_release
+from test_hostile import is_documented, limited
+
+from sepm_eval import prompts, statistics
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.emotions import NEGATIVE, POSITIVE, SYNONYMS
+from sepm_eval.journal import Journal, read_journal
+from sepm_eval.parsing import Options, half_known, parse_answer, parse_question
+from sepm_eval.plan import load_plan, parse_method, slug
+from sepm_eval.results import read_runs
+from sepm_eval.scoring import failure_text, macro_f1, score
+from sepm_eval.selection import count_to_drop, keep_most_significant
+from sepm_eval.types import Question
+
+ANY_TEXT = st.text(st.characters(), max_size=200)  # lone surrogates too
+WHITESPACE = st.text(" \t\n\r\f\v\u00a0\u2003\u2028", max_size=6)
+
+
+@st.composite
+def options(draw) -> Options:
+    """Some emotions in some order, each shown by one of its spellings."""
+    labels = draw(st.lists(st.sampled_from(POSITIVE + NEGATIVE), min_size=2, max_size=26, unique=True))
+    spellings = {label: [label, *(other for other, key in SYNONYMS.items() if key == label)] for label in labels}
+    names = [draw(st.sampled_from(spellings[label])) for label in labels]
+    shown = draw(st.sampled_from([str.capitalize, str.upper, str.lower]))
+    return Options(tuple(labels), tuple(shown(name) for name in names))
+
+
+@st.composite
+def near_answers(draw, offered: Options) -> str:
+    """Texts made of what answers are made of."""
+    words = ["answer", "Answer:", "is", "option", "choice", "not", "or", "(", ")", ".", ":", "**", "\n", " ", "I", "a"]
+    parts = st.sampled_from([*words, *offered.names, *offered.labels, *string.ascii_letters])
+    return draw(st.sampled_from(["", " "])).join(draw(st.lists(parts, max_size=12)))
+
+
+# Questions and answers
+
+
+@given(options(), st.sampled_from(sorted(prompts.WORDINGS)), st.booleans(), st.booleans())
+def test_a_question_is_read_back_as_it_was_asked(offered, wording, foe, ambiguous):
+    lettered = list(zip(prompts.letters(len(offered.labels)), offered.names, strict=True))
+    text = prompts.fine(lettered, prompts.WORDINGS[wording], foe=foe, ambiguous=ambiguous)
+    assert parse_question(text) == offered
+    assert parse_question(text.replace("\n", "\r\n")) == offered
+    assert half_known(text) == ()
+
+
+@given(st.data(), options())
+def test_only_a_letter_on_offer_is_an_answer_and_whitespace_around_it_says_nothing(data, offered):
+    text = data.draw(ANY_TEXT | near_answers(offered))
+    found = parse_answer(text, offered)
+    assert found in {None, *prompts.letters(len(offered.labels))}
+    before, after = data.draw(WHITESPACE), data.draw(WHITESPACE)
+    assert parse_answer(before + text + after, offered) == found
+
+
+@given(st.data(), options())
+def test_every_way_to_name_an_option_names_it(data, offered):
+    index = data.draw(st.integers(0, len(offered.labels) - 1))
+    letter, name, label = prompts.letters(len(offered.labels))[index], offered.names[index], offered.labels[index]
+    for text in (
+        letter,
+        letter.lower(),
+        f"({letter})",
+        f"{letter}. {name}",
+        name,
+        label,
+        f"I see it. Answer: {letter}.",
+    ):
+        assert parse_answer(text, offered) == letter
+        assert score(text, label, offered).correct
+
+
+@given(ANY_TEXT)
+@example("A. Joy\n" * 50_000)
+@example("A." + " " * 200_000 + "x")
+@example("\n" * 200_000)
+@example("answer " * 30_000)
+@example("(" * 100_000)
+def test_no_text_breaks_or_delays_the_reader(text):
+    with limited(5):
+        found = parse_question(text)
+        assert found is None or len(found.labels) >= 2
+        half_known(text)
+        parse_answer(text, Options(("joy", "fear"), ("Joy", "Fear")))
+
+
+@given(ANY_TEXT, st.sampled_from(["joy", "fear"]))
+def test_a_failure_is_never_an_answer(text, target):
+    found = score(failure_text(ValueError(text)), target, Options(("joy", "fear"), ("Joy", "Fear")))
+    assert (found.status, found.label, found.correct) == ("failed", None, False)
+
+
+@given(st.integers(-5, 40))
+def test_letters_run_from_a(count):
+    if 2 <= count <= 26:
+        assert prompts.letters(count) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
+    else:
+        with pytest.raises(ValueError, match="2 to 26 options"):
+            prompts.letters(count)
+
+
+@given(st.data(), options())
+def test_a_narrowed_list_keeps_its_letters(data, offered):
+    question = Question(None, offered.labels, offered.names)
+    whole = dict(zip(offered.labels, question.options(), strict=True))
+    chosen = tuple(data.draw(st.lists(st.sampled_from(offered.labels), unique=True)))
+    assert question.options(chosen) == [whole[label] for label in offered.labels if label in chosen]
+    sides = [question.of_polarity(side) for side in ("positive", "negative")]
+    assert sorted(sides[0] + sides[1]) == sorted(offered.labels)
+
+
+# Selection
+
+ROWS = st.integers(1, 30).flatmap(
+    lambda width: st.lists(
+        st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, -3.0, math.inf]), min_size=width, max_size=width),
+        min_size=1,
+        max_size=4,
+    )
+)
+
+
+@given(ROWS, st.decimals(0, 1, places=2).map(float))
+def test_selection_drops_that_many_of_the_least_and_of_equals_the_first(rows, beta):
+    significance = torch.tensor(rows)
+    keep = keep_most_significant(significance, beta)
+    count = count_to_drop(beta, significance.shape[1])
+    assert count == math.floor(Fraction(str(beta)) * significance.shape[1])
+    for row, kept in zip(rows, keep.tolist(), strict=True):
+        dropped = [index for index, one in enumerate(kept) if not one]
+        assert dropped == sorted(sorted(range(len(row)), key=lambda index: (row[index], index))[:count])
+        assert len(dropped) + sum(kept) == len(row)
+
+
+@given(ROWS, st.floats(0, 1))
+def test_a_rows_selection_does_not_depend_on_the_others(rows, beta):
+    together = keep_most_significant(torch.tensor(rows), beta)
+    alone = [keep_most_significant(torch.tensor([row]), beta)[0] for row in rows]
+    assert together.tolist() == [one.tolist() for one in alone]
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 3000))
+def test_a_larger_share_never_drops_fewer(first, second, tokens):
+    low, high = sorted((first, second))
+    assert 0 <= count_to_drop(low, tokens) <= count_to_drop(high, tokens) <= tokens
+
+
+# The journal
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {"key": st.text(), "status": st.sampled_from(["answered", "failed"]), "task": st.text(), "text": st.text()},
+        optional={"more": VALUES},
+    ),
+    max_size=6,
+).map(lambda records: [{**record, "doc_id": number} for number, record in enumerate(records)])
+
+
+def write(path: Path, records: list[dict]) -> None:
+    journal = Journal(path)
+    journal.append(records)
+    journal.close()
+
+
+@settings(max_examples=60)
+@given(RECORDS)
+def test_a_journal_gives_back_what_was_written(tmp_path_factory, records):
+    path = tmp_path_factory.mktemp("journal") / "j.jsonl"
+    write(path, records)
+    assert read_journal(path) == records
+    journal = Journal(path)
+    answered = {}
+    for record in records:
+        if record["status"] == "answered":
+            answered.setdefault(record["key"], record)
+    assert {key: journal.find(key) for key in answered} == answered
+    assert len(journal) == len(answered)
+    journal.close()
+
+
+def test_torn_at_every_byte_the_whole_lines_remain(tmp_path):
+    texts = ["joy", "\u00e4\U0001f600\u2028\x85", '"\\\n\0']
+    path = tmp_path / "j.jsonl"
+    write(
+        path,
+        [{"key": text, "status": "answered", "task": "t", "doc_id": n, "text": text} for n, text in enumerate(texts)],
+    )
+    whole = path.read_bytes()
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        left = whole[:cut].count(b"\n")
+        assert [record["text"] for record in read_journal(path)] == texts[:left]
+        Journal(path).close()
+        assert path.read_bytes() == whole[: whole[:cut].rfind(b"\n") + 1]
+
+
+# Statistics
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_an_interval_holds_the_share_and_shrinks_with_more_items(share):
+    right, n = share
+    interval, tighter = statistics.wilson(right, n), statistics.wilson(4 * right, 4 * n)
+    assert -1e-12 <= interval.low <= right / n + 1e-12
+    assert right / n - 1e-12 <= interval.high <= 1 + 1e-12
+    assert tighter.high - tighter.low < interval.high - interval.low
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_a_comparison_turns_round_with_its_sides(pairs):
+    first, second = zip(*pairs, strict=True)
+    there, back = statistics.compare(first, second), statistics.compare(second, first)
+    assert (there.gained, there.lost, there.p_value) == (back.lost, back.gained, back.p_value)
+    assert there.difference == pytest.approx(-back.difference)
+    assert 0 <= there.p_value <= 1
+    assert -1 <= there.interval.low <= there.interval.high <= 1
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_correction_lowers_no_p_value_and_keeps_their_order(p_values):
+    adjusted = statistics.holm(p_values)
+    assert all(p - 1e-12 <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    ranked = [q for _, q in sorted(zip(p_values, adjusted, strict=True))]
+    assert ranked == sorted(ranked)
+
+
+@given(st.lists(st.tuples(st.sampled_from("xyz"), st.none() | st.sampled_from("xyz")), min_size=1, max_size=20))
+def test_macro_f1_is_a_share_and_one_only_for_all_right(pairs):
+    targets, answers = zip(*pairs, strict=True)
+    value = macro_f1(targets, answers)
+    assert 0 <= value <= 1
+    assert (value == 1) == (targets == answers)
+
+
+# Damaged files
+
+TOKENS = (
+    *(
+        b"\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\t",
+        b'"',
+        b"'",
+        b",",
+        b":",
+        b"\\",
+        b"\\ud800",
+        b"\x85",
+    ),
+    *(b"[", b"]", b"{", b"}", b"[[]]", b"null", b"true", b"NaN", b"-1", b"1e999", b"0.5", b"9" * 5000, b"[" * 3000),
+    *(b"..", b"../", b"&a ", b"*a", b"!!int ", b"!!python/none ", b"- ", b"? ", b"# ", b"x" * 200_000, b"\xe2\x80\xa8"),
+)
+
+
+def damaged(content: bytes, draw: random.Random) -> bytes:
+    """The content after one to three accidents: bits turned, an end, a piece gone, doubled, put in or replaced."""
+    for _ in range(draw.randint(1, 3)):
+        start, end = sorted(draw.randrange(len(content) + 1) for _ in range(2))
+        kind = draw.randrange(6)
+        if kind == 0:
+            flipped = bytearray(content)
+            for _ in range(draw.randint(1, 4)):
+                if flipped:
+                    flipped[draw.randrange(len(flipped))] ^= 1 << draw.randrange(8)
+            content = bytes(flipped)
+        elif kind == 1:
+            content = content[:start]
+        elif kind == 2:
+            content = content[:start] + content[min(end, start + 40) :]
+        elif kind == 3:
+            content = content[:end] + content[start:]
+        elif kind == 4:
+            content = content[:start] + draw.choice(TOKENS) + content[start:]
+        else:
+            content = content[:start] + draw.choice(TOKENS) + content[min(end, start + 12) :]
+    return content
+
+
+def fuzz(path: Path, read: Callable[[], object], times: int) -> Counter[str]:
+    """Damage a file again and again; how often it was read, and refused. Anything but our own errors fails."""
+    whole, found = path.read_bytes(), Counter()
+    for number in range(times):
+        content = damaged(whole, random.Random(f"{path.name} {number}"))
+        path.write_bytes(content)
+        try:
+            with limited(10):
+                read()
+            found["read"] += 1
+        except Exception as error:
+            if not is_documented(error):
+                raise AssertionError(f"damage {number} of {path.name}: {error!r}") from error
+            found["refused"] += 1
+    assert min(found["read"], found["refused"]) > times / 50, f"hardly a test: {found}"
+    return found
+
+
+def test_damaged_journals(tmp_path):
+    path = tmp_path / "j.jsonl"
+    write(path, [{"key": f"k{n}", "status": "answered", "task": "t", "doc_id": n, "text": "B"} for n in range(5)])
+
+    def read() -> None:
+        records = read_journal(path)
+        journal = Journal(path)
+        assert len(journal) <= len(records)
+        journal.close()
+
+    fuzz(path, read, 1500)
+
+
+@pytest.mark.parametrize("pattern", ["*_samples_emoset.jsonl", "*_results.json", "journals/*.jsonl"])
+def test_damaged_results(tmp_path, pattern):
+    make_run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, "20261101_120000")
+    for lines in tmp_path.rglob("*.jsonl"):
+        lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:4]))
+    (path,) = tmp_path.rglob(pattern)
+
+    def read() -> None:
+        for run in read_runs([tmp_path]):
+            assert sum(map(run.count, ("answered", "unparsed", "failed"))) == len(run.outcomes)
+            assert {outcome.target for outcome in run.outcomes} <= set(run.options.labels)
+
+    fuzz(path, read, 500)
+
+
+def test_damaged_item_lists(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    artphoto_release(tmp_path)
+    benchmark = find_benchmarks()["artphoto"]
+    ids = {item.id for item in benchmark.items()}
+    path = tmp_path / "mine.csv"
+    path.write_text("id,label\nawe_0001,awe\nsad_0000,fear\nfear_0000,\n")
+
+    def read() -> None:
+        items = benchmark.items(str(path))
+        assert {item.id for item in items} <= ids
+        assert {item.label for item in items} <= set(benchmark.names)
+
+    fuzz(path, read, 1000)
+
+
+def test_damaged_releases(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    path = emoset_release(tmp_path) / "test.json"
+    benchmark = find_benchmarks()["emoset"]
+
+    def read() -> None:
+        for item in benchmark.items():
+            assert item.path.resolve().is_relative_to(tmp_path / "EmoSet-118K")
+            assert item.label in benchmark.names
+
+    fuzz(path, read, 600)
+
+
+def test_damaged_plans(tmp_path):
+    path = tmp_path / "plan.yaml"
+    plan = {"tasks": ["emoset", "emotion6"], "methods": ["zero_shot", "sepm,beta=0.1"], "limit": 3}
+    path.write_text(yaml.safe_dump({**plan, "models": [{"model": "sepm_llava", "args": {"pretrained": "demo"}}]}))
+    fuzz(path, lambda: load_plan(str(path)), 600)
+
+
+@settings(max_examples=300)
+@given(st.text("sepm,=0123456789.abt -e[](){}'\"\\#\n\0", max_size=30).map("sepm,".__add__) | ANY_TEXT)
+def test_any_method_is_read_or_refused(text):
+    refused = None
+    try:
+        parse_method(text)
+    except ValueError as error:
+        refused = error
+    assert refused is None or is_documented(refused)
+    assert set(slug(text)) <= set(string.ascii_letters + string.digits + "._-")
