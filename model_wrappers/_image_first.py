@@ -43,6 +43,8 @@ class ImageFirst(ABC):
     Its methods are described in ``sepm_eval.backbone.Backbone``.
     """
 
+    image_first = True
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -68,6 +70,7 @@ class ImageFirst(ABC):
         keep: Tensor | None = None,
         probe: str | Sequence[str] | None = None,
         prune: Prune | None = None,
+        prefix: Reading | None = None,
     ) -> Reading:
         """See ``Backbone.read``."""
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
@@ -77,9 +80,13 @@ class ImageFirst(ABC):
         ]
         features = None if visual is None else visual.features
         if prune is not None:
-            if features is None or keep is not None or probe is not None:
-                raise ValueError("prune needs an image, and goes without keep and probe")
+            if features is None or keep is not None or probe is not None or prefix is not None:
+                raise ValueError("prune needs an image, and goes without keep, probe and prefix")
             return self._language_model.read_pruned(tokens, features, prune)
+        if prefix is not None:
+            if features is None or probe is not None:
+                raise ValueError("prefix needs an image, and goes without probe")
+            return self._language_model.go_on(tokens, features.shape[1], keep, prefix)
         return self._language_model.read(tokens, features, keep, probe is not None)
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:

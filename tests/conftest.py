@@ -96,7 +96,7 @@ class ScriptedBackbone:
     ``says`` maps a prompt to probabilities of tokens: letters, or any other text for an answer that is no letter.
     """
 
-    name, revision, settings = "scripted", "none", {"dtype": "float32"}
+    name, revision, settings, image_first = "scripted", "none", {"dtype": "float32"}, True
     visual_tokens = 10
 
     def __init__(self, says, significance=None) -> None:
@@ -110,7 +110,7 @@ class ScriptedBackbone:
         self.seen += len(images)
         return VisualTokens(torch.zeros(len(images), round(self.visual_tokens * side**2), 2))
 
-    def read(self, prompts, visual, *, keep=None, probe=None, prune=None) -> Reading:
+    def read(self, prompts, visual, *, keep=None, probe=None, prune=None, prefix=None) -> Reading:
         rows, self._texts = [], []
         for i, prompt in enumerate(prompts):
             self.asked.append(prompt)

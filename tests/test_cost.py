@@ -47,6 +47,8 @@ def _text(backbone, answer):
         ("zero_shot", {}),
         ("sepm", {}),
         ("sepm", {"beta": 0.0}),
+        ("sepm", {"reuse": True}),
+        ("sepm", {"reuse": True, "beta": 0.5}),
         ("sepm", {"vta": False}),
         ("sepm", {"cci": False, "vta": False}),
         ("random_drop", {"beta": 0.4}),

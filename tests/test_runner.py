@@ -124,6 +124,7 @@ def test_a_record_holds_what_the_answer_rests_on(run, scripted):
         "cci": True,
         "foe": True,
         "vta": True,
+        "reuse": False,
     }
     assert record["model"] == {
         "backbone": "scripted",
