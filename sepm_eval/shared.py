@@ -189,7 +189,7 @@ class Shared:
 
 
 def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:
-    """Rows that can share one reading: the same number of visual tokens, pruning, and all or none with probe or prefix."""
+    """Rows that can share one reading: equal in number of visual tokens, in pruning, and in having probe and prefix."""
     groups: dict[_Key, list[_Key]] = {}
     for key in keys:
         row = asked[key if key in asked else key[:-1]]

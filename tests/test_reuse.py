@@ -132,7 +132,7 @@ def test_what_cannot_be_gone_on_from(family, visual):
     keep = masks(visual, 0.5, 0.5, 0.5)
     dropped, again = family.read(FINE, visual, keep=keep), family.read(FINE, visual, prefix=coarse)
     for prefix in (dropped, again, coarse[[0, 1]]):
-        with pytest.raises(ValueError, match="cannot be gone on from.*Read the prompts anew"):
+        with pytest.raises(ValueError, match=r"cannot be gone on from.*Read the prompts anew"):
             family.read(FINE, visual, prefix=prefix)
     with pytest.raises(ValueError, match="goes without probe"):
         family.read([COARSE] * 3, visual, probe="emotion", prefix=coarse)
