@@ -1,8 +1,8 @@
 """Backbones with random weights, made in code: the shapes of a checkpoint behind the library's own wrappers.
 
 Speed does not depend on what the weights know, except for how long answers are. So that a first token is a letter, as
-in a trained model, the output layer speaks of the letters B to H alone (A is also a word, after which a model that never
-ends would write on). The tokenizer splits by word and punctuation, which comes close to Llama's lengths on our prompts.
+in a trained model, the output layer speaks of the letters B to H alone (A is also a word, after which a model that
+never ends would write on). The tokenizer splits by word and punctuation, which comes close to Llama's lengths on our prompts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from torch import nn
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,

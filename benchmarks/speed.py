@@ -38,7 +38,7 @@ def floors(geometry: cost.Geometry, text: cost.Text) -> dict[str, float]:
 def in_turns(tasks: dict[str, Callable[[Question], object]], questions: Sequence[Question], rounds: int):
     """Seconds of each task on each question, [rounds x questions] in the same order for every task."""
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for name, task in tasks.items():
+    for task in tasks.values():
         task(questions[0])  # warm up
     for turn in range(rounds):
         for question in questions:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from sepm_eval.backbone import Prune, Reading, VisualTokens
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, side: float) -> Tensor:
-    """Pixels of pictures for a vision tower, [B, 3, S, S].
+def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, side: float = 1.0) -> Tensor:
+    """Pixels of pictures for a vision tower, [B, 3, S, S]; of each picture the same whatever stands beside it.
 
     Args:
         processor: a Pillow-backed image processor of transformers.
@@ -38,7 +40,8 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
 
 
 class ImageFirst(ABC):
-    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame`` and its way to tokenise.
+    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame``, its preprocessing and its
+    way to tokenise.
 
     Its methods are described in ``sepm_eval.backbone.Backbone``.
     """
@@ -53,6 +56,7 @@ class ImageFirst(ABC):
         template: Template,
         settings: dict[str, str],
     ) -> None:
+        self._prepared: dict[int, tuple[weakref.ref[Image], Tensor]] = {}
         self.name = checkpoint.name
         self.revision = checkpoint.revision
         self.settings = settings
@@ -61,6 +65,28 @@ class ImageFirst(ABC):
         self._template = template
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
         self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
+
+    def prepare(self, image: Image) -> None:
+        """See ``Backbone.prepare``."""
+        key = id(image)  # pictures compare by content, which would take longer than to preprocess them
+        if key in self._prepared:
+            return
+        known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
+        self._prepared[key] = known, self._pixels([image], 1.0)
+
+    def _prepared_pixels(self, images: Sequence[Image], side: float) -> Tensor:
+        """What ``_pixels`` gives, [B, 3, S, S], with what was prepared taken from there."""
+        found = [self._prepared.get(id(image)) if side == 1 else None for image in images]
+        return torch.cat(
+            [
+                known[1] if known is not None and known[0]() is image else self._pixels([image], side)
+                for image, known in zip(images, found, strict=True)
+            ]
+        )
+
+    @abstractmethod
+    def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
+        """The pictures as the tower takes them, on the CPU, [B, 3, S, S]."""
 
     def read(
         self,

@@ -101,6 +101,9 @@ class Backbone(Protocol):
     image_first: bool
     """All prompts are the same up to the end of the picture, so one can go on from what was read of another."""
 
+    def prepare(self, image: Image) -> None:
+        """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
+
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.
 

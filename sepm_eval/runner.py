@@ -7,7 +7,10 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -41,6 +44,8 @@ class UnsupportedQuestion(ValueError):
 # What can be wrong with one item and leaves the others alone. Anything else is a fault of the run and stops it.
 ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)
 
+LOADERS = 4  # threads that decode pictures while the model works
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -49,7 +54,8 @@ class Asked:
     Attributes:
         task: the harness's name of the task.
         doc_id: the document's number in it.
-        load: gives the question's text and pictures; called when its turn comes, so that few pictures are in memory.
+        load: gives the question's text and pictures; called shortly before its turn, so that few pictures are in memory,
+            and in a thread beside others.
         max_new_tokens: limit for plain generation.
         until: texts at which plain generation ends.
         target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
@@ -82,6 +88,15 @@ class Tally:
 
     def __str__(self) -> str:
         return f"{self.task} acc {self.right / self.scored:.1%}" if self.scored else ""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What a question turned out to be, and the digests of its pictures."""
+
+    text: str
+    images: tuple[Image, ...]
+    sha256: list[str]
 
 
 @dataclass(frozen=True)
@@ -149,15 +164,17 @@ class Runner:
         """The output for each question, in order. A question that failed gets ``scoring.failure_text``."""
         outputs: dict[int, str] = {}
         with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
-            pending = self._pending(questions, outputs)
-            while batch := list(islice(pending, self.batch_size)):
-                for item, answer in self._ask(batch):
-                    outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
-                    item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
-                    self.tally.add(item.asked, item.record)
-                self.journal.append(item.record for item in batch)
-                bar.set_postfix_str(str(self.tally), refresh=False)
-                bar.update(len(outputs) - bar.n)
+            with closing(self._loaded(questions)) as loaded:
+                pending = self._pending(zip(questions, loaded, strict=True), outputs)
+                while batch := list(islice(pending, self.batch_size)):
+                    for item, answer in self._ask(batch):
+                        outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
+                        item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
+                        self.tally.add(item.asked, item.record)
+                    self.journal.append(item.record for item in batch)
+                    bar.set_postfix_str(str(self.tally), refresh=False)
+                    bar.update(len(outputs) - bar.n)
+                    del batch, item  # no more than two batches of pictures are held: this one, and what is loaded ahead
             bar.set_postfix_str(str(self.tally), refresh=False)
             bar.update(len(outputs) - bar.n)
         failed = sum(map(is_failure, outputs.values()))
@@ -165,18 +182,42 @@ class Runner:
             logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
         return [outputs[index] for index in range(len(questions))]
 
-    def _pending(self, questions: Sequence[Asked], outputs: dict[int, str]) -> Iterator[_Pending]:
-        """Load the questions one by one; those the journal answers, or that cannot be loaded, are settled here."""
-        for index, asked in enumerate(questions):
+    def _loaded(self, questions: Sequence[Asked]) -> Generator[_Loaded | Exception]:
+        """What each question turned out to be, or its fault, in order; loaded a batch ahead of the model, in threads."""
+        coming: deque[Future[_Loaded | Exception]] = deque()
+        pool = ThreadPoolExecutor(min(LOADERS, self.batch_size), thread_name_prefix="sepm_eval-loader")
+        try:
+            for asked in questions:
+                coming.append(pool.submit(self._load, asked))
+                if len(coming) > self.batch_size:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _load(self, asked: Asked) -> _Loaded | Exception:
+        try:
+            text, images = asked.load()
+            loaded = _Loaded(text, tuple(images), [image_sha256(image) for image in images])
+            for image in images:
+                self.backbone.prepare(image)
+        except ITEM_FAULTS as fault:
+            return fault
+        return loaded
+
+    def _pending(
+        self, questions: Iterable[tuple[Asked, _Loaded | Exception]], outputs: dict[int, str]
+    ) -> Iterator[_Pending]:
+        """Questions for the model; those the journal answers, or that could not be loaded, are settled here."""
+        for index, (asked, loaded) in enumerate(questions):
             place = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
-            try:
-                text, images = asked.load()
-                sha256 = [image_sha256(image) for image in images]
-            except ITEM_FAULTS as fault:
-                logger.error("%s, document %d: %s", asked.task, asked.doc_id, fault)
-                self.journal.append([{"key": "", **place, **_failure(fault)}])
-                outputs[index] = failure_text(fault)
+            if isinstance(loaded, Exception):
+                logger.error("%s, document %d: %s", asked.task, asked.doc_id, loaded)
+                self.journal.append([{"key": "", **place, **_failure(loaded)}])
+                outputs[index] = failure_text(loaded)
                 continue
+            text, images, sha256 = loaded.text, loaded.images, loaded.sha256
             question = self._emotion_question(asked.task, text, images)
             method = self._of_method
             if question is None:
@@ -195,7 +236,7 @@ class Runner:
                 self.journal.append([{**known, "task": asked.task, "doc_id": asked.doc_id}])
                 continue
             record = {"key": key, **place, "method": method, "question": text, "image_sha256": sha256}
-            yield _Pending(index, asked, text, tuple(images), question, record)
+            yield _Pending(index, asked, text, images, question, record)
 
     def _emotion_question(self, task: str, text: str, images: Sequence[Image]) -> Question | None:
         options = parse_question(text)

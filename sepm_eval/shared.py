@@ -82,6 +82,10 @@ class Shared:
         """See ``Backbone.frame``."""
         return self._backbone.frame(image)
 
+    def prepare(self, image: Image) -> None:
+        """See ``Backbone.prepare``."""
+        self._backbone.prepare(image)
+
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
         keys = [(image_sha256(image), side) for image in images]

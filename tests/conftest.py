@@ -104,7 +104,10 @@ class ScriptedBackbone:
         self._significance = significance
         self.asked: list[str] = []
         self.kept: list[list[int] | None] = []
-        self.seen = 0
+        self.seen = self.prepared = 0
+
+    def prepare(self, image: Image.Image) -> None:
+        self.prepared += 1
 
     def see(self, images: Sequence[Image.Image], side: float = 1.0) -> VisualTokens:
         self.seen += len(images)
