@@ -2,7 +2,7 @@
 
 Speed does not depend on what the weights know, except for how long answers are. So that a first token is a letter, as
 in a trained model, the output layer speaks of the letters B to H alone (A is also a word, after which a model that
-never ends would write on). The tokenizer splits by word and punctuation, which comes close to Llama's lengths on our prompts.
+never ends would write on). The tokenizer splits by word and punctuation, which comes close to Llama's lengths.
 """
 
 from __future__ import annotations

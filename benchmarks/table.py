@@ -42,9 +42,8 @@ class Figure:
 def show(figures: Sequence[Figure]) -> None:
     """Print the figures as a table in Markdown, and end the process with 1 if a target was missed."""
     width = max(len(figure.what) for figure in figures)
-    print(
-        f"| {'figure':<{width}} | value     | target   |        |\n|{'-' * (width + 2)}|-----------|----------|--------|"
-    )
+    print(f"| {'figure':<{width}} | value     | target   |        |")
+    print(f"|{'-' * (width + 2)}|-----------|----------|--------|")
     for figure in figures:
         verdict = "MISSED" if figure.missed else "ok" if figure.target else ""
         value = f"{figure.value:.3g} {figure.unit}"

@@ -40,8 +40,7 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
 
 
 class ImageFirst(ABC):
-    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame``, its preprocessing and its
-    way to tokenise.
+    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame``, and how it cuts up input.
 
     Its methods are described in ``sepm_eval.backbone.Backbone``.
     """

@@ -54,8 +54,8 @@ class Asked:
     Attributes:
         task: the harness's name of the task.
         doc_id: the document's number in it.
-        load: gives the question's text and pictures; called shortly before its turn, so that few pictures are in memory,
-            and in a thread beside others.
+        load: gives the question's text and pictures; called shortly before its turn, in a thread beside others, so
+            that few pictures are in memory.
         max_new_tokens: limit for plain generation.
         until: texts at which plain generation ends.
         target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
@@ -182,8 +182,8 @@ class Runner:
             logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
         return [outputs[index] for index in range(len(questions))]
 
-    def _loaded(self, questions: Sequence[Asked]) -> Generator[_Loaded | Exception]:
-        """What each question turned out to be, or its fault, in order; loaded a batch ahead of the model, in threads."""
+    def _loaded(self, questions: Sequence[Asked]) -> Generator[_Loaded | Exception, None, None]:
+        """What each question turned out to be, or its fault, in order; threads load one batch ahead of the model."""
         coming: deque[Future[_Loaded | Exception]] = deque()
         pool = ThreadPoolExecutor(min(LOADERS, self.batch_size), thread_name_prefix="sepm_eval-loader")
         try:
