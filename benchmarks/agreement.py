@@ -1,4 +1,4 @@
-"""How often the fast variant answers as the exact one, on the demo pictures with the demo model, and at which accuracy."""
+"""How often the fast variant answers as the exact one, and how accurately: demo pictures, demo model."""
 
 from __future__ import annotations
 

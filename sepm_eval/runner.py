@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -185,16 +185,13 @@ class Runner:
     def _loaded(self, questions: Sequence[Asked]) -> Generator[_Loaded | Exception, None, None]:
         """What each question turned out to be, or its fault, in order; threads load one batch ahead of the model."""
         coming: deque[Future[_Loaded | Exception]] = deque()
-        pool = ThreadPoolExecutor(min(LOADERS, self.batch_size), thread_name_prefix="sepm_eval-loader")
-        try:
+        with _loaders(self.batch_size) as pool:
             for asked in questions:
                 coming.append(pool.submit(self._load, asked))
                 if len(coming) > self.batch_size:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _load(self, asked: Asked) -> _Loaded | Exception:
         try:
@@ -316,9 +313,16 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
             f"variants share batches: batch sizes {sorted({runner.batch_size for runner in runners})} differ"
         )
     outputs: list[list[str]] = [[] for _ in runners]
-    with tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar:
+    later = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[:size]]
+    with (
+        tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar,
+        _loaders(size) as pool,
+    ):
         for start in range(0, len(questions), size):
-            part = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[start : start + size]]
+            part, following = later, questions[start + size : start + 2 * size]
+            later = [dataclasses.replace(asked, load=cache(asked.load)) for asked in following]
+            for asked in later:
+                pool.submit(runners[0]._load, asked)
             for found, runner in zip(outputs, runners, strict=True):
                 found += runner.answer(part, quiet=True)
             shared.forget()
@@ -326,6 +330,16 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
             bar.set_postfix_str(f"best {best}" if best.scored else "", refresh=False)
             bar.update(len(part))
     return outputs
+
+
+@contextmanager
+def _loaders(batch_size: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to load pictures in; at the end what has not begun is dropped, and none is left."""
+    pool = ThreadPoolExecutor(min(LOADERS, batch_size), thread_name_prefix="sepm_eval-loader")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _answered(answer: Answer) -> dict[str, Any]:
