@@ -21,7 +21,7 @@ from table import Figure, show
 # A file of this folder, and what its ``measure`` is called with: sizes at which all of it takes under ten minutes.
 PARTS = {
     "speed": {"pictures": 4, "rounds": 3},
-    "agreement": {"pictures": 256},
+    "agreement": {"pictures": 128},
     "throughput": {"pictures": 12},
     "linear": {"sizes": [100, 1000, 10000]},
     "variants": {"pictures": 64, "rounds": 3},
