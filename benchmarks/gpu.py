@@ -85,7 +85,7 @@ def disagreements(device: str) -> list[str]:
     """Where the tiny checkpoints answer otherwise on the device than on the CPU, both in float32."""
     torch.backends.cudnn.allow_tf32 = False  # a convolution in TensorFloat-32 is none in float32
     found = []
-    questions = demo_questions(8)
+    questions = demo_questions(4)
     for family, folder in (("llava", "llava15_tiny/hf"), ("vila", "vila15_tiny/checkpoint")):
         here, there = (
             load_backbone(family, str(ORACLES / folder), device=place, dtype="float32") for place in ("cpu", device)

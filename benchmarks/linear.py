@@ -1,7 +1,8 @@
 """A run over N pictures: memory must not grow with N, and a picture must not take longer.
 
-The demo pictures, repeated, go through the runner with SEPM and a tiny random model, so that all that is not the model
-weighs most. Each N runs in a process of its own.
+The demo pictures go through the runner over and over, each time with another pixel changed, so that the journal knows
+none of them; with SEPM and a tiny random model, so that all that is not the model weighs most. Each N runs in a process
+of its own.
 """
 
 from __future__ import annotations
@@ -13,23 +14,32 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import torch
+from models import TINY, build
+from PIL.Image import Image
 from table import Figure, show
+from throughput import demo_asked
+
+from sepm_eval import get_method
+from sepm_eval.runner import Asked, Runner
 
 SIZES = [100, 1000, 10000]
-FIRST = 100  # pictures before the clock starts: threads, caches and allocators fill up
+FIRST = 200  # pictures before the clock starts: threads, caches and allocators fill up
+
+
+def distinct(asked: Asked, number: int) -> tuple[str, list[Image]]:
+    """A picture that no other number gives: one pixel says it."""
+    text, (picture,) = asked.load()
+    picture.putpixel((0, 0), (number >> 16, number >> 8 & 255, number & 255))
+    return text, [picture]
 
 
 def run(count: int) -> None:
     """Answer ``count`` pictures; print seconds a picture and peak memory as JSON."""
-    import torch
-    from models import TINY, build
-    from throughput import demo_asked
-
-    from sepm_eval import get_method
-    from sepm_eval.runner import Runner
-
     torch.set_num_threads(1)  # the model's tensors are too small to share out
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(
@@ -39,12 +49,14 @@ def run(count: int) -> None:
             get_method("sepm"),
             batch_size=16,
             journal_path=Path(folder) / "journal.jsonl",
-            resume=False,
         )
-        runner.answer(demo_asked(FIRST), quiet=True)
+        asked = [replace(one, load=partial(distinct, one, n)) for n, one in enumerate(demo_asked(FIRST + count))]
+        runner.answer(asked[:FIRST], quiet=True)
         begin = time.perf_counter()
-        runner.answer(demo_asked(FIRST + count)[FIRST:], quiet=True)
+        runner.answer(asked[FIRST:], quiet=True)
         seconds = (time.perf_counter() - begin) / count
+        if len(runner.journal) != FIRST + count:
+            raise AssertionError("some pictures were the same, so the run was shorter than it looks")
         runner.journal.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(json.dumps({"seconds": seconds, "peak": peak}))

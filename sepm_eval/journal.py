@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 class Journal:
     """A journal file, open for appending and indexed by the keys of its answered records.
 
-    Every record has ``key`` (what decides the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``.
-    Failed ones are kept as a trace and never reused.
+    The index holds places in the file, not records, so a long run stays small. Every record has ``key`` (what decides
+    the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``. Failed ones are kept as a trace and never reused.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,11 +39,11 @@ class Journal:
             raise RuntimeError(
                 f"another run is writing to the journal {path}; wait for it, or name another file"
             ) from None
-        self._answered: dict[str, dict[str, Any]] = {}
+        self._answered: dict[str, int] = {}  # where in the file
         self._noted: set[tuple[str, str, int]] = set()
         _cut_torn_line(path)
-        for record in read_journal(path):
-            self._index(record)
+        for place, record in _records(path):
+            self._index(record, place)
         self._file = path.open("ab")
 
     def __len__(self) -> int:
@@ -52,18 +52,25 @@ class Journal:
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The answered record with this key."""
-        return self._answered.get(key)
+        place = self._answered.get(key)
+        if place is None:
+            return None
+        with self.path.open("rb") as file:
+            file.seek(place)
+            found: dict[str, Any] = json.loads(file.readline())
+        return found
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
         """Write records and sync them to disk. One that stands there already, of the same document, is left out."""
-        new = []
+        new, place = [], self._file.tell()
         for record in records:
             if record["status"] == "failed" or _identity(record) not in self._noted:
-                new.append(record)
-                self._index(record)
+                new.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                self._index(record, place)
+                place += len(new[-1])
         if not new:
             return
-        self._file.write(b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in new))
+        self._file.write(b"".join(new))
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -72,9 +79,9 @@ class Journal:
         self._file.close()
         self._lock.release()
 
-    def _index(self, record: dict[str, Any]) -> None:
+    def _index(self, record: dict[str, Any], place: int) -> None:
         if record["status"] == "answered":
-            self._answered.setdefault(record["key"], record)
+            self._answered.setdefault(record["key"], place)
             self._noted.add(_identity(record))
 
 
@@ -84,9 +91,14 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: a line is not a record.
     """
+    return [record for _, record in _records(path)]
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The whole records of a journal and where in the file each begins."""
     if not path.exists():
-        return []
-    records = []
+        return
+    place = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
@@ -98,8 +110,8 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(
                     f"{path}, line {number} is not a journal record ({error!r}); move the file away"
                 ) from error
-            records.append(record)
-    return records
+            yield place, record
+            place += len(line)
 
 
 def question_key(**parts: Any) -> str:
