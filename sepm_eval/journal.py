@@ -20,7 +20,8 @@ class Journal:
     """A journal file, open for appending and indexed by the keys of its answered records.
 
     The index holds places in the file, not records, so a long run stays small. Every record has ``key`` (what decides
-    the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``. Failed ones are kept as a trace and never reused.
+    the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``. Failed ones are kept as a trace and never
+    reused.
     """
 
     def __init__(self, path: Path) -> None:
