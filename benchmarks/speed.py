@@ -10,11 +10,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from itertools import accumulate
 
 from models import CPU, FULL, build, demo_questions
 from recipe import Recipe
 from table import Figure, show
+from torch.profiler import ProfilerActivity, profile
 
 from sepm_eval import Answer, Question, cost, get_method, prompts
 from sepm_eval.model_wrappers._image_first import ImageFirst
@@ -55,11 +56,14 @@ def ratio(seconds: dict[str, list[float]], one: str, other: str) -> float:
 
 
 def peak(task: Callable[[], object]) -> int:
-    """The most memory the process held during a task, in bytes (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")  # forget the former peak
-    task()
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    """The most bytes of tensors that a task held at once, besides those there were before.
+
+    Counted by torch's allocator: what the process holds says little, since freed memory is not given back at once.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        task()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
 
 
 def measure(pictures: int, rounds: int) -> list[Figure]:
@@ -96,7 +100,7 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
         "plain": lambda _: backbone.read([prompt], visual),
     }
     reading = in_turns(reads, questions[:1], 8 * rounds)
-    peaks = {name: min(peak(lambda task=task: task(questions[0])) for _ in range(5)) for name, task in reads.items()}
+    peaks = {name: peak(lambda task=task: task(questions[0])) for name, task in reads.items()}
 
     full = []
     for name, text in (("llava", cost.EMOSET_TEXT), ("vila", cost.EMOSET_TEXT)):
