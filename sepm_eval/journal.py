@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -24,28 +27,36 @@ class Journal:
     reused.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, others: Sequence[Path] = ()) -> None:
         """Open or create a journal.
+
+        Args:
+            path: its file.
+            others: journals whose answers serve too and that are only read, such as those of other processes.
 
         Raises:
             RuntimeError: another run is writing to it.
+            OSError: it cannot be written; the message says what to do.
             ValueError: a line before the last is not a record, so the file is not a journal or was damaged.
         """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{path}.lock", timeout=0)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise RuntimeError(
-                f"another run is writing to the journal {path}; wait for it, or name another file"
-            ) from None
-        self._answered: dict[str, int] = {}  # where in the file
+        self._answered: dict[str, tuple[Path, int]] = {}  # file, and where in it
         self._noted: set[tuple[str, str, int]] = set()
-        _cut_torn_line(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._take()
+            _cut_torn_line(path)
+            self._file = path.open("ab")
+        except OSError as error:
+            raise type(error)(
+                error.errno, f"the journal {path} cannot be written ({error.strerror}); name another with journal=FILE"
+            ) from error
         for place, record in _records(path):
-            self._index(record, place)
-        self._file = path.open("ab")
+            self._note(record, path, place)
+        for other in others:
+            for place, record in _records(other):
+                self._index(record, other, place)
 
     def __len__(self) -> int:
         """How many different questions it answers."""
@@ -53,10 +64,10 @@ class Journal:
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The answered record with this key."""
-        place = self._answered.get(key)
-        if place is None:
+        if key not in self._answered:
             return None
-        with self.path.open("rb") as file:
+        path, place = self._answered[key]
+        with path.open("rb") as file:
             file.seek(place)
             found: dict[str, Any] = json.loads(file.readline())
         return found
@@ -67,7 +78,7 @@ class Journal:
         for record in records:
             if record["status"] == "failed" or _identity(record) not in self._noted:
                 new.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-                self._index(record, place)
+                self._note(record, self.path, place)
                 place += len(new[-1])
         if not new:
             return
@@ -80,10 +91,26 @@ class Journal:
         self._file.close()
         self._lock.release()
 
-    def _index(self, record: dict[str, Any], place: int) -> None:
+    def _take(self) -> None:
+        """Lock the journal, or say that it cannot be locked where the file system has no locks."""
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise RuntimeError(
+                f"another run is writing to the journal {self.path}; wait for it, or name another file"
+            ) from None
+        except NotImplementedError:
+            logger.warning("%s: no file locks there, so take care that no other run writes to it", self.path)
+
+    def _note(self, record: dict[str, Any], path: Path, place: int) -> None:
+        """Index a record of this file."""
+        self._index(record, path, place)
         if record["status"] == "answered":
-            self._answered.setdefault(record["key"], place)
             self._noted.add(_identity(record))
+
+    def _index(self, record: dict[str, Any], path: Path, place: int) -> None:
+        if record["status"] == "answered":
+            self._answered.setdefault(record["key"], (path, place))
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

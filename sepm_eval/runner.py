@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import glob
 import hashlib
 import json
 import logging
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import torch
 from PIL.Image import Image
 from tqdm import tqdm
 
@@ -43,6 +46,8 @@ class UnsupportedQuestion(ValueError):
 
 # What can be wrong with one item and leaves the others alone. Anything else is a fault of the run and stops it.
 ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)
+
+_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
 
 LOADERS = 4  # threads that decode pictures while the model works
 
@@ -157,8 +162,11 @@ class Runner:
             self._of_method["polarity"] = dict(self.polarity)
         self._warned: set[tuple[str, tuple[str, ...]]] = set()
         self.tally = Tally()
+        self._at_once = self.batch_size
         path = self.journal_path or self._default_journal()
-        self.journal = Journal(path.with_name(f"{path.stem}{self.shard}{path.suffix}"))
+        mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
+        shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
+        self.journal = Journal(mine, [other for other in (path, *shards) if other != mine])
 
     def answer(self, questions: Sequence[Asked], *, quiet: bool = False) -> list[str]:
         """The output for each question, in order. A question that failed gets ``scoring.failure_text``."""
@@ -166,7 +174,7 @@ class Runner:
         with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
             with closing(self._loaded(questions)) as loaded:
                 pending = self._pending(zip(questions, loaded, strict=True), outputs)
-                while batch := list(islice(pending, self.batch_size)):
+                while batch := list(islice(pending, self._at_once)):
                     for item, answer in self._ask(batch):
                         outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
                         item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
@@ -258,14 +266,34 @@ class Runner:
             )
 
     def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
-        """The answers of a batch. If it fails for a fault of one item, each is asked alone to find out which."""
+        """The answers of a batch.
+
+        If it fails for a fault of one item, each is asked alone to find out which. If memory does not suffice, it is
+        asked in halves, and so are the batches that follow.
+
+        Raises:
+            torch.OutOfMemoryError: memory does not suffice for one item.
+        """
         try:
             return list(zip(batch, self._answers(batch), strict=True))
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        except RuntimeError as fault:  # what torch raises where a CPU has no more memory
+            if _CPU_OUT_OF_MEMORY not in str(fault) or len(batch) == 1:
+                raise
         except ITEM_FAULTS as fault:
             if len(batch) > 1:
                 return [pair for item in batch for pair in self._ask([item])]
             logger.error("%s, document %d: %s", batch[0].asked.task, batch[0].asked.doc_id, fault)
             return [(batch[0], fault)]
+        half = len(batch) // 2
+        self._at_once = min(self._at_once, half)
+        logger.warning("out of memory with %d questions at once; going on with %d", len(batch), self._at_once)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return self._ask(batch[:half]) + self._ask(batch[half:])
 
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
         emotional = [item.question for item in batch if item.question is not None]
