@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test vlmeval lint types clean
+.PHONY: demo test bench vlmeval lint types clean
 
 demo: .venv/installed
 	$(BIN)/python demo/run.py
@@ -15,6 +15,9 @@ test: .venv/installed vlmeval lint types
 vlmeval: .venv/installed
 	test -e .venv/vlmeval || { $(BIN)/pip install --progress-bar off --editable ".[test,vlmeval]" && touch .venv/vlmeval; } \
 	    || echo "VLMEvalKit could not be installed; the tests that need it will be skipped"
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/bench.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

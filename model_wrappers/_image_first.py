@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from sepm_eval.backbone import Prune, Reading, VisualTokens
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, side: float) -> Tensor:
-    """Pixels of pictures for a vision tower, [B, 3, S, S].
+def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, side: float = 1.0) -> Tensor:
+    """Pixels of pictures for a vision tower, [B, 3, S, S]; of each picture the same whatever stands beside it.
 
     Args:
         processor: a Pillow-backed image processor of transformers.
@@ -38,10 +40,12 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
 
 
 class ImageFirst(ABC):
-    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame`` and its way to tokenise.
+    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame``, and how it cuts up input.
 
     Its methods are described in ``sepm_eval.backbone.Backbone``.
     """
+
+    image_first = True
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class ImageFirst(ABC):
         template: Template,
         settings: dict[str, str],
     ) -> None:
+        self._prepared: dict[int, tuple[weakref.ref[Image], Tensor]] = {}
         self.name = checkpoint.name
         self.revision = checkpoint.revision
         self.settings = settings
@@ -60,6 +65,28 @@ class ImageFirst(ABC):
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
         self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
 
+    def prepare(self, image: Image) -> None:
+        """See ``Backbone.prepare``."""
+        key = id(image)  # pictures compare by content, which would take longer than to preprocess them
+        if key in self._prepared:
+            return
+        known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
+        self._prepared[key] = known, self._pixels([image], 1.0)
+
+    def _prepared_pixels(self, images: Sequence[Image], side: float) -> Tensor:
+        """What ``_pixels`` gives, [B, 3, S, S], with what was prepared taken from there."""
+        found = [self._prepared.get(id(image)) if side == 1 else None for image in images]
+        return torch.cat(
+            [
+                known[1] if known is not None and known[0]() is image else self._pixels([image], side)
+                for image, known in zip(images, found, strict=True)
+            ]
+        )
+
+    @abstractmethod
+    def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
+        """The pictures as the tower takes them, on the CPU, [B, 3, S, S]."""
+
     def read(
         self,
         prompts: Sequence[str],
@@ -68,6 +95,7 @@ class ImageFirst(ABC):
         keep: Tensor | None = None,
         probe: str | Sequence[str] | None = None,
         prune: Prune | None = None,
+        prefix: Reading | None = None,
     ) -> Reading:
         """See ``Backbone.read``."""
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
@@ -77,9 +105,13 @@ class ImageFirst(ABC):
         ]
         features = None if visual is None else visual.features
         if prune is not None:
-            if features is None or keep is not None or probe is not None:
-                raise ValueError("prune needs an image, and goes without keep and probe")
+            if features is None or keep is not None or probe is not None or prefix is not None:
+                raise ValueError("prune needs an image, and goes without keep, probe and prefix")
             return self._language_model.read_pruned(tokens, features, prune)
+        if prefix is not None:
+            if features is None or probe is not None:
+                raise ValueError("prefix needs an image, and goes without probe")
+            return self._language_model.go_on(tokens, features.shape[1], keep, prefix)
         return self._language_model.read(tokens, features, keep, probe is not None)
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:

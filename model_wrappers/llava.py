@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import ImageOps
+from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -60,11 +61,13 @@ class Llava(ImageFirst):
     @torch.inference_mode()
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        vision = self._model.config.vision_config
-        pixels = preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
-        pixels = pixels.to(self._model.device, self._model.dtype)
+        pixels = self._prepared_pixels(images, side).to(self._model.device, self._model.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         return VisualTokens(torch.stack(self._model.model.get_image_features(pixels, **smaller).pooler_output))
+
+    def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
+        vision = self._model.config.vision_config
+        return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
 
     def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
         """See ``Backbone.cells``."""

@@ -93,12 +93,14 @@ class Vila(ImageFirst):
     @torch.inference_mode()
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        vision = self._tower.config
-        pixels = preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
-        pixels = pixels.to(self._tower.device, self._tower.dtype)
+        pixels = self._prepared_pixels(images, side).to(self._tower.device, self._tower.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         seen = self._tower(pixels, output_hidden_states=True, **smaller)
         return VisualTokens(self._projector(seen.hidden_states[-2]))
+
+    def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
+        vision = self._tower.config
+        return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
 
     def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
         """See ``Backbone.cells``."""

@@ -34,12 +34,34 @@ class Reading:
         cache: keys and values of the batch, to write on from.
         attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
             length where tokens were pruned on the way.
+        before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
+            behind them: such a reading can be gone on from. Empty otherwise.
+        evicted: [B], how many tokens of each row were taken out of the cache while the positions of the others stayed;
+            None is none.
     """
 
     logits: Tensor
     probe_attention: Tensor | None
     cache: Cache
     attended: list[Tensor]
+    before: tuple[tuple[int, ...], ...] = ()
+    evicted: Tensor | None = None
+
+    def __getitem__(self, rows: Sequence[int]) -> Reading:
+        """Some of the rows, as a reading of their own: changing one does not change the other."""
+        from transformers import DynamicCache
+
+        chosen, cache = list(rows), DynamicCache()
+        for index, layer in enumerate(self.cache.layers):
+            cache.update(layer.keys[chosen], layer.values[chosen], index)
+        return Reading(
+            logits=self.logits[chosen],
+            probe_attention=None if self.probe_attention is None else self.probe_attention[chosen],
+            cache=cache,
+            attended=[layer[chosen] for layer in self.attended],
+            before=tuple(self.before[row] for row in chosen) if self.before else (),
+            evicted=None if self.evicted is None else self.evicted[chosen],
+        )
 
 
 class Prune(Protocol):
@@ -76,6 +98,11 @@ class Backbone(Protocol):
     """What identifies its weights: a hub commit or a fingerprint of the folder."""
     settings: dict[str, str]
     """What else decides an answer: dtype, prompt template, image preprocessing."""
+    image_first: bool
+    """All prompts are the same up to the end of the picture, so one can go on from what was read of another."""
+
+    def prepare(self, image: Image) -> None:
+        """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
 
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.
@@ -93,6 +120,7 @@ class Backbone(Protocol):
         keep: Tensor | None = None,
         probe: str | Sequence[str] | None = None,
         prune: Prune | None = None,
+        prefix: Reading | None = None,
     ) -> Reading:
         """Read one prompt a picture up to the point where the answer starts.
 
@@ -103,9 +131,12 @@ class Backbone(Protocol):
             probe: a phrase of every prompt, or one phrase a prompt; the attention of the tokens that overlap it is
                 reported.
             prune: removes visual tokens between decoder layers.
+            prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
+                cut off, tokens that ``keep`` drops are evicted, positions stay, and only the new text is read. The kept
+                tokens have then seen the dropped ones. The earlier reading is not changed.
 
         Raises:
-            ValueError: a prompt does not hold the probe's phrase.
+            ValueError: a prompt does not hold the probe's phrase, or ``prefix`` cannot be gone on from.
         """
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:

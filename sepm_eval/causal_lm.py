@@ -74,7 +74,64 @@ class CausalLM:
         seen = None
         if request is not None and visual is not None:
             seen = self._attention_to_visual(request, prompts, visuals, keep, visual.shape[1])
-        return Reading(self._logits(hidden), seen, cache, [attended] * len(self.decoder.layers))
+        whole = visual is not None and keep is None
+        return Reading(
+            logits=self._logits(hidden),
+            probe_attention=seen,
+            cache=cache,
+            attended=[attended] * len(self.decoder.layers),
+            before=tuple(tuple(prompt.before) for prompt in prompts) if whole else (),
+        )
+
+    @torch.inference_mode()
+    def go_on(self, prompts: Sequence[Prompt], visual_tokens: int, keep: Tensor | None, prefix: Reading) -> Reading:
+        """Read other text behind the pictures of an earlier reading, whose keys and values are taken over.
+
+        Args:
+            prompts: one per row; what stands before the image must be what it was.
+            visual_tokens: N_v.
+            keep: [B, N_v] bool, or None for all. What is dropped is evicted from the cache; the positions stay.
+            prefix: the earlier reading, of whole pictures. It is not changed.
+
+        Raises:
+            ValueError: the earlier reading is of other rows, of pictures that were not whole, or of prompts that differ
+                before the image.
+        """
+        if prefix.before != tuple(tuple(prompt.before) for prompt in prompts):
+            raise ValueError(
+                "this reading cannot be gone on from: it is of other prompts, or tokens were dropped in it. "
+                "Read the prompts anew, without prefix"
+            )
+        held = self._held(prefix, visual_tokens, keep)
+        width = int(held.sum(-1).max())
+        order = held.int().argsort(dim=-1, stable=True)[:, -width:]  # what is held comes last, in order
+        cache = DynamicCache()
+        for index, layer in enumerate(prefix.cache.layers):
+            chosen = order[:, None, :, None].expand(-1, layer.keys.shape[1], -1, layer.keys.shape[3])
+            cache.update(layer.keys.gather(2, chosen), layer.values.gather(2, chosen), index)
+        none = torch.empty(0, self.decoder.config.hidden_size, device=self.device)
+        embedded, new = _pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
+        attended = torch.cat([held.gather(1, order), new], dim=1)
+        start = torch.tensor([len(prompt.before) + visual_tokens for prompt in prompts], device=self.device)
+        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + _positions(new))
+        return Reading(
+            logits=self._logits(hidden),
+            probe_attention=None,
+            cache=cache,
+            attended=[attended] * len(self.decoder.layers),
+            evicted=start - held.sum(-1),
+        )
+
+    def _held(self, prefix: Reading, visual_tokens: int, keep: Tensor | None) -> Tensor:
+        """Which places of an earlier reading's cache stay, [B, L] bool: the text before the image, the tokens kept."""
+        attended = prefix.attended[0]
+        places = torch.arange(attended.shape[1], device=attended.device) - (~attended).sum(-1, keepdim=True)
+        start = torch.tensor([len(before) for before in prefix.before], device=attended.device)[:, None]
+        held = attended & (places < start + visual_tokens)
+        if keep is None:
+            return held
+        token = (places - start).clamp(0, visual_tokens - 1)
+        return held & ((places < start) | keep.to(held.device).gather(1, token))
 
     @torch.inference_mode()
     def read_pruned(self, prompts: Sequence[Prompt], visual: Tensor, prune: Prune) -> Reading:
@@ -137,14 +194,12 @@ class CausalLM:
         Returns the new token ids of each row, up to and without the token that stops it. The reading itself is not
         changed: it can be written from again.
         """
-        chosen = list(range(len(reading.logits))) if rows is None else list(rows)
-        cache = DynamicCache()
-        for index, layer in enumerate(reading.cache.layers):
-            cache.update(layer.keys[chosen], layer.values[chosen], index)
-        attended, logits = [layer[chosen] for layer in reading.attended], reading.logits[chosen]
+        reading = reading[range(len(reading.logits)) if rows is None else rows]
+        attended, logits, cache = reading.attended, reading.logits, reading.cache
+        gap = 0 if reading.evicted is None else reading.evicted[:, None]
         stop = torch.tensor(self.stop_ids, device=self.device)
-        running = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
-        written: list[list[int]] = [[] for _ in chosen]
+        running = torch.ones(len(logits), dtype=torch.bool, device=self.device)
+        written: list[list[int]] = [[] for _ in logits]
         for step in range(max_new_tokens):
             token = logits.argmax(-1)
             running = running & ~torch.isin(token, stop)
@@ -153,10 +208,10 @@ class CausalLM:
                     ids.append(new)
             if step + 1 == max_new_tokens or not running.any():
                 break
-            attended = [torch.cat([layer, layer.new_ones(len(chosen), 1)], dim=1) for layer in attended]
+            attended = [torch.cat([layer, layer.new_ones(len(logits), 1)], dim=1) for layer in attended]
             hidden = self.decoder.get_input_embeddings()(token[:, None])
             if len({layer.shape[1] for layer in attended}) == 1:
-                hidden, _ = self._forward(hidden, attended[0], cache, _positions(attended[0])[:, -1:])
+                hidden, _ = self._forward(hidden, attended[0], cache, _positions(attended[0])[:, -1:] + gap)
             else:  # each layer numbers the new token by what it still holds
                 for index, seen in enumerate(attended):
                     hidden = self._layer(index, hidden, seen, _positions(seen)[:, -1:], cache)

@@ -67,11 +67,18 @@ def find_checkpoint(pretrained: str) -> Checkpoint:
         raise FileNotFoundError(
             f"no checkpoint {pretrained!r}: give a folder, a hub id such as llava-hf/llava-1.5-7b-hf, or demo"
         )
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        snapshot = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_PATTERNS))
+        snapshot = Path(
+            snapshot_download(
+                repository,
+                revision=revision or None,
+                allow_patterns=_PATTERNS,
+                local_files_only=constants.HF_HUB_OFFLINE,  # or hub 1.x asks the network for a commit it has
+            )
+        )
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         raise FileNotFoundError(
             f"{pretrained} could not be had from the Hugging Face hub ({type(error).__name__}: {error}). "

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 178_956_970  # where Pillow refuses; some tasks of lmms-eval lift Pillow's own limit for the process
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-_STRICT = threading.Lock()
+_LOCK = threading.Lock()
 
 
 class UnreadableImage(ValueError):
@@ -67,13 +67,25 @@ def image_sha256(image: Image.Image) -> str:
     return hashlib.sha256(f"{picture.width}x{picture.height}\n".encode() + picture.tobytes()).hexdigest()
 
 
+class _Strictness:
+    """How many threads decode at the moment, and what Pillow was told before the first of them."""
+
+    decoding = 0
+    former = False
+
+
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
     """Let Pillow refuse cut-off files, which lmms-eval tells it to fill with grey for the whole process."""
-    with _STRICT:
-        former = ImageFile.LOAD_TRUNCATED_IMAGES
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
-        try:
-            yield
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = former
+    with _LOCK:
+        if not _Strictness.decoding:
+            _Strictness.former = ImageFile.LOAD_TRUNCATED_IMAGES
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        _Strictness.decoding += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _Strictness.decoding -= 1
+            if not _Strictness.decoding:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _Strictness.former

@@ -8,43 +8,55 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+logger = logging.getLogger(__name__)
+
 
 class Journal:
     """A journal file, open for appending and indexed by the keys of its answered records.
 
-    Every record has ``key`` (what decides the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``.
-    Failed ones are kept as a trace and never reused.
+    The index holds places in the file, not records, so a long run stays small. Every record has ``key`` (what decides
+    the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``. Failed ones are kept as a trace and never
+    reused.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, others: Sequence[Path] = ()) -> None:
         """Open or create a journal.
+
+        Args:
+            path: its file.
+            others: journals whose answers serve too and that are only read, such as those of other processes.
 
         Raises:
             RuntimeError: another run is writing to it.
+            OSError: it cannot be written; the message says what to do.
             ValueError: a line before the last is not a record, so the file is not a journal or was damaged.
         """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{path}.lock", timeout=0)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise RuntimeError(
-                f"another run is writing to the journal {path}; wait for it, or name another file"
-            ) from None
-        self._answered: dict[str, dict[str, Any]] = {}
+        self._answered: dict[str, tuple[Path, int]] = {}  # file, and where in it
         self._noted: set[tuple[str, str, int]] = set()
-        _cut_torn_line(path)
-        for record in read_journal(path):
-            self._index(record)
-        self._file = path.open("ab")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._take()
+            _cut_torn_line(path)
+            self._file = path.open("ab")
+        except OSError as error:
+            raise type(error)(
+                error.errno, f"the journal {path} cannot be written ({error.strerror}); name another with journal=FILE"
+            ) from error
+        for place, record in _records(path):
+            self._note(record, path, place)
+        for other in others:
+            for place, record in _records(other):
+                self._index(record, other, place)
 
     def __len__(self) -> int:
         """How many different questions it answers."""
@@ -52,18 +64,25 @@ class Journal:
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The answered record with this key."""
-        return self._answered.get(key)
+        if key not in self._answered:
+            return None
+        path, place = self._answered[key]
+        with path.open("rb") as file:
+            file.seek(place)
+            found: dict[str, Any] = json.loads(file.readline())
+        return found
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
         """Write records and sync them to disk. One that stands there already, of the same document, is left out."""
-        new = []
+        new, place = [], self._file.tell()
         for record in records:
             if record["status"] == "failed" or _identity(record) not in self._noted:
-                new.append(record)
-                self._index(record)
+                new.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                self._note(record, self.path, place)
+                place += len(new[-1])
         if not new:
             return
-        self._file.write(b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in new))
+        self._file.write(b"".join(new))
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -72,10 +91,26 @@ class Journal:
         self._file.close()
         self._lock.release()
 
-    def _index(self, record: dict[str, Any]) -> None:
+    def _take(self) -> None:
+        """Lock the journal, or say that it cannot be locked where the file system has no locks."""
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise RuntimeError(
+                f"another run is writing to the journal {self.path}; wait for it, or name another file"
+            ) from None
+        except NotImplementedError:
+            logger.warning("%s: no file locks there, so take care that no other run writes to it", self.path)
+
+    def _note(self, record: dict[str, Any], path: Path, place: int) -> None:
+        """Index a record of this file."""
+        self._index(record, path, place)
         if record["status"] == "answered":
-            self._answered.setdefault(record["key"], record)
             self._noted.add(_identity(record))
+
+    def _index(self, record: dict[str, Any], path: Path, place: int) -> None:
+        if record["status"] == "answered":
+            self._answered.setdefault(record["key"], (path, place))
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -84,9 +119,14 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: a line is not a record.
     """
+    return [record for _, record in _records(path)]
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The whole records of a journal and where in the file each begins."""
     if not path.exists():
-        return []
-    records = []
+        return
+    place = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
@@ -98,8 +138,8 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
                 raise ValueError(
                     f"{path}, line {number} is not a journal record ({error!r}); move the file away"
                 ) from error
-            records.append(record)
-    return records
+            yield place, record
+            place += len(line)
 
 
 def question_key(**parts: Any) -> str:

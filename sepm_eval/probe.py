@@ -57,6 +57,13 @@ def attention_rows(query: Tensor, key: Tensor, rows: Tensor, attended: Tensor, s
     return scores.masked_fill(~seen, float("-inf")).softmax(-1)
 
 
+def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling: float) -> None:
+    """Fill a probe in, if there is one and it is aimed at this layer; whatever kernel computes the output."""
+    if probe is not None and probe.layer == module.layer_idx:
+        rows = attention_rows(query, key, probe.rows, probe.attended, scaling)
+        probe.attention = significance(rows, probe.valid)
+
+
 def probed_sdpa(
     module: Any,
     query: Tensor,
@@ -69,9 +76,7 @@ def probed_sdpa(
     """Transformers' SDPA attention that also answers a probe aimed at this layer."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if probe is not None and probe.layer == module.layer_idx:
-        rows = attention_rows(query, key, probe.rows, probe.attended, kwargs["scaling"])
-        probe.attention = significance(rows, probe.valid)
+    answer(module, query, key, probe, kwargs["scaling"])
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 

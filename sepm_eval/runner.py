@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import glob
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -15,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import torch
 from PIL.Image import Image
 from tqdm import tqdm
 
@@ -41,6 +47,10 @@ class UnsupportedQuestion(ValueError):
 # What can be wrong with one item and leaves the others alone. Anything else is a fault of the run and stops it.
 ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)
 
+_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
+
+LOADERS = 4  # threads that decode pictures while the model works
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -49,7 +59,8 @@ class Asked:
     Attributes:
         task: the harness's name of the task.
         doc_id: the document's number in it.
-        load: gives the question's text and pictures; called when its turn comes, so that few pictures are in memory.
+        load: gives the question's text and pictures; called shortly before its turn, in a thread beside others, so
+            that few pictures are in memory.
         max_new_tokens: limit for plain generation.
         until: texts at which plain generation ends.
         target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
@@ -82,6 +93,15 @@ class Tally:
 
     def __str__(self) -> str:
         return f"{self.task} acc {self.right / self.scored:.1%}" if self.scored else ""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What a question turned out to be, and the digests of its pictures."""
+
+    text: str
+    images: tuple[Image, ...]
+    sha256: list[str]
 
 
 @dataclass(frozen=True)
@@ -142,22 +162,27 @@ class Runner:
             self._of_method["polarity"] = dict(self.polarity)
         self._warned: set[tuple[str, tuple[str, ...]]] = set()
         self.tally = Tally()
+        self._at_once = self.batch_size
         path = self.journal_path or self._default_journal()
-        self.journal = Journal(path.with_name(f"{path.stem}{self.shard}{path.suffix}"))
+        mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
+        shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
+        self.journal = Journal(mine, [other for other in (path, *shards) if other != mine])
 
     def answer(self, questions: Sequence[Asked], *, quiet: bool = False) -> list[str]:
         """The output for each question, in order. A question that failed gets ``scoring.failure_text``."""
         outputs: dict[int, str] = {}
         with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
-            pending = self._pending(questions, outputs)
-            while batch := list(islice(pending, self.batch_size)):
-                for item, answer in self._ask(batch):
-                    outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
-                    item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
-                    self.tally.add(item.asked, item.record)
-                self.journal.append(item.record for item in batch)
-                bar.set_postfix_str(str(self.tally), refresh=False)
-                bar.update(len(outputs) - bar.n)
+            with closing(self._loaded(questions)) as loaded:
+                pending = self._pending(zip(questions, loaded, strict=True), outputs)
+                while batch := list(islice(pending, self._at_once)):
+                    for item, answer in self._ask(batch):
+                        outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
+                        item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
+                        self.tally.add(item.asked, item.record)
+                    self.journal.append(item.record for item in batch)
+                    bar.set_postfix_str(str(self.tally), refresh=False)
+                    bar.update(len(outputs) - bar.n)
+                    del batch, item  # no more than two batches of pictures are held: this one, and what is loaded ahead
             bar.set_postfix_str(str(self.tally), refresh=False)
             bar.update(len(outputs) - bar.n)
         failed = sum(map(is_failure, outputs.values()))
@@ -165,18 +190,39 @@ class Runner:
             logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
         return [outputs[index] for index in range(len(questions))]
 
-    def _pending(self, questions: Sequence[Asked], outputs: dict[int, str]) -> Iterator[_Pending]:
-        """Load the questions one by one; those the journal answers, or that cannot be loaded, are settled here."""
-        for index, asked in enumerate(questions):
+    def _loaded(self, questions: Sequence[Asked]) -> Generator[_Loaded | Exception, None, None]:
+        """What each question turned out to be, or its fault, in order; threads load one batch ahead of the model."""
+        coming: deque[Future[_Loaded | Exception]] = deque()
+        with _loaders(self.batch_size) as pool:
+            for asked in questions:
+                coming.append(pool.submit(self._load, asked))
+                if len(coming) > self.batch_size:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+
+    def _load(self, asked: Asked) -> _Loaded | Exception:
+        try:
+            text, images = asked.load()
+            loaded = _Loaded(text, tuple(images), [image_sha256(image) for image in images])
+            for image in images:
+                self.backbone.prepare(image)
+        except ITEM_FAULTS as fault:
+            return fault
+        return loaded
+
+    def _pending(
+        self, questions: Iterable[tuple[Asked, _Loaded | Exception]], outputs: dict[int, str]
+    ) -> Iterator[_Pending]:
+        """Questions for the model; those the journal answers, or that could not be loaded, are settled here."""
+        for index, (asked, loaded) in enumerate(questions):
             place = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
-            try:
-                text, images = asked.load()
-                sha256 = [image_sha256(image) for image in images]
-            except ITEM_FAULTS as fault:
-                logger.error("%s, document %d: %s", asked.task, asked.doc_id, fault)
-                self.journal.append([{"key": "", **place, **_failure(fault)}])
-                outputs[index] = failure_text(fault)
+            if isinstance(loaded, Exception):
+                logger.error("%s, document %d: %s", asked.task, asked.doc_id, loaded)
+                self.journal.append([{"key": "", **place, **_failure(loaded)}])
+                outputs[index] = failure_text(loaded)
                 continue
+            text, images, sha256 = loaded.text, loaded.images, loaded.sha256
             question = self._emotion_question(asked.task, text, images)
             method = self._of_method
             if question is None:
@@ -195,7 +241,7 @@ class Runner:
                 self.journal.append([{**known, "task": asked.task, "doc_id": asked.doc_id}])
                 continue
             record = {"key": key, **place, "method": method, "question": text, "image_sha256": sha256}
-            yield _Pending(index, asked, text, tuple(images), question, record)
+            yield _Pending(index, asked, text, images, question, record)
 
     def _emotion_question(self, task: str, text: str, images: Sequence[Image]) -> Question | None:
         options = parse_question(text)
@@ -220,14 +266,34 @@ class Runner:
             )
 
     def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
-        """The answers of a batch. If it fails for a fault of one item, each is asked alone to find out which."""
+        """The answers of a batch.
+
+        If it fails for a fault of one item, each is asked alone to find out which. If memory does not suffice, it is
+        asked in halves, and so are the batches that follow.
+
+        Raises:
+            torch.OutOfMemoryError: memory does not suffice for one item.
+        """
         try:
             return list(zip(batch, self._answers(batch), strict=True))
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        except RuntimeError as fault:  # what torch raises where a CPU has no more memory
+            if _CPU_OUT_OF_MEMORY not in str(fault) or len(batch) == 1:
+                raise
         except ITEM_FAULTS as fault:
             if len(batch) > 1:
                 return [pair for item in batch for pair in self._ask([item])]
             logger.error("%s, document %d: %s", batch[0].asked.task, batch[0].asked.doc_id, fault)
             return [(batch[0], fault)]
+        half = len(batch) // 2
+        self._at_once = min(self._at_once, half)
+        logger.warning("out of memory with %d questions at once; going on with %d", len(batch), self._at_once)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return self._ask(batch[:half]) + self._ask(batch[half:])
 
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
         emotional = [item.question for item in batch if item.question is not None]
@@ -275,9 +341,16 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
             f"variants share batches: batch sizes {sorted({runner.batch_size for runner in runners})} differ"
         )
     outputs: list[list[str]] = [[] for _ in runners]
-    with tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar:
+    later = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[:size]]
+    with (
+        tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar,
+        _loaders(size) as pool,
+    ):
         for start in range(0, len(questions), size):
-            part = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[start : start + size]]
+            part, following = later, questions[start + size : start + 2 * size]
+            later = [dataclasses.replace(asked, load=cache(asked.load)) for asked in following]
+            for asked in later:
+                pool.submit(runners[0]._load, asked)
             for found, runner in zip(outputs, runners, strict=True):
                 found += runner.answer(part, quiet=True)
             shared.forget()
@@ -285,6 +358,16 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
             bar.set_postfix_str(f"best {best}" if best.scored else "", refresh=False)
             bar.update(len(part))
     return outputs
+
+
+@contextmanager
+def _loaders(batch_size: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to load pictures in; at the end what has not begun is dropped, and none is left."""
+    pool = ThreadPoolExecutor(min(LOADERS, batch_size), thread_name_prefix="sepm_eval-loader")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _answered(answer: Answer) -> dict[str, Any]:

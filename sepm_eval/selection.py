@@ -20,6 +20,6 @@ def keep_most_significant(significance: Tensor, beta: float) -> Tensor:
     significance: [B, N_v]. Returns the keep mask, [B, N_v] bool; of equal tokens the first is dropped first (the
     reference's ``topk`` leaves ties open).
     """
-    keep = significance.new_ones(significance.shape, dtype=bool)
+    keep = significance.new_ones(significance.shape).bool()
     dropped = significance.argsort(dim=-1, stable=True)[:, : count_to_drop(beta, significance.shape[-1])]
     return keep.scatter_(-1, dropped, False)

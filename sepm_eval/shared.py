@@ -31,6 +31,7 @@ class _Row:
     prompt: str
     keep: Tensor | None
     prune: Prune | None
+    prefix: _Key | None  # the earlier question whose reading this one went on from
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,14 @@ class _SharedReading(Reading):
 class Shared:
     """A backbone that answers a question it was asked before from memory (see ``Backbone`` for its methods).
 
-    Keys and values are kept of the latest readings only: all of them would fill the memory of a large model. What is
-    written out is remembered as text.
+    Keys and values are kept of the latest readings and of those that others went on from: all of them would fill the
+    memory of a large model. What is written out is remembered as text.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         self.name, self.revision, self.settings = backbone.name, backbone.revision, backbone.settings
+        self.image_first = backbone.image_first
         self.forget()
 
     def forget(self) -> None:
@@ -66,6 +68,7 @@ class Shared:
         self._asked: dict[_Key, _Row] = {}
         self._written: dict[_Key, str] = {}
         self._latest: dict[_Key, tuple[Reading, int]] = {}
+        self._prefixes: dict[_Key, tuple[Reading, int]] = {}
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``."""
@@ -78,6 +81,10 @@ class Shared:
     def frame(self, image: Image) -> Image:
         """See ``Backbone.frame``."""
         return self._backbone.frame(image)
+
+    def prepare(self, image: Image) -> None:
+        """See ``Backbone.prepare``."""
+        self._backbone.prepare(image)
 
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
@@ -96,24 +103,26 @@ class Shared:
         keep: Tensor | None = None,
         probe: str | Sequence[str] | None = None,
         prune: Prune | None = None,
+        prefix: Reading | None = None,
     ) -> Reading:
         """See ``Backbone.read``."""
         if not isinstance(visual, _SharedTokens):
-            return self._backbone.read(prompts, visual, keep=keep, probe=probe, prune=prune)
+            return self._backbone.read(prompts, visual, keep=keep, probe=probe, prune=prune, prefix=prefix)
+        before = prefix.keys if isinstance(prefix, _SharedReading) else (None,) * len(prompts)
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else list(probe)
         keys: list[_Key] = []
         for i, prompt in enumerate(prompts):
             mask = None if keep is None or bool(keep[i].all()) else keep[i]
             kept = None if mask is None else bytes(mask.cpu().to(torch.uint8).tolist())
-            key: _Key = (visual.rows[i], prompt, kept, prune)
-            self._asked.setdefault(key, _Row(visual.rows[i], prompt, mask, prune))
+            key: _Key = (visual.rows[i], prompt, kept, prune, before[i])
+            self._asked.setdefault(key, _Row(visual.rows[i], prompt, mask, prune, before[i]))
             keys.append((*key, phrases[i]))
         self._read_new(keys, phrases)
         found = [self._known(key) for key in keys]
         attention = [one for _, one in found if one is not None]
         logits = torch.stack([row for row, _ in found])
         together = torch.stack(attention) if probe is not None else None
-        return _SharedReading(logits, together, None, [], tuple(key[:-1] for key in keys))
+        return _SharedReading(logits, together, None, [], keys=tuple(key[:-1] for key in keys))
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
         """See ``Backbone.write``."""
@@ -141,6 +150,8 @@ class Shared:
     def _read_new(self, keys: Sequence[_Key], phrases: Sequence[str | None]) -> None:
         new = {key: phrase for key, phrase in zip(keys, phrases, strict=True) if not self._is_known(key)}
         if new:
+            prefixes = [self._asked[key[:-1]].prefix for key in new]
+            self._prefixes.update({key: self._latest[key] for key in prefixes if key in self._latest})
             self._latest.clear()
         for group in _alike(list(new), self._asked):
             probes = [new[key] for key in group]
@@ -163,14 +174,29 @@ class Shared:
             everything = torch.ones(visual.features.shape[1], dtype=torch.bool, device=visual.features.device)
             keep = torch.stack([everything if mask is None else mask for mask in masks])
         phrases = None if probes is None else [str(probe) for probe in probes]
-        return self._backbone.read([r.prompt for r in asked], visual, keep=keep, probe=phrases, prune=asked[0].prune)
+        prefix = self._prefix([row.prefix for row in asked if row.prefix is not None])
+        return self._backbone.read(
+            [row.prompt for row in asked], visual, keep=keep, probe=phrases, prune=asked[0].prune, prefix=prefix
+        )
+
+    def _prefix(self, keys: Sequence[_Key]) -> Reading | None:
+        """One reading of these earlier questions, row by row; they are read again if it was let go."""
+        if not keys:
+            return None
+        held = {id(self._prefixes[key][0]) if key in self._prefixes else None for key in keys}
+        if None in held or len(held) > 1:
+            again = list(dict.fromkeys(keys))
+            together = self._ask(again, None)
+            self._prefixes.update({key: (together, row) for row, key in enumerate(again)})
+        reading = self._prefixes[keys[0]][0]
+        return reading[[self._prefixes[key][1] for key in keys]]
 
 
 def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:
-    """Rows that can share one reading: the same number of visual tokens, pruning, and all or none with a probe."""
+    """Rows that can share one reading: equal in number of visual tokens, in pruning, and in having probe and prefix."""
     groups: dict[_Key, list[_Key]] = {}
     for key in keys:
         row = asked[key if key in asked else key[:-1]]
         probed = key not in asked and key[-1] is not None
-        groups.setdefault((row.picture[1], row.prune, probed), []).append(key)
+        groups.setdefault((row.picture[1], row.prune, probed, row.prefix is None), []).append(key)
     return list(groups.values())

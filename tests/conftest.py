@@ -96,7 +96,7 @@ class ScriptedBackbone:
     ``says`` maps a prompt to probabilities of tokens: letters, or any other text for an answer that is no letter.
     """
 
-    name, revision, settings = "scripted", "none", {"dtype": "float32"}
+    name, revision, settings, image_first = "scripted", "none", {"dtype": "float32"}, True
     visual_tokens = 10
 
     def __init__(self, says, significance=None) -> None:
@@ -104,13 +104,16 @@ class ScriptedBackbone:
         self._significance = significance
         self.asked: list[str] = []
         self.kept: list[list[int] | None] = []
-        self.seen = 0
+        self.seen = self.prepared = 0
+
+    def prepare(self, image: Image.Image) -> None:
+        self.prepared += 1
 
     def see(self, images: Sequence[Image.Image], side: float = 1.0) -> VisualTokens:
         self.seen += len(images)
         return VisualTokens(torch.zeros(len(images), round(self.visual_tokens * side**2), 2))
 
-    def read(self, prompts, visual, *, keep=None, probe=None, prune=None) -> Reading:
+    def read(self, prompts, visual, *, keep=None, probe=None, prune=None, prefix=None) -> Reading:
         rows, self._texts = [], []
         for i, prompt in enumerate(prompts):
             self.asked.append(prompt)

@@ -4,12 +4,14 @@ import dataclasses
 import json
 
 import pytest
+import torch
 from conftest import ORACLES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sepm_eval import Question, cost, get_method
 from sepm_eval.emotions import MIKELS
+from sepm_eval.methods.sparsevlm import KEPT, Sparsify
 from sepm_eval.prompts import FOCUS_ON_EMOTION
 
 
@@ -47,6 +49,8 @@ def _text(backbone, answer):
         ("zero_shot", {}),
         ("sepm", {}),
         ("sepm", {"beta": 0.0}),
+        ("sepm", {"reuse": True}),
+        ("sepm", {"reuse": True, "beta": 0.5}),
         ("sepm", {"vta": False}),
         ("sepm", {"cci": False, "vta": False}),
         ("random_drop", {"beta": 0.4}),
@@ -63,3 +67,32 @@ def test_torch_counts_the_same(priced, llava_oracle, monkeypatch, name, options)
         (answer,) = method.answer([question], backbone)
     expected = cost.flops(geometry, cost.work(name, options, geometry, _text(backbone, answer)))
     assert counter.get_total_flops() == expected
+
+
+def test_sparsevlm_prunes_as_counted():
+    prune, tokens = Sparsify(KEPT[192]), torch.randn(576, 4, generator=torch.Generator().manual_seed(0))
+    geometry, text = cost.KNOWN["llava-1.5-7b"], cost.Text(before=35, zero_shot=70, coarse=82, fine=57)
+    (read,) = cost.work("sparsevlm", {"budget": 192}, geometry, text).reads
+    assert read.tokens == 576 + 105
+    for layer, left in read.left:
+        tokens = prune.step(layer, tokens, torch.arange(len(tokens)).float())
+        assert left == len(tokens) + 105
+    assert [layer for layer, _ in read.left] == [2, 6, 15]
+
+
+def test_full_size():
+    """Twice the parameters for every token, and little more: 6.6e9 in the layers, 0.3e9 in the tower, 577 patches."""
+    geometry = cost.KNOWN["llava-1.5-7b"]
+    price = {
+        name: cost.flops(geometry, cost.work(name.split()[0], {"reuse": "reuse" in name}, geometry, cost.EMOSET_TEXT))
+        for name in ("zero_shot", "sepm", "sepm reuse")
+    }
+    assert price["zero_shot"] == pytest.approx(2 * (6.48e9 * 681 + 0.303e9 * 577), rel=0.05)
+    assert 1.7 < price["sepm"] / price["zero_shot"] < 1.85
+    assert 1.05 < price["sepm reuse"] / price["zero_shot"] < 1.15
+    assert cost.KNOWN["llama-3-vila1.5-8b"].visual_tokens() == 196
+
+
+def test_an_unknown_method_has_no_price():
+    with pytest.raises(ValueError, match=r"cost of method 'new' is not known; add it to sepm_eval/cost\.py"):
+        cost.work("new", {}, cost.KNOWN["llava-1.5-7b"], cost.EMOSET_TEXT)

@@ -1,6 +1,7 @@
 """Pictures of every kind: read as the original code does, or refused by name."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -102,6 +103,24 @@ def test_a_cut_off_file_is_refused_even_where_the_process_is_lenient(jpeg, monke
     with pytest.raises(UnreadableImage, match="truncated"):
         open_image(jpeg)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True  # as it was
+
+
+def test_threads_that_decode_at_once_are_all_strict(jpeg, monkeypatch):
+    """The first to end must not make the process lenient for the others."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = jpeg.read_bytes()
+
+    class Slow(io.BytesIO):
+        """A cut-off file, in the middle of which another thread decodes a whole one."""
+
+        def read(self, *size):
+            with ThreadPoolExecutor(1) as other:
+                other.submit(open_image, io.BytesIO(whole)).result(timeout=20)
+            return super().read(*size)
+
+    with pytest.raises(UnreadableImage, match="truncated"):
+        open_image(Slow(whole[:900]), "slow.jpg")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):

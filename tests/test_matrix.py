@@ -202,6 +202,24 @@ def test_downsample_sees_a_smaller_picture(family, questions):
     assert answer.evidence.dropped == ()
 
 
+def test_a_prepared_picture_is_seen_the_same(family, questions, monkeypatch):
+    pictures = [question.image.copy() for question in questions]
+    expected = family.see(pictures).features
+    for picture in pictures[:2]:  # the third is not
+        family.prepare(picture)
+    asked, pixels = [], type(family)._pixels
+    monkeypatch.setattr(
+        type(family), "_pixels", lambda self, images, side: asked.extend(images) or pixels(self, images, side)
+    )
+    assert torch.equal(family.see(pictures).features, expected)
+    assert asked == [pictures[2]]
+    assert family.see(pictures, side=0.5).features.shape[1] < expected.shape[1]
+    pictures.clear()
+    asked.clear()
+    del picture
+    assert family._prepared == {}
+
+
 def test_cot_writes_its_reasoning_out(scripted):
     backbone = scripted(lambda prompt: {"B": 1.0})
     written = "The face frowns, so it is not joy.\nAnswer: B"

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import threading
 import weakref
 from functools import partial
 
@@ -92,6 +93,69 @@ def test_few_pictures_are_in_memory_at_a_time(run, scripted):
     assert max(most) <= 2 * 4
 
 
+def loaders():
+    return [thread for thread in threading.enumerate() if "sepm_eval-loader" in thread.name]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_pictures_are_loaded_while_the_model_works(run, scripted, batch_size):
+    begun = [threading.Event() for _ in range(12)]
+    backbone = scripted(says_fear)
+    see, met = backbone.see, []
+
+    def load(shade):
+        begun[shade].set()
+        return EIGHT, [picture(shade)]
+
+    def wait_for_the_next(images):
+        following = images[-1].getpixel((0, 0))[0] + 1
+        met.append(following == len(begun) or begun[following].wait(timeout=20))
+        return see(images)
+
+    backbone.see = wait_for_the_next
+    run(backbone, [Asked("task", i, partial(load, i), 8) for i in range(12)], batch_size=batch_size)
+    assert met == [True] * (12 // batch_size)
+    assert backbone.prepared == 12
+    assert not loaders()
+
+
+def test_order_does_not_depend_on_which_is_loaded_first(run, scripted):
+    second = threading.Event()
+
+    def load(shade):
+        if shade == 0:
+            assert second.wait(timeout=20)
+        second.set()
+        return EIGHT, [picture(shade)]
+
+    backbone = scripted(lambda prompt: {"ABCDEFGH"[len(backbone.asked) - 1]: 1.0})
+    texts = run(backbone, [Asked("task", i, partial(load, i), 8) for i in range(4)], batch_size=4)
+    assert texts == ["A", "B", "C", "D"]
+    assert [record["doc_id"] for record in read_journal(run.journal)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, KeyError])
+@pytest.mark.parametrize("where", ["model", "load"])
+def test_no_thread_survives_an_interruption(run, scripted, error, where):
+    backbone, loaded = scripted(says_fear), []
+
+    def fail(*_):
+        raise error
+
+    def load(shade):
+        loaded.append(shade)
+        if where == "load" and shade == 5:
+            fail()
+        return EIGHT, [picture(shade)]
+
+    if where == "model":
+        backbone.see = fail
+    with pytest.raises(error):
+        run(backbone, [Asked("task", i, partial(load, i), 8) for i in range(100)], batch_size=4)
+    assert not loaders()
+    assert len(loaded) <= 16  # what had not begun is not loaded any more
+
+
 def test_resume_can_be_switched_off(run, scripted):
     run(scripted(says_fear), [asked(0)])
     backbone = scripted(says_fear)
@@ -124,6 +188,7 @@ def test_a_record_holds_what_the_answer_rests_on(run, scripted):
         "cci": True,
         "foe": True,
         "vta": True,
+        "reuse": False,
     }
     assert record["model"] == {
         "backbone": "scripted",

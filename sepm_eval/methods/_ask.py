@@ -29,6 +29,7 @@ def ask(
     *,
     keep: Tensor | None = None,
     prune: Prune | None = None,
+    prefix: Reading | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),
     write_out: int | None = None,
@@ -45,6 +46,7 @@ def ask(
         visual: the pictures' visual tokens.
         keep: [B, N_v] bool, which visual tokens the model still sees.
         prune: removes visual tokens on their way through the model.
+        prefix: an earlier reading of the same pictures to go on from.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
         write_out: write every answer out, up to so many tokens, also where it starts with a letter.
@@ -52,7 +54,7 @@ def ask(
     Raises:
         FloatingPointError: the model's logits are not finite.
     """
-    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune))
+    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, write_out) if write_out else _texts(questions, reading, backbone)
     visual_tokens = visual.features.shape[1]
     answers = []

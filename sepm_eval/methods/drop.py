@@ -59,6 +59,11 @@ class Downsample(Sepm):
 
     reads_focus: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reuse:
+            raise ValueError("reuse=True: stage 2 of downsample sees another picture than stage 1; set reuse=False")
+
     def _probe(self, asked: Sequence[str]) -> None:
         return None
 

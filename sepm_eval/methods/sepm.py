@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sepm_eval import evidence as ev
 from sepm_eval import prompts
-from sepm_eval.backbone import Backbone, VisualTokens
+from sepm_eval.backbone import Backbone, Reading, VisualTokens
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods._ask import ask, check_finite
 from sepm_eval.selection import keep_most_significant
@@ -57,6 +57,8 @@ class Sepm:
         foe: "Please focus on emotion." in front of every question.
         vta: drop visual tokens. Needs foe, whose tokens say what matters; with cci off the coarse question is read
             for its attention alone.
+        reuse: stage 2 goes on from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
+            otherwise an approximation, because the tokens kept have seen those dropped and keep their positions.
     """
 
     alpha: float = 0.1
@@ -65,6 +67,7 @@ class Sepm:
     cci: bool = True
     foe: bool = True
     vta: bool = True
+    reuse: bool = False
 
     reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence
 
@@ -76,22 +79,30 @@ class Sepm:
         for name, value, below in (("alpha", self.alpha, "0.5"), ("beta", self.beta, "1")):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float(below):
                 raise ValueError(f"{name}={value!r}: use a number from 0 up to, but not including, {below}")
-        for name in ("cci", "foe", "vta"):
+        for name in ("cci", "foe", "vta", "reuse"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}: use True or False")
         if self.vta and self.reads_focus and not self.foe:
             raise ValueError("vta=True needs foe=True: which visual tokens to drop is read off the focus sentence")
+        if self.reuse and not (self.cci or self.vta):
+            raise ValueError("reuse=True needs cci=True or vta=True: without a first stage there is nothing to reuse")
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions: the pictures are encoded once and read twice (once with cci and vta off)."""
+        if self.reuse and not backbone.image_first:
+            raise ValueError(
+                f"reuse=True needs a model whose prompts are the same up to the end of the picture, and those of "
+                f"{backbone.name} are not; set reuse=False"
+            )
         wording = prompts.WORDINGS[self.preset]
         visual = backbone.see([question.image for question in questions])
         found: list[Evidence] = []
         keep: Tensor | None = None
+        first: Reading | None = None
         asked: list[str] = []
         if self.cci or self.vta:
             asked = [self._coarse(question, wording) for question in questions]
-            found, keep = self._stage_one(questions, asked, backbone, visual)
+            found, keep, first = self._stage_one(questions, asked, backbone, visual)
         fine = [
             prompts.fine(
                 question.options(found[i].candidates if found else None),
@@ -102,7 +113,16 @@ class Sepm:
             for i, question in enumerate(questions)
         ]
         visual = self._second_look(questions, backbone, visual)
-        return ask(questions, fine, backbone, visual, keep=keep, evidence=found or None, asked_before=asked)
+        return ask(
+            questions,
+            fine,
+            backbone,
+            visual,
+            keep=keep,
+            prefix=first,
+            evidence=found or None,
+            asked_before=asked,
+        )
 
     def _probe(self, asked: Sequence[str]) -> str | Sequence[str] | None:
         """The words whose attention says which visual tokens matter."""
@@ -128,8 +148,8 @@ class Sepm:
 
     def _stage_one(
         self, questions: Sequence[Question], asked: Sequence[str], backbone: Backbone, visual: VisualTokens
-    ) -> tuple[list[Evidence], Tensor | None]:
-        """Algorithm 1 up to Eq. 9: polarity and confidence, and which visual tokens stay."""
+    ) -> tuple[list[Evidence], Tensor | None, Reading | None]:
+        """Algorithm 1 up to Eq. 9: polarity and confidence, which visual tokens stay, and the reading to reuse."""
         preset = PRESETS[self.preset]
         probe = self._probe(asked) if self.vta else None
         reading = check_finite(backbone.read(asked, visual, probe=probe))
@@ -159,7 +179,7 @@ class Sepm:
                     dropped=() if keep is None else tuple((~keep[i]).nonzero().flatten().tolist()),
                 )
             )
-        return found, keep
+        return found, keep, reading if self.reuse else None
 
 
 METHODS = {"sepm": Sepm}

@@ -1,0 +1,53 @@
+"""All figures of speed that a CPU can give, in one table with their targets; exit 1 if one is missed (`make bench`).
+
+Each part runs in a process of its own, one after the other. Take the figures on a quiet machine: other work moves even
+the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from table import Figure, show
+
+# A file of this folder, and what its ``measure`` is called with: sizes at which all of it takes under ten minutes.
+PARTS = {
+    "speed": {"pictures": 4, "rounds": 3},
+    "agreement": {"pictures": 128},
+    "throughput": {"pictures": 12},
+    "linear": {"sizes": [100, 1000, 10000]},
+    "variants": {"pictures": 64, "rounds": 3},
+}
+
+
+def main() -> None:
+    """Measure every part and show one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.part:  # this process is one part
+        name, path = args.part
+        found = importlib.import_module(name).measure(**PARTS[name])
+        Path(path).write_text(json.dumps([asdict(figure) for figure in found]))
+        return
+    figures = []
+    for part in PARTS:
+        begin = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "figures.json"
+            subprocess.run([sys.executable, __file__, "--part", part, str(path)], check=True)
+            figures += [Figure(**figure) for figure in json.loads(path.read_text())]
+        print(f"{part}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    show(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""A run over N pictures: memory must not grow with N, and a picture must not take longer.
+
+The demo pictures go through the runner over and over, each time with another pixel changed, so that the journal knows
+none of them; with SEPM and a tiny random model, so that all that is not the model weighs most. Each N runs in a process
+of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from models import TINY, build
+from PIL.Image import Image
+from table import Figure, show
+from throughput import demo_asked
+
+from sepm_eval import get_method
+from sepm_eval.runner import Asked, Runner
+
+SIZES = [100, 1000, 10000]
+FIRST = 200  # pictures before the clock starts: threads, caches and allocators fill up
+
+
+def distinct(asked: Asked, number: int) -> tuple[str, list[Image]]:
+    """A picture that no other number gives: one pixel says it."""
+    text, (picture,) = asked.load()
+    picture.putpixel((0, 0), (number >> 16, number >> 8 & 255, number & 255))
+    return text, [picture]
+
+
+def run(count: int) -> None:
+    """Answer ``count`` pictures; print seconds a picture and peak memory as JSON."""
+    torch.set_num_threads(1)  # the model's tensors are too small to share out
+    with tempfile.TemporaryDirectory() as folder:
+        runner = Runner(
+            "llava",
+            build("llava", TINY["llava"], seed=4),
+            "sepm",
+            get_method("sepm"),
+            batch_size=16,
+            journal_path=Path(folder) / "journal.jsonl",
+        )
+        asked = [replace(one, load=partial(distinct, one, n)) for n, one in enumerate(demo_asked(FIRST + count))]
+        runner.answer(asked[:FIRST], quiet=True)
+        begin = time.perf_counter()
+        runner.answer(asked[FIRST:], quiet=True)
+        seconds = (time.perf_counter() - begin) / count
+        if len(runner.journal) != FIRST + count:
+            raise AssertionError("some pictures were the same, so the run was shorter than it looks")
+        runner.journal.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps({"seconds": seconds, "peak": peak}))
+
+
+def measure(sizes: list[int]) -> list[Figure]:
+    """Time and memory of the largest run in units of the smallest."""
+    found = []
+    for size in sizes:
+        output = subprocess.run(
+            [sys.executable, __file__, "--run", str(size)], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        found.append(json.loads(output.splitlines()[-1]))
+    figures = [Figure(f"N = {n}: a picture", 1000 * f["seconds"], unit="ms") for n, f in zip(sizes, found, strict=True)]
+    figures += [Figure(f"N = {n}: peak memory", f["peak"] / 1e6, unit="MB") for n, f in zip(sizes, found, strict=True)]
+    return [
+        *figures,
+        Figure("largest N / smallest N: time a picture", found[-1]["seconds"] / found[0]["seconds"], at_most=1.2),
+        Figure("largest N / smallest N: peak memory", found[-1]["peak"] / found[0]["peak"], at_most=1.1),
+    ]
+
+
+def main() -> None:
+    """Measure and show; exit 1 if a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--run", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.run:
+        run(args.run)
+        return
+    show(measure(args.sizes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""What SEPM costs in units of zero-shot, next to the floor that the operations set, and against the published recipe.
+
+LLaVA-1.5 on a scale for a CPU (``models.CPU``), random weights behind the real wrapper, float32, one picture at a time.
+Everything is timed in one process, in turns; figures are medians over the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+from models import CPU, FULL, build, demo_questions
+from recipe import Recipe
+from table import Figure, show
+from torch.profiler import ProfilerActivity, profile
+
+from sepm_eval import Answer, Question, cost, get_method, prompts
+from sepm_eval.model_wrappers._image_first import ImageFirst
+
+
+def lengths(backbone: ImageFirst, zero_shot: Answer, sepm: Answer) -> cost.Text:
+    """Lengths of the prompts that two answers to one question were asked with."""
+    probe = prompts.WORDINGS["paper"].probe
+    single = backbone._tokenise(zero_shot.prompts[0], image=True, probe=None)
+    coarse, fine = (backbone._tokenise(prompt, image=True, probe=probe) for prompt in sepm.prompts)
+    return cost.Text(len(single.before), len(single.after), len(coarse.after), len(fine.after), len(coarse.probed))
+
+
+def floors(geometry: cost.Geometry, text: cost.Text) -> dict[str, float]:
+    """Operations of SEPM and of its fast variant, in units of zero-shot."""
+    wanted = {"zero_shot": ("zero_shot", {}), "sepm": ("sepm", {}), "reuse": ("sepm", {"reuse": True})}
+    flops = {key: cost.flops(geometry, cost.work(*asked, geometry, text)) for key, asked in wanted.items()}
+    return {key: value / flops["zero_shot"] for key, value in flops.items()}
+
+
+def in_turns(tasks: dict[str, Callable[[Question], object]], questions: Sequence[Question], rounds: int):
+    """Seconds of each task on each question, [rounds x questions] in the same order for every task."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for task in tasks.values():
+        task(questions[0])  # warm up
+    for turn in range(rounds):
+        for question in questions:
+            for name in sorted(tasks, reverse=bool(turn % 2)):
+                begin = time.perf_counter()
+                tasks[name](question)
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], one: str, other: str) -> float:
+    """Median of the ratios of one task's times to another's, turn by turn."""
+    return statistics.median(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
+
+
+def peak(task: Callable[[], object]) -> int:
+    """The most bytes of tensors that a task held at once, besides those there were before.
+
+    Counted by torch's allocator: what the process holds says little, since freed memory is not given back at once.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        task()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+
+
+def measure(pictures: int, rounds: int) -> list[Figure]:
+    """All figures of this file."""
+    backbone = build("llava", CPU)
+    questions = demo_questions(pictures)
+    methods = {
+        "zero_shot": get_method("zero_shot"),
+        "sepm": get_method("sepm"),
+        "reuse": get_method("sepm", reuse=True),
+    }
+    recipe = Recipe(backbone)
+    tasks: dict[str, Callable[[Question], object]] = {
+        name: lambda question, method=method: method.answer([question], backbone) for name, method in methods.items()
+    }
+    tasks["recipe"] = recipe.answer
+    answers = {name: method.answer(questions, backbone) for name, method in methods.items()}
+    if any(len(answer.text) > 1 for found in answers.values() for answer in found):
+        raise AssertionError("a first token was no letter, so the times would be those of decoding")
+    reference = [recipe.answer(question) for question in questions]
+    equal = [
+        (answer.text, list(answer.evidence.dropped)) == expected
+        for answer, expected in zip(answers["sepm"], reference, strict=True)
+    ]
+    pairs = zip(answers["zero_shot"], answers["sepm"], strict=True)
+    every = [floors(CPU, lengths(backbone, *pair)) for pair in pairs]
+    floor = {name: statistics.mean(each[name] for each in every) for name in methods}
+    seconds = in_turns(tasks, questions, rounds)
+
+    prompt, probe = answers["sepm"][0].prompts[0], prompts.WORDINGS["paper"].probe
+    visual = backbone.see([questions[0].image])
+    reads: dict[str, Callable[[Question], object]] = {
+        "probed": lambda _: backbone.read([prompt], visual, probe=probe),
+        "plain": lambda _: backbone.read([prompt], visual),
+    }
+    reading = in_turns(reads, questions[:1], 8 * rounds)
+    peaks = {name: peak(lambda task=task: task(questions[0])) for name, task in reads.items()}
+
+    full = []
+    for name, text in (("llava", cost.EMOSET_TEXT), ("vila", cost.EMOSET_TEXT)):
+        for method, value in floors(FULL[name], text).items():
+            if method != "zero_shot":
+                full.append(Figure(f"floor, {name} full size: {method} / zero-shot", value))
+    sepm, reuse = ratio(seconds, "sepm", "zero_shot"), ratio(seconds, "reuse", "zero_shot")
+    return [
+        *full,
+        Figure("floor: SEPM / zero-shot", floor["sepm"]),
+        Figure("floor: SEPM reuse / zero-shot", floor["reuse"]),
+        Figure("SEPM / zero-shot", sepm),
+        Figure("SEPM / zero-shot, over its floor", sepm / floor["sepm"], at_most=1.05),
+        Figure("SEPM reuse / zero-shot", reuse, at_most=1.15),
+        Figure("probe: time over the same prefill", 100 * (ratio(reading, "probed", "plain") - 1), at_most=2, unit="%"),
+        Figure("probe: peak memory over it", 100 * (peaks["probed"] / peaks["plain"] - 1), at_most=3, unit="%"),
+        Figure("recipe / zero-shot", ratio(seconds, "recipe", "zero_shot")),
+        Figure("recipe / SEPM", ratio(seconds, "recipe", "sepm"), at_least=1.3),
+        Figure("recipe / SEPM reuse", ratio(seconds, "recipe", "reuse"), at_least=2),
+        Figure("answers and dropped tokens as the recipe's", 100 * sum(equal) / len(equal), at_least=100, unit="%"),
+    ]
+
+
+def main() -> None:
+    """Measure and show; exit 1 if a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=4)
+    args = parser.parse_args()
+    show(measure(args.pictures, args.rounds))
+
+
+if __name__ == "__main__":
+    main()

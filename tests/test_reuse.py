@@ -1,0 +1,207 @@
+"""The fast variant: stage 2 goes on from what stage 1 read of the picture."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import ORACLES
+from PIL import Image
+
+from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.emotions import MIKELS
+from sepm_eval.shared import Shared
+
+COARSE = "Please focus on emotion.\nPositive or negative?"
+FINE = [
+    "Which of these?\nA. Awe\nC. Fear",
+    "Which?\nA. Awe",
+    "This one is longer than both of the others.\nB. Joy\nC. Fear",
+]
+
+
+@pytest.fixture(scope="module", params=["llava", "vila"])
+def family(request):
+    folder = {"llava": "llava15_tiny/hf", "vila": "vila15_tiny/checkpoint"}[request.param]
+    return load_backbone(request.param, str(ORACLES / folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def visual(family, llava_oracle):
+    return family.see(llava_oracle.images)
+
+
+@pytest.fixture(scope="module")
+def questions(llava_oracle):
+    return [Question(image, tuple(MIKELS), tuple(MIKELS.values())) for image in llava_oracle.images]
+
+
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch):
+    """The tiny models never stop; a few tokens show as much."""
+    monkeypatch.setattr("sepm_eval.methods._ask.MAX_NEW_TOKENS", 6)
+
+
+def masks(visual, *shares):
+    """Which tokens stay, [B, N_v]: another share of them in each row, so that rows differ in length."""
+    torch.manual_seed(3)
+    count = visual.features.shape[1]
+    return torch.stack([torch.rand(count).argsort() < round(count * share) for share in shares])
+
+
+def hidden_from_the_text(backbone, tokens, features, keep):
+    """Logits of one whole prompt in which the text behind the image cannot see the dropped tokens, everything else can.
+
+    One pass of the bare decoder with a mask of our own: no cache, no padding, nothing evicted.
+    """
+    model = backbone._language_model
+    ids = torch.tensor(tokens.before + tokens.after)
+    before, after = model.decoder.get_input_embeddings()(ids).split([len(tokens.before), len(tokens.after)])
+    embedded = torch.cat([before, features, after])[None]
+    length, text = embedded.shape[1], len(tokens.before) + len(features)
+    seen = torch.ones(length, length).tril().bool()
+    seen[text:, len(tokens.before) : text] &= keep
+    bias = torch.zeros(length, length).masked_fill(~seen, torch.finfo(torch.float32).min)
+    with torch.inference_mode():
+        output = model.decoder(
+            inputs_embeds=embedded, attention_mask=bias[None, None], position_ids=torch.arange(length)[None]
+        )
+        return model.head(output.last_hidden_state[0, -1])[: model.vocab_size]
+
+
+def test_it_equals_a_mask_over_the_whole_prompt(family, visual):
+    keep = masks(visual, 0.8, 0.5, 0.7)
+    coarse = family.read([COARSE, COARSE + " Or neither?", COARSE], visual, probe="focus on emotion")
+    fast = family.read(FINE, visual, keep=keep, prefix=coarse)
+    for i, prompt in enumerate(FINE):
+        tokens = family._tokenise(prompt, image=True, probe=None)
+        expected = hidden_from_the_text(family, tokens, visual.features[i], keep[i])
+        torch.testing.assert_close(fast.logits[i], expected, atol=2e-5, rtol=1e-4)
+    exact = family.read(FINE, visual, keep=keep)
+    assert (fast.logits - exact.logits).abs().max() > 1e-3  # the approximation is one
+
+
+@pytest.mark.parametrize("whole", [None, True])
+def test_nothing_dropped_is_exact(family, visual, whole):
+    keep = None if whole is None else torch.ones(visual.features.shape[:2], dtype=torch.bool)
+    coarse = family.read([COARSE, COARSE, COARSE + " Or neither?"], visual)
+    fast, exact = family.read(FINE, visual, keep=keep, prefix=coarse), family.read(FINE, visual)
+    torch.testing.assert_close(fast.logits, exact.logits, atol=2e-5, rtol=1e-4)
+    assert family.write(fast, 8) == family.write(exact, 8)
+    assert family.write(fast, 8, [2, 0]) == family.write(exact, 8, [2, 0])
+
+
+def test_a_row_does_not_depend_on_its_batch(family, visual):
+    keep = masks(visual, 0.8, 0.5, 0.7)
+    coarse = family.read([COARSE, COARSE + " Or neither?", COARSE], visual)
+    together = family.read(FINE, visual, keep=keep, prefix=coarse)
+    texts = family.write(together, 8)
+    for i, prompt in enumerate(FINE):
+        first = family.read([COARSE], visual[[i]])
+        alone = family.read([prompt], visual[[i]], keep=keep[[i]], prefix=first)
+        torch.testing.assert_close(together.logits[[i]], alone.logits, atol=2e-5, rtol=1e-4)
+        assert family.write(alone, 8) == [texts[i]]
+
+
+def test_what_is_written_sees_what_was_read(family, visual):
+    """A token that is written stands behind the text, at the position that follows it, and sees no dropped token."""
+    keep = masks(visual, 0.6, 0.5, 0.7)
+    fast = family.read(FINE, visual, keep=keep, prefix=family.read([COARSE] * 3, visual))
+    model = family._language_model
+    written = model.write(fast, 4)
+    for i, prompt in enumerate(FINE):
+        tokens, expected = family._tokenise(prompt, image=True, probe=None), []
+        for _ in range(4):
+            longer = replace(tokens, after=tokens.after + expected)
+            expected.append(int(hidden_from_the_text(family, longer, visual.features[i], keep[i]).argmax()))
+        assert written[i] == expected  # the tiny models never stop
+
+
+def test_the_earlier_reading_is_not_changed(family, visual):
+    coarse = family.read([COARSE] * 3, visual)
+    kept = [layer.keys.clone() for layer in coarse.cache.layers]
+    keep = masks(visual, 0.5, 0.5, 0.5)
+    first = family.read(FINE, visual, keep=keep, prefix=coarse)
+    family.write(first, 4)
+    assert all(torch.equal(one, layer.keys) for one, layer in zip(kept, coarse.cache.layers, strict=True))
+    torch.testing.assert_close(family.read(FINE, visual, keep=keep, prefix=coarse).logits, first.logits, atol=0, rtol=0)
+
+
+def test_what_cannot_be_gone_on_from(family, visual):
+    coarse = family.read([COARSE] * 3, visual)
+    keep = masks(visual, 0.5, 0.5, 0.5)
+    dropped, again = family.read(FINE, visual, keep=keep), family.read(FINE, visual, prefix=coarse)
+    for prefix in (dropped, again, coarse[[0, 1]]):
+        with pytest.raises(ValueError, match=r"cannot be gone on from.*Read the prompts anew"):
+            family.read(FINE, visual, prefix=prefix)
+    with pytest.raises(ValueError, match="goes without probe"):
+        family.read([COARSE] * 3, visual, probe="emotion", prefix=coarse)
+
+
+@pytest.mark.parametrize("name", ["sepm", "random_drop", "query_drop"])
+def test_methods(family, questions, name):
+    """Stage 1 is the same; stage 2 is exact where nothing is dropped."""
+    for beta, tolerance in ((0.0, 2e-5), (0.3, 1.0)):
+        pairs = zip(
+            get_method(name, beta=beta, reuse=True).answer(questions, family),
+            get_method(name, beta=beta).answer(questions, family),
+            strict=True,
+        )
+        for fast, exact in pairs:
+            assert fast.evidence == exact.evidence
+            assert fast.prompts == exact.prompts
+            np.testing.assert_allclose(
+                list(fast.option_probabilities.values()), list(exact.option_probabilities.values()), atol=tolerance
+            )
+            if beta == 0:
+                assert fast.text == exact.text
+
+
+def test_batches(family, questions):
+    method = get_method("sepm", reuse=True, beta=0.4)
+    for one, question in zip(method.answer(questions, family), questions, strict=True):
+        (other,) = method.answer([question], family)
+        assert (one.text, one.evidence.dropped) == (other.text, other.evidence.dropped)
+        np.testing.assert_allclose(
+            list(one.option_probabilities.values()), list(other.option_probabilities.values()), atol=1e-5
+        )
+
+
+def test_shared_readings(family, questions):
+    """Variants of both kinds, in any order: also where the earlier reading was let go and is read again."""
+    shared = Shared(family)
+    variants = [
+        get_method(name, **options)
+        for name in ("sepm", "query_drop")
+        for options in ({}, {"reuse": True}, {"reuse": True, "beta": 0.4}, {"beta": 0.4}, {"reuse": True, "alpha": 0.0})
+    ]
+    for part in (questions[:1], questions):  # the second time one row is known and two are not
+        for method in variants:
+            for one, other in zip(method.answer(part, shared), method.answer(part, family), strict=True):
+                assert (one.text, one.letter) == (other.text, other.letter)
+                np.testing.assert_allclose(
+                    list(one.option_probabilities.values()), list(other.option_probabilities.values()), atol=1e-5
+                )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sepm", {"reuse": 1}, "reuse=1: use True or False"),
+        ("sepm", {"reuse": True, "cci": False, "vta": False}, "reuse=True needs cci=True or vta=True"),
+        ("downsample", {"reuse": True}, "reuse=True: stage 2 of downsample sees another picture"),
+        ("zero_shot", {"reuse": True}, r"unknown options \['reuse'\] for method 'zero_shot'"),
+    ],
+)
+def test_where_it_makes_no_sense(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        get_method(name, **options)
+
+
+def test_models_whose_image_does_not_come_first_refuse(scripted):
+    backbone = scripted(lambda prompt: {"A": 1.0})
+    backbone.image_first = False
+    question = Question(Image.new("RGB", (4, 4)), ("joy", "fear"))
+    with pytest.raises(ValueError, match=r"reuse=True needs a model whose prompts.*scripted are not; set reuse=False"):
+        get_method("sepm", reuse=True).answer([question], backbone)
+    get_method("sepm").answer([question], backbone)

@@ -1,0 +1,68 @@
+"""The scripts that measure speed: that they run, and that a missed target ends them with an error. Nothing is timed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """The folder on the import path, as for a script in it."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_the_gpu_script_goes_through_on_a_cpu():
+    """Every method on both models in tiny, the reference recipe, and the oracles' answers against the CPU's."""
+    command = [sys.executable, "gpu.py", "--tiny", "--device", "cpu", "--batches", "1", "3", "--seconds", "0"]
+    run = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "the tiny checkpoints answer on cpu as on the CPU" in run.stdout
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in run.stdout.splitlines() if line[:1] == "|"]
+    measured = {tuple(row[:4]) for row in rows if re.fullmatch(r"\d+\.\d+", row[4])}
+    methods = ("zero_shot", "sepm", "sepm reuse", "sparsevlm")
+    expected = {(model, name, "sdpa", batch) for model in ("llava", "vila") for name in methods for batch in "13"}
+    assert measured == expected | {("llava", "recipe", "eager", "1")}
+    skipped = {row[4] for row in rows if row[2] == "flash"}
+    assert skipped == {"FlashAttention 2 needs a CUDA device"}
+
+
+def test_the_recipe_is_sepm(scripts):
+    """The re-creation of the published recipe answers as the exact variant, and shares the weights."""
+    from models import TINY, build, demo_questions
+    from recipe import Recipe
+
+    from sepm_eval import get_method
+
+    backbone = build("llava", TINY["llava"], seed=4)
+    recipe, questions = Recipe(backbone), demo_questions(6)
+    expected = [recipe.answer(question) for question in questions]
+    answers = get_method("sepm").answer(questions, backbone)
+    assert [(answer.text, list(answer.evidence.dropped)) for answer in answers] == expected
+    assert len({text for text, _ in expected}) > 1
+    assert recipe._model.lm_head.weight.data_ptr() == backbone._model.lm_head.weight.data_ptr()
+    assert recipe._model.model.language_model.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    ("value", "targets", "missed"),
+    [
+        (1.0, {"at_most": 1.0}, False),
+        (1.01, {"at_most": 1.0}, True),
+        (2.0, {"at_least": 2.0}, False),
+        (1.9, {"at_least": 2.0}, True),
+        (float("nan"), {"at_most": 1.0}, True),
+        (9.0, {}, False),
+    ],
+)
+def test_a_missed_target_is_an_error(scripts, capsys, value, targets, missed):
+    from table import Figure, show
+
+    with pytest.raises(SystemExit) as end:
+        show([Figure("other", 1.0), Figure("this", value, **targets)])
+    assert bool(end.value.code) is missed
+    assert ("MISSED" in capsys.readouterr().out) is missed
