@@ -45,9 +45,15 @@ def server():
             status = {"gone": 404, "gone410": 410, "forbidden": 403, "broken": 500, "busy": 503}.get(kind, 200)
             if kind == "flaky" and asked[self.path] < 3:
                 status = 503
+            if kind == "loop":
+                status = 302
             if kind == "html":
                 body = b"<html>not here any more</html>"
             self.send_response(status)
+            if kind == "loop":
+                self.send_header("Location", self.path)
+            if kind == "encoded":
+                self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body[:40] if kind == "cut" and asked[self.path] < 2 else body)
@@ -85,6 +91,8 @@ def fetch(server, tmp_path):
         ("broken/1.jpg", "failed", 4),
         ("busy/1.jpg", "failed", 4),
         ("html/1.jpg", "no picture", 1),
+        ("loop/1.jpg", "refused", 21),
+        ("encoded/1.jpg", "refused", 1),
     ],
 )
 def test_every_kind_of_answer(fetch, server, tmp_path, path, status, requests):
@@ -119,6 +127,12 @@ def test_requests_are_bounded(fetch, server):
 def test_a_host_that_is_not_there(tmp_path):
     wanted = [Wanted("http://127.0.0.1:9/1.jpg", tmp_path / "1.jpg")]
     assert download(wanted, tmp_path / "log.jsonl", tries=2, wait=0.01, timeout=2) == {"failed": 1}
+
+
+@pytest.mark.parametrize("url", ["http://[::1/1.jpg", "http://a b\x00/1.jpg"])
+def test_what_is_no_url_does_not_end_the_download(fetch, tmp_path, url):
+    wanted = [Wanted(url, tmp_path / "1.jpg")]
+    assert download(wanted, tmp_path / "log.jsonl", tries=1, timeout=2) == {"refused": 1}
 
 
 def test_webemo_from_its_list(server, tmp_path, monkeypatch):
