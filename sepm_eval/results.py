@@ -273,6 +273,11 @@ def _read_results(path: Path, journals: _Journals) -> Iterable[Run]:
         )
 
 
+def _writable(text: Any) -> str:
+    """A text that can be written as UTF-8: JSON lets through halves of a surrogate pair."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 def _whole(path: Path, count: Any) -> int:
     if type(count) is not int or count < 0:
         raise ValueError(f"{path} says that {count!r} items were asked; move it away")
@@ -297,13 +302,13 @@ def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
 def _outcome(sample: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]) -> Outcome:
     options = parse_question(str(sample["input"]))
     assert options is not None  # samples of other tasks were left out
-    output, target = str(_first(sample["filtered_resps"])), str(sample["label"])
+    output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
     record = records.get(sample["doc_id"])
     if record is not None and record["status"] == "answered" and record["text"] != output:
         record = None  # of another run
     picture = next((Path(one) for one in sample.get("input_media") or [] if isinstance(one, str)), None)
     return Outcome(
-        item=str(sample["item_id"]),
+        item=_writable(sample["item_id"]),
         doc_id=int(sample["doc_id"]),
         target=target,
         question=str(sample["input"]),

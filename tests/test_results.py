@@ -10,6 +10,7 @@ import pytest
 from make_runs import LLAVA, NASTY, RUNS, run
 from make_runs import make as make_runs
 
+from sepm_eval.report.write import write_report
 from sepm_eval.results import DifferentItems, NoResults, paired, parse_model_args, read_runs
 
 
@@ -161,6 +162,18 @@ def test_line_separators_in_an_answer_end_no_line(tmp_path):
     log.write_text("".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples), encoding="utf-8")
     (found,) = read_runs([tmp_path])
     assert found.outcomes[0].output == "A man\u2028is smiling\x85"
+
+
+def test_half_a_character_in_an_answer_can_be_reported(tmp_path):
+    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
+    (log,) = tmp_path.rglob("*_samples_emoset.jsonl")
+    samples = [json.loads(line) for line in log.read_text().splitlines()]
+    samples[0]["filtered_resps"], samples[1]["item_id"] = "B\ud800", "a\udcff"
+    log.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    (found,) = read_runs([tmp_path])
+    assert (found.outcomes[0].output, found.outcomes[0].score.status) == ("B\\ud800", "unparsed")
+    assert found.outcomes[1].item == "a\\udcff"
+    write_report([found], tmp_path / "report")
 
 
 def test_model_args():
