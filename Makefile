@@ -3,13 +3,31 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench vlmeval lint types clean
+.PHONY: demo test test-oldest test-next bench soak vlmeval lint types clean
 
 demo: .venv/installed
 	$(BIN)/python demo/run.py
 
 test: .venv/installed vlmeval lint types
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+# The models and the host on the oldest transformers that pyproject.toml allows, put in front of the installed one.
+OLDEST := transformers==5.6.0
+test-oldest: .venv/installed
+	test -e .venv/oldest || $(BIN)/pip install --quiet --target .venv/oldest "$(OLDEST)"
+	PYTHONPATH=$(CURDIR)/.venv/oldest $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_probe.py \
+	    tests/test_reuse.py tests/test_sparsevlm.py tests/test_sepm_reference.py tests/test_batches.py \
+	    tests/test_lmms_eval.py --numprocesses auto --dist loadfile
+
+# Nightly: everything on the newest releases there are, pre-releases of the two hosts and of transformers included.
+test-next:
+	rm -rf .venv-next
+	$(PYTHON) -m venv .venv-next
+	.venv-next/bin/pip install --quiet --upgrade pip "setuptools>=77"
+	.venv-next/bin/pip install --quiet --editable ".[test]"
+	.venv-next/bin/pip install --quiet --upgrade --pre --upgrade-strategy eager transformers lmms-eval || true
+	.venv-next/bin/pip list | grep -iE "^(torch|transformers|tokenizers|lmms[-_]eval|pillow|huggingface)"
+	.venv-next/bin/pytest --numprocesses auto --dist loadfile
 
 # Not every machine can build VLMEvalKit: it needs a C compiler (Polygon3) and x86-64 Linux (decord).
 vlmeval: .venv/installed
@@ -18,6 +36,10 @@ vlmeval: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py
+
+# Kills, cuts and starves runs, and counts what is lost; about six minutes.
+soak: .venv/installed
+	$(BIN)/python tests/soak.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -37,4 +59,4 @@ types: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-next build results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""A device that runs out of memory: the batch is halved, the answers stay the same, and it is said."""
+"""A device without memory halves the batch and changes no answer; numbers that are none fail one item by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import torch
 from test_runner import asked, says_fear
 
 from sepm_eval import get_method
+from sepm_eval.journal import read_journal
 from sepm_eval.runner import Runner
+from sepm_eval.scoring import is_failure
 
 
 def small(scripted, most, error):
@@ -59,3 +61,30 @@ def test_another_error_of_torch_is_no_lack_of_memory(tmp_path, scripted):
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         runner.answer([asked(i) for i in range(3)], quiet=True)
     assert backbone.sizes == [3]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("method", ["zero_shot", "sepm"])
+def test_numbers_that_are_none_fail_the_item_they_belong_to(tmp_path, scripted, caplog, number, method):
+    backbone = scripted(says_fear)
+    see, read = backbone.see, backbone.read
+    rows = []
+
+    def look(images, side=1.0):
+        rows[:] = [image.getpixel((0, 0))[0] for image in images]
+        return see(images, side)
+
+    def broken(prompts, *args, **kwargs):
+        reading = read(prompts, *args, **kwargs)
+        for row, shade in enumerate(rows):
+            if shade == 2:
+                reading.logits[row, 7] = number
+        return reading
+
+    backbone.see, backbone.read = look, broken
+    runner = Runner("scripted", backbone, method, get_method(method), 3, tmp_path / "journal.jsonl")
+    outputs = runner.answer([asked(i) for i in range(5)], quiet=True)
+    assert [is_failure(output) for output in outputs] == [False, False, True, False, False]
+    assert "document 2: the model's logits are NaN or infinite" in caplog.text
+    failed = [record for record in read_journal(runner.journal.path) if record["status"] == "failed"]
+    assert [record["doc_id"] for record in failed] == [2]
