@@ -252,7 +252,7 @@ def _read_results(path: Path, journals: _Journals) -> Iterable[Run]:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}; if it is of another version, move it away") from error
             model = arguments.get("pretrained") or _default_checkpoint(entry)
-        records, versions = journals.of(arguments.get("journal"), task, model, {"name": method, **settings})
+        records, versions = journals.of(arguments.get("journal"), task, model, {"name": method, **settings}, defaults)
         counts = results.get("n-samples", {}).get(task, {})
         outcomes = tuple(_outcome(sample, records) for sample in sorted(samples, key=lambda one: one["doc_id"]))
         _check_unique(log, outcomes)
@@ -360,7 +360,7 @@ class _Journals:
         self._read: dict[Path, list[dict[str, Any]]] = {}
 
     def of(
-        self, named: str | None, task: str, model: str, method: Mapping[str, Any]
+        self, named: str | None, task: str, model: str, method: Mapping[str, Any], defaults: Mapping[str, Any]
     ) -> tuple[dict[int, dict[str, Any]], dict[str, str]]:
         """The records of one run by doc_id, and the versions of the latest.
 
@@ -369,6 +369,7 @@ class _Journals:
             task: the run's task.
             model: its checkpoint.
             method: name and settings.
+            defaults: settings of a record from before the method had them.
         """
         paths = self._paths
         if named is not None:
@@ -382,7 +383,7 @@ class _Journals:
             for record in self._read[path]:
                 settings = {key: value for key, value in record.get("method", {}).items() if key != "polarity"}
                 if record["task"] == task and record.get("model", {}).get("pretrained") == model:
-                    if settings == method:
+                    if settings and {**defaults, **settings} == method:
                         records[record["doc_id"]] = record
                         versions = record["versions"]
                     elif record["status"] == "failed" and not settings:

@@ -60,6 +60,17 @@ def test_journals_of_several_processes_are_one(tmp_path):
     assert all(outcome.record is not None for outcome in found.outcomes)
 
 
+def test_a_journal_from_before_a_setting_is_joined(tmp_path):
+    run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, "20261101_120000")
+    (journal,) = (tmp_path / "journals").glob("*.jsonl")
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    for record in records:
+        del record["method"]["vta"]
+    journal.write_text("".join(json.dumps(record) + "\n" for record in records))
+    (found,) = read_runs([tmp_path])
+    assert all(outcome.record is not None for outcome in found.outcomes)
+
+
 def test_a_record_of_another_answer_is_not_joined(tmp_path):
     run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, "20261101_120000")
     (journal,) = (tmp_path / "journals").glob("*.jsonl")
