@@ -17,7 +17,7 @@ test-oldest: .venv/installed
 	test -e .venv/oldest || $(BIN)/pip install --quiet --target .venv/oldest "$(OLDEST)"
 	PYTHONPATH=$(CURDIR)/.venv/oldest $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_probe.py \
 	    tests/test_reuse.py tests/test_sparsevlm.py tests/test_sepm_reference.py tests/test_batches.py \
-	    tests/test_lmms_eval.py --numprocesses auto --dist loadfile
+	    tests/test_lmms_eval.py::test_sepm_on_a_miniature_emoset_and_on_the_demo --numprocesses auto --dist loadfile
 
 # Nightly: everything on the newest releases there are, pre-releases of the two hosts and of transformers included.
 test-next:
