@@ -177,6 +177,18 @@ def test_another_plan_or_other_versions_need_another_folder(finished, tmp_path):
     assert "was begun with other versions" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
 
 
+@pytest.mark.parametrize("name", ["plan.yaml", "environment.json"])
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 3000])
+def test_a_folder_with_damaged_files_is_named(finished, tmp_path, name, damage):
+    out = tmp_path / "out"
+    out.mkdir()
+    for file in ("plan.yaml", "environment.json"):
+        (out / file).write_bytes((finished[0] / "out" / file).read_bytes())
+    (out / name).write_bytes(damage)
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
+    assert "was begun, but its plan.yaml" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -327,17 +327,34 @@ def _begin(plan: Plan, out: Path) -> None:
     }
     before: dict[str, Any] = {"starts": []}
     if (out / PLAN).exists():
-        if _decisive(yaml.safe_load((out / PLAN).read_text(encoding="utf-8"))) != _decisive(yaml.safe_load(told)):
+        decisive, before = _begun(out)
+        if decisive != _decisive(yaml.safe_load(told)):
             raise ValueError(f"{out} holds the results of another plan ({out / PLAN}): name another folder with --out")
-        before = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8"))
         odd = [key for key, value in now.items() if before.get(key) != value]
         if odd:
             raise ValueError(
                 f"{out} was begun with other {' and '.join(odd)} ({', '.join(f'{k}: {before.get(k)}' for k in odd)}; "
                 f"now {', '.join(f'{k}: {now[k]}' for k in odd)}): name another folder with --out"
             )
-    (out / PLAN).write_text(told, encoding="utf-8")
     _replace(out / ENVIRONMENT, json.dumps({**now, "starts": [*before["starts"], started]}, indent=1) + "\n")
+    _replace(out / PLAN, told)  # last: a folder that has a plan has both
+
+
+def _begun(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What decides the answers of the plan that a folder was begun with, and its environment.
+
+    Raises:
+        ValueError: the files are damaged.
+    """
+    try:
+        plan = _decisive(yaml.safe_load((out / PLAN).read_text(encoding="utf-8")))
+        before = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8"))
+        list(before["starts"])
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise ValueError(
+            f"{out} was begun, but its {PLAN} or {ENVIRONMENT} is damaged ({error!r}): name another folder with --out"
+        ) from error
+    return plan, before
 
 
 def _decisive(plan: dict[str, Any]) -> dict[str, Any]:
