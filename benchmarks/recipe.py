@@ -1,7 +1,8 @@
 """SEPM the way its public code runs it, re-created on a backbone's own weights, to be faster than.
 
-One picture at a time; eager attention in every layer with all attention maps returned; ``generate()`` for each answer;
-the picture encoded in each stage. What is asked and what is dropped is the same as in ``sepm_eval``, so answers can be
+One picture at a time; eager attention in every layer with all attention maps returned; ``generate()`` for each answer,
+with the logits of every position, as the transformers 4.37.2 it is pinned to computes them; the picture encoded in each
+stage. What is asked and what is dropped is the same as in ``sepm_eval``, so answers can be
 compared. A trained model ends its answer after the letter; ours never does, so two tokens are generated a stage.
 """
 
@@ -74,6 +75,7 @@ class Recipe:
             inputs_embeds=embedded,
             attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=features.device),
             max_new_tokens=2,
+            logits_to_keep=0,  # of every position
             do_sample=False,
             pad_token_id=0,
             return_dict_in_generate=True,

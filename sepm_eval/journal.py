@@ -6,6 +6,7 @@ most the batch in flight; a line it left unfinished is cut off when the journal 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -44,6 +45,8 @@ class Journal:
         self._answered: dict[str, tuple[Path, int]] = {}  # file, and where in it
         self._noted: set[tuple[str, str, int]] = set()
         try:
+            if path.exists() and not path.is_file():
+                raise OSError(errno.EINVAL, "not a regular file")
             path.parent.mkdir(parents=True, exist_ok=True)
             self._take()
             _cut_torn_line(path)
@@ -52,11 +55,15 @@ class Journal:
             raise type(error)(
                 error.errno, f"the journal {path} cannot be written ({error.strerror}); name another with journal=FILE"
             ) from error
-        for place, record in _records(path):
-            self._note(record, path, place)
-        for other in others:
-            for place, record in _records(other):
-                self._index(record, other, place)
+        try:
+            for place, record in _records(path):
+                self._note(record, path, place)
+            for other in others:
+                for place, record in _records(other):
+                    self._index(record, other, place)
+        except ValueError:
+            self.close()
+            raise
 
     def __len__(self) -> int:
         """How many different questions it answers."""
@@ -77,7 +84,7 @@ class Journal:
         new, place = [], self._file.tell()
         for record in records:
             if record["status"] == "failed" or _identity(record) not in self._noted:
-                new.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                new.append(json.dumps(record).encode() + b"\n")  # ASCII: half a character can be written too
                 self._note(record, self.path, place)
                 place += len(new[-1])
         if not new:
@@ -133,13 +140,22 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 break  # being written, or torn
             try:
                 record = json.loads(line)
-                _identity(record), record["status"]
-            except (ValueError, KeyError, TypeError) as error:
+                _check(record)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise ValueError(
                     f"{path}, line {number} is not a journal record ({error!r}); move the file away"
                 ) from error
             yield place, record
             place += len(line)
+
+
+def _check(record: dict[str, Any]) -> None:
+    """Refuse what ``append`` would not have written."""
+    answered = {"answered": True, "failed": False}[record["status"]]
+    expected = {"key": str, "task": str, "doc_id": int, **({"text": str} if answered else {})}
+    for name, kind in expected.items():
+        if not isinstance(record[name], kind):
+            raise TypeError(f"{name} is {record[name]!r}")
 
 
 def question_key(**parts: Any) -> str:

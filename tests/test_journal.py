@@ -1,6 +1,7 @@
 """The journal survives what happens to it."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from sepm_eval.journal import Journal, question_key, read_journal
 
 
 def record(key="k", task="t", doc_id=0, status="answered", **more):
-    return {"key": key, "task": task, "doc_id": doc_id, "status": status, **more}
+    return {"key": key, "task": task, "doc_id": doc_id, "status": status, "text": "A", **more}
 
 
 @pytest.fixture
@@ -108,3 +109,41 @@ def test_whatever_is_cut_off_the_whole_lines_remain(tmp_path_factory, texts, cut
     journal.close()
     assert path.read_bytes() == content[: content.rfind(b"\n") + 1]
     assert [r["text"] for r in read_journal(path)] == texts[: content.count(b"\n")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"key": ["a"], "status": "answered", "task": "t", "doc_id": 0, "text": "A"}',
+        b'{"key": "a", "status": ["answered"], "task": "t", "doc_id": 0, "text": "A"}',
+        b'{"key": "a", "status": "done", "task": "t", "doc_id": 0, "text": "A"}',
+        b'{"key": "a", "status": "answered", "task": "t", "doc_id": {}, "text": "A"}',
+        b'{"key": "a", "status": "answered", "task": "t", "doc_id": 0}',
+        b'{"key": "a", "status": "answered", "task": "t", "doc_id": 0, "text": 7}',
+        b'{"key": ' + b"[" * 100_000,
+    ],
+    ids=["key", "status", "unknown status", "doc_id", "no text", "text", "deep"],
+)
+def test_what_was_never_written_is_refused(tmp_path, line):
+    """And the file can be opened again once it was moved away or mended: nothing is left locked."""
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(line + b"\n")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="line 1 is not a journal record"):
+            Journal(path)
+    path.unlink()
+    Journal(path).close()
+
+
+def test_half_a_character_is_written_and_read(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append([{"key": "a", "status": "answered", "task": "t", "doc_id": 0, "text": "joy \ud83d \U0001f600"}])
+    journal.close()
+    (record,) = read_journal(journal.path)
+    assert record["text"] == "joy \ud83d \U0001f600"
+
+
+def test_a_pipe_is_no_journal(tmp_path):
+    os.mkfifo(tmp_path / "journal.jsonl")
+    with pytest.raises(OSError, match="not a regular file"):
+        Journal(tmp_path / "journal.jsonl")

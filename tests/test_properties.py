@@ -336,7 +336,7 @@ def test_damaged_journals(tmp_path):
         assert len(journal) <= len(records)
         journal.close()
 
-    fuzz(path, read, 1500, TOKENS)
+    fuzz(path, read, 1500)
 
 
 @pytest.mark.parametrize("pattern", ["*_samples_emoset.jsonl", "*_results.json", "journals/*.jsonl"])
