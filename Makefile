@@ -25,7 +25,7 @@ test-next:
 	$(PYTHON) -m venv .venv-next
 	.venv-next/bin/pip install --quiet --upgrade pip "setuptools>=77"
 	.venv-next/bin/pip install --quiet --editable ".[test]"
-	.venv-next/bin/pip install --quiet --upgrade --pre --upgrade-strategy eager transformers lmms-eval || true
+	.venv-next/bin/pip install --quiet --upgrade --pre --upgrade-strategy eager transformers lmms-eval
 	.venv-next/bin/pip list | grep -iE "^(torch|transformers|tokenizers|lmms[-_]eval|pillow|huggingface)"
 	.venv-next/bin/pytest --numprocesses auto --dist loadfile
 
