@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from sepm_eval import last_layer
 from sepm_eval import probe as probes
 from sepm_eval.backbone import Prune, Reading
 
@@ -33,7 +34,7 @@ class CausalLM:
 
     Prompts of different length are padded on the left and positions count from each prompt's first token, so a
     prompt's answer does not depend on its neighbours. Dropped visual tokens are removed before the first layer and
-    positions close up, as in the public SEPM code.
+    positions close up, as in the public SEPM code. The last layer is computed for the last position only.
     """
 
     def __init__(self, decoder: PreTrainedModel, head: nn.Module, *, vocab_size: int, stop_ids: Sequence[int]) -> None:
@@ -50,6 +51,7 @@ class CausalLM:
         self.vocab_size = vocab_size
         self.stop_ids = list(stop_ids)
         probes.install(decoder)
+        last_layer.install(decoder)
 
     @property
     def device(self) -> torch.device:
@@ -153,11 +155,13 @@ class CausalLM:
             for prompt, one, row in zip(prompts, visual, rows, strict=True)
         ]
         rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
-        for index in range(len(self.decoder.layers)):
+        last = len(self.decoder.layers) - 1
+        for index in range(last + 1):
             request = None
             if index in prune.layers:
                 request = self._request(rated, attended, layer=index)
-            hidden = self._layer(index, hidden, attended, _positions(attended), cache, request)
+            alone = index == last and request is None
+            hidden = self._layer(index, hidden, attended, _positions(attended), cache, request, alone)
             lengths.append(attended)
             if request is not None and request.attention is not None:
                 hidden, attended, count = _prune_rows(prune, index, hidden, attended, rated, request.attention, count)
@@ -171,6 +175,7 @@ class CausalLM:
         positions: Tensor,
         cache: DynamicCache,
         request: probes.Probe | None = None,
+        last_position_only: bool = False,
     ) -> Tensor:
         """One decoder layer, with the mask and the rotary embedding that these positions ask for."""
         columns = torch.arange(attended.shape[1], device=hidden.device)
@@ -184,6 +189,7 @@ class CausalLM:
             use_cache=True,
             position_embeddings=self.decoder.rotary_emb(hidden, position_ids=positions),
             probe=request,
+            last_position_only=last_position_only,
         )
         return output[0] if isinstance(output, tuple) else output
 
@@ -234,6 +240,7 @@ class CausalLM:
             past_key_values=cache,
             use_cache=True,
             probe=request,
+            last_position_only=True,
         )
         return output.last_hidden_state[:, -1], output.past_key_values
 

@@ -242,15 +242,23 @@ def _look(geometry: Geometry, side: float) -> int:
 
 
 def _read(decoder: Decoder, read: Read) -> int:
-    """One prompt through the decoder, and the logits of its last position."""
+    """One prompt through the decoder, and the logits of its last position.
+
+    The last layer gives one position: the others have keys and values there (see ``last_layer.py``), and the probed
+    ones queries. Whoever prunes after it needs all.
+    """
     attended = decoder.heads * decoder.head_width
-    projections = decoder.width * (2 * attended + 2 * decoder.kv_heads * decoder.head_width)
+    to_cache = 2 * decoder.width * decoder.kv_heads * decoder.head_width
     total, tokens, left = 0, read.tokens, dict(read.left)
     for layer in range(decoder.layers):
         seen = read.cached + tokens
-        total += tokens * (projections + 3 * decoder.width * decoder.intermediate + 2 * seen * attended)
+        alone = layer == decoder.layers - 1 and layer not in left
+        rows = 1 if alone else tokens
+        total += (tokens + alone) * to_cache  # the layer projects its one position again
+        total += rows * (2 * decoder.width * attended + 3 * decoder.width * decoder.intermediate + 2 * seen * attended)
         tokens = left.get(layer, tokens)
-    probe = read.probed * (read.cached + read.tokens) * (attended + 1)  # scores, and their mean
+    seen = read.cached + read.tokens
+    probe = read.probed * (decoder.width * attended + seen * (attended + 1))  # queries, scores, and their mean
     return 2 * (total + probe + decoder.width * decoder.vocabulary)
 
 

@@ -40,28 +40,34 @@ class Probe:
     attended: Tensor
     attention: Tensor | None = field(default=None)
 
+    def fill(self, query: Tensor, key: Tensor, scaling: float) -> None:
+        """Compute ``attention``.
 
-def attention_rows(query: Tensor, key: Tensor, rows: Tensor, attended: Tensor, scaling: float) -> Tensor:
-    """Softmax weights of a few query positions over the whole prompt.
+        Args:
+            query: [B, H, R, d] of the rows, after the rotary embedding.
+            key: [B, H_kv, L, d] of the whole prompt, after the rotary embedding, H a multiple of H_kv.
+            scaling: of the scores.
 
-    query: [B, H, L, d]; key: [B, H_kv, L, d], both after the rotary embedding, H a multiple of H_kv; rows: [B, R];
-    attended: [B, L] bool. Returns [B, H, R, L] float32; each row sums to 1 over the unpadded positions up to its own.
-    Like transformers' eager attention, scores are taken in the model's dtype and the softmax in float32.
-    """
-    batch, heads, length, width = query.shape
-    picked = query.gather(2, rows[:, None, :, None].expand(-1, heads, -1, width))
-    grouped = picked.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
-    scores = (grouped @ key.mT).view(batch, heads, -1, length).float() * scaling
-    seen = torch.arange(length, device=rows.device) <= rows[..., None]
-    seen = (seen & attended[:, None, :])[:, None]
-    return scores.masked_fill(~seen, float("-inf")).softmax(-1)
+        Each row's weights sum to 1 over the unpadded positions up to its own. Like transformers' eager attention,
+        scores are taken in the model's dtype and the softmax in float32.
+        """
+        batch, heads, _, width = query.shape
+        length = key.shape[2]
+        grouped = query.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
+        scores = (grouped @ key.mT).view(batch, heads, -1, length).float() * scaling
+        seen = torch.arange(length, device=key.device) <= self.rows[..., None]
+        seen = (seen & self.attended[:, None, :])[:, None]
+        self.attention = significance(scores.masked_fill(~seen, float("-inf")).softmax(-1), self.valid)
 
 
 def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling: float) -> None:
-    """Fill a probe in, if there is one and it is aimed at this layer; whatever kernel computes the output."""
+    """Fill a probe in, if there is one and it is aimed at this layer; whatever kernel computes the output.
+
+    query: [B, H, L, d]; key: [B, H_kv, L, d].
+    """
     if probe is not None and probe.layer == module.layer_idx:
-        rows = attention_rows(query, key, probe.rows, probe.attended, scaling)
-        probe.attention = significance(rows, probe.valid)
+        rows = probe.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
+        probe.fill(query.gather(2, rows), key, scaling)
 
 
 def probed_sdpa(
