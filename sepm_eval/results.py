@@ -119,6 +119,11 @@ class Run:
         """How many answers are right."""
         return sum(outcome.score.correct for outcome in self.scored)
 
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the scored outcomes that are right, in percent; None if there are none."""
+        return 100 * self.right / len(self.scored) if self.scored else None
+
     def count(self, status: str) -> int:
         """How many outcomes are "answered", "unparsed" or "failed"."""
         return sum(outcome.score.status == status for outcome in self.outcomes)

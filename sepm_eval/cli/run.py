@@ -40,10 +40,9 @@ def run(
         return
     table = new_table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
     for one in sorted(found.done, key=lambda one: one.task):
-        scored = len(one.scored)
-        share = f"{one.right / scored:.2%}" if scored else "none scored"
+        share = "none scored" if one.accuracy is None else f"{one.accuracy:.2f} %"
         table.add_row(
-            *(one.task, one.model, one.variant, f"{one.right} / {scored}", share),
+            *(one.task, one.model, one.variant, f"{one.right} / {len(one.scored)}", share),
             *(str(one.count("unparsed")), str(one.count("failed"))),
         )
     console.print(table)

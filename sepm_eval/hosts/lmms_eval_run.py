@@ -189,7 +189,8 @@ def _run_model(
     fault = ""
     try:
         for group in parts(plan, model, tasks, out).values():
-            todo = _agree([index for index, part in enumerate(group) if part.result(plan.limit) is None])
+            before = [part.result(plan.limit) for part in group]
+            todo = _agree([index for index, run in enumerate(before) if run is None])
             if todo and (loaded or not fault):  # a model that could not be loaded is not tried for every task
                 fault = ""
                 try:
@@ -206,7 +207,8 @@ def _run_model(
                         raise
                     fault = f"{type(error).__name__}: {error}"
             if place()[0] == 0:
-                _note(group, plan.limit, fault, outcome)
+                for part, run in zip(group, before, strict=True):
+                    _note(part, run or part.result(plan.limit), fault, outcome)
     finally:
         if isinstance(loaded, Variants):
             loaded.close()
@@ -216,17 +218,15 @@ def _run_model(
             torch.cuda.empty_cache()
 
 
-def _note(group: Sequence[Part], limit: int | None, fault: str, outcome: Outcome) -> None:
-    """Sort the parts of a task into done and missing."""
-    for part in group:
-        run = part.result(limit)
-        if run is not None:
-            outcome.done.append(run)
-            continue
-        why = fault or "lmms-eval wrote no results"
-        if found := _read(part.folder):
-            why = f"{found.count('failed')} questions failed, {found.missing} have no answer"
-        outcome.missing.append((part, why))
+def _note(part: Part, run: Run | None, fault: str, outcome: Outcome) -> None:
+    """Count a part as done or as missing."""
+    if run is not None:
+        outcome.done.append(run)
+        return
+    why = fault or "lmms-eval wrote no results"
+    if found := _read(part.folder):
+        why = f"{found.count('failed')} questions failed, {found.missing} have no answer"
+    outcome.missing.append((part, why))
 
 
 def _read(folder: Path) -> Run | None:

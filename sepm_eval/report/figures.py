@@ -13,6 +13,8 @@ from matplotlib.figure import Figure as Canvas
 
 from sepm_eval import statistics
 from sepm_eval.emotions import POLARITY
+from sepm_eval.plan import slug
+from sepm_eval.report.table import file_key
 from sepm_eval.report.tables import main_runs
 from sepm_eval.results import Outcome, Run
 
@@ -72,7 +74,8 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
         right: Counter[str] = Counter(o.target for o in run.scored if o.score.correct)
         heights = [100 * right[label] / total[label] if total[label] else 0.0 for label in labels]
         axes.bar(np.arange(len(labels)) + place * room - 0.4 + room / 2, heights, room, color=colour, label=run.variant)
-        axes.axhline(100 * run.right / len(run.scored), color=colour, linestyle="--", linewidth=1)
+        assert run.accuracy is not None  # see main_runs
+        axes.axhline(run.accuracy, color=colour, linestyle="--", linewidth=1)
     axes.axvline(len(sides[0]) - 0.5, color=NEUTRAL, linewidth=0.8)
     axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
@@ -160,15 +163,15 @@ def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
         curve.sort(key=lambda point: point[0])
         canvas, axes = _canvas(width=6.0, height=3.6)
         values = [value for value, _ in curve]
-        shares = np.array([100 * run.right / len(run.scored) for _, run in curve])
+        shares = np.array([run.accuracy for _, run in curve])
         spread = [statistics.wilson(run.right, len(run.scored)) for _, run in curve]
         axes.fill_between(
             values, [100 * i.low for i in spread], [100 * i.high for i in spread], color=COLOURS[1], alpha=0.15
         )
         axes.plot(values, shares, "o-", color=COLOURS[1])
-        base = next((run for run in runs if run.variant == "zero_shot" and run.scored), None)
+        base = next((run.accuracy for run in runs if run.variant == "zero_shot" and run.scored), None)
         if base is not None:
-            axes.axhline(100 * base.right / len(base.scored), color=NEUTRAL, linestyle="--", label="zero-shot")
+            axes.axhline(base, color=NEUTRAL, linestyle="--", label="zero-shot")
             axes.legend(fontsize=8, frameon=False)
         axes.set_xlabel(name)
         axes.set_ylabel("accuracy (%)")
@@ -239,9 +242,7 @@ def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
 
 
 def _figure(canvas: Canvas, key: str, title: str, caption: str, run: Run, more: str = "") -> Figure:
-    from sepm_eval.plan import slug
-
-    name = "_".join(slug(part) for part in (key, run.model.rstrip("/").rpartition("/")[2], run.task, more) if part)
+    name = "_".join(slug(part) for part in (key, file_key(run.model), run.task, more) if part)
     return Figure(
         name,
         f"{title} · {run.model}, {run.task}",

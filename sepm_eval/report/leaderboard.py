@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sepm_eval import statistics
-from sepm_eval.report.tables import Cell, Table
-from sepm_eval.report.write import sources, write_pages
+from sepm_eval.report.table import Cell, Table, interval_text
+from sepm_eval.report.write import Page, sources, write_page
 from sepm_eval.results import Run
-
-PAGE, TEXT = "leaderboard.html", "leaderboard.md"
 
 
 def leaderboard(runs: Sequence[Run]) -> Table:
@@ -28,9 +26,7 @@ def leaderboard(runs: Sequence[Run]) -> Table:
     ranked = {key: own for key, own in rows.items() if all(run.complete for run in own.values())}
     common = [task for task in lists if ranked and all(task in own for own in ranked.values())]
     mean = {
-        key: sum(own[task].right / len(own[task].scored) for task in common) / len(common)
-        for key, own in ranked.items()
-        if common
+        key: sum(own[task].accuracy or 0.0 for task in common) / len(common) for key, own in ranked.items() if common
     }
     order = sorted(rows, key=lambda key: (-mean.get(key, -1.0), key))
     cells, records = [], []
@@ -41,12 +37,12 @@ def leaderboard(runs: Sequence[Run]) -> Table:
             Cell("-" if place is None else str(place), value=place),
             Cell(model, (entry,)),
             Cell(variant),
-            Cell("-" if key not in mean else f"{100 * mean[key]:.2f}", value=mean.get(key)),
+            Cell("-" if key not in mean else f"{mean[key]:.2f}", value=mean.get(key)),
         ]
         for task in lists:
             line.append(_cell(rows[key].get(task)))
         cells.append(tuple(line))
-        shares = {task: _percent(rows[key].get(task)) for task in lists}
+        shares = {task: rows[key][task].accuracy if task in rows[key] else None for task in lists}
         records.append({"rank": place, "model": model, "method": variant, "mean": mean.get(key), **shares})
     notes = [
         f"Ranked by the unweighted mean over {', '.join(common)}." if common else "No task was run with all of them.",
@@ -61,8 +57,8 @@ def write_leaderboard(runs: Sequence[Run], out: Path) -> Path:
     """Write leaderboard.html, leaderboard.md and its CSV; the path of the page."""
     table = leaderboard(runs)
     summary = f"{len(table.rows)} models and methods."
-    write_pages(out, (PAGE, TEXT), "Image-emotion leaderboard", summary, [table], sources=sources(runs))
-    return out / PAGE
+    page = Page("Image-emotion leaderboard", summary, [table], sources=sources(runs))
+    return write_page(page, out, "leaderboard")
 
 
 def _usual_list(runs: Sequence[Run]) -> str:
@@ -73,13 +69,5 @@ def _usual_list(runs: Sequence[Run]) -> str:
 def _cell(run: Run | None) -> Cell:
     if run is None or not run.scored:
         return Cell("-")
-    interval = statistics.wilson(run.right, len(run.scored))
-    details = (f"{run.right}/{len(run.scored)}", f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]")
-    return Cell(f"{_percent(run):.2f}", details if run.complete else (*details, "incomplete"), _percent(run))
-
-
-def _percent(run: Run | None) -> float | None:
-    return 100 * run.right / len(run.scored) if run and run.scored else None
-
-
-__all__ = ["leaderboard", "write_leaderboard"]
+    details = (f"{run.right}/{len(run.scored)}", interval_text(statistics.wilson(run.right, len(run.scored)), 100))
+    return Cell(f"{run.accuracy:.2f}", details if run.complete else (*details, "incomplete"), run.accuracy)

@@ -4,141 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sepm_eval import statistics
 from sepm_eval.emotions import POLARITY
-from sepm_eval.report import paper
+from sepm_eval.report.paper_tables import paper_tables
+from sepm_eval.report.table import Cell, Table, count_cell, file_key, interval_text, record_of
 from sepm_eval.results import DifferentItems, Run, paired
 from sepm_eval.scoring import macro_f1
 
 SHOWN = 40  # rows of a list of single items
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell: what stands in it, smaller lines below, and a number to sort by."""
-
-    text: str
-    details: tuple[str, ...] = ()
-    value: float | None = None
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        key: name of its CSV file.
-        title: above it.
-        columns: headers.
-        rows: as many cells each.
-        notes: below it.
-        records: the same for programs, one dictionary a line of the CSV.
-    """
-
-    key: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...] = ()
-    records: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-
-
-def paper_tables(runs: Sequence[Run]) -> list[Table]:
-    """Tables 1-3 in the paper's shape, one for each model, as far as there are runs for them."""
-    found = []
-    for table in paper.TABLES:
-        for model in dict.fromkeys(run.model for run in runs):
-            mine = [run for run in runs if run.model == model]
-            if made := _paper_table(table, model, mine):
-                found.append(made)
-    return found
-
-
-def _paper_table(table: paper.PaperTable, model: str, runs: Sequence[Run]) -> Table | None:
-    by_row = [(row, [run for run in runs if row.is_that_of(run)]) for row in table.rows]
-    if table.name == paper.TABLES[0].name:
-        by_row += _other_methods(table, runs)
-    by_row = [(row, own) for row, own in by_row if own]
-    if len(by_row) < 2:
-        return None  # nothing to compare
-    every = [run for _, own in by_row for run in own]
-    here = dict.fromkeys(run.task for run in every)
-    tasks = [task for task in table.tasks if task in here] + [task for task in here if task not in table.tasks]
-    average = table.average and set(tasks) >= set(table.tasks)
-    rows, records, notes = [], [], []
-    best = {
-        task: max((r.right / len(r.scored) for r in every if r.task == task and r.scored), default=None)
-        for task in tasks
-    }
-    for row, own in by_row:
-        cells, values = [Cell(row.label)], {}
-        for task in tasks:
-            run = next((run for run in own if run.task == task), None)
-            figure = row.accuracy.get(paper.paper_model(run) or "", {}).get(task) if run else None
-            cells.append(_accuracy_cell(run, figure, best.get(task)))
-            if run is None:
-                continue
-            values[task] = _percent(run)
-            records.append({"table": table.name, "model": model, "row": row.label, **_record(run, figure)})
-            if task in paper.ITEMS and figure is not None and len(run.scored) != paper.ITEMS[task]:
-                notes.append(f"{task}: N is {len(run.scored)} here and {paper.ITEMS[task]} in the paper.")
-        if average:
-            cells.append(_average_cell(row, own, values, table.tasks))
-        rows.append(tuple(cells))
-    if any(record["paper"] is not None for record in records):
-        notes.append("Paper: the accuracy printed there, and ours minus it in points.")
-        if any(record["paper"] is not None and record["task"] not in paper.ITEMS for record in records):
-            notes.append("The paper does not publish its item lists; where N may differ, so may the figures.")
-    else:
-        notes.append("The paper has no figures for this model and these tasks.")
-    columns = ("method", *tasks, *(["average"] if average else []))
-    key = f"{table.name.lower().replace(' ', '')}_{_key(model)}"
-    title = f"{table.name} · {model}: {table.caption}"
-    return Table(key, title, columns, tuple(rows), tuple(dict.fromkeys(notes)), tuple(records))
-
-
-def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[paper.Row, list[Run]]]:
-    """Lines for stock models and for methods the paper does not have, with their default settings."""
-    known = {row.method for row in table.rows}
-    others = [run for run in runs if run.method not in known and run.variant == run.method]
-    labels = dict.fromkeys(run.method for run in others)
-    return [(paper.Row(name, name, {}, {}), [run for run in others if run.method == name]) for name in labels]
-
-
-def _accuracy_cell(run: Run | None, figure: float | None, best: float | None) -> Cell:
-    if run is None:
-        return Cell("-", (f"paper {figure:.2f}",) if figure is not None else ())
-    share = _percent(run)
-    if share is None:
-        return Cell("none scored")
-    details = [f"{run.right}/{len(run.scored)}"]
-    if figure is not None:
-        details.append(f"paper {figure:.2f} ({round(share, 2) - figure:+.2f})")
-    if not run.complete:
-        details.append("incomplete")
-    return Cell(f"{share:.2f}", tuple(details), share, best=run.right / len(run.scored) == best)
-
-
-def _average_cell(row: paper.Row, own: Sequence[Run], values: dict[str, float | None], tasks: Sequence[str]) -> Cell:
-    if any(values.get(task) is None for task in tasks):
-        return Cell("-")
-    mean = sum(values[task] or 0.0 for task in tasks) / len(tasks)
-    printed = row.accuracy.get(paper.paper_model(own[0]) or "")
-    if printed is None:
-        return Cell(f"{mean:.2f}", (), mean)
-    figure = sum(printed[task] for task in tasks) / len(tasks)
-    return Cell(f"{mean:.2f}", (f"paper {figure:.2f} ({round(mean, 2) - round(figure, 2):+.2f})",), mean)
-
-
 def runs_table(runs: Sequence[Run]) -> Table:
     """Every run: accuracy and macro-F1 with their intervals, and what was not answered."""
     rows, records = [], []
     for run in runs:
-        n, share = len(run.scored), _percent(run)
+        n, share = len(run.scored), run.accuracy
         accuracy = statistics.wilson(run.right, n)
         f1 = macro_f1([o.target for o in run.scored], [o.score.label for o in run.scored]) if n else None
         spread = statistics.macro_f1_interval([o.target for o in run.scored], [o.score.label for o in run.scored])
@@ -148,16 +30,16 @@ def runs_table(runs: Sequence[Run]) -> Table:
                 Cell(run.model, (run.entry,)),
                 Cell(run.variant),
                 Cell(f"{run.right}/{n}", value=n),
-                Cell("none scored" if share is None else f"{share:.2f}", (_interval(accuracy, 100),), share),
-                Cell("-" if f1 is None else f"{f1:.3f}", (_interval(spread, 1, 3),), f1),
-                _count(run.count("unparsed")),
-                _count(run.count("failed")),
+                Cell("none scored" if share is None else f"{share:.2f}", (interval_text(accuracy, 100),), share),
+                Cell("-" if f1 is None else f"{f1:.3f}", (interval_text(spread, 1, 3),), f1),
+                count_cell(run.count("unparsed")),
+                count_cell(run.count("failed")),
                 Cell("complete" if run.complete else _state(run)),
             )
         )
         records.append(
             {
-                **_record(run, None),
+                **record_of(run),
                 "accuracy_low": accuracy.low * 100,
                 "accuracy_high": accuracy.high * 100,
                 "macro_f1": f1,
@@ -169,7 +51,6 @@ def runs_table(runs: Sequence[Run]) -> Table:
                 "complete": run.complete,
             }
         )
-        del records[-1]["paper"], records[-1]["difference"]
     columns = (
         *("task", "model", "method", "right/N", "accuracy %", "macro-F1"),
         *("unparsed", "failed", "state"),
@@ -201,15 +82,20 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
     adjusted = statistics.holm([result.p_value for _, result in found])
     rows, records = [], []
     for (run, result), p_holm in zip(found, adjusted, strict=True):
+        points = 100 * result.difference
         rows.append(
             (
                 Cell(run.task),
                 Cell(run.model),
                 Cell(run.variant),
                 Cell(f"{result.n}", value=result.n),
-                Cell(f"{100 * result.difference:+.2f}", (_interval(result.interval, 100, 2),), 100 * result.difference),
-                _count(result.gained),
-                _count(result.lost),
+                Cell(
+                    f"{100 * result.difference:+.2f}",
+                    (interval_text(result.interval, 100, 2),),
+                    100 * result.difference,
+                ),
+                count_cell(result.gained),
+                count_cell(result.lost),
                 Cell(_p(result.p_value), value=result.p_value),
                 Cell(_p(p_holm), value=p_holm),
                 Cell(power_note(result), value=result.needed),
@@ -218,7 +104,7 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
         records.append(
             {
                 **{"task": run.task, "model": run.model, "method": run.variant, "n": result.n},
-                **{"difference": 100 * result.difference, "difference_low": 100 * result.interval.low},
+                **{"difference": points, "difference_low": 100 * result.interval.low},
                 **{"difference_high": 100 * result.interval.high, "wrong_to_right": result.gained},
                 **{"right_to_wrong": result.lost, "p_mcnemar": result.p_value, "p_holm": p_holm},
                 "needed_n": result.needed,
@@ -282,7 +168,7 @@ def per_class(runs: Sequence[Run]) -> list[Table]:
                 )
             rows.append(tuple(cells))
         columns = ("label", "polarity", *(run.variant for run in shown))
-        key, title = f"per_class_{_key(model)}_{task}", f"Accuracy by label · {model}, {task}"
+        key, title = f"per_class_{file_key(model)}_{task}", f"Accuracy by label · {model}, {task}"
         found.append(Table(key, title, columns, tuple(rows), (), tuple(records)))
     return found
 
@@ -462,41 +348,14 @@ def all_tables(runs: Sequence[Run]) -> list[Table]:
     return [table for table in made if table is not None]
 
 
-def _record(run: Run, figure: float | None) -> dict[str, Any]:
-    share = _percent(run)
-    return {
-        **{"task": run.task, "item_list": run.item_list, "entry": run.entry, "model": run.model},
-        **{"method": run.variant, "right": run.right, "n": len(run.scored), "accuracy": share, "paper": figure},
-        "difference": None if figure is None or share is None else round(share, 2) - figure,
-    }
-
-
-def _percent(run: Run) -> float | None:
-    return 100 * run.right / len(run.scored) if run.scored else None
-
-
 def _state(run: Run) -> str:
     if run.missing or run.count("failed"):
         return f"incomplete: {run.missing} missing, {run.count('failed')} failed"
     return f"first {run.asked} of {run.available} items"
 
 
-def _interval(interval: statistics.Interval, unit: float, digits: int = 1) -> str:
-    return f"[{unit * interval.low:.{digits}f}, {unit * interval.high:.{digits}f}]"
-
-
 def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _count(value: int) -> Cell:
-    return Cell(str(value), value=value)
-
-
-def _key(text: str) -> str:
-    from sepm_eval.plan import slug
-
-    return slug(text.rstrip("/").rpartition("/")[2])
 
 
 def _spread(records: Sequence[dict[str, Any]], by: Sequence[str], most: int) -> list[dict[str, Any]]:

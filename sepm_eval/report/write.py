@@ -9,6 +9,7 @@ import html
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +20,30 @@ from markupsafe import Markup
 from tabulate import tabulate
 
 from sepm_eval.report.figures import Figure, all_figures
-from sepm_eval.report.tables import Cell, Table, all_tables
+from sepm_eval.report.table import Cell, Table
+from sepm_eval.report.tables import all_tables
 from sepm_eval.results import Run
 
-PAGE, TEXT = "report.html", "report.md"
+
+@dataclass(frozen=True)
+class Page:
+    """What a page and its Markdown twin show.
+
+    Attributes:
+        title: above all.
+        summary: one line below it.
+        tables: in their order.
+        figures: after the tables.
+        warnings: what the reader must know before the figures.
+        sources: which files it was made from.
+    """
+
+    title: str
+    summary: str
+    tables: Sequence[Table]
+    figures: Sequence[Figure] = ()
+    warnings: Sequence[str] = ()
+    sources: Sequence[str] = ()
 
 
 def write_report(runs: Sequence[Run], out: Path) -> Path:
@@ -32,47 +53,29 @@ def write_report(runs: Sequence[Run], out: Path) -> Path:
         runs: what is reported.
         out: folder: report.html, report.md, tables/*.csv, figures/*.png and *.svg.
     """
-    tables, figures = all_tables(runs), all_figures(runs)
     models, tasks = len({run.model for run in runs}), len({run.task for run in runs})
     summary = f"{len(runs)} runs: {models} models, {tasks} tasks, {len({run.variant for run in runs})} methods."
-    write_pages(out, (PAGE, TEXT), "Image-emotion evaluation", summary, tables, figures, _warnings(runs), sources(runs))
-    for figure in figures:
+    page = Page(
+        "Image-emotion evaluation", summary, all_tables(runs), all_figures(runs), _warnings(runs), sources(runs)
+    )
+    return write_page(page, out, "report")
+
+
+def write_page(page: Page, out: Path, name: str) -> Path:
+    """Write a page as HTML and Markdown under a name, its tables as CSV, its figures as PNG and SVG; the HTML file."""
+    _write(out / f"{name}.html", _html(page).encode())
+    _write(out / f"{name}.md", _markdown(page).encode())
+    for figure in page.figures:
         _write(out / "figures" / f"{figure.key}.png", figure.png)
         _write(out / "figures" / f"{figure.key}.svg", figure.svg)
-    return out / PAGE
-
-
-def write_pages(
-    out: Path,
-    names: tuple[str, str],
-    title: str,
-    summary: str,
-    tables: Sequence[Table],
-    figures: Sequence[Figure] = (),
-    warnings: Sequence[str] = (),
-    sources: Sequence[str] = (),
-) -> None:
-    """Write tables and figures as a page, as Markdown and as CSV.
-
-    Args:
-        out: folder.
-        names: of the page and of the Markdown file.
-        title: of both.
-        summary: one line below it.
-        tables: in their order.
-        figures: after the tables.
-        warnings: what the reader must know before the figures.
-        sources: which files it was made from.
-    """
-    _write(out / names[0], _page(title, summary, tables, figures, warnings, sources).encode())
-    _write(out / names[1], _markdown(title, summary, tables, figures, warnings, sources).encode())
-    for table in tables:
+    for table in page.tables:
         (out / "tables").mkdir(parents=True, exist_ok=True)
         with (out / "tables" / f"{table.key}.csv").open("w", newline="", encoding="utf-8") as file:
             if table.records:
                 writer = csv.DictWriter(file, list(table.records[0]))
                 writer.writeheader()
                 writer.writerows({key: _harmless(value) for key, value in record.items()} for record in table.records)
+    return out / f"{name}.html"
 
 
 def sources(runs: Sequence[Run]) -> list[str]:
@@ -102,26 +105,14 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _page(
-    title: str,
-    summary: str,
-    tables: Sequence[Table],
-    figures: Sequence[Figure],
-    warnings: Sequence[str],
-    sources: Sequence[str],
-) -> str:
+def _html(page: Page) -> str:
     folder = resources.files("sepm_eval.report") / "page"
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     template = environment.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
-    pictures = [{**vars(figure), "encoded": base64.b64encode(figure.png).decode()} for figure in figures]
     return template.render(
-        title=title,
-        summary=summary,
-        tables=tables,
-        figures=pictures,
-        warnings=warnings,
-        sources=sources,
+        page=page,
         footer=f"Written by sepm-eval {version('sepm-eval')}.",
         style=Markup(style),  # our own files: the page's policy admits these two and nothing else
         script=Markup(script),
@@ -130,24 +121,17 @@ def _page(
     )
 
 
-def _markdown(
-    title: str,
-    summary: str,
-    tables: Sequence[Table],
-    figures: Sequence[Figure],
-    warnings: Sequence[str],
-    sources: Sequence[str],
-) -> str:
-    parts = [f"# {_inert(title)}", _inert(summary), *(f"> {_inert(warning)}" for warning in warnings)]
-    for table in tables:
+def _markdown(page: Page) -> str:
+    parts = [f"# {_inert(page.title)}", _inert(page.summary), *(f"> {_inert(warning)}" for warning in page.warnings)]
+    for table in page.tables:
         rows = [[_text(cell) for cell in row] for row in table.rows]
         body = tabulate(rows, [_inert(column) for column in table.columns], tablefmt="pipe", disable_numparse=True)
         parts += [f"## {_inert(table.title)}", body, *(_inert(note) for note in table.notes)]
-    for figure in figures:
+    for figure in page.figures:
         picture = f"![{_inert(figure.caption)}](figures/{figure.key}.png)"
         parts += [f"## {_inert(figure.title)}", picture, _inert(figure.caption)]
-    if sources:
-        parts += ["## Sources", "\n".join(f"* {_inert(source)}" for source in sources)]
+    if page.sources:
+        parts += ["## Sources", "\n".join(f"* {_inert(source)}" for source in page.sources)]
     return "\n\n".join(parts) + "\n"
 
 
