@@ -6,6 +6,7 @@ Answers the first demo pictures and writes the outputs as JSON at the end. Print
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def same(one: object, other: object) -> bool:
 
 def main(journal: str, outputs: str, count: str, method: str = "sepm") -> None:
     """Run."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
     benchmark = find_benchmarks()["emotion_demo"]
     text = benchmark.question()
     items = benchmark.items()
