@@ -99,7 +99,7 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
         "probed": lambda _: backbone.read([prompt], visual, probe=probe),
         "plain": lambda _: backbone.read([prompt], visual),
     }
-    reading = in_turns(reads, questions[:1], 8 * rounds)
+    reading = in_turns(reads, questions[:1], 3 * rounds)
     peaks = {name: peak(lambda task=task: task(questions[0])) for name, task in reads.items()}
 
     full = []
@@ -127,8 +127,8 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
 def main() -> None:
     """Measure and show; exit 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--pictures", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=8)
     args = parser.parse_args()
     show(measure(args.pictures, args.rounds))
 

@@ -36,7 +36,7 @@ class Reading:
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
             behind them: such a reading can be gone on from. Empty otherwise.
-        evicted: [B], how many tokens of each row were taken out of the cache while the positions of the others stayed;
+        evicted: [B], how many tokens of each row are masked out of the cache while the positions of the others stayed;
             None is none.
     """
 
@@ -132,8 +132,8 @@ class Backbone(Protocol):
                 reported.
             prune: removes visual tokens between decoder layers.
             prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
-                cut off, tokens that ``keep`` drops are evicted, positions stay, and only the new text is read. The kept
-                tokens have then seen the dropped ones. The earlier reading is not changed.
+                cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
+                kept tokens have then seen the dropped ones. The earlier reading is not changed.
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase, or ``prefix`` cannot be gone on from.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from sepm_eval import last_layer
 from sepm_eval import probe as probes
@@ -92,7 +94,8 @@ class CausalLM:
         Args:
             prompts: one per row; what stands before the image must be what it was.
             visual_tokens: N_v.
-            keep: [B, N_v] bool, or None for all. What is dropped is evicted from the cache; the positions stay.
+            keep: [B, N_v] bool, or None for all. What is dropped is masked out from here on: as good as evicted,
+                without a copy of the cache. The positions of the others stay.
             prefix: the earlier reading, of whole pictures. It is not changed.
 
         Raises:
@@ -105,15 +108,11 @@ class CausalLM:
                 "Read the prompts anew, without prefix"
             )
         held = self._held(prefix, visual_tokens, keep)
-        width = int(held.sum(-1).max())
-        order = held.int().argsort(dim=-1, stable=True)[:, -width:]  # what is held comes last, in order
         cache = DynamicCache()
-        for index, layer in enumerate(prefix.cache.layers):
-            chosen = order[:, None, :, None].expand(-1, layer.keys.shape[1], -1, layer.keys.shape[3])
-            cache.update(layer.keys.gather(2, chosen), layer.values.gather(2, chosen), index)
+        cache.layers = [_cut(layer, held.shape[1]) for layer in prefix.cache.layers]
         none = torch.empty(0, self.decoder.config.hidden_size, device=self.device)
         embedded, new = _pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
-        attended = torch.cat([held.gather(1, order), new], dim=1)
+        attended = torch.cat([held, new], dim=1)
         start = torch.tensor([len(prompt.before) + visual_tokens for prompt in prompts], device=self.device)
         hidden, cache = self._forward(embedded, attended, cache, start[:, None] + _positions(new))
         return Reading(
@@ -125,15 +124,19 @@ class CausalLM:
         )
 
     def _held(self, prefix: Reading, visual_tokens: int, keep: Tensor | None) -> Tensor:
-        """Which places of an earlier reading's cache stay, [B, L] bool: the text before the image, the tokens kept."""
+        """Which places of an earlier reading's cache stay: the text before the image, the tokens kept.
+
+        [B, E] bool, where E is the place behind the last image.
+        """
         attended = prefix.attended[0]
         places = torch.arange(attended.shape[1], device=attended.device) - (~attended).sum(-1, keepdim=True)
         start = torch.tensor([len(before) for before in prefix.before], device=attended.device)[:, None]
         held = attended & (places < start + visual_tokens)
-        if keep is None:
-            return held
-        token = (places - start).clamp(0, visual_tokens - 1)
-        return held & ((places < start) | keep.to(held.device).gather(1, token))
+        end = int(held.any(0).nonzero()[-1]) + 1
+        if keep is not None:
+            token = (places - start).clamp(0, visual_tokens - 1)
+            held &= (places < start) | keep.to(held.device).gather(1, token)
+        return held[:, :end]
 
     @torch.inference_mode()
     def read_pruned(self, prompts: Sequence[Prompt], visual: Tensor, prune: Prune) -> Reading:
@@ -292,6 +295,13 @@ class CausalLM:
             on_image = request.attention[i, end - len(kept) : end]
             seen[i, slice(None) if keep is None else keep[i].to(seen.device)] = on_image
         return seen
+
+
+def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:
+    """The first positions of a cache's layer, without a copy: a layer that grows leaves its tensors as they are."""
+    shorter = copy.copy(layer)
+    shorter.keys, shorter.values = layer.keys[:, :, :end], layer.values[:, :, :end]
+    return shorter
 
 
 def _prune_rows(

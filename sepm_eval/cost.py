@@ -181,9 +181,10 @@ def work(method: str, options: Mapping[str, Any], geometry: Geometry, text: Text
     if method == "downsample" and beta:
         side = (1 - beta) ** 0.5
         return Work((1.0, side), (coarse, Read(text.before + geometry.visual_tokens(side) + text.fine)))
-    kept = text.before + visual - (0 if method == "downsample" else count_to_drop(beta, visual))
-    fine = Read(text.fine, cached=kept) if options.get("reuse", False) else Read(kept + text.fine)
-    return Work((1.0,), (coarse, fine))
+    if options.get("reuse", False):  # what is dropped is masked out, and stays where it is
+        return Work((1.0,), (coarse, Read(text.fine, cached=text.before + visual)))
+    kept = visual - (0 if method == "downsample" else count_to_drop(beta, visual))
+    return Work((1.0,), (coarse, Read(text.before + kept + text.fine)))
 
 
 def flops(geometry: Geometry, wanted: Work) -> int:
