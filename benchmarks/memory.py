@@ -1,27 +1,33 @@
 """What fits a card of 24 GB, told without one: peak memory at full size in bf16, batch 8.
 
-Full widths, two and three decoder layers on the CPU; torch's allocator counts the bytes of tensors. What one layer more
-adds is taken for each of the others, since they are alike. Not counted: the CUDA context (some 0.5 GB), workspaces of
-kernels, fragmentation. ``gpu.py`` measures the real thing.
+Full widths, three and four decoder layers on the CPU; torch's allocator counts the bytes of tensors. Every call of the
+backbone (pictures, stage 1, stage 2) has a peak of its own; what one layer more adds to it is taken for each of the
+others, since they are alike, and the largest counts. Not counted: the CUDA context (some 0.5 GB), workspaces of
+kernels, fragmentation; a CPU's kernels may hold more or less than a GPU's. ``gpu.py`` measures the real thing.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
+from functools import wraps
+from itertools import accumulate
+from typing import Any
 
 import torch
 from models import FULL, build, demo_questions
-from speed import peak
 from table import Figure, show
 from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
 
-from sepm_eval import get_method
+from sepm_eval import Question, get_method
 from sepm_eval.model_wrappers._image_first import ImageFirst
 
 CARD = 24.0  # GB of the paper's cards, RTX 4090
-FEW = (2, 3)  # decoder layers
+FEW = (3, 4)  # decoder layers; with fewer the first layer's temporaries are part of the peak
 METHODS = {"sepm": {}, "sepm reuse": {"reuse": True}}
+PHASE = "phase: "
 
 
 def weights(backbone: ImageFirst) -> int:
@@ -33,23 +39,50 @@ def weights(backbone: ImageFirst) -> int:
     return sum(each.values())
 
 
-def measure(batch: int) -> list[Figure]:
+def marked(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call whose time shows in a profile."""
+
+    @wraps(call)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with record_function(f"{PHASE}{call.__name__}"):
+            return call(*args, **kwargs)
+
+    return run
+
+
+def peaks(task: Callable[[], object]) -> list[int]:
+    """The most bytes of new tensors held during each marked call, in their order."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        task()
+    events = sorted(record.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+    changes = [event for event in events if event.name() == "[memory]"]
+    held = list(
+        zip((event.start_ns() for event in changes), accumulate(event.nbytes() for event in changes), strict=True)
+    )
+    phases = [(event.start_ns(), event.end_ns()) for event in events if event.name().startswith(PHASE)]
+    return [max(size for when, size in held if begin <= when <= end) for begin, end in phases]
+
+
+def measure(batch: int, models: dict[str, Any] | None = None, dtype: torch.dtype = torch.bfloat16) -> list[Figure]:
     """Weights and peak of each model and method, in GB."""
-    questions = demo_questions(batch)
+    questions: list[Question] = demo_questions(batch)
     figures = []
-    for family, geometry in FULL.items():
-        held: dict[str, list[float]] = {}
+    for family, geometry in (models or FULL).items():
+        held: dict[str, list[list[float]]] = {}
         for layers in FEW:
             smaller = dataclasses.replace(geometry, decoder=dataclasses.replace(geometry.decoder, layers=layers))
-            backbone = build(family, smaller, dtype=torch.bfloat16)
-            held.setdefault("weights", []).append(weights(backbone) / 1e9)
+            backbone = build(family, smaller, dtype=dtype)
+            backbone.see, backbone.read = marked(backbone.see), marked(backbone.read)
+            base = weights(backbone)
+            held.setdefault("weights", []).append([base])
             for name, options in METHODS.items():
                 method = get_method("sepm", **options)
-                more = peak(lambda method=method, backbone=backbone: method.answer(questions, backbone)) / 1e9
-                held.setdefault(name, []).append(held["weights"][-1] + more)
-        for name, (two, three) in held.items():
-            whole = two + (three - two) * (geometry.decoder.layers - FEW[0])
-            figures.append(Figure(f"{family}, batch {batch}: {name}", whole, at_most=CARD, unit="GB"))
+                found = peaks(lambda method=method, backbone=backbone: method.answer(questions, backbone))
+                held.setdefault(name, []).append([base + more for more in found])
+        for name, (three, four) in held.items():
+            deeper = geometry.decoder.layers - FEW[0]
+            most = max(few + (more - few) * deeper for few, more in zip(three, four, strict=True))
+            figures.append(Figure(f"{family}, batch {batch}: {name}", most / 1e9, at_most=CARD, unit="GB"))
     return figures
 
 

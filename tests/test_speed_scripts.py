@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,26 @@ def test_the_recipe_is_sepm(scripts):
     assert len({text for text, _ in expected}) > 1
     assert recipe._model.lm_head.weight.data_ptr() == backbone._model.lm_head.weight.data_ptr()
     assert recipe._model.model.language_model.config._attn_implementation == "eager"
+
+
+def test_memory_is_told_from_few_layers(scripts):
+    """As it is found with all nine, both for the exact variant and for the one that keeps stage 1's cache."""
+    import memory
+    import torch
+    from models import TINY, build, demo_questions
+
+    from sepm_eval import get_method
+
+    geometry = replace(TINY["llava"], decoder=replace(TINY["llava"].decoder, layers=9))
+    told = {figure.what: figure.value * 1e9 for figure in memory.measure(2, {"llava": geometry}, torch.float32)}
+    backbone, questions = build("llava", geometry), demo_questions(2)
+    backbone.see, backbone.read = memory.marked(backbone.see), memory.marked(backbone.read)
+    for name, options in memory.METHODS.items():
+        method = get_method("sepm", **options)
+        found = memory.peaks(lambda method=method: method.answer(questions, backbone))
+        assert len(found) == 3  # pictures, two stages
+        assert told[f"llava, batch 2: {name}"] == pytest.approx(memory.weights(backbone) + max(found), rel=1e-3)
+    assert told["llava, batch 2: weights"] == memory.weights(backbone)
 
 
 @pytest.mark.parametrize(
