@@ -15,7 +15,7 @@ test: .venv/installed vlmeval lint types
 OLDEST := transformers==5.6.0
 test-oldest: .venv/installed
 	test -e .venv/oldest || $(BIN)/pip install --quiet --target .venv/oldest "$(OLDEST)"
-	PYTHONPATH=$(CURDIR)/.venv/oldest $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_probe.py \
+	PYTHONPATH=$(CURDIR)/.venv/oldest $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_probe.py tests/test_last_layer.py \
 	    tests/test_reuse.py tests/test_sparsevlm.py tests/test_sepm_reference.py tests/test_batches.py \
 	    tests/test_lmms_eval.py::test_sepm_on_a_miniature_emoset_and_on_the_demo --numprocesses auto --dist loadfile
 

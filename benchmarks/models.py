@@ -37,13 +37,11 @@ from sepm_eval.model_wrappers.vila import Projector, Vila
 from sepm_eval.tokenizers import JsonTokenizer
 
 # LLaVA-1.5-7B on a scale for two CPU cores: 576 visual tokens, and the tower's share of the work (4 %) about as there.
-CPU = Geometry(Tower(336, 14, 256, 1024, 6, class_token=True, pooled=False), Decoder(1024, 2752, 8, 16, 16, 64, 4096))
+CPU = Geometry(Tower(336, 14, 256, 1024, 6, class_token=True), Decoder(1024, 2752, 8, 16, 16, 64, 4096))
 # The same paths in milliseconds.
 TINY = {
-    "llava": Geometry(Tower(56, 14, 32, 64, 2, class_token=True, pooled=False), Decoder(64, 96, 3, 4, 4, 16, 512)),
-    "vila": Geometry(
-        Tower(70, 14, 32, 64, 2, class_token=False, pooled=True), Decoder(64, 96, 3, 4, 2, 16, 512), merge=2
-    ),
+    "llava": Geometry(Tower(56, 14, 32, 64, 2, class_token=True), Decoder(64, 96, 3, 4, 4, 16, 512)),
+    "vila": Geometry(Tower(70, 14, 32, 64, 2, class_token=False), Decoder(64, 96, 3, 4, 2, 16, 512), merge=2),
 }
 FULL = {"llava": KNOWN["llava-1.5-7b"], "vila": KNOWN["llama-3-vila1.5-8b"]}
 UNUSED = "<unused>"
@@ -87,7 +85,9 @@ def build(
             )
             settings |= {"template": "vicuna_v1", "image_aspect_ratio": "pad"}
             return _speak_in_letters(Llava(checkpoint, model, tokenizer, processor, settings))
-        tower = SiglipVisionModel._from_config(SiglipVisionConfig(**_vision(geometry.tower)), dtype=dtype)
+        tower = SiglipVisionModel._from_config(
+            SiglipVisionConfig(**_vision(geometry.tower), vision_use_head=False), dtype=dtype
+        )
         llm = LlamaForCausalLM._from_config(LlamaConfig(**_text(geometry.decoder)), dtype=dtype)
         projector = Projector(geometry.tower.width, geometry.decoder.width).to(dtype)
     processor = SiglipImageProcessorPil(size={"height": side, "width": side})

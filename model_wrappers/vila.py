@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel, SiglipImageProcessorPil, SiglipVisionModel
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    SiglipImageProcessorPil,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
@@ -157,10 +163,12 @@ def load(
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
     with whole_files(checkpoint.folder):
+        vision = SiglipVisionConfig.from_pretrained(parts["vision_tower"].folder, local_files_only=True)
+        vision.vision_use_head = False  # it pools all patches into one vector, which nobody reads
         tower, info = SiglipVisionModel.from_pretrained(
-            parts["vision_tower"].folder, dtype=kind, output_loading_info=True, local_files_only=True
+            parts["vision_tower"].folder, config=vision, dtype=kind, output_loading_info=True, local_files_only=True
         )
-        check_complete(parts["vision_tower"].name, info)
+        check_complete(parts["vision_tower"].name, info, unread="head")
         llm, info = AutoModelForCausalLM.from_pretrained(
             parts["llm"].folder, dtype=kind, output_loading_info=True, local_files_only=True
         )

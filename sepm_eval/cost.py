@@ -28,7 +28,6 @@ class Tower:
         intermediate: width inside the MLP.
         layers: how many are run (transformers runs the last one too, whose output LLaVA does not use).
         class_token: CLIP puts a class token before the patches.
-        pooled: SigLIP ends in an attention pooling, which transformers runs too.
     """
 
     side: int
@@ -37,7 +36,6 @@ class Tower:
     intermediate: int
     layers: int
     class_token: bool
-    pooled: bool
 
 
 @dataclass(frozen=True)
@@ -137,8 +135,8 @@ class Work:
         return sum(read.tokens for read in self.reads)
 
 
-_CLIP_L_336 = Tower(336, 14, 1024, 4096, layers=24, class_token=True, pooled=False)
-_SIGLIP_384 = Tower(384, 14, 1152, 4304, layers=27, class_token=False, pooled=True)
+_CLIP_L_336 = Tower(336, 14, 1024, 4096, layers=24, class_token=True)
+_SIGLIP_384 = Tower(384, 14, 1152, 4304, layers=27, class_token=False)
 
 # Shapes of the usual checkpoints. The output layers have the rows of the llava-hf and of the original VILA files.
 KNOWN = {
@@ -212,7 +210,6 @@ def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], me
             intermediate=vision["intermediate_size"],
             layers=vision["num_hidden_layers"],
             class_token=not siglip,
-            pooled=siglip,
         ),
         Decoder(
             width=width,
@@ -234,12 +231,9 @@ def _look(geometry: Geometry, side: float) -> int:
     tokens = patches + tower.class_token
     embed = patches * tower.width * 3 * tower.patch**2
     layer = tokens * (4 * tower.width**2 + 2 * tower.width * tower.intermediate) + 2 * tokens**2 * tower.width
-    pool = 0
-    if tower.pooled:  # one learnt query over all patches, and an MLP
-        pool = (2 * tokens + 2) * tower.width**2 + 2 * tokens * tower.width + 2 * tower.width * tower.intermediate
     joined = tower.width * geometry.merge**2
     project = geometry.visual_tokens(side) * (joined * width + width**2)
-    return 2 * (embed + tower.layers * layer + pool + project)
+    return 2 * (embed + tower.layers * layer + project)
 
 
 def _read(decoder: Decoder, read: Read) -> int:
