@@ -37,13 +37,16 @@ def floors(geometry: cost.Geometry, text: cost.Text) -> dict[str, float]:
 
 
 def in_turns(tasks: dict[str, Callable[[Question], object]], questions: Sequence[Question], rounds: int):
-    """Seconds of each task on each question, [rounds x questions] in the same order for every task."""
+    """Seconds of each task on each question, [rounds x questions] in the same order for every task.
+
+    In turns, forth and back, so that the task in the middle always stands beside the others.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
         task(questions[0])  # warm up
     for turn in range(rounds):
         for question in questions:
-            for name in sorted(tasks, reverse=bool(turn % 2)):
+            for name in list(tasks)[:: -1 if turn % 2 else 1]:
                 begin = time.perf_counter()
                 tasks[name](question)
                 seconds[name].append(time.perf_counter() - begin)
@@ -71,15 +74,15 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
     backbone = build("llava", CPU)
     questions = demo_questions(pictures)
     methods = {
-        "zero_shot": get_method("zero_shot"),
         "sepm": get_method("sepm"),
+        "zero_shot": get_method("zero_shot"),
         "reuse": get_method("sepm", reuse=True),
     }
     recipe = Recipe(backbone)
     tasks: dict[str, Callable[[Question], object]] = {
         name: lambda question, method=method: method.answer([question], backbone) for name, method in methods.items()
     }
-    against = {"recipe": recipe.answer, "sepm": tasks["sepm"], "reuse": tasks["reuse"]}
+    against = {"sepm": tasks["sepm"], "recipe": recipe.answer, "reuse": tasks["reuse"]}
     answers = {name: method.answer(questions, backbone) for name, method in methods.items()}
     if any(len(answer.text) > 1 for found in answers.values() for answer in found):
         raise AssertionError("a first token was no letter, so the times would be those of decoding")
@@ -92,7 +95,7 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
     every = [floors(CPU, lengths(backbone, *pair)) for pair in pairs]
     floor = {name: statistics.mean(each[name] for each in every) for name in methods}
     seconds = in_turns(tasks, questions, rounds)
-    beside = in_turns(against, questions, rounds)  # by itself: after the recipe's large tensors, memory is had anew
+    beside = in_turns(against, questions, rounds // 2)  # apart: after the recipe's large tensors, memory is had anew
 
     prompt, probe = answers["sepm"][0].prompts[0], prompts.WORDINGS["paper"].probe
     visual = backbone.see([questions[0].image])
@@ -100,7 +103,7 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
         "probed": lambda _: backbone.read([prompt], visual, probe=probe),
         "plain": lambda _: backbone.read([prompt], visual),
     }
-    reading = in_turns(reads, questions, rounds)
+    reading = in_turns(reads, questions, rounds // 2)
     peaks = {name: peak(lambda task=task: task(questions[0])) for name, task in reads.items()}
 
     full = []
@@ -128,7 +131,7 @@ def main() -> None:
     """Measure and show; exit 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=8)
     args = parser.parse_args()
     show(measure(args.pictures, args.rounds))
 
