@@ -3,7 +3,7 @@
 SDPA and flash kernels return no weights. transformers lets an attention function be registered by name and hands it
 query and key after the rotary embedding, so the few rows that SEPM reads can be computed beside the fast kernel:
 O(rows x length) instead of O(length^2), in one layer instead of all. The probe travels as a keyword argument of the
-forward call; the model carries no hook and no state between calls.
+forward call; nothing of it stays with the model between calls.
 """
 
 from __future__ import annotations
