@@ -53,8 +53,8 @@ def write_report(runs: Sequence[Run], out: Path) -> Path:
         runs: what is reported.
         out: folder: report.html, report.md, tables/*.csv, figures/*.png and *.svg.
     """
-    models, tasks = len({run.model for run in runs}), len({run.task for run in runs})
-    summary = f"{len(runs)} runs: {models} models, {tasks} tasks, {len({run.variant for run in runs})} methods."
+    models, tasks, methods = ({getattr(run, what) for run in runs} for what in ("model", "task", "variant"))
+    summary = f"Runs: {len(runs)}; models: {len(models)}; tasks: {len(tasks)}; methods: {len(methods)}."
     page = Page(
         "Image-emotion evaluation", summary, all_tables(runs), all_figures(runs), _warnings(runs), sources(runs)
     )
