@@ -24,8 +24,7 @@ test-next:
 	rm -rf .venv-next
 	$(PYTHON) -m venv .venv-next
 	.venv-next/bin/pip install --quiet --upgrade pip "setuptools>=77"
-	.venv-next/bin/pip install --quiet --editable ".[test]"
-	.venv-next/bin/pip install --quiet --upgrade --pre --upgrade-strategy eager transformers lmms-eval
+	.venv-next/bin/pip install --quiet --pre --editable ".[test]"
 	.venv-next/bin/pip list | grep -iE "^(torch|transformers|tokenizers|lmms[-_]eval|pillow|huggingface)"
 	.venv-next/bin/pytest --numprocesses auto --dist loadfile
 
