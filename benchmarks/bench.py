@@ -20,7 +20,7 @@ from table import Figure, show
 
 # A file of this folder, and what its ``measure`` is called with: sizes at which all of it takes under ten minutes.
 PARTS = {
-    "speed": {"pictures": 4, "rounds": 8},
+    "speed": {"pictures": 4, "rounds": 6},
     "agreement": {"pictures": 128},
     "throughput": {"pictures": 12},
     "linear": {"sizes": [100, 1000, 10000]},
