@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 import transformers
+from memory import CARD
 from models import FULL, TINY, build, demo_questions
 from recipe import Recipe
 from speed import lengths
@@ -39,7 +40,6 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Dense bf16 TFLOP/s by the makers' data sheets, by a part of the device's name.
 PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 4090": 165, "A10": 125}
-CARD = 24e9  # bytes of the paper's cards, RTX 4090
 
 
 @dataclass(frozen=True)

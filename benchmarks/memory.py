@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from sepm_eval import Question, get_method
 from sepm_eval.model_wrappers._image_first import ImageFirst
 
-CARD = 24.0  # GB of the paper's cards, RTX 4090
+CARD = 24e9  # bytes of the paper's cards, RTX 4090
 FEW = (3, 4)  # decoder layers; with fewer the first layer's temporaries are part of the peak
 METHODS = {"sepm": {}, "sepm reuse": {"reuse": True}}
 PHASE = "phase: "
@@ -50,15 +50,22 @@ def marked(call: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def peaks(task: Callable[[], object]) -> list[int]:
-    """The most bytes of new tensors held during each marked call, in their order."""
+def history(task: Callable[[], object]) -> tuple[list[Any], list[tuple[int, int]]]:
+    """What a task did, and (nanosecond, bytes of tensors held besides those there were before) at every change.
+
+    Counted by torch's allocator: what the process holds says little, since freed memory is not given back at once.
+    """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         task()
     events = sorted(record.profiler.kineto_results.events(), key=lambda event: event.start_ns())
     changes = [event for event in events if event.name() == "[memory]"]
-    held = list(
-        zip((event.start_ns() for event in changes), accumulate(event.nbytes() for event in changes), strict=True)
-    )
+    sizes = accumulate(event.nbytes() for event in changes)
+    return events, [(event.start_ns(), size) for event, size in zip(changes, sizes, strict=True)]
+
+
+def peaks(task: Callable[[], object]) -> list[int]:
+    """The most bytes of new tensors held during each marked call, in their order."""
+    events, held = history(task)
     phases = [(event.start_ns(), event.end_ns()) for event in events if event.name().startswith(PHASE)]
     return [max(size for when, size in held if begin <= when <= end) for begin, end in phases]
 
@@ -82,7 +89,7 @@ def measure(batch: int, models: dict[str, Any] | None = None, dtype: torch.dtype
         for name, (three, four) in held.items():
             deeper = geometry.decoder.layers - FEW[0]
             most = max(few + (more - few) * deeper for few, more in zip(three, four, strict=True))
-            figures.append(Figure(f"{family}, batch {batch}: {name}", most / 1e9, at_most=CARD, unit="GB"))
+            figures.append(Figure(f"{family}, batch {batch}: {name}", most / 1e9, at_most=CARD / 1e9, unit="GB"))
     return figures
 
 

@@ -85,9 +85,9 @@ def build(
             )
             settings |= {"template": "vicuna_v1", "image_aspect_ratio": "pad"}
             return _speak_in_letters(Llava(checkpoint, model, tokenizer, processor, settings))
-        tower = SiglipVisionModel._from_config(
-            SiglipVisionConfig(**_vision(geometry.tower), vision_use_head=False), dtype=dtype
-        )
+        vision = SiglipVisionConfig(**_vision(geometry.tower))
+        vision.vision_use_head = False  # as in the wrapper
+        tower = SiglipVisionModel._from_config(vision, dtype=dtype)
         llm = LlamaForCausalLM._from_config(LlamaConfig(**_text(geometry.decoder)), dtype=dtype)
         projector = Projector(geometry.tower.width, geometry.decoder.width).to(dtype)
     processor = SiglipImageProcessorPil(size={"height": side, "width": side})

@@ -10,12 +10,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from functools import partial
 
+from memory import history
 from models import CPU, FULL, build, demo_questions
 from recipe import Recipe
 from table import Figure, show
-from torch.profiler import ProfilerActivity, profile
 
 from sepm_eval import Answer, Question, cost, get_method, prompts
 from sepm_eval.model_wrappers._image_first import ImageFirst
@@ -58,17 +58,6 @@ def ratio(seconds: dict[str, list[float]], one: str, other: str) -> float:
     return statistics.median(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
 
 
-def peak(task: Callable[[], object]) -> int:
-    """The most bytes of tensors that a task held at once, besides those there were before.
-
-    Counted by torch's allocator: what the process holds says little, since freed memory is not given back at once.
-    """
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        task()
-    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
-    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
-
-
 def measure(pictures: int, rounds: int) -> list[Figure]:
     """All figures of this file."""
     backbone = build("llava", CPU)
@@ -104,7 +93,7 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
         "plain": lambda _: backbone.read([prompt], visual),
     }
     reading = in_turns(reads, questions, rounds // 2)
-    peaks = {name: peak(lambda task=task: task(questions[0])) for name, task in reads.items()}
+    peaks = {name: max(size for _, size in history(partial(task, questions[0]))[1]) for name, task in reads.items()}
 
     full = []
     for name, text in (("llava", cost.EMOSET_TEXT), ("vila", cost.EMOSET_TEXT)):
