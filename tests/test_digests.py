@@ -1,0 +1,71 @@
+"""Digests of whole files: right after every change, and remembered when nothing has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+from sepm_eval import digests
+
+
+@pytest.fixture
+def taken(tmp_path, monkeypatch):
+    """A cache of its own, and the files that were read."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    read = []
+    plain = digests._sha256
+    monkeypatch.setattr(digests, "_sha256", lambda path: (read.append(path.name), plain(path))[1])
+    return read
+
+
+def test_a_digest_is_remembered_until_the_file_changes(tmp_path, taken, monkeypatch):
+    monkeypatch.setattr(digests, "_SETTLED", -10.0)
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"a" * 3_000_000)
+    first = digests.file_sha256(path)
+    assert first == hashlib.sha256(b"a" * 3_000_000).hexdigest()
+    assert digests.file_sha256(path) == first
+    assert taken == ["weights.bin"]
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    with path.open("r+b") as file:  # one byte in the middle, size and mtime as they were
+        file.seek(1_500_000)
+        file.write(b"b")
+    os.utime(path, ns=times)
+    assert digests.file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest() != first
+    assert taken == ["weights.bin"] * 2
+
+
+def test_a_file_that_has_just_changed_is_not_remembered(tmp_path, taken):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(b"one")
+    digests.file_sha256(path)
+    digests.file_sha256(path)
+    assert taken == ["picture.jpg"] * 2
+
+
+def test_many_files_in_order(tmp_path, taken):
+    paths = []
+    for number in range(20):
+        paths.append(tmp_path / f"{number}.jpg")
+        paths[-1].write_bytes(str(number).encode())
+    assert digests.file_sha256s(paths) == [hashlib.sha256(str(n).encode()).hexdigest() for n in range(20)]
+
+
+@pytest.mark.parametrize("damage", ["unwritable", "garbage"])
+def test_without_a_cache_every_digest_is_taken_anew(tmp_path, taken, damage):
+    cache = tmp_path / "cache" / "sepm_eval"
+    if damage == "unwritable":
+        (tmp_path / "cache").write_text("a file where the folder should be")
+    else:
+        cache.mkdir(parents=True)
+        (cache / "digests.sqlite").write_bytes(b"no database" * 1000)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"a")
+    assert digests.file_sha256(path) == hashlib.sha256(b"a").hexdigest()
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path, taken):
+    with pytest.raises(OSError, match=r"gone\.jpg"):
+        digests.file_sha256(tmp_path / "gone.jpg")
