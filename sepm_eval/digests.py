@@ -58,6 +58,17 @@ def file_sha256(path: Path) -> str:
     return file_sha256s([path])[0]
 
 
+def readable_sha256s(paths: Sequence[Path]) -> list[str]:
+    """As ``file_sha256s``, with "" for a file that cannot be read."""
+    try:
+        return file_sha256s(paths)
+    except OSError:
+        if len(paths) == 1:
+            return [""]
+        middle = len(paths) // 2  # halves, so that one bad file costs no more than reading the others again
+        return readable_sha256s(paths[:middle]) + readable_sha256s(paths[middle:])
+
+
 def _name(path: Path) -> str:
     return os.fsdecode(os.path.realpath(path)).encode("utf-8", "backslashreplace").decode()
 

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
-DECISIVE = ("sepm-eval", "torch", "transformers", "tokenizers", "pillow", "lmms-eval")
+# Packages that decide an answer: Pillow too, whose resizing changed in version 13 (docs/verification.md).
+DECISIVE = ("sepm-eval", "torch", "transformers", "tokenizers", "pillow")
+
+
+def decisive_versions() -> dict[str, str]:
+    """Versions of the packages that decide an answer of our models, as far as they are installed."""
+    return _installed(DECISIVE)
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide an answer, as far as they are installed, and of Python."""
+    """Versions of what a run is made with: the packages that decide an answer, the host, and Python."""
+    return {**_installed((*DECISIVE, "lmms-eval")), "python": platform.python_version()}
+
+
+def _installed(names: Sequence[str]) -> dict[str, str]:
     found = {}
-    for name in DECISIVE:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {**found, "python": platform.python_version()}
+    return found
 
 
 def commit() -> str | None:

@@ -21,9 +21,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sepm_eval.identity import PLACEMENT, digest_of
 from sepm_eval.methods import Method, get_method
 
 OURS = "sepm_"
+MOST_ITEMS = 2**31 - 1
+_LONGEST_NAME = 80  # characters of a model or method in a file's name
+_PLAIN = re.compile(r"\w+(,\w+=[A-Za-z0-9.]+)*")
 
 
 class ModelPlan(BaseModel):
@@ -53,6 +57,17 @@ class ModelPlan(BaseModel):
         """The backbone's name, of ours."""
         return self.model.removeprefix(OURS)
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What of it decides answers, with methods apart: its name, and its arguments but those of ``PLACEMENT``."""
+        return {"model": self.model, "args": {k: v for k, v in sorted(self.args.items()) if k not in PLACEMENT}}
+
+    @property
+    def key(self) -> str:
+        """A name for its files. Models that may answer differently have different keys."""
+        name = slug(f"{self.model}_{Path(str(self.args.get('pretrained', 'default'))).name}")
+        return f"{name[:_LONGEST_NAME]}-{digest_of(self.decisive)[:8]}"
+
     @model_validator(mode="after")
     def _check(self) -> ModelPlan:
         taken = sorted({"method", "journal", "batch_size", "resume"} & self.args.keys())
@@ -78,21 +93,27 @@ class Plan(BaseModel):
     tasks: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str, ...] = ()
     models: tuple[ModelPlan, ...] = Field(min_length=1)
-    limit: int | None = Field(default=None, ge=1, strict=True)
+    limit: int | None = Field(default=None, ge=1, le=MOST_ITEMS, strict=True)
 
     @model_validator(mode="after")
     def _check(self) -> Plan:
         twice = sorted({task for task in self.tasks if self.tasks.count(task) > 1})
         if twice:
             raise ValueError(f"tasks {twice} are named twice")
+        keys = [model.key for model in self.models]
+        if again := sorted({key for key in keys if keys.count(key) > 1}):
+            raise ValueError(f"models {again} are named twice: put their methods into one entry")
         for model in self.models:
             if model.ours and not self.methods_of(model):
                 raise ValueError(f"{model.model} needs methods, such as methods: [zero_shot, sepm]")
-            slugs = [slug(text) for text in self.methods_of(model)]
-            if len(set(slugs)) < len(slugs):
+            chosen = [(text.partition(",")[0].strip(), parse_method(text)) for text in self.methods_of(model)]
+            if any(chosen.count(one) > 1 for one in chosen):
                 raise ValueError(f"{model.model}: a method is named twice in {list(self.methods_of(model))}")
-            for text in self.methods_of(model):
-                parse_method(text)
+            files = [method_key(text) for text in self.methods_of(model)]
+            if len(set(files)) < len(files):
+                raise ValueError(
+                    f"{model.model}: two methods would share their files in {list(self.methods_of(model))}"
+                )
         return self
 
     def methods_of(self, model: ModelPlan) -> tuple[str, ...]:
@@ -199,3 +220,12 @@ def slug(text: str) -> str:
     """A name for files: "sepm,beta=0.1" -> "sepm_beta-0.1"."""
     parts = (re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-") for part in text.split(","))
     return "_".join(parts)
+
+
+def method_key(text: str) -> str:
+    """A name for the files of a method: as it is written, with a digest where that would not tell it apart."""
+    told = slug(text)
+    if len(told) <= _LONGEST_NAME and _PLAIN.fullmatch(text):
+        return told
+    name, options = split_method(text)
+    return f"{told[:_LONGEST_NAME]}-{digest_of([name, {key: str(value) for key, value in options.items()}])[:8]}"

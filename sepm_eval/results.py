@@ -1,7 +1,8 @@
 """Finished runs, read back from what lmms-eval logged (any model's) and from the journals beside it.
 
 Nothing of what lmms-eval counted is taken over: every output is scored again, so that runs of different models and
-versions are compared by one rule.
+versions are compared by one rule. Who answered is read from the identity that stands in the log, never from the text of
+an argument. Files are read line by line, and of a line only what a report needs is kept.
 """
 
 from __future__ import annotations
@@ -10,272 +11,268 @@ import dataclasses
 import glob
 import json
 import logging
-import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sepm_eval.identity import PLACEMENT, Identity, from_json
 from sepm_eval.journal import read_journal
+from sepm_eval.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 from sepm_eval.parsing import Options, parse_question
-from sepm_eval.scoring import Score, score
+from sepm_eval.scoring import score
+
+__all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
 
 logger = logging.getLogger(__name__)
 
-OUR_ENTRIES = "sepm_"
 _RESULTS, _SAMPLES = "_results.json", "_samples_"
 _JOURNAL_START = b'{"key": '
+_HOST_ZONE = "Asia/Singapore"  # lmms-eval's clock unless --timezone says otherwise
+_HOST_OFFSET = timezone(timedelta(hours=8))
+
+_Key = tuple[str, str, int]  # of a journal record: key, task, doc_id
 
 
 class NoResults(ValueError):
     """There is nothing to report on; the message says where was looked and for what."""
 
 
-class DifferentItems(ValueError):
-    """Two runs that answered different items were to be compared item by item."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one item.
+@dataclass
+class _Log:
+    """One task of one results file, before its journal records are found.
 
     Attributes:
-        item: its id in the benchmark.
-        doc_id: its number in the task.
-        target: its label.
-        question: the question as the harness asked it.
-        output: what the model answered, or ``scoring.failure_text``.
-        score: right, wrong, unparsed or failed.
-        logged: whether lmms-eval counted it as right when it ran; None if it did not count it.
-        picture: the file, where the log names one that is still there.
-        record: the journal's record, where a journal was found.
+        path: the samples file.
+        results: the results file.
+        content: what it holds.
+        task: the task.
+        rows: one a sample: the outcome without its record, and the record's key.
+        item_lists: the names of the lists in it.
+        identity: as it stands in the log; None if it does not.
+        digests: of the identities that its samples name.
+        latest: when the last sample was scored.
     """
 
-    item: str
-    doc_id: int
-    target: str
-    question: str
-    output: str
-    score: Score
-    logged: bool | None = None
-    picture: Path | None = None
-    record: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """One model's answers to one task.
-
-    Attributes:
-        entry: the harness's name of the model ("sepm_llava", "llava_hf").
-        model: the checkpoint.
-        method: our method's name; for a stock model its entry.
-        settings: the method's full settings; empty for a stock model.
-        defaults: the settings it has unless told otherwise.
-        task: the task's name.
-        item_list: which list of the benchmark's items.
-        outcomes: one an item, by doc_id.
-        asked: how many items lmms-eval was to ask.
-        available: how many the task has; more than ``asked`` under --limit.
-        date: when lmms-eval wrote the results, as it writes it.
-        versions: of the packages, from the journal.
-        source: the results file.
-    """
-
-    entry: str
-    model: str
-    method: str
-    settings: Mapping[str, Any]
-    defaults: Mapping[str, Any]
+    path: Path
+    results: Path
+    content: Mapping[str, Any]
     task: str
-    item_list: str
-    outcomes: tuple[Outcome, ...]
-    asked: int
-    available: int
-    date: str
-    versions: Mapping[str, str] = field(default_factory=dict)
-    source: Path = Path()
-
-    @property
-    def variant(self) -> str:
-        """The method and the settings that are not its defaults: "sepm (beta=0.1)"."""
-        changed = [f"{key}={value}" for key, value in self.settings.items() if self.defaults.get(key) != value]
-        return f"{self.method} ({', '.join(changed)})" if changed else self.method
-
-    @property
-    def title(self) -> str:
-        """Model and variant."""
-        return f"{self.model}: {self.variant}"
-
-    @cached_property
-    def scored(self) -> tuple[Outcome, ...]:
-        """The outcomes that count: all but the failed ones."""
-        return tuple(outcome for outcome in self.outcomes if outcome.score.status != "failed")
-
-    @property
-    def right(self) -> int:
-        """How many answers are right."""
-        return sum(outcome.score.correct for outcome in self.scored)
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of the scored outcomes that are right, in percent; None if there are none."""
-        return 100 * self.right / len(self.scored) if self.scored else None
-
-    def count(self, status: str) -> int:
-        """How many outcomes are "answered", "unparsed" or "failed"."""
-        return sum(outcome.score.status == status for outcome in self.outcomes)
-
-    @property
-    def missing(self) -> int:
-        """How many items lmms-eval was to ask and that have no outcome at all."""
-        return max(self.asked - len(self.outcomes), 0)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every item of the task was asked and answered."""
-        return not self.missing and not self.count("failed") and self.asked == self.available
-
-    @property
-    def options(self) -> Options:
-        """The labels on offer.
-
-        Raises:
-            ValueError: the items were asked different questions.
-        """
-        questions = {outcome.question for outcome in self.outcomes}
-        if len(questions) != 1:
-            raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
-        found = parse_question(questions.pop())
-        assert found is not None  # every outcome was scored by it
-        return found
+    rows: list[tuple[Outcome, str]] = field(default_factory=list)
+    item_lists: set[str] = field(default_factory=set)
+    identity: Identity | None = None
+    digests: set[str] = field(default_factory=set)
+    latest: str = ""
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs below some folders, sorted by task, model and method. Of a run that was repeated the latest counts.
+    """All runs below some folders, named apart and sorted by task, model and method (see ``outcomes.arranged``).
 
     Raises:
         NoResults: there is none.
-        ValueError: a file is damaged.
+        ValueError: a file is damaged, or was written by a version whose answers were read otherwise.
     """
-    found: dict[tuple[str, ...], Run] = {}
-    journals = _Journals(folders)
-    for path in _files(folders, f"*{_RESULTS}"):
-        for run in _runs(path, journals):
-            key = (run.task, run.item_list, run.entry, run.model, run.variant)
-            if key not in found or found[key].date < run.date:
-                found[key] = run
-    if not found:
+    logs = [log for path in _files(folders, f"*{_RESULTS}") for log in _logs(path)]
+    if not logs:
         where = ", ".join(str(folder) for folder in folders)
         raise NoResults(
             f"no results of image-emotion tasks in {where}: give folders that `sepm-eval run` wrote, or that "
             "`lmms-eval --output_path FOLDER --log_samples` did"
         )
-    order = {name: place for place, name in enumerate(_METHOD_ORDER)}
-    return sorted(found.values(), key=lambda r: (r.task, r.model, order.get(r.method, len(order)), r.variant, r.entry))
+    identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
+    records = _journal_records(folders, logs)
+    return arranged(_run(log, identities, records) for log in logs)
 
 
-_METHOD_ORDER = ("zero_shot", "zero_shot_cot", "sparsevlm", "random_drop", "query_drop", "downsample", "sepm")
+def defaults_of(method: str) -> dict[str, Any]:
+    """The options a method has unless told otherwise; none where this installation does not know it."""
+    from sepm_eval.methods import find_methods, get_method
 
-
-def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
-    """The items that both runs answered, side by side; a question that failed in either is left out.
-
-    Raises:
-        DifferentItems: the runs are over different tasks, item lists, items or labels.
-    """
-    for what in ("task", "item_list"):
-        one, other = getattr(first, what), getattr(second, what)
-        if one != other:
-            raise DifferentItems(f"{first.title} and {second.title} differ in their {what}: {one!r} and {other!r}")
-    ours = {outcome.item: outcome for outcome in first.outcomes}
-    theirs = {outcome.item: outcome for outcome in second.outcomes}
-    if odd := sorted(ours.keys() ^ theirs.keys()):
-        raise DifferentItems(
-            f"{first.title} and {second.title} were asked different items of {first.task}: {len(odd)} are only in one, "
-            f"such as {odd[0]!r}. Run both over the same list, without --limit"
-        )
-    if odd := [item for item, outcome in ours.items() if outcome.target != theirs[item].target]:
-        raise DifferentItems(f"{first.task}: {len(odd)} items have other labels in one run, such as {odd[0]!r}")
-    pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
-    return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]
+    return dataclasses.asdict(get_method(method)) if method in find_methods() else {}
 
 
 def parse_model_args(text: str | Mapping[str, Any]) -> dict[str, str]:
-    """lmms-eval's --model_args as a table of texts: "pretrained=demo,beta=0.1"."""
+    """lmms-eval's --model_args as a table of texts, of a stock model: "pretrained=a/b,dtype=float16"."""
     if not isinstance(text, str):
         return {str(key): str(value) for key, value in text.items()}
     pairs = (part.partition("=") for part in text.split(",") if part.strip())
     return {key.strip(): value for key, _, value in pairs}
 
 
-def full_settings(method: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All settings of a method, and its defaults; only what is given where the method is not ours."""
-    from sepm_eval.methods import get_method, method_options
-
-    try:
-        known = method_options(method)
-    except ValueError:
-        return dict(given), {}
-    chosen = get_method(method, **{key: value for key, value in given.items() if key in known})
-    return dataclasses.asdict(chosen), dataclasses.asdict(get_method(method))
-
-
-def _runs(path: Path, journals: _Journals) -> list[Run]:
-    """The runs of one results file.
+def _logs(path: Path) -> list[_Log]:
+    """What one results file and its samples hold.
 
     Raises:
         ValueError: it or a file beside it is not what lmms-eval writes; the message names the file.
     """
     try:
-        return list(_read_results(path, journals))
+        return list(_read_results(path))
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError(f"{path} or its samples are not as lmms-eval writes them ({error!r}); move it away") from error
 
 
-def _read_results(path: Path, journals: _Journals) -> Iterable[Run]:
-    results = _json(path)
-    config = results.get("config", {})
-    entry, arguments = str(config.get("model")), parse_model_args(config.get("model_args") or "")
+def _read_results(path: Path) -> Iterator[_Log]:
+    content = _json(path)
     stamp = path.name.removesuffix(_RESULTS)
-    for log in sorted(path.parent.glob(f"{glob.escape(stamp)}{_SAMPLES}*.jsonl")):
-        task = log.name.removeprefix(f"{stamp}{_SAMPLES}").removesuffix(".jsonl")
-        samples = _samples(log)
-        if not samples:
+    for samples in sorted(path.parent.glob(f"{glob.escape(stamp)}{_SAMPLES}*.jsonl")):
+        task = samples.name.removeprefix(f"{stamp}{_SAMPLES}").removesuffix(".jsonl")
+        log = _Log(samples, path, content, task)
+        for number, sample in _samples(samples):
+            _add(log, sample, f"{samples}, line {number}")
+        if not log.rows:
             continue
-        method = entry
-        settings: dict[str, Any] = {}
-        defaults: dict[str, Any] = {}
-        model = arguments.get("pretrained") or str(results.get("model_name") or entry)
-        if entry.startswith(OUR_ENTRIES):
-            method = arguments.get("method", "sepm")
-            given = {key: _value(value) for key, value in arguments.items()}
-            try:
-                settings, defaults = full_settings(method, given)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}; if it is of another version, move it away") from error
-            model = arguments.get("pretrained") or _default_checkpoint(entry)
-        records, versions = journals.of(arguments.get("journal"), task, model, {"name": method, **settings}, defaults)
-        counts = results.get("n-samples", {}).get(task, {})
-        outcomes = tuple(_outcome(sample, records) for sample in sorted(samples, key=lambda one: one["doc_id"]))
-        _check_unique(log, outcomes)
-        yield Run(
-            entry=entry,
-            model=model,
-            method=method,
-            settings=settings,
-            defaults=defaults,
-            task=task,
-            item_list=str(samples[0]["item_list"]),
-            outcomes=outcomes,
-            asked=_whole(path, counts.get("effective", len(outcomes))),
-            available=_whole(path, counts.get("original", len(outcomes))),
-            date=str(results.get("date", stamp)),
-            versions=versions,
-            source=path,
+        _check_unique(samples, [outcome for outcome, _ in log.rows])
+        if len(log.digests) > 1:
+            raise ValueError(f"{samples} holds answers of {len(log.digests)} different runs; move it away")
+        if len(log.item_lists) > 1:
+            raise ValueError(f"{samples} holds items of the lists {sorted(log.item_lists)}; move it away")
+        yield log
+
+
+def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
+    """Take from a sample what is needed of it."""
+    options = _options(str(sample["input"]))
+    assert options is not None  # samples of other tasks were left out
+    output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
+    question = log.rows[0][0].question if log.rows and log.rows[0][0].question == sample["input"] else sample["input"]
+    outcome = Outcome(
+        item=_writable(sample["item_id"]),
+        doc_id=int(sample["doc_id"]),
+        target=target,
+        question=str(question),
+        output=output,
+        score=score(output, target, options),
+        logged=bool(sample["acc"]) if "acc" in sample else None,
+        picture=next((one for one in sample.get("input_media") or [] if isinstance(one, str)), None),
+        sha256=str(sample.get("picture") or ""),
+        record=None,
+    )
+    log.rows.append((outcome, str(sample.get("record") or "")))
+    log.item_lists.add(str(sample["item_list"]))
+    log.latest = max(log.latest, str(sample.get("answered_at") or ""))
+    if "run" in sample:
+        log.digests.add(str(sample["run"]))
+    if "identity" in sample:
+        try:
+            log.identity = from_json(sample["identity"])
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}; move the file away") from error
+
+
+def _run(log: _Log, identities: Mapping[str, Identity], records: Mapping[_Key, Record]) -> Run:
+    content, task = log.content, log.task
+    identity = _identity(log, identities)
+    counts = content.get("n-samples", {}).get(task, {})
+    rows = sorted(log.rows, key=lambda row: row[0].doc_id)
+    outcomes = tuple(
+        dataclasses.replace(outcome, record=records.get((key, task, outcome.doc_id))) if key else outcome
+        for outcome, key in rows
+    )
+    return Run(
+        identity=identity,
+        task=task,
+        item_list=next(iter(log.item_lists)),
+        outcomes=outcomes,
+        asked=_whole(log.results, counts.get("effective", len(outcomes))),
+        available=_whole(log.results, counts.get("original", len(outcomes))),
+        offset=_whole(log.results, content.get("config", {}).get("offset") or 0),
+        date=_date(log),
+        defaults=defaults_of(identity.method),
+        host_version=str(content.get("lmms_eval_version") or ""),
+        source=log.results,
+    )
+
+
+def _identity(log: _Log, identities: Mapping[str, Identity]) -> Identity:
+    """Who answered.
+
+    Raises:
+        ValueError: a log of ours does not say, or some of its answers are not this run's.
+    """
+    config = log.content.get("config", {})
+    entry = str(config.get("model"))
+    generation = log.content.get("configs", {}).get(log.task, {}).get("generation_kwargs")
+    if log.digests:
+        digest = next(iter(log.digests))
+        if digest not in identities:
+            raise ValueError(f"{log.path} names the run {digest[:16]}, whose identity is in none of the logs")
+        found = identities[digest]
+        if not found.entry.startswith(OUR_ENTRIES):
+            return dataclasses.replace(found, model={**found.model, "generation_kwargs": generation})
+        lacking = sum(not key for _, key in log.rows)
+        if lacking:
+            raise ValueError(
+                f"{log.path}: {lacking} answers did not come from this run's model but from lmms-eval's --use_cache, "
+                "which knows neither weights nor versions; run it again without"
+            )
+        return found
+    if entry.startswith(OUR_ENTRIES):
+        raise ValueError(
+            f"{log.results} does not say who answered: it was written by sepm-eval 0.1, which read answers otherwise. "
+            "Run it again, or move it away"
         )
+    arguments = parse_model_args(config.get("model_args") or "")
+    return Identity(
+        entry=entry,
+        checkpoint=arguments.get("pretrained") or str(log.content.get("model_name") or entry),
+        model={
+            **{key: value for key, value in arguments.items() if key not in PLACEMENT | {"pretrained"}},
+            "generation_kwargs": generation,
+        },
+    )
+
+
+def _date(log: _Log) -> datetime:
+    """When the last answer was scored, in UTC; of older logs what lmms-eval's local clock said."""
+    try:
+        if log.latest:
+            return datetime.fromisoformat(log.latest).astimezone(timezone.utc)
+        told = str(log.content.get("date", log.results.name.removesuffix(_RESULTS)))[:15]
+        local = datetime.strptime(told, "%Y%m%d_%H%M%S")
+    except ValueError as error:
+        raise ValueError(f"{log.results} has no date that can be read ({error}); move it away") from error
+    zone = str(log.content.get("config", {}).get("resolved_cli_args", {}).get("timezone") or _HOST_ZONE)
+    try:
+        return local.replace(tzinfo=ZoneInfo(zone)).astimezone(timezone.utc)
+    except (ZoneInfoNotFoundError, ValueError):  # no time zone data on this system
+        return local.replace(tzinfo=_HOST_OFFSET).astimezone(timezone.utc)
+
+
+def _journal_records(folders: Sequence[Path], logs: Sequence[_Log]) -> dict[_Key, Record]:
+    """The journal records that the logs' answers came from: same key, document and text."""
+    wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
+    found: dict[_Key, Record] = {}
+    for path in _files(folders, "*.jsonl"):
+        if not wanted or not _is_journal(path):
+            continue
+        for record in _records(path):
+            place = record["key"], record["task"], record["doc_id"]
+            if place not in wanted:
+                continue
+            if record["status"] == "failed":
+                found.setdefault(place, _kept(record))
+            elif record["text"] == wanted[place]:
+                found[place] = _kept(record)
+    return found
+
+
+def _kept(record: Mapping[str, Any]) -> Record:
+    return Record(
+        stages=len(record.get("prompts") or ()),
+        visual_tokens=record.get("visual_tokens"),
+        p_positive=record.get("p_positive"),
+        p_negative=record.get("p_negative"),
+        confidence=record.get("confidence"),
+        polarity=record.get("polarity"),
+        ambiguous=record.get("ambiguous"),
+        dropped=array("I", record.get("dropped") or ()),
+        error=record.get("error"),
+    )
 
 
 def _writable(text: Any) -> str:
@@ -289,13 +286,6 @@ def _whole(path: Path, count: Any) -> int:
     return count
 
 
-def _is_there(picture: Path) -> bool:
-    try:
-        return picture.is_file()
-    except OSError:  # what is logged is no path of this machine, such as one that is too long for it
-        return False
-
-
 def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
     """An item that is logged twice would be counted twice."""
     for what, keys in (("item", [one.item for one in outcomes]), ("doc_id", [one.doc_id for one in outcomes])):
@@ -304,44 +294,29 @@ def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
             raise ValueError(f"{log} has several samples of {len(twice)} {what}s, such as {twice[0]!r}; move it away")
 
 
-def _outcome(sample: Mapping[str, Any], records: Mapping[int, Mapping[str, Any]]) -> Outcome:
-    options = parse_question(str(sample["input"]))
-    assert options is not None  # samples of other tasks were left out
-    output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
-    record = records.get(sample["doc_id"])
-    if record is not None and record["status"] == "answered" and record["text"] != output:
-        record = None  # of another run
-    picture = next((Path(one) for one in sample.get("input_media") or [] if isinstance(one, str)), None)
-    return Outcome(
-        item=_writable(sample["item_id"]),
-        doc_id=int(sample["doc_id"]),
-        target=target,
-        question=str(sample["input"]),
-        output=output,
-        score=score(output, target, options),
-        logged=bool(sample["acc"]) if "acc" in sample else None,
-        picture=picture if picture is not None and _is_there(picture) else None,
-        record=record,
-    )
+def _samples(log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The samples of an image-emotion task, each with its line; none if it is another kind of task."""
+    with log.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{log}, line {number}"
+            try:
+                sample = json.loads(line)
+                known = {"item_id", "item_list", "label", "doc_id", "filtered_resps"} <= sample.keys()
+                options = _options(str(sample.get("input"))) if known else None
+            except (ValueError, AttributeError, TypeError, RecursionError) as error:
+                raise ValueError(f"{where} is no sample of lmms-eval ({error}); move the file away") from error
+            if options is None and number == 1:
+                return
+            flaw = _flaw(sample, options) if options is not None else "it asks for no emotion"
+            if flaw:
+                raise ValueError(f"{where} is no sample of lmms-eval ({flaw}); move the file away")
+            yield number, sample
 
 
-def _samples(log: Path) -> list[dict[str, Any]]:
-    """The samples of an image-emotion task; none if it is another kind of task."""
-    samples = []
-    for number, line in enumerate(log.read_bytes().splitlines(), start=1):
-        where = f"{log}, line {number}"
-        try:
-            sample = json.loads(line)
-            known = {"item_id", "item_list", "label", "doc_id", "filtered_resps"} <= sample.keys()
-            options = parse_question(str(sample.get("input"))) if known else None
-        except (ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise ValueError(f"{where} is no sample of lmms-eval ({error}); move the file away") from error
-        if options is None:
-            return []
-        if flaw := _flaw(sample, options):
-            raise ValueError(f"{where} is no sample of lmms-eval ({flaw}); move the file away")
-        samples.append(sample)
-    return samples
+@lru_cache(maxsize=64)
+def _options(question: str) -> Options | None:
+    """``parse_question``, once for each wording."""
+    return parse_question(question)
 
 
 def _flaw(sample: Mapping[str, Any], options: Options) -> str:
@@ -355,45 +330,6 @@ def _flaw(sample: Mapping[str, Any], options: Options) -> str:
     if "acc" in sample and sample["acc"] not in (0, 1):
         return f"acc is {sample['acc']!r}, neither 0 nor 1"
     return ""
-
-
-class _Journals:
-    """The journals below some folders."""
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._paths = [path for path in _files(folders, "*.jsonl") if _is_journal(path)]
-        self._read: dict[Path, list[dict[str, Any]]] = {}
-
-    def of(
-        self, named: str | None, task: str, model: str, method: Mapping[str, Any], defaults: Mapping[str, Any]
-    ) -> tuple[dict[int, dict[str, Any]], dict[str, str]]:
-        """The records of one run by doc_id, and the versions of the latest.
-
-        Args:
-            named: the journal the run was told to write, if it was.
-            task: the run's task.
-            model: its checkpoint.
-            method: name and settings.
-            defaults: settings of a record from before the method had them.
-        """
-        paths = self._paths
-        if named is not None:
-            stem = Path(named).stem
-            paths = [path for path in paths if re.fullmatch(rf"{re.escape(stem)}(\.rank\d+)?", path.stem)]
-        records: dict[int, dict[str, Any]] = {}
-        versions: dict[str, str] = {}
-        for path in paths:
-            if path not in self._read:
-                self._read[path] = _records(path)
-            for record in self._read[path]:
-                settings = {key: value for key, value in record.get("method", {}).items() if key != "polarity"}
-                if record["task"] == task and record.get("model", {}).get("pretrained") == model:
-                    if settings and {**defaults, **settings} == method:
-                        records[record["doc_id"]] = record
-                        versions = record["versions"]
-                    elif record["status"] == "failed" and not settings:
-                        records.setdefault(record["doc_id"], record)
-        return records, versions
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
@@ -437,24 +373,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no results file of lmms-eval; move it away")
     return content
-
-
-def _default_checkpoint(entry: str) -> str:
-    from sepm_eval.model_wrappers import default_checkpoint
-
-    return default_checkpoint(entry.removeprefix(OUR_ENTRIES))
-
-
-def _value(text: str) -> Any:
-    """A value as lmms-eval reads it from --model_args."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if text.isnumeric():
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _first(output: Any) -> Any:

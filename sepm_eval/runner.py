@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import glob
-import hashlib
-import json
 import logging
 import re
 from collections import deque
@@ -27,7 +25,8 @@ from tqdm import tqdm
 from sepm_eval import emotions
 from sepm_eval.backbone import Backbone
 from sepm_eval.emotions import Polarity
-from sepm_eval.environment import versions
+from sepm_eval.environment import decisive_versions, versions
+from sepm_eval.identity import Identity, digest_of
 from sepm_eval.images import UnreadableImage, image_sha256
 from sepm_eval.journal import Journal, question_key
 from sepm_eval.methods import Method
@@ -64,6 +63,7 @@ class Asked:
         max_new_tokens: limit for plain generation.
         until: texts at which plain generation ends.
         target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
+        item: benchmark and item, of a document of ours; ``Runner.keys`` names the record of its answer.
     """
 
     task: str
@@ -72,6 +72,7 @@ class Asked:
     max_new_tokens: int
     until: tuple[str, ...] = ()
     target: str | None = None
+    item: tuple[str, str] | None = None
 
 
 @dataclass
@@ -133,6 +134,9 @@ class Runner:
         resume: answer from the journal what it has.
         polarity: polarity of labels for which the known one (``emotions.POLARITY``) is not wanted.
         shard: put into the journal's file name where several processes share a run.
+        entry: the host's name of the model; by default the one it has in lmms-eval.
+        identity: what decides the answers, of which all of the above that matters has become part.
+        keys: by benchmark and item, the journal record that holds the answer; filled in as answers come.
     """
 
     backbone_name: str
@@ -144,11 +148,25 @@ class Runner:
     resume: bool = True
     polarity: Mapping[str, Polarity] = field(default_factory=dict)
     shard: str = ""
+    entry: str = ""
     journal: Journal = field(init=False)
     tally: Tally = field(init=False)
+    identity: Identity = field(init=False)
+    keys: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.identity = Identity(
+            entry=self.entry or f"sepm_{self.backbone_name}",
+            checkpoint=self.backbone.name,
+            revision=self.backbone.revision,
+            model=dict(self.backbone.settings),
+            method=self.method_name,
+            options=dataclasses.asdict(self.method),
+            polarity={label: side for label, side in self.polarity.items() if side != emotions.POLARITY[label]},
+            versions=decisive_versions(),
+        )
         self._about = {
+            "run": self.identity.digest,
             "model": {
                 "backbone": self.backbone_name,
                 "pretrained": self.backbone.name,
@@ -158,8 +176,8 @@ class Runner:
             "versions": versions(),
         }
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
-        if self.polarity:
-            self._of_method["polarity"] = dict(self.polarity)
+        if self.identity.polarity:
+            self._of_method["polarity"] = dict(self.identity.polarity)
         self._warned: set[tuple[str, tuple[str, ...]]] = set()
         self.tally = Tally()
         self._at_once = self.batch_size
@@ -217,9 +235,13 @@ class Runner:
         """Questions for the model; those the journal answers, or that could not be loaded, are settled here."""
         for index, (asked, loaded) in enumerate(questions):
             place = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
+            if asked.item is not None:
+                place["item"] = asked.item[1]
             if isinstance(loaded, Exception):
                 logger.error("%s, document %d: %s", asked.task, asked.doc_id, loaded)
-                self.journal.append([{"key": "", **place, **_failure(loaded)}])
+                key = digest_of([self.identity.digest, asked.task, asked.doc_id, asked.item, "not loaded"])
+                self._note(asked, key)
+                self.journal.append([{"key": key, **place, **_failure(loaded)}])
                 outputs[index] = failure_text(loaded)
                 continue
             text, images, sha256 = loaded.text, loaded.images, loaded.sha256
@@ -231,17 +253,22 @@ class Runner:
                 images=sha256,
                 text=text,
                 method=method,
-                model=self._about["model"],
-                version=self._about["versions"]["sepm-eval"],
+                model=dataclasses.asdict(self.identity.of_model),
             )
+            self._note(asked, key)
             known = self.journal.find(key) if self.resume else None
             if known is not None:
                 outputs[index] = known["text"]
                 self.tally.add(asked, known)
-                self.journal.append([{**known, "task": asked.task, "doc_id": asked.doc_id}])
+                again = {**known, **place}  # what was known of it under another document's number or run
+                self.journal.append([again])
                 continue
             record = {"key": key, **place, "method": method, "question": text, "image_sha256": sha256}
             yield _Pending(index, asked, text, images, question, record)
+
+    def _note(self, asked: Asked, key: str) -> None:
+        if asked.item is not None:
+            self.keys[asked.item] = key
 
     def _emotion_question(self, task: str, text: str, images: Sequence[Image]) -> Question | None:
         options = parse_question(text)
@@ -311,11 +338,9 @@ class Runner:
         return {"status": "answered", "text": text}
 
     def _default_journal(self) -> Path:
-        about = json.dumps([self._about, self._of_method], sort_keys=True)
-        digest = hashlib.sha256(about.encode()).hexdigest()[:8]
         checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
         folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
-        return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{digest}.jsonl"
+        return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{self.identity.digest[:12]}.jsonl"
 
 
 def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, quiet: bool = False) -> list[list[str]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from PIL.Image import Image
 
 from sepm_eval.datasets import MissingData
+from sepm_eval.identity import answering
 from sepm_eval.images import open_image
 from sepm_eval.parsing import parse_question
 from sepm_eval.scoring import macro_f1, score
@@ -35,14 +37,18 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Metrics of one document.
 
     A failed question counts in ``n_failed`` and in nothing else. ``score`` repeats ``acc`` under the name that
-    lmms-eval's own statistics and --baseline look for. Item, list and labels go into the samples log, so per-class
-    accuracy and confusion can be computed from it.
+    lmms-eval's own statistics and --baseline look for. Item, list, labels, the picture's digest, the time, and of our
+    models the run's identity and the journal record go into the samples log: it says by itself who answered what.
     """
     options = parse_question(doc["question"])
     if options is None:
         raise ValueError(f"document {doc['id']} does not ask for emotions: {doc['question']!r}")
     result = score(results[0], doc["label"], options)
-    about = {"item_id": doc["id"], "item_list": doc["item_list"], "label": doc["label"], "answer_label": result.label}
+    about = {
+        **{"item_id": doc["id"], "item_list": doc["item_list"], "label": doc["label"], "answer_label": result.label},
+        **{"picture": doc["picture"], "answered_at": datetime.now(timezone.utc).isoformat(timespec="seconds")},
+        **answering.stamp(doc["benchmark"], doc["id"]),
+    }
     if result.status == "failed":
         return {"n_failed": 1, **about}
     correct = float(result.correct)

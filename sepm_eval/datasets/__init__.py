@@ -149,8 +149,13 @@ class Benchmark:
         except (MissingData, ValueError) as error:
             return Dataset.from_list([{"problem": str(error)}])
         about = {"benchmark": self.name, "item_list": chosen, "question": self.question()}
+        from sepm_eval.digests import readable_sha256s
+
         return Dataset.from_list(
-            [{"id": i.id, "image": str(i.path), "label": i.label, **about, **i.extra} for i in items]
+            [
+                {"id": i.id, "image": str(i.path), "label": i.label, "picture": p, **about, **i.extra}
+                for i, p in zip(items, readable_sha256s([i.path for i in items]))
+            ]
         )
 
     def _pick(self, items: list[Item], chosen: str) -> list[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from loguru import logger as eval_logger
 from PIL.Image import Image
 
 from sepm_eval.hosts._loading import load_runner, loaded_message
+from sepm_eval.identity import answering
 from sepm_eval.images import open_image
 from sepm_eval.methods._ask import MAX_NEW_TOKENS
 from sepm_eval.model_wrappers import backbone_names
@@ -43,17 +45,16 @@ class ChatModel(lmms):
         raise NotImplementedError(f"{type(self).__name__} answers generate_until tasks, not multi-round ones")
 
     def _questions(self, requests: Sequence[Instance]) -> list[Asked]:
-        targets: dict[tuple[str, str], Sequence[str] | None] = {}
+        tables: dict[tuple[str, str], _Documents] = {}
         for request in requests:
-            _, _, _, _, task, split = request.args
-            if (task, split) not in targets:
-                docs = self.task_dict[task][split]
-                targets[task, split] = list(docs["label"]) if "label" in docs.column_names else None
-        return [self._asked(request, targets[request.args[4], request.args[5]]) for request in requests]
+            _, _, settings, _, task, split = request.args
+            if (task, split) not in tables:
+                tables[task, split] = _Documents.of(self.task_dict[task][split])
+                _check_generation(task, settings, ours=tables[task, split].items is not None)
+        return [self._asked(request, tables[request.args[4], request.args[5]]) for request in requests]
 
-    def _asked(self, request: Instance, targets: Sequence[str] | None) -> Asked:
+    def _asked(self, request: Instance, documents: _Documents) -> Asked:
         _, doc_to_messages, settings, doc_id, task, split = request.args
-        _warn_if_not_greedy(task, settings)
 
         def load() -> tuple[str, list[Image]]:
             messages = ChatMessages(messages=doc_to_messages(self.task_dict[task][split][doc_id]))
@@ -61,7 +62,13 @@ class ChatModel(lmms):
             if videos or audios:
                 raise ValueError(f"{task}: {type(self).__name__} takes text and pictures, not video or audio")
             texts = [part.text for message in messages.messages for part in message.content if part.type == "text"]
-            return "\n".join(texts), [open_image(image) if isinstance(image, str) else image for image in images]
+            text = "\n".join(texts)
+            if documents.questions is not None and text != documents.questions[doc_id]:
+                raise ValueError(
+                    f"{task}: the host put other words around the question ({text[:200]!r}); leave out options such as "
+                    "--system_instruction and --num_fewshot, which change what is asked"
+                )
+            return text, [open_image(image) if isinstance(image, str) else image for image in images]
 
         until = settings.get("until") or []
         return Asked(
@@ -70,8 +77,33 @@ class ChatModel(lmms):
             load=load,
             max_new_tokens=int(settings.get("max_new_tokens", MAX_NEW_TOKENS)),
             until=(until,) if isinstance(until, str) else tuple(until),
-            target=None if targets is None else targets[doc_id],
+            target=None if documents.targets is None else documents.targets[doc_id],
+            item=None if documents.items is None else documents.items[doc_id],
         )
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """Columns of a task's documents, as far as they have them: those of other tasks have none.
+
+    Attributes:
+        targets: the labels.
+        items: benchmark and item, of our benchmarks.
+        questions: the questions, of our benchmarks.
+    """
+
+    targets: Sequence[str] | None
+    items: Sequence[tuple[str, str]] | None
+    questions: Sequence[str] | None
+
+    @classmethod
+    def of(cls, docs: Any) -> _Documents:
+        """The columns of a data set."""
+        targets = list(docs["label"]) if "label" in docs.column_names else None
+        if not {"benchmark", "id", "question", "picture"} <= set(docs.column_names):
+            return cls(targets, None, None)
+        items = list(zip(docs["benchmark"], docs["id"], strict=True))
+        return cls(targets, items, list(docs["question"]))
 
 
 class SepmModel(ChatModel):
@@ -132,6 +164,7 @@ class SepmModel(ChatModel):
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Answer all requests, in their order."""
+        answering.start(self._runner.identity, self._runner.keys)
         return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
 
 
@@ -170,9 +203,30 @@ def _batch_size(wanted: int | str, largest: int | None) -> int:
 _warned: set[str] = set()
 
 
-def _warn_if_not_greedy(task: str, settings: dict[str, Any]) -> None:
+def _check_generation(task: str, settings: dict[str, Any], *, ours: bool) -> None:
+    """Say what of a task's generation settings has no effect here; in a benchmark of ours that is an error.
+
+    Raises:
+        ValueError: --gen_kwargs asks for something that emotion questions are not answered by, so that the run would
+            stand under a setting it was not made with.
+    """
     sampled = bool(settings.get("do_sample")) and float(settings.get("temperature") or 1) > 0
-    if (sampled or int(settings.get("num_beams") or 1) > 1) and task not in _warned:
+    searched = int(settings.get("num_beams") or 1) > 1
+    if ours:
+        usual = {
+            "max_new_tokens": MAX_NEW_TOKENS,
+            "temperature": 0,
+            "do_sample": False,
+            "num_beams": 1,
+            "until": ["\n\n"],
+        }
+        odd = {key: value for key, value in settings.items() if value is not None and usual.get(key) != value}
+        if odd:
+            raise ValueError(
+                f"{task}: generation settings {odd} have no effect on {PREFIX}models, which answer emotion questions "
+                f"greedily with up to {MAX_NEW_TOKENS} tokens; leave --gen_kwargs out"
+            )
+    elif (sampled or searched) and task not in _warned:
         _warned.add(task)
         eval_logger.warning(f"{task} asks for sampling or beams; {PREFIX}models answer greedily")
 
