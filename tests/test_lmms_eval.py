@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from miniature import all_releases, emoset_release
 
 from sepm_eval import demo
+from sepm_eval.datasets import MissingData, find_benchmarks
 from sepm_eval.emotions import MIKELS
+from sepm_eval.hosts import lmms_eval_model
 from sepm_eval.hosts.lmms_eval_plugin import add_tasks, manifests
 from sepm_eval.journal import read_journal
 
@@ -210,3 +213,53 @@ def test_the_question_is_the_papers(tmp_path, monkeypatch):
         "Answer directly with the letter of the chosen option."
     )
     assert task.VERSION == 1
+
+
+@pytest.mark.parametrize("program", ["/env/bin/lmms-eval", "/env/lib/lmms_eval/__main__.py"])
+def test_data_are_looked_at_before_a_model_is_loaded(tmp_path, monkeypatch, program):
+    """A checkpoint that is not there would be the first fault met after them."""
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [program, "--model", "sepm_llava", "--tasks", "emotion_demo,emotion5"])
+    with pytest.raises(MissingData, match="emotion6: no folder"):
+        lmms_eval_model.sepm_llava(pretrained="/nowhere")
+    all_releases(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no checkpoint '/nowhere'"):
+        lmms_eval_model.sepm_llava(pretrained="/nowhere")
+    monkeypatch.setattr(sys, "argv", ["somebody.py", "--tasks", "emotion6"])
+    shutil.rmtree(tmp_path / "Emotion6")
+    with pytest.raises(FileNotFoundError, match="no checkpoint '/nowhere'"):
+        lmms_eval_model.sepm_llava(pretrained="/nowhere")
+
+
+GREEDY = {"max_new_tokens": 128, "temperature": 0, "do_sample": False, "num_beams": 1, "until": ["\n\n"]}
+
+
+@pytest.mark.parametrize(
+    "change", [{"do_sample": True, "temperature": 0.7}, {"max_new_tokens": 5}, {"num_beams": 3}, {"top_p": 0.9}]
+)
+def test_generation_settings_without_effect_are_refused(change):
+    """--gen_kwargs was accepted and ignored without a word: the log would show what was not done."""
+    lmms_eval_model._check_generation("emoset", GREEDY, ours=True)
+    with pytest.raises(ValueError, match=rf"{next(iter(change))}.*leave --gen_kwargs out"):
+        lmms_eval_model._check_generation("emoset", {**GREEDY, **change}, ours=True)
+    lmms_eval_model._check_generation("mme", {**GREEDY, **change}, ours=False)
+
+
+def test_words_of_the_host_around_a_question_are_refused(demo_backbone):
+    """--system_instruction and --num_fewshot would change what is asked under the task's name."""
+    benchmark = find_benchmarks()["emotion_demo"]
+    docs = benchmark.docs(None).select(range(1))
+    entry = lmms_eval_model.sepm_llava
+    model = entry.__new__(entry)  # without a checkpoint
+    model.task_dict = {"emotion_demo": {"test": docs}}
+    content = [{"type": "image", "url": docs[0]["image"]}, {"type": "text", "text": benchmark.question()}]
+
+    def asked(messages):
+        request = SimpleNamespace(args=("", lambda _: messages, GREEDY, 0, "emotion_demo", "test"))
+        (one,) = model._questions([request])
+        return one.load()[0]
+
+    assert asked([{"role": "user", "content": content}]) == benchmark.question()
+    system = {"role": "system", "content": [{"type": "text", "text": "You are sad."}]}
+    with pytest.raises(ValueError, match="put other words around the question"):
+        asked([system, {"role": "user", "content": content}])

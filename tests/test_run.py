@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,13 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
+from sepm_eval.identity import Identity
 from sepm_eval.journal import read_journal
 from sepm_eval.methods import method_options
-from sepm_eval.plan import load_plan, shipped_plans, slug, split_method
+from sepm_eval.plan import load_plan, method_key, parse_method, shipped_plans, slug, split_method
 from sepm_eval.pricing import price
 from sepm_eval.report import paper
-from sepm_eval.results import Run, full_settings, read_runs
+from sepm_eval.results import Run, defaults_of, read_runs
 
 PLAN = {
     "tasks": ["emoset", "emotion_demo"],
@@ -169,12 +172,16 @@ def test_another_plan_or_other_versions_need_another_folder(finished, tmp_path):
     for name in ("plan.yaml", "environment.json"):
         (out / name).write_bytes((finished[0] / "out" / name).read_bytes())
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "methods": ["zero_shot"]}))
-    assert "holds the results of another plan" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    told = call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    assert "was begun with another plan" in told
+    assert "'methods': ['zero_shot', 'sepm,beta=0.1']" in told  # what differs is named
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "limit": None}))
+    assert "(limit: 9, now None)" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     told = json.loads((out / "environment.json").read_text())
     told["versions"]["torch"] = "1.0"
     (out / "environment.json").write_text(json.dumps(told))
-    assert "was begun with other versions" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    assert "was begun with other things (versions: " in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
 
 
 @pytest.mark.parametrize("name", ["plan.yaml", "environment.json"])
@@ -245,12 +252,12 @@ def test_the_plans_cover_the_papers_tables(name, table):
     covered = set()
     for model in plan.models:
         for text in plan.methods_of(model):
-            method, given = split_method(text)
-            settings, defaults = full_settings(method, given)
+            method, _ = split_method(text)
+            options = dataclasses.asdict(parse_method(text))
             for task in plan.tasks:
-                run = Run(
-                    *(model.model, model.args["pretrained"], method, settings, defaults, task, "", (), 0, 0, ""),
-                )
+                identity = Identity(model.model, str(model.args["pretrained"]), method=method, options=options)
+                now = datetime.now(timezone.utc)
+                run = Run(identity, task, "", (), 0, 0, now, defaults=defaults_of(method))
                 (row,) = [row for row in paper.TABLES[table].rows if row.is_that_of(run)]
                 covered.add((paper.paper_model(run), row.label, task))
     assert covered == wanted
@@ -271,4 +278,4 @@ def test_dry_run_prices_a_plan_and_runs_nothing(tmp_path, monkeypatch):
 
 def test_slugs_tell_methods_apart():
     assert slug("sepm,beta=0.1") == "sepm_beta-0.1"
-    assert len({slug(text) for text in load_plan("figure3").methods}) == len(load_plan("figure3").methods)
+    assert len({method_key(text) for text in load_plan("figure3").methods}) == len(load_plan("figure3").methods)

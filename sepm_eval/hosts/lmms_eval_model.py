@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from loguru import logger as eval_logger
 from PIL.Image import Image
 
 from sepm_eval.hosts._loading import load_runner, loaded_message
+from sepm_eval.hosts.lmms_eval_plugin import check_named_tasks
 from sepm_eval.identity import answering
 from sepm_eval.images import open_image
 from sepm_eval.methods._ask import MAX_NEW_TOKENS
@@ -139,9 +141,11 @@ class SepmModel(ChatModel):
             options: those of the method and of the backbone.
 
         Raises:
+            MissingData: the data of a task that lmms-eval's command names are not there.
             ValueError: an unknown or impossible argument; the message names the allowed ones.
         """
         super().__init__()
+        check_named_tasks(sys.argv)
         size = _batch_size(batch_size, max_batch_size)
         self._rank, self._world_size = place()
         entry = f"{PREFIX}{self.backbone_name}"
@@ -160,6 +164,7 @@ class SepmModel(ChatModel):
             shard=shard(),
             options=options,
         )
+        answering.start(self._runner.identity, self._runner.keys)
         eval_logger.info(loaded_message(entry, self._runner))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
@@ -223,12 +228,12 @@ def _check_generation(task: str, settings: dict[str, Any], *, ours: bool) -> Non
         odd = {key: value for key, value in settings.items() if value is not None and usual.get(key) != value}
         if odd:
             raise ValueError(
-                f"{task}: generation settings {odd} have no effect on {PREFIX}models, which answer emotion questions "
-                f"greedily with up to {MAX_NEW_TOKENS} tokens; leave --gen_kwargs out"
+                f"{task}: generation settings {odd} have no effect on the {PREFIX}* models, which answer emotion "
+                f"questions greedily with up to {MAX_NEW_TOKENS} tokens; leave --gen_kwargs out"
             )
     elif (sampled or searched) and task not in _warned:
         _warned.add(task)
-        eval_logger.warning(f"{task} asks for sampling or beams; {PREFIX}models answer greedily")
+        eval_logger.warning(f"{task} asks for sampling or beams; the {PREFIX}* models answer greedily")
 
 
 def __getattr__(name: str) -> type[SepmModel]:
