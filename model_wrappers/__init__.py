@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     Frame = Callable[[Image], Image]
     Cells = Callable[[int], list[tuple[int, int]]]
 
-__all__ = ["backbone_names", "backbone_options", "default_checkpoint", "load_backbone", "picture_layout"]
+__all__ = [
+    "backbone_names",
+    "backbone_options",
+    "default_checkpoint",
+    "load_backbone",
+    "option_defaults",
+    "picture_layout",
+]
 
 
 def backbone_names() -> list[str]:
@@ -59,6 +66,12 @@ def backbone_options(name: str) -> list[str]:
     """Names of the options that only this architecture takes."""
     parameters = inspect.signature(_loader(name)).parameters
     return [key for key in parameters if key not in ("pretrained", "device", "dtype")]
+
+
+def option_defaults(name: str) -> dict[str, Any]:
+    """What the options that only this architecture takes are unless told otherwise."""
+    parameters = inspect.signature(_loader(name)).parameters
+    return {option: parameters[option].default for option in backbone_options(name)}
 
 
 def default_checkpoint(name: str) -> str:

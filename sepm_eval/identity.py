@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,23 @@ Setting: TypeAlias = "str | int | float | bool | list[Any] | dict[str, Any] | No
 
 # Arguments of a model on which no answer depends: where and how fast it runs, and what is kept of it.
 PLACEMENT = frozenset({"batch_size", "device", "device_map", "journal", "max_batch_size", "max_memory", "resume"})
+
+
+_SECRET = re.compile(
+    r"(\w*_)?(api_?key|access_?key|secret_?key|secret|password|credentials?|api_?token|auth_?token)|key|token"
+    r"|(hf|hub|access|bearer|huggingface\w*)_?token",
+    re.IGNORECASE,
+)
+
+
+def decides(argument: str) -> bool:
+    """Whether an answer may depend on an argument of a model: not on those of ``PLACEMENT``, nor on a secret."""
+    return argument not in PLACEMENT and not is_secret(argument)
+
+
+def is_secret(argument: str) -> bool:
+    """Whether an argument, such as api_key or hf_token, must not be written down or shown."""
+    return _SECRET.fullmatch(argument) is not None
 
 
 @dataclass(frozen=True)

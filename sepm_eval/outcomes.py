@@ -276,7 +276,7 @@ def _columns(runs: Sequence[Run]) -> dict[str, str]:
         groups.setdefault(run.task, {}).setdefault(run.exam, run)
     names = {}
     for task, exams in groups.items():
-        told = {exam: f"{task} [{run.item_list}, {run.part}]" for exam, run in exams.items()}
+        told = {exam: f"{task} [{Path(run.item_list).name}, {run.part}]" for exam, run in exams.items()}
         count = Counter(told.values())
         for exam, name in told.items():
             if len(exams) == 1:

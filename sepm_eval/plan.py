@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sepm_eval.identity import PLACEMENT, digest_of
+from sepm_eval.identity import decides, digest_of
 from sepm_eval.methods import Method, get_method
 
 OURS = "sepm_"
@@ -59,8 +59,8 @@ class ModelPlan(BaseModel):
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What of it decides answers, with methods apart: its name, and its arguments but those of ``PLACEMENT``."""
-        return {"model": self.model, "args": {k: v for k, v in sorted(self.args.items()) if k not in PLACEMENT}}
+        """What of it decides answers, with methods apart: its name, and its arguments as far as ``identity.decides``."""
+        return {"model": self.model, "args": {k: v for k, v in sorted(self.args.items()) if decides(k)}}
 
     @property
     def key(self) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sepm_eval.identity import PLACEMENT, Identity, from_json
+from sepm_eval.identity import Identity, decides, from_json
 from sepm_eval.journal import read_journal
 from sepm_eval.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 from sepm_eval.parsing import Options, parse_question
@@ -221,7 +221,7 @@ def _identity(log: _Log, identities: Mapping[str, Identity]) -> Identity:
         entry=entry,
         checkpoint=arguments.get("pretrained") or str(log.content.get("model_name") or entry),
         model={
-            **{key: value for key, value in arguments.items() if key not in PLACEMENT | {"pretrained"}},
+            **{key: value for key, value in arguments.items() if decides(key) and key != "pretrained"},
             "generation_kwargs": generation,
         },
     )

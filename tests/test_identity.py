@@ -36,7 +36,9 @@ def test_every_field_decides():
     digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in CHANGES.items()}
     assert len(digests | {BASE.digest}) == len(CHANGES) + 1
     models = {dataclasses.replace(BASE, **{name: value}).of_model.digest for name, value in CHANGES.items()}
-    assert len(models | {BASE.of_model.digest}) == len(CHANGES) + 1 - 3  # method, options and polarity are not the model's
+    assert (
+        len(models | {BASE.of_model.digest}) == len(CHANGES) + 1 - 3
+    )  # method, options and polarity are not the model's
 
 
 def test_the_order_of_settings_decides_nothing():

@@ -15,8 +15,10 @@ import yaml
 from sepm_eval import environment
 from sepm_eval.datasets import list_settings
 from sepm_eval.exams import Exam
+from sepm_eval.hosts._loading import parse_polarity
 from sepm_eval.hosts.lmms_eval_model import place
-from sepm_eval.identity import Identity
+from sepm_eval.identity import Identity, decides, is_secret
+from sepm_eval.model_wrappers import option_defaults
 from sepm_eval.plan import ModelPlan, Plan, method_key, parse_method, split_method
 from sepm_eval.results import NoResults, Run, read_runs
 
@@ -43,7 +45,9 @@ class Part:
     journal: Path | None
 
     def __str__(self) -> str:
-        told = " ".join(f"{key}={value}" for key, value in self.model.args.items() if key != "pretrained")
+        told = " ".join(
+            f"{key}={value}" for key, value in self.model.args.items() if decides(key) and key != "pretrained"
+        )
         checkpoint = str(self.model.args.get("pretrained", ""))
         return f"{' '.join(filter(None, (self.model.model, checkpoint, told, self.method)))}, {self.task}"
 
@@ -52,7 +56,8 @@ class Part:
         """What --model_args would have been, for display: nothing reads it back."""
         name, options = split_method(self.method) if self.method else ("", {})
         mine = {"method": name, **options, "journal": self.journal} if name else {}
-        return ",".join(f"{key}={value}" for key, value in {**self.model.args, **mine}.items())
+        given = {key: value for key, value in self.model.args.items() if not is_secret(key)}
+        return ",".join(f"{key}={value}" for key, value in {**given, **mine}.items())
 
     def find(self) -> Run | None:
         """What its folder holds.
@@ -90,6 +95,10 @@ class Part:
             return f"it was answered by {found.checkpoint} at {found.revision}, which is now at {revision}"
         if self.method:
             name, _ = split_method(self.method)
+            given = {**option_defaults(self.model.backbone), **self.model.args}
+            odd = [k for k, v in found.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
+            if odd or dict(found.polarity) != parse_polarity(str(given.get("polarity", ""))):
+                return "it was answered by a model with other settings"
             if (found.method, dict(found.options)) != (name, _options(self.method)) or found.entry != self.model.model:
                 return f"it was answered by {found.method} with {dict(found.options)}"
             if found.versions != environment.decisive_versions():
@@ -141,7 +150,7 @@ def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[st
         ValueError: it was begun with another plan, other versions or other weights; the message names what differs.
     """
     out.mkdir(parents=True, exist_ok=True)
-    told = yaml.safe_dump(plan.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+    told = yaml.safe_dump(_without_secrets(plan), sort_keys=False)
     now: dict[str, Any] = {"versions": environment.versions(), "commit": environment.commit()}
     now["item_lists"] = list_settings()
     started = {
@@ -186,6 +195,15 @@ def _begun(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{out} was begun, but its {PLAN} or {ENVIRONMENT} is damaged ({error!r}): name another folder with --out"
         ) from error
     return plan, before
+
+
+def _without_secrets(plan: Plan) -> dict[str, Any]:
+    """A plan as it is written down."""
+    content = plan.model_dump(mode="json", exclude_defaults=True)
+    for model in content["models"]:
+        args = {key: value for key, value in model.pop("args", {}).items() if not is_secret(key)}
+        model.update({"args": args} if args else {})
+    return content
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:

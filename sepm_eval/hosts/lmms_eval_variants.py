@@ -11,7 +11,7 @@ from lmms_eval.api.model import lmms
 from sepm_eval.hosts._loading import parse_polarity
 from sepm_eval.hosts.lmms_eval_folder import Part
 from sepm_eval.hosts.lmms_eval_model import ChatModel, own_device, place, shard
-from sepm_eval.identity import PLACEMENT, Identity, answering
+from sepm_eval.identity import Identity, answering, decides
 from sepm_eval.model_wrappers import backbone_options, load_backbone
 from sepm_eval.plan import ModelPlan, parse_method, split_method
 from sepm_eval.runner import Runner, answer_variants
@@ -106,5 +106,5 @@ def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
 
 def stock_identity(model: ModelPlan, revision: str) -> Identity:
     """Who answers, of a model that is not ours: its name and all its arguments that may decide an answer."""
-    given = {key: value for key, value in model.args.items() if key not in PLACEMENT | {"pretrained"}}
+    given = {key: value for key, value in model.args.items() if decides(key) and key != "pretrained"}
     return Identity(model.model, str(model.args.get("pretrained", model.model)), revision, given)
