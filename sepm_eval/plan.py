@@ -59,7 +59,7 @@ class ModelPlan(BaseModel):
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What of it decides answers, with methods apart: its name, and its arguments as far as ``identity.decides``."""
+        """What of it decides answers besides the methods: its name, and its arguments as ``identity.decides`` says."""
         return {"model": self.model, "args": {k: v for k, v in sorted(self.args.items()) if decides(k)}}
 
     @property

@@ -1,4 +1,4 @@
-"""One value for what decides an answer: equal if and only if everything in it is, and read back only as it was written."""
+"""One value for what decides an answer: equal if and only if all in it is, and read back only as it was written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sepm_eval.identity import Identity, answering, differences, from_json
+from sepm_eval.identity import Identity, answering, decides, differences, from_json
 
 BASE = Identity(
     entry="sepm_llava",
@@ -73,6 +73,13 @@ def test_what_two_differ_in_is_named():
 def test_what_is_no_json_cannot_be_one():
     with pytest.raises(ValueError, match="not JSON compliant"):
         dataclasses.replace(BASE, options={"alpha": float("nan")}).digest  # noqa: B018
+
+
+def test_secrets_and_places_decide_nothing():
+    for name in ("api_key", "openai_api_key", "hf_token", "token", "my_secret", "db_password", "auth_token", "device"):
+        assert not decides(name), name
+    for name in ("max_new_tokens", "image_token", "tokenizer", "keyframes", "dtype", "peft", "revision"):
+        assert decides(name), name
 
 
 def test_a_stamp_names_the_run_the_record_and_once_the_identity():
