@@ -15,6 +15,7 @@ import logging
 import os
 import ssl
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,8 +23,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.hosts._loading import MOST
+from sepm_eval.hosts._vlmevalkit_about import About, Questions
+from sepm_eval.hosts._vlmevalkit_pairs import RANK, Pairs, watching
 from sepm_eval.hosts._vlmevalkit_scores import is_failed, predictions
+from sepm_eval.identity import Identity
 from sepm_eval.methods import find_methods
+from sepm_eval.tsv import table_name
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +95,9 @@ def register() -> None:
 def run(arguments: Sequence[str]) -> list[str]:
     """Run VLMEvalKit with its own command line.
 
+    What can be known before a model is loaded is looked at first: names, data, checkpoints, and whether answers that
+    VLMEvalKit would take over are this run's.
+
     Returns what is missing afterwards, one sentence each: pairs of model and data set without a result, and pairs with
     failed questions. In a run of several processes only the first one looks.
 
@@ -95,6 +105,7 @@ def run(arguments: Sequence[str]) -> list[str]:
         ModuleNotFoundError: VLMEvalKit is not installed.
         BadArguments: nothing was run.
     """
+    _refuse_misspelt(arguments)
     host = _import_run()
     register()
     if os.environ.pop("VERBOSE", None) is not None:
@@ -109,13 +120,29 @@ def run(arguments: Sequence[str]) -> list[str]:
         )
         sys.argv += ["--judge", "exact_matching"]
     work = Path(os.environ.get("MMEVAL_ROOT", wanted.work_dir) if not wanted.api_mode else wanted.work_dir)
-    _warn_of_reuse(work, models, sets, wanted)
-    started = datetime.now().astimezone()
-    host.main()
-    if int(os.environ.get("RANK", 0)) > 0:
-        return []
-    found = [_missing(work / model.replace("/", "--"), model, name, started) for model in models for name in sets]
-    return [problem for problem in found if problem]
+    abouts, faults = _look(models, sets, wanted)
+    pairs = Pairs(work, abouts, answering=wanted.mode != "eval", reuse=wanted.reuse or wanted.mode == "eval")
+    if refused := pairs.refused():
+        raise BadArguments("\n".join(refused))
+    if not wanted.reuse and wanted.mode != "eval":
+        _warn_of_reuse(pairs)
+    asked = [(model, name) for model in models for name in sets if model not in faults and name not in faults]
+    told = {
+        (model, name): f"{model} on {name}: no result ({faults.get(model) or faults[name]})"
+        for model in models
+        for name in sets
+        if (model, name) not in asked
+    }
+    for problem in told.values():
+        logger.error(problem)
+    if asked:
+        started = datetime.now().astimezone()
+        with _left_to_do(wanted, asked), watching(host, pairs):
+            host.main()
+        if RANK > 0:
+            return []
+        told |= {pair: _missing(work / pair[0].replace("/", "--"), *pair, started) or "" for pair in asked}
+    return [told[model, name] for model in models for name in sets if told[model, name]]
 
 
 def _import_run() -> ModuleType:
@@ -141,11 +168,26 @@ def _import_run() -> ModuleType:
         return host
 
 
-def _models_and_sets(wanted: Any) -> tuple[list[str], list[str]]:
-    """The names the run is about, checked as far as VLMEvalKit would only find out between two data sets."""
+def _refuse_misspelt(arguments: Sequence[str]) -> None:
+    """Find names of our data sets in other letters before VLMEvalKit is imported, which takes seconds."""
+    known = {name.lower(): name for name in map(table_name, find_benchmarks().values())}
+    for written in arguments:
+        ours = known.get(written.lower(), written)
+        if ours != written:
+            raise BadArguments(f"unknown data set {written!r}: write {ours}")
+
+
+def _models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict[str, str | None]]:
+    """What the run is about, checked as far as VLMEvalKit would only find out between two data sets.
+
+    Returns by the models' names the arguments of those that are ours, and by the data sets' names the names of ours.
+    """
+    limit = getattr(wanted, "limit", None)
+    if limit is not None and not 1 <= limit <= MOST:
+        raise BadArguments(f"--limit {limit}: give a number from 1 to {MOST}, or leave it out")
+    entries = model_entries()
     if wanted.config is not None:
-        config = json.loads(Path(wanted.config).read_text(encoding="utf-8"))
-        return list(config["model"]), list(config["data"])
+        return _from_config(Path(wanted.config), entries)
     if not wanted.data or not wanted.model:
         raise BadArguments("name data sets after --data and models after --model, or a file after --config")
     from vlmeval.config import supported_VLM
@@ -157,25 +199,125 @@ def _models_and_sets(wanted: Any) -> tuple[list[str], list[str]]:
             f"unknown models {unknown}: ours are a method ({', '.join(find_methods())}), an underscore and one of "
             f"{', '.join(CHECKPOINTS)}; VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
         )
-    ours = [name for name in wanted.model if name in model_entries()]
+    ours = [name for name in wanted.model if name in entries]
     if wanted.api_mode and ours:
         raise BadArguments(f"--api-mode asks servers in parallel; {', '.join(ours)} run in this process: leave it out")
-    return wanted.model, wanted.data
+    _check_sets(wanted.data)
+    tables = set(map(table_name, find_benchmarks().values()))
+    return (
+        {name: None if wanted.base_url else entries.get(name) for name in wanted.model},
+        {name: name if name in tables else None for name in wanted.data},
+    )
 
 
-def _warn_of_reuse(work: Path, models: Sequence[str], sets: Sequence[str], wanted: Any) -> None:
-    """ms-vlmeval 0.0.20 takes over the answers of an earlier run in the same folder, with --reuse or without."""
-    if wanted.reuse or wanted.mode == "eval":
+def _from_config(
+    path: Path, entries: dict[str, dict[str, Any]]
+) -> tuple[dict[str, dict[str, Any] | None], dict[str, str | None]]:
+    """As ``_models_and_sets``, from a file of VLMEvalKit's --config."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: dict(told) for name, told in config["model"].items()}
+        sets = {name: dict(told) for name, told in config["data"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BadArguments(f"{path} is no file for --config, with the tables model and data ({error!r})") from error
+    models: dict[str, dict[str, Any] | None] = {}
+    for name, told in found.items():
+        named = told.pop("class", None)
+        ours = {} if named == "SepmEvalModel" else entries.get(name) if named is None else None
+        models[name] = None if ours is None else {**ours, **told}
+    tables = {name: told.get("dataset") if told.get("class") == "EmotionMCQ" else None for name, told in sets.items()}
+    for name, ours in tables.items():
+        if ours not in (None, name):
+            raise BadArguments(f"{path}: the data set {ours} stands as {name!r}, but VLMEvalKit names files by both")
+    return models, tables
+
+
+def _check_sets(names: Sequence[str]) -> None:
+    """Refuse names of data sets that VLMEvalKit would skip after it has built everything else."""
+    import vlmeval.dataset
+    from vlmeval.dataset.video_dataset_config import supported_video_datasets
+    from vlmeval.smp import LMUDataRoot
+
+    known = {name for kind in vlmeval.dataset.DATASET_CLASSES for name in kind.supported_datasets()}
+    known |= set(supported_video_datasets)
+    unknown = [name for name in names if name not in known and not (Path(LMUDataRoot()) / f"{name}.tsv").is_file()]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, cutoff=0.5)
+        raise BadArguments(
+            f"unknown data sets {unknown}: ours are {', '.join(map(table_name, find_benchmarks().values()))}; "
+            f"VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
+        )
+
+
+def _look(
+    models: dict[str, dict[str, Any] | None], sets: dict[str, str | None], wanted: Any
+) -> tuple[dict[tuple[str, str], About], dict[str, str]]:
+    """Look at data and checkpoints before anything is loaded.
+
+    Returns what the answers of each pair with something of ours would belong to, and by name of a model or data set
+    why it cannot be had.
+    """
+    from sepm_eval.hosts.vlmevalkit_dataset import EmotionMCQ
+    from sepm_eval.hosts.vlmevalkit_model import before_loading
+
+    answering = wanted.mode != "eval"
+    limit = getattr(wanted, "limit", None) if answering else None
+    faults: dict[str, str] = {}
+    questions: dict[str, Questions] = {}
+    for name, ours in sets.items():
+        try:
+            if ours is not None:
+                questions[name] = EmotionMCQ(ours).questions(limit)
+        except (OSError, ValueError) as error:
+            faults[name] = str(error)
+    who: dict[str, tuple[Identity | None, dict[str, Any]]] = {}
+    for model, arguments in models.items():
+        try:
+            who[model] = (None, {}) if arguments is None else before_loading(arguments, find=answering)
+        except (OSError, ValueError) as error:
+            faults[model] = str(error)
+    return {
+        (model, name): About(*who[model], questions.get(name))
+        for model in models
+        for name in sets
+        if model in who and name not in faults and (models[model] is not None or name in questions)
+    }, faults
+
+
+@contextmanager
+def _left_to_do(wanted: Any, asked: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Leave out of VLMEvalKit's command line, inside, the models and data sets that cannot be had."""
+    models, sets = dict.fromkeys(model for model, _ in asked), dict.fromkeys(name for _, name in asked)
+    if wanted.config is None:
+        sys.argv += ["--model", *models, "--data", *sets]
+        yield
         return
-    for model in models:
-        for name in sets:
-            former = [path for path in (work / model).glob(f"{model}_{name}.*") if not path.is_symlink()]
-            if former:
-                logger.warning(
-                    "VLMEvalKit will take over the answers in %s, although --reuse is not given; move it away or name "
-                    "another --work-dir to ask again",
-                    former[0],
-                )
+    config = json.loads(Path(wanted.config).read_text(encoding="utf-8"))
+    left = {
+        **config,
+        "model": {name: config["model"][name] for name in models},
+        "data": {name: config["data"][name] for name in sets},
+    }
+    if left == config:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sepm_eval-") as folder:
+        reduced = Path(folder) / Path(wanted.config).name
+        reduced.write_text(json.dumps(left), encoding="utf-8")
+        sys.argv += ["--config", str(reduced)]
+        yield
+
+
+def _warn_of_reuse(pairs: Pairs) -> None:
+    """ms-vlmeval 0.0.20 takes over the answers of an earlier run in the same folder, with --reuse or without."""
+    for pair, files in pairs.taken_over().items():
+        unknown = "; the weights of this model are not known to this command" if not pairs.abouts[pair].identity else ""
+        logger.warning(
+            "VLMEvalKit will take over the answers in %s, although --reuse is not given; move it away or name "
+            "another --work-dir to ask again%s",
+            files[0],
+            unknown,
+        )
 
 
 def _missing(folder: Path, model: str, name: str, started: datetime) -> str | None:
