@@ -1,4 +1,4 @@
-"""Former answers in VLMEvalKit's folders: taken over only by the run they belong to. Imports nothing of VLMEvalKit.
+"""Former answers in VLMEvalKit's folders: taken over only by the run they belong to.
 
 A pair is one model on one data set. Before the run each is compared with the answers that are there. While VLMEvalKit
 runs, ``watching`` learns from it where it keeps a pair's answers, and says there whose they are.
@@ -10,13 +10,16 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from sepm_eval.hosts._vlmevalkit_about import About, about_path, differences, former_answers, from_file, to_file
+from sepm_eval.hosts._vlmevalkit_scores import is_failed
 from sepm_eval.identity import Identity
 
 # VLMEvalKit hides the number of processes while it builds a model.
@@ -38,12 +41,14 @@ class Pairs:
     Attributes:
         work: VLMEvalKit's work folder.
         abouts: what the answers of each pair belong to, as far as it is known; completed when a model is loaded.
+        pictures: SHA-256 of each picture by data set and item.
         answering: whether anything is asked (not with --mode eval).
         reuse: whether answers of other run folders are taken over (--reuse).
     """
 
     work: Path
     abouts: dict[Pair, About]
+    pictures: Mapping[str, Mapping[str, str]]
     answering: bool
     reuse: bool
     _former: dict[Pair, About] = field(init=False, default_factory=dict)
@@ -84,8 +89,8 @@ class Pairs:
         now = dataclasses.replace(self.abouts[pair], identity=identity)
         if pair in self._former and (found := differences(self._former[pair], now, answering=True)):
             message = (
-                f"{' on '.join(pair)}: the answers in {folder} were made with other settings ({'; '.join(found)}). Name "
-                f"another --work-dir, or move {folder} away"
+                f"{' on '.join(pair)}: the answers in {folder} were made with other settings ({'; '.join(found)}). "
+                f"Name another --work-dir, or move {folder} away"
             )
             raise OtherAnswers(message) if PROCESSES == 1 else SystemExit(message)
         self.abouts[pair] = now
@@ -101,10 +106,27 @@ class Pairs:
             return f"holds answers, and no {path.name} beside it says whose"
         except (OSError, ValueError) as error:
             return f"holds answers, but {error}"
-        if found := differences(former, self.abouts[pair], answering=self.answering):
+        now = self.abouts[pair]
+        found = differences(former, now, answering=self.answering)
+        if found == ["pictures"] and self._only_of_failed(folder, pair):
+            former, found = dataclasses.replace(former, questions=now.questions), []
+        if found:
             return f"holds answers of another run ({'; '.join(found)})"
         self._former.setdefault(pair, former)
         return ""
+
+    def _only_of_failed(self, folder: Path, pair: Pair) -> bool:
+        """Whether only pictures of failed questions are others now: those are asked again, so none is mistaken."""
+        from vlmeval.smp import load
+
+        files = former_answers(folder, *pair)
+        if len(files) != 1 or files[0].suffix == ".pkl":
+            return False
+        former, now = pd.DataFrame(load(str(files[0]))), self.pictures[pair[1]]
+        if not {"index", "picture", "prediction"} <= set(former.columns):
+            return False
+        rows = zip(former["index"], former["picture"], former["prediction"], strict=True)
+        return all(is_failed(said) for item, picture, said in rows if now.get(str(item)) != str(picture))
 
     def _folders(self, pair: Pair) -> list[Path]:
         """Where VLMEvalKit takes answers from: the model's folder and, with --reuse, the newest run that has some."""

@@ -102,6 +102,10 @@ class EmotionMCQ(ImageBaseDataset):
         """
         return questions_of(BENCHMARKS[self.dataset_name], self._item_list, self._rows, limit)
 
+    def pictures(self) -> dict[str, str]:
+        """SHA-256 of each item's picture, by its id; "" where it cannot be read."""
+        return {key: picture for key, _, picture in self._rows}
+
     def build_prompt(self, line: int | pd.Series | dict[str, Any]) -> list[dict[str, Any]]:
         """The picture and the question, word for word as lmms-eval asks it."""
         row = self.data.iloc[line] if isinstance(line, int) else line
