@@ -524,14 +524,17 @@ def test_answers_taken_over_without_being_asked_are_announced(tmp_path, caplog):
         ({"polarity": {"awe": "negative"}}, "write label:positive or label:negative"),
         ({"polarity": "awe"}, "write label:positive or label:negative"),
         ({"polarity": "awe:negative+awe:positive"}, "names awe twice"),
+        ({"method": ["sepm"]}, "method=['sepm']: give a name"),
+        ({"backbone": 5}, "backbone=5: give a name"),
         ({"options": {"betta": 1}}, "unknown model args ['betta']"),
     ],
 )
 def test_impossible_settings_are_refused_before_loading(monkeypatch, setting, said):
     monkeypatch.setattr(_loading, "load_backbone", lambda *_, **__: pytest.fail("loaded"))
     usual = {"device": "cpu", "dtype": "auto", "batch_size": 1, "journal": None, "resume": True, "polarity": ""}
+    named = {"backbone": "llava", "pretrained": "demo", "method": "sepm", "shard": "", "options": {}}
     with pytest.raises(ValueError, match=re.escape(said)):
-        _loading.load_runner("entry", (), "llava", "demo", "sepm", shard="", **{**usual, "options": {}, **setting})
+        _loading.load_runner("entry", (), **{**usual, **named, **setting})
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**31, 2**70, 1.0, "8", True, None])

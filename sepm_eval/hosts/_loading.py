@@ -138,6 +138,9 @@ def _split(
     Raises:
         ValueError: there is no such method or backbone, or an option is neither's.
     """
+    for name, value in (("backbone", backbone), ("method", method)):
+        if not isinstance(value, str):
+            raise ValueError(f"{name}={str(value)[:200]}: give a name")
     of_method, of_backbone = method_options(method), backbone_options(backbone)
     unknown = sorted(set(options) - {*of_method, *of_backbone})
     if unknown:

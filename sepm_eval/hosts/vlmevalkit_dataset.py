@@ -175,7 +175,7 @@ def _note(status: Path, data: str, about: About) -> None:
         if not status.is_file():
             return
         content = json.loads(status.read_text(encoding="utf-8"))
-        content["datasets"].setdefault(data, {})["sepm_eval"] = about.columns()
+        content.setdefault("datasets", {}).setdefault(data, {})["sepm_eval"] = about.columns()
         write_json(status, content)
 
 
@@ -189,6 +189,7 @@ def _exported(benchmark: Benchmark) -> Path | None:
 def _read(path: Path, benchmark: Benchmark) -> pd.DataFrame:
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     known = {"index", "answer", "category", "item_list"} <= set(table.columns)
+    known = known and not {"image", "image_path"}.isdisjoint(table.columns)
     options = [table[column].iloc[0] for column in table.columns if len(column) == 1] if len(table) else []
     if not known or options != list(benchmark.names.values()):
         raise ValueError(f"{path} is not a table of this version: run sepm-eval prepare {benchmark.name}")
