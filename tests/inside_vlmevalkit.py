@@ -145,6 +145,7 @@ def other_answers(work: Path, configured: Callable[..., list[str]]) -> dict[str,
     """What is said where answers of a former run would be taken over by another; None if they are."""
     from sepm_eval import demo
     from sepm_eval.hosts import vlmevalkit
+    from sepm_eval.hosts.vlmevalkit_dataset import EmotionMCQ
 
     def said(arguments: list[str]) -> str | None:
         try:
@@ -174,9 +175,16 @@ def other_answers(work: Path, configured: Callable[..., list[str]]) -> dict[str,
     found["list"] = said(configured("mine", beta=0.4))
     found["stock_list"] = said(stock())
     found["stock_eval"] = said(stock("--mode", "eval"))
+    try:
+        EmotionMCQ("EmotionDemo").evaluate(str(work / "out/stock/stock_EmotionDemo.xlsx"))
+    except ValueError as error:
+        found["evaluate"] = str(error)
     os.environ["SEPM_EVAL_LISTS"] = former
-    (work / "out/stock/stock_EmotionDemo_sepm_eval.json").unlink()
+    about = work / "out/stock/stock_EmotionDemo_sepm_eval.json"
+    about.unlink()
     found["unknown"] = said(stock("--reuse"))
+    EmotionMCQ("EmotionDemo").evaluate(str(work / "out/stock/stock_EmotionDemo.xlsx"))  # as by another launcher
+    assert not about.exists()
     return found
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ from sepm_eval.datasets import find_benchmarks
 from sepm_eval.exams import exam_of
 from sepm_eval.hosts import _loading, _vlmevalkit_pairs, vlmevalkit
 from sepm_eval.hosts._vlmevalkit_about import About, Questions, from_file, questions_of
-from sepm_eval.hosts._vlmevalkit_arguments import CHECKPOINTS
+from sepm_eval.hosts._vlmevalkit_arguments import CHECKPOINTS, left_to_do, models_and_sets
 from sepm_eval.hosts._vlmevalkit_pairs import OtherAnswers, Pairs
 from sepm_eval.hosts._vlmevalkit_scores import is_failed, predictions, score_table
 from sepm_eval.identity import Identity
@@ -336,6 +337,7 @@ def test_answers_of_another_run_are_not_taken_over(inside):
         "method": "(options.beta: 0.4, now 0.5)",
         "list": "now test; items asked: 16 of 16, now",
         "stock_list": "now test; items asked: 16 of 16, now",
+        "evaluate": "now test; items asked: 16 of 16, now",
         "stock_eval": "now test; items asked: 16 of 16, now",
         "unknown": "holds answers, and no stock_EmotionDemo_sepm_eval.json beside it says whose",
     }
@@ -364,6 +366,46 @@ def test_a_name_in_other_letters_is_refused_before_vlmevalkit_is_imported(monkey
     for arguments in (["--data", "EmoSet", "Artphoto"], ["--data=artphoto"]):
         with pytest.raises(vlmevalkit.BadArguments, match=r"unknown data set '[Aa]rtphoto': write ArtPhoto"):
             vlmevalkit.run([*arguments, "--model", "sepm_demo", "--work-dir", "emoset"])
+
+
+def test_what_cannot_be_had_is_left_out_of_the_command_line(tmp_path, monkeypatch):
+    """The rest runs: two models on two sets, of which one each is left."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model": {"a": {}, "b": {"class": "X"}}, "data": {"c": {}, "d": {}}, "more": 1}))
+    monkeypatch.setattr(sys, "argv", ["vlmeval"])
+    with left_to_do(SimpleNamespace(config=str(config)), [("b", "c")]):
+        option, path = sys.argv[1:]
+        assert option == "--config"
+        assert json.loads(Path(path).read_text()) == {"model": {"b": {"class": "X"}}, "data": {"c": {}}, "more": 1}
+    assert not Path(path).exists()
+    monkeypatch.setattr(sys, "argv", ["vlmeval"])
+    with left_to_do(SimpleNamespace(config=str(config)), [(m, d) for m in "ab" for d in "cd"]):
+        assert sys.argv == ["vlmeval"]
+    with left_to_do(SimpleNamespace(config=None, model=["a", "b"], data=["c"]), [("b", "c")]):
+        assert sys.argv == ["vlmeval", "--model", "b", "--data", "c"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"model": {}}', '{"model": [], "data": []}', '{"model": {"a": 1}, "data": {}}']
+)
+def test_a_config_file_that_is_none_is_refused(tmp_path, content):
+    config = tmp_path / "config.json"
+    config.write_text(content)
+    with pytest.raises(vlmevalkit.BadArguments, match="is no file for --config, with the tables model and data"):
+        models_and_sets(SimpleNamespace(config=str(config), limit=None))
+
+
+def test_a_data_set_of_ours_has_its_own_name_in_a_config_file(tmp_path):
+    config = tmp_path / "config.json"
+    sets = {"mine": {"class": "EmotionMCQ", "dataset": "EmoSet"}}
+    config.write_text(json.dumps({"model": {"sepm_demo": {"dtype": "float64"}, "b": {"class": "X"}}, "data": sets}))
+    with pytest.raises(vlmevalkit.BadArguments, match="EmoSet stands as 'mine'"):
+        models_and_sets(SimpleNamespace(config=str(config)))
+    config.write_text(config.read_text().replace("mine", "EmoSet"))
+    models, found = models_and_sets(SimpleNamespace(config=str(config)))
+    assert models["sepm_demo"] == {"backbone": "llava", "pretrained": "demo", "method": "sepm", "dtype": "float64"}
+    assert models["b"] is None
+    assert found == {"EmoSet": "EmoSet"}
 
 
 def identity(**changed) -> Identity:

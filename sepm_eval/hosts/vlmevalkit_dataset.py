@@ -26,7 +26,6 @@ from sepm_eval.hosts._vlmevalkit_about import (
     differences,
     from_file,
     questions_of,
-    to_file,
     write_json,
 )
 from sepm_eval.hosts._vlmevalkit_scores import predictions, score_table
@@ -159,7 +158,6 @@ class EmotionMCQ(ImageBaseDataset):
         try:
             about = from_file(path)
         except FileNotFoundError:
-            to_file(path, now)
             return now
         if found := differences(replace(about, identity=None), now, answering=False):
             raise ValueError(
