@@ -90,12 +90,7 @@ def run(arguments: Sequence[str]) -> list[str]:
     sys.argv = ["sepm-eval vlmeval", *arguments]
     wanted = host.parse_args()
     models, sets = models_and_sets(wanted)
-    if wanted.judge is None:
-        logger.warning(
-            "the judge is exact_matching, for every data set of this run; VLMEvalKit's own choice needs an API key, "
-            "--judge names another"
-        )
-        sys.argv += ["--judge", "exact_matching"]
+    _choose_judge(wanted)
     work = Path(os.environ.get("MMEVAL_ROOT", wanted.work_dir) if not wanted.api_mode else wanted.work_dir)
     pairs, faults = _look(work, models, sets, wanted)
     if refused := pairs.refused():
@@ -142,6 +137,15 @@ def _import_run() -> ModuleType:
         host = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(host)
         return host
+
+
+def _choose_judge(wanted: Any) -> None:
+    if wanted.judge is None:
+        logger.warning(
+            "the judge is exact_matching, for every data set of this run; VLMEvalKit's own choice needs an API key, "
+            "--judge names another"
+        )
+        sys.argv += ["--judge", "exact_matching"]
 
 
 def _folder_name(model: str) -> str:
