@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,10 @@ def main(work: Path, former_run: list[str]) -> None:
 
     found["reuse_problems"] = vlmevalkit.run([*former_run, "--reuse"])
 
+    status = json.loads((work / "out/sepm_demo/status.json").read_text())
+    found["status"] = {name: entry["sepm_eval"] for name, entry in status["datasets"].items()}
+    found["about"] = json.loads((work / "out/sepm_demo/sepm_demo_EmoSet_sepm_eval.json").read_text())
+
     # The table that prepare wrote, without the release; then with another item list asked for.
     abstract = build_dataset("Abstract")
     shown = abstract.build_prompt(0)
@@ -48,6 +54,7 @@ def main(work: Path, former_run: list[str]) -> None:
         "index": list(abstract.data["index"]),
         "pictures": [Path(abstract.build_prompt(i)[0]["value"]).read_bytes().hex() for i in range(len(abstract))],
         "question": shown[1]["value"],
+        "exam": abstract.questions().exam.digest,
         "stock_columns": list(load(os.environ["SEPM_EVAL_DATA"] + "/prepared/abstract/Abstract.tsv").columns),
     }
     os.environ["SEPM_EVAL_LISTS"] += ",abstract=unique"
@@ -89,35 +96,29 @@ def main(work: Path, former_run: list[str]) -> None:
     found["server_problems"] = vlmevalkit.run(
         ["--data", "EmotionDemo", "--model", "server", "--api-mode", "--work-dir", str(work / "out")]
     )
+    (about,) = (work / "out/server").glob("*/server_EmotionDemo_sepm_eval.json")
+    found["server_about"] = json.loads(about.read_text())
     found["server_accuracy"] = load(str(work / "out/server/server_EmotionDemo_acc.csv")).to_dict("records")
 
-    config = work / "config.json"
-    config.write_text(
-        json.dumps(
-            {
-                "model": {
-                    "mine": {
-                        "class": "SepmEvalModel",
-                        "backbone": "llava",
-                        "pretrained": "demo",
-                        "method": "sepm",
-                        "beta": 0.4,
-                        "journal": str(work / "journal.jsonl"),
-                    }
-                },
-                "data": {"EmotionDemo": {"class": "EmotionMCQ", "dataset": "EmotionDemo"}},
-            }
+    def configured(name: str, data: str = "EmotionDemo", **arguments: Any) -> list[str]:
+        model = {"class": "SepmEvalModel", "backbone": "llava", "pretrained": "demo", "method": "sepm", **arguments}
+        config = work / "config.json"
+        config.write_text(
+            json.dumps({"model": {name: model}, "data": {data: {"class": "EmotionMCQ", "dataset": data}}})
         )
-    )
-    found["config_problems"] = vlmevalkit.run(
-        ["--config", str(config), "--work-dir", str(work / "out"), "--mode", "infer"]
-    )
+        return ["--config", str(config), "--work-dir", str(work / "out"), "--mode", "infer"]
+
+    found["config_problems"] = vlmevalkit.run(configured("mine", beta=0.4, journal=str(work / "journal.jsonl")))
+    found["other_answers"] = other_answers(work, configured)
+    found["nothing_left"] = nothing_left(work)
 
     found["refused"] = []
     for arguments in (
         ["--data", "EmoSet", "--model", "sepm_llava_v1.5_70b"],
         ["--data", "EmoSet", "--model", "sepm_demo", "--api-mode"],
         ["--model", "sepm_demo"],
+        ["--data", "EmoSett", "--model", "sepm_demo"],
+        ["--data", "EmoSet", "--model", "sepm_demo", "--limit", "-1"],
     ):
         try:
             vlmevalkit.run(arguments)
@@ -128,12 +129,87 @@ def main(work: Path, former_run: list[str]) -> None:
     except ValueError as error:
         found["refused"].append(str(error))
 
+    from sepm_eval.hosts.vlmevalkit_model import before_loading
+
     mine = supported_VLM["zero_shot_demo"](journal=str(work / "other.jsonl"))
+    before, _ = before_loading(vlmevalkit.model_entries()["zero_shot_demo"], find=True)
+    found["identities"] = [before.as_json(), mine._runner.identity.as_json()]
     picture = str(next(demo.PICTURES.glob("seen/*.jpg")))
     found["other_question"] = mine.generate([picture, "What is this?"], dataset="MMStar")
     message = [{"type": "image", "value": "nowhere.jpg"}, {"type": "text", "value": prompts[0][1], "doc_id": 3}]
     found["missing_picture"] = mine.generate(message, dataset="EmotionDemo")
     (work / "found.json").write_text(json.dumps(found))
+
+
+def other_answers(work: Path, configured: Callable[..., list[str]]) -> dict[str, str | None]:
+    """What is said where answers of a former run would be taken over by another; None if they are."""
+    from sepm_eval import demo
+    from sepm_eval.hosts import vlmevalkit
+    from sepm_eval.hosts.vlmevalkit_dataset import EmotionMCQ
+
+    def said(arguments: list[str]) -> str | None:
+        try:
+            assert vlmevalkit.run(arguments) == []
+        except vlmevalkit.BadArguments as error:
+            return str(error)
+        return None
+
+    def stock(*more: str) -> list[str]:
+        return ["--data", "EmotionDemo", "--model", "stock", "--work-dir", str(work / "out"), *more]
+
+    weights = work / "weights"
+    shutil.copytree(demo.MODEL, weights)
+    of_weights = configured("weights", pretrained=str(weights), method="zero_shot")
+    found = {"first": said(of_weights)}
+    found["same"] = said(of_weights)
+    found["dtype"] = said(configured("weights", pretrained=str(weights), method="zero_shot", dtype="float64"))
+    of_weights = configured("weights", pretrained=str(weights), method="zero_shot")
+    with (weights / "model.safetensors").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+    found["weights"] = said(of_weights)
+    found["method"] = said(configured("mine", beta=0.5))
+    os.environ["SEPM_EVAL_LISTS"], former = "emotion_demo=test", os.environ["SEPM_EVAL_LISTS"]
+    found["list"] = said(configured("mine", beta=0.4))
+    found["stock_list"] = said(stock())
+    found["stock_eval"] = said(stock("--mode", "eval"))
+    try:
+        EmotionMCQ("EmotionDemo").evaluate(str(work / "out/stock/stock_EmotionDemo.xlsx"))
+    except ValueError as error:
+        found["evaluate"] = str(error)
+    os.environ["SEPM_EVAL_LISTS"] = former
+    about = work / "out/stock/stock_EmotionDemo_sepm_eval.json"
+    about.unlink()
+    found["unknown"] = said(stock("--reuse"))
+    EmotionMCQ("EmotionDemo").evaluate(str(work / "out/stock/stock_EmotionDemo.xlsx"))  # as by another launcher
+    assert not about.exists()
+    return found
+
+
+def nothing_left(work: Path) -> list[str]:
+    """What a run says whose data, or checkpoint, are not there; its VLMEvalKit must not even begin."""
+    import vlmeval.run as host
+
+    from sepm_eval.hosts import vlmevalkit
+
+    main, host.main = host.main, None
+    (work / "absent.json").write_text(
+        json.dumps(
+            {
+                "model": {"absent": {"class": "SepmEvalModel", "pretrained": str(work / "absent")}},
+                "data": {"EmotionDemo": {"class": "EmotionMCQ", "dataset": "EmotionDemo"}},
+            }
+        )
+    )
+    try:
+        return [
+            *vlmevalkit.run(["--data", "ArtPhoto", "--model", "sepm_demo", "--work-dir", str(work / "out")]),
+            *vlmevalkit.run(["--config", str(work / "absent.json"), "--work-dir", str(work / "out")]),
+        ]
+    finally:
+        host.main = main
 
 
 if __name__ == "__main__":

@@ -82,11 +82,14 @@ ALLOWED = {
     "tasks": {"datasets", "identity", "images", "parsing", "scoring"},
     "hosts": PURE
     | {
+        "checkpoints",
         "datasets",
+        "digests",
         "environment",
         "exams",
         "hosts",
         "identity",
+        "item_sets",
         "methods",
         "outcomes",
         "preflight",

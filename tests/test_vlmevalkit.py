@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,8 +22,13 @@ from typer.testing import CliRunner
 
 from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.hosts import vlmevalkit
+from sepm_eval.exams import exam_of
+from sepm_eval.hosts import _loading, _vlmevalkit_pairs, vlmevalkit
+from sepm_eval.hosts._vlmevalkit_about import About, Questions, from_file, questions_of
+from sepm_eval.hosts._vlmevalkit_arguments import CHECKPOINTS, left_to_do, models_and_sets
+from sepm_eval.hosts._vlmevalkit_pairs import OtherAnswers, Pairs
 from sepm_eval.hosts._vlmevalkit_scores import is_failed, predictions, score_table
+from sepm_eval.identity import Identity
 from sepm_eval.journal import read_journal
 from sepm_eval.methods import find_methods
 from sepm_eval.prepare import prepare
@@ -114,7 +121,7 @@ def test_both_hosts_ask_and_answer_the_same(both):
     """Same prompts, byte for byte, same answers and the same scores, item by item; the picture that fails included."""
 
     def asked(records):
-        told = ("question", "prompts", "text", "label", "option_probabilities", "dropped", "image_sha256", "key")
+        told = ("question", "prompts", "text", "label", "option_probabilities", "dropped", "image_sha256", "key", "run")
         return {(r["task"], r["doc_id"]): {name: r.get(name) for name in (*told, "status")} for r in records}
 
     ours = asked(both["journals"]["sepm"])
@@ -168,7 +175,7 @@ def inside(both):
     release = abstract_release(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEPM_EVAL_DATA", str(folder))
-        items = BENCHMARKS["abstract"].items()
+        items, exam = BENCHMARKS["abstract"].items(), exam_of(BENCHMARKS["abstract"]).digest
         prepare(BENCHMARKS["abstract"], folder / "prepared" / "abstract")
     pictures = [item.path.read_bytes().hex() for item in items]
     shutil.rmtree(release)
@@ -181,6 +188,7 @@ def inside(both):
         **json.loads((folder / "found.json").read_text()),
         "ids": [item.id for item in items],
         "pictures": pictures,
+        "exam": exam,
         "journal": read_journal(folder / "journal.jsonl"),
     }
 
@@ -228,6 +236,7 @@ def test_a_table_stands_in_for_the_release(inside):
     assert inside["table"]["index"] == inside["ids"]
     assert inside["table"]["pictures"] == inside["pictures"]
     assert inside["table"]["question"] == BENCHMARKS["abstract"].question()
+    assert inside["table"]["exam"] == inside["exam"]  # the release's own
     assert {"index", "question", "A", "H", "answer", "category", "image"} <= set(inside["table"]["stock_columns"])
     assert "Abstract.tsv holds the item list 'first_maximum', not 'unique'" in inside["other_list"]
 
@@ -255,6 +264,8 @@ def test_a_stock_model_is_asked_and_scored_as_ours(inside):
 def test_a_model_behind_an_api_is_scored_too(inside):
     """In VLMEvalKit's --api-mode, whose questions and scores come from processes of their own."""
     assert inside["server_problems"] == []
+    assert inside["server_about"]["identity"] is None
+    assert inside["server_about"]["questions"]["exam"]["asked"] == 16
     (accuracy,) = inside["server_accuracy"]
     assert (accuracy["Overall"], accuracy["anger"], accuracy["wrong"]) == (0.125, 1.0, 14)
 
@@ -289,7 +300,10 @@ def test_a_missing_picture_fails_alone(inside):
 
 @installed
 def test_what_cannot_work_is_refused_before_the_run(inside):
-    unknown, api, no_data, no_set = inside["refused"]
+    unknown, api, no_data, other_set, limit, no_set = inside["refused"]
+    assert other_set.startswith("unknown data sets ['EmoSett']: ours are Abstract")
+    assert "Close to 'EmoSett': EmoSet" in other_set
+    assert limit.startswith("--limit -1: give a number from 1 to")
     assert "unknown models ['sepm_llava_v1.5_70b']" in unknown
     assert "Close to 'sepm_llava_v1.5_70b': sepm_llava_v1.5_7b" in unknown
     assert "--api-mode asks servers in parallel; sepm_demo run" in api
@@ -297,20 +311,283 @@ def test_what_cannot_work_is_refused_before_the_run(inside):
     assert no_set.startswith("unknown data set 'Emoset'; there are Abstract, ArtPhoto, EmoSet")
 
 
-def test_answers_taken_over_without_being_asked_are_announced(tmp_path, caplog):
+@installed
+def test_a_score_says_which_list_and_weights_it_belongs_to(both, inside):
+    """In status.json, in the table of scores and beside the predictions; the identity is lmms-eval's."""
+    (run,) = {record["run"] for record in both["theirs"]}
+    for task, name in (("emotion_demo", "EmotionDemo"), ("emoset", "EmoSet")):
+        (accuracy,) = pd.read_csv(both["folder"] / f"out/sepm_demo/sepm_demo_{name}_acc.csv").to_dict("records")
+        told = inside["status"][name]
+        assert {key: accuracy[key] for key in told} == told
+        assert told["run"] == run
+        assert (told["checkpoint"], told["revision"][:6]) == ("demo", "files-")
+        assert told["item_list"] == both["samples"][task][0]["item_list"]
+    (sample,) = [sample for sample in both["samples"]["emoset"] if "identity" in sample]
+    assert inside["about"]["identity"] == sample["identity"]
+    assert inside["about"]["questions"]["exam"]["digest"] == inside["status"]["EmoSet"]["exam"]
+
+
+@installed
+def test_answers_of_another_run_are_not_taken_over(inside):
+    said = inside["other_answers"]
+    assert said.pop("first") is said.pop("same") is None
+    expected = {
+        "dtype": "(dtype: auto, now float64)",
+        "weights": "(revision: files-",
+        "method": "(options.beta: 0.4, now 0.5)",
+        "list": "now test; items asked: 16 of 16, now",
+        "stock_list": "now test; items asked: 16 of 16, now",
+        "evaluate": "now test; items asked: 16 of 16, now",
+        "stock_eval": "now test; items asked: 16 of 16, now",
+        "unknown": "holds answers, and no stock_EmotionDemo_sepm_eval.json beside it says whose",
+    }
+    assert said.keys() == expected.keys()
+    for name, part in expected.items():
+        assert part in said[name]
+        assert "Name another --work-dir, or move" in said[name]
+
+
+@installed
+def test_what_is_not_there_is_said_before_anything_is_loaded(inside):
+    data, checkpoint = inside["nothing_left"]
+    assert data.startswith("sepm_demo on ArtPhoto: no result (artphoto: no folder")
+    assert checkpoint.startswith("absent on EmotionDemo: no result (no checkpoint")
+
+
+@installed
+def test_the_identity_is_known_before_the_model_is_loaded(inside):
+    before, after = inside["identities"]
+    assert before["model"] == {} != after["model"]
+    assert all(before[key] == after[key] for key in before.keys() - {"model", "digest"})
+
+
+def test_a_name_in_other_letters_is_refused_before_vlmevalkit_is_imported(monkeypatch):
+    monkeypatch.setattr(vlmevalkit, "_import_run", lambda: pytest.fail("imported"))
+    for arguments in (["--data", "EmoSet", "Artphoto"], ["--data=artphoto"]):
+        with pytest.raises(vlmevalkit.BadArguments, match=r"unknown data set '[Aa]rtphoto': write ArtPhoto"):
+            vlmevalkit.run([*arguments, "--model", "sepm_demo", "--work-dir", "emoset"])
+
+
+def test_what_cannot_be_had_is_left_out_of_the_command_line(tmp_path, monkeypatch):
+    """The rest runs: two models on two sets, of which one each is left."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model": {"a": {}, "b": {"class": "X"}}, "data": {"c": {}, "d": {}}, "more": 1}))
+    monkeypatch.setattr(sys, "argv", ["vlmeval"])
+    with left_to_do(SimpleNamespace(config=str(config)), [("b", "c")]):
+        option, path = sys.argv[1:]
+        assert option == "--config"
+        assert json.loads(Path(path).read_text()) == {"model": {"b": {"class": "X"}}, "data": {"c": {}}, "more": 1}
+    assert not Path(path).exists()
+    monkeypatch.setattr(sys, "argv", ["vlmeval"])
+    with left_to_do(SimpleNamespace(config=str(config)), [(m, d) for m in "ab" for d in "cd"]):
+        assert sys.argv == ["vlmeval"]
+    with left_to_do(SimpleNamespace(config=None, model=["a", "b"], data=["c"]), [("b", "c")]):
+        assert sys.argv == ["vlmeval", "--model", "b", "--data", "c"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"model": {}}', '{"model": [], "data": []}', '{"model": {"a": 1}, "data": {}}']
+)
+def test_a_config_file_that_is_none_is_refused(tmp_path, content):
+    config = tmp_path / "config.json"
+    config.write_text(content)
+    with pytest.raises(vlmevalkit.BadArguments, match="is no file for --config, with the tables model and data"):
+        models_and_sets(SimpleNamespace(config=str(config), limit=None))
+
+
+def test_a_data_set_of_ours_has_its_own_name_in_a_config_file(tmp_path):
+    config = tmp_path / "config.json"
+    sets = {"mine": {"class": "EmotionMCQ", "dataset": "EmoSet"}}
+    config.write_text(json.dumps({"model": {"sepm_demo": {"dtype": "float64"}, "b": {"class": "X"}}, "data": sets}))
+    with pytest.raises(vlmevalkit.BadArguments, match="EmoSet stands as 'mine'"):
+        models_and_sets(SimpleNamespace(config=str(config)))
+    config.write_text(config.read_text().replace("mine", "EmoSet"))
+    models, found = models_and_sets(SimpleNamespace(config=str(config)))
+    assert models["sepm_demo"] == {"backbone": "llava", "pretrained": "demo", "method": "sepm", "dtype": "float64"}
+    assert models["b"] is None
+    assert found == {"EmoSet": "EmoSet"}
+
+
+def identity(**changed) -> Identity:
+    return Identity(**{"entry": "sepm_llava", "checkpoint": "demo", "revision": "a", "method": "sepm", **changed})
+
+
+def asked(*rows: tuple[str, str, str], item_list: str = "test", limit: int | None = None) -> Questions:
+    return questions_of(BENCHMARKS["emotion_demo"], item_list, rows or ROWS, limit)
+
+
+ROWS = (("one", "anger", "a" * 64), ("two", "awe", "b" * 64))
+PAIR = ("sepm_demo", "EmotionDemo")
+
+
+def pairs_of(work: Path, about: About, **settings) -> Pairs:
+    return Pairs(work, {PAIR: about}, {"EmotionDemo": {}}, **{"answering": True, "reuse": False, **settings})
+
+
+@pytest.mark.parametrize(
+    ("now", "difference"),
+    [
+        ({"identity": identity(revision="b")}, "revision: a, now b"),
+        ({"identity": identity(options={"beta": 1})}, "options.beta: None, now 1"),
+        ({"identity": identity(versions={"pillow": "13"})}, "versions.pillow: None, now 13"),
+        ({"identity": identity(polarity={"awe": "negative"})}, "polarity.awe: None, now negative"),
+        ({"identity": identity(checkpoint="/mine")}, "checkpoint: demo, now /mine"),
+        ({"identity": None}, "the model is one of ours only now, or only was"),
+        ({"arguments": {"dtype": "float16"}}, "dtype: default, now float16"),
+        ({"questions": asked(item_list="mine")}, "item list: test, now mine"),
+        ({"questions": asked(limit=1)}, "items asked: 2 of 2, now 1 of 2"),
+        ({"questions": asked(("one", "awe", "a" * 64), ROWS[1])}, "labels"),
+        ({"questions": None}, "the data set"),
+    ],
+)
+def test_every_difference_is_named(tmp_path, now, difference):
+    about = About(identity(), {}, asked())
+    folder = tmp_path / "sepm_demo"
+    pairs_of(tmp_path, about).start(folder, PAIR)
+    for name in ("sepm_demo_EmotionDemo.xlsx", "sepm_demo_EmotionDemo_PREV.pkl", "01_EmotionDemo.pkl"):
+        (folder / name).touch()
+        (said,) = pairs_of(tmp_path, replace(about, **now)).refused()
+        assert f"{folder / name} holds answers of another run ({difference})" in said
+        assert pairs_of(tmp_path, about).refused() == []
+        (folder / name).unlink()
+    assert pairs_of(tmp_path, replace(about, **now)).refused() == []  # nothing would be taken over
+
+
+@installed
+def test_only_the_picture_of_a_failed_question_may_change(tmp_path):
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_vlmevalkit import *
+work, about = Path(sys.argv[2]), About(None, {}, asked())
+pairs_of(work, about).start(work / "sepm_demo", PAIR)
+other = asked(("one", "anger", "c" * 64), ROWS[1])
+for said in ("A", "Failed to obtain answer via API."):
+    table = pd.DataFrame({"index": ["one", "two"], "picture": ["a" * 64, "b" * 64], "prediction": [said, "B"]})
+    table.to_csv(work / "sepm_demo/sepm_demo_EmotionDemo.tsv", sep="\t", index=False)
+    now = pairs_of(work, About(None, {}, other))
+    now.pictures = {"EmotionDemo": {"one": "c" * 64, "two": "b" * 64}}
+    print(now.refused(), file=sys.stderr)
+    print(len(now.refused()))
+"""
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["1", "0"]
+    assert "holds answers of another run (pictures)" in run.stderr
+
+
+def test_scoring_alone_does_not_ask_for_versions_or_weights(tmp_path):
+    former = About(identity(versions={"torch": "1"}, model={"dtype": "float32"}), {}, asked())
+    pairs_of(tmp_path, former).start(tmp_path / "sepm_demo", PAIR)
+    (tmp_path / "sepm_demo/sepm_demo_EmotionDemo.xlsx").touch()
+    now = About(identity(versions={"torch": "2"}, revision=""), {}, asked())
+    assert len(pairs_of(tmp_path, now).refused()) == 1
+    scoring = pairs_of(tmp_path, now, answering=False, reuse=True)
+    assert scoring.refused() == []
+    scoring.start(tmp_path / "sepm_demo/T20260101-000000", PAIR)
+    told = from_file(tmp_path / "sepm_demo/T20260101-000000/sepm_demo_EmotionDemo_sepm_eval.json")
+    assert told == former  # whose answers they are does not change
+
+
+def test_runs_in_folders_of_their_own_are_compared_where_reuse_takes_them_from(tmp_path):
+    about, other = About(identity(), {}, asked()), About(identity(revision="b"), {}, asked())
+    for name, content, age in (("T20260101_Gabc", about, 0), ("T20260102-120000", other, 10)):
+        folder = tmp_path / "sepm_demo" / name
+        pairs_of(tmp_path, content).start(folder, PAIR)
+        (folder / "sepm_demo_EmotionDemo.xlsx").touch()
+        os.utime(folder, (1000 + age, 1000 + age))
+    assert pairs_of(tmp_path, about).refused() == []
+    (said,) = pairs_of(tmp_path, about, reuse=True).refused()
+    assert "T20260102-120000" in said
+    assert pairs_of(tmp_path, other, reuse=True).refused() == []
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"identity": {"entry": "x"}, "arguments": {}, "questions": null}']
+)
+def test_a_damaged_file_is_not_believed(tmp_path, content):
+    about = About(identity(), {}, asked())
     (tmp_path / "sepm_demo").mkdir()
-    former = tmp_path / "sepm_demo" / "sepm_demo_EmoSet.xlsx"
+    (tmp_path / "sepm_demo/sepm_demo_EmotionDemo.xlsx").touch()
+    (tmp_path / "sepm_demo/sepm_demo_EmotionDemo_sepm_eval.json").write_text(content)
+    (said,) = pairs_of(tmp_path, about).refused()
+    assert "does not say whose answers these are" in said
+
+
+def test_a_model_is_compared_once_more_when_it_is_loaded(tmp_path, monkeypatch):
+    """Settings that only loading shows, such as the dtype that auto stands for; only the first process writes."""
+    about, folder = About(identity(), {}, asked()), tmp_path / "sepm_demo"
+    path = folder / "sepm_demo_EmotionDemo_sepm_eval.json"
+    single, double = identity(model={"dtype": "float32"}), identity(model={"dtype": "float64"})
+    first = pairs_of(tmp_path, about)
+    first.start(folder, PAIR)
+    first.loaded(folder, PAIR, single)
+    assert from_file(path).identity == single
+    (folder / "sepm_demo_EmotionDemo.xlsx").touch()
+    second = pairs_of(tmp_path, about)
+    assert second.refused() == []
+    with pytest.raises(OtherAnswers, match=r"model.dtype: float32, now float64"):
+        second.loaded(folder, PAIR, double)
+    monkeypatch.setattr(_vlmevalkit_pairs, "PROCESSES", 2)
+    with pytest.raises(SystemExit, match=r"model.dtype: float32, now float64"):
+        second.loaded(folder, PAIR, double)
+    second.loaded(folder, PAIR, single)
+    monkeypatch.setattr(_vlmevalkit_pairs, "RANK", 1)
+    path.unlink()
+    second.start(folder, PAIR)
+    second.loaded(folder, PAIR, single)
+    assert not path.exists()
+
+
+def test_answers_taken_over_without_being_asked_are_announced(tmp_path, caplog):
+    pairs = pairs_of(tmp_path, About(None, {}, asked()))
+    pairs.start(tmp_path / "sepm_demo", PAIR)
+    vlmevalkit._warn_of_reuse(pairs)
+    assert caplog.records == []
+    former = tmp_path / "sepm_demo" / "sepm_demo_EmotionDemo.xlsx"
     former.touch()
-    for reuse in (True, False):
-        wanted = SimpleNamespace(reuse=reuse, mode="all")
-        vlmevalkit._warn_of_reuse(tmp_path, ["sepm_demo"], ["EmoSet", "Emotion6"], wanted)
-        assert len(caplog.records) == (0 if reuse else 1)
-    assert f"take over the answers in {former}" in caplog.text
+    vlmevalkit._warn_of_reuse(pairs)
+    assert f"take over the answers in {former}, although --reuse is not given" in caplog.text
+    assert "the weights of this model are not known" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"batch_size": 0}, "batch_size=0: give a whole number"),
+        ({"batch_size": 2**63}, "give a whole number"),
+        ({"batch_size": True}, "batch_size=True: give a whole number"),
+        ({"journal": 5}, "journal='5': give a file's name"),
+        ({"journal": "a\0b"}, "give a file's name"),
+        ({"journal": " "}, "journal=' ': give a file's name"),
+        ({"journal": "."}, "journal='.' is a folder"),
+        ({"resume": "yes"}, "resume='yes': use True or False"),
+        ({"resume": 1}, "resume=1: use True or False"),
+        ({"polarity": {"awe": "negative"}}, "write label:positive or label:negative"),
+        ({"polarity": "awe"}, "write label:positive or label:negative"),
+        ({"polarity": "awe:negative+awe:positive"}, "names awe twice"),
+        ({"method": ["sepm"]}, "method=['sepm']: give a name"),
+        ({"backbone": 5}, "backbone=5: give a name"),
+        ({"options": {"betta": 1}}, "unknown model args ['betta']"),
+    ],
+)
+def test_impossible_settings_are_refused_before_loading(monkeypatch, setting, said):
+    monkeypatch.setattr(_loading, "load_backbone", lambda *_, **__: pytest.fail("loaded"))
+    usual = {"device": "cpu", "dtype": "auto", "batch_size": 1, "journal": None, "resume": True, "polarity": ""}
+    named = {"backbone": "llava", "pretrained": "demo", "method": "sepm", "shard": "", "options": {}}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        _loading.load_runner("entry", (), **{**usual, **named, **setting})
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**31, 2**70, 1.0, "8", True, None])
+def test_counts_are_whole_numbers_in_range(value):
+    with pytest.raises(ValueError, match=r"max_new_tokens=.*give a whole number from 1 to 2147483647"):
+        _loading.check_count("max_new_tokens", value)
 
 
 def test_every_method_has_an_entry_for_every_checkpoint():
     entries = vlmevalkit.model_entries()
-    assert len(entries) == len(find_methods()) * len(vlmevalkit.CHECKPOINTS)
+    assert len(entries) == len(find_methods()) * len(CHECKPOINTS)
     assert entries["zero_shot_demo"] == {"backbone": "llava", "pretrained": "demo", "method": "zero_shot"}
     assert {"sepm_llava_v1.5_7b", "sepm_llama3_vila1.5_8b", "sparsevlm_llava_v1.5_13b"} <= set(entries)
 

@@ -7,7 +7,6 @@ for it.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.util
 import json
@@ -22,34 +21,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sepm_eval.hosts._vlmevalkit_about import About, Questions
+from sepm_eval.hosts._vlmevalkit_arguments import (
+    BadArguments,
+    left_to_do,
+    model_entries,
+    models_and_sets,
+    refuse_misspelt,
+)
+from sepm_eval.hosts._vlmevalkit_pairs import RANK, Pairs, watching
 from sepm_eval.hosts._vlmevalkit_scores import is_failed, predictions
-from sepm_eval.methods import find_methods
+from sepm_eval.identity import Identity
 
 logger = logging.getLogger(__name__)
-
-# The model entries are <method>_<one of these>, such as sepm_llava_v1.5_7b: the method with its defaults.
-CHECKPOINTS = {
-    "llava_v1.5_7b": ("llava", "llava-hf/llava-1.5-7b-hf"),
-    "llava_v1.5_13b": ("llava", "llava-hf/llava-1.5-13b-hf"),
-    "llama3_vila1.5_8b": ("vila", "Efficient-Large-Model/Llama-3-VILA1.5-8B"),
-    "llama3_vila1.5_8b_fix": ("vila", "Efficient-Large-Model/Llama-3-VILA1.5-8B-Fix"),
-    "vila1.5_3b": ("vila", "Efficient-Large-Model/VILA1.5-3b"),
-    "vila1.5_13b": ("vila", "Efficient-Large-Model/VILA1.5-13b"),
-    "demo": ("llava", "demo"),
-}
-
-
-class BadArguments(ValueError):
-    """A command line, or an installation of VLMEvalKit, that cannot work; the message says what to change."""
-
-
-def model_entries() -> dict[str, dict[str, Any]]:
-    """Every method on every checkpoint: the entry's name and the arguments of its model."""
-    return {
-        f"{method}_{name}": {"backbone": backbone, "pretrained": pretrained, "method": method}
-        for method in find_methods()
-        for name, (backbone, pretrained) in CHECKPOINTS.items()
-    }
 
 
 @contextmanager
@@ -88,6 +72,9 @@ def register() -> None:
 def run(arguments: Sequence[str]) -> list[str]:
     """Run VLMEvalKit with its own command line.
 
+    What can be known before a model is loaded is looked at first: names, data, checkpoints, and whether answers that
+    VLMEvalKit would take over are this run's.
+
     Returns what is missing afterwards, one sentence each: pairs of model and data set without a result, and pairs with
     failed questions. In a run of several processes only the first one looks.
 
@@ -95,27 +82,38 @@ def run(arguments: Sequence[str]) -> list[str]:
         ModuleNotFoundError: VLMEvalKit is not installed.
         BadArguments: nothing was run.
     """
+    refuse_misspelt(arguments)
     host = _import_run()
     register()
     if os.environ.pop("VERBOSE", None) is not None:
         logger.warning("VERBOSE is unset for this run: VLMEvalKit would score its own data sets differently with it")
     sys.argv = ["sepm-eval vlmeval", *arguments]
     wanted = host.parse_args()
-    models, sets = _models_and_sets(wanted)
-    if wanted.judge is None:
-        logger.warning(
-            "the judge is exact_matching, for every data set of this run; VLMEvalKit's own choice needs an API key, "
-            "--judge names another"
-        )
-        sys.argv += ["--judge", "exact_matching"]
+    models, sets = models_and_sets(wanted)
+    _choose_judge(wanted)
     work = Path(os.environ.get("MMEVAL_ROOT", wanted.work_dir) if not wanted.api_mode else wanted.work_dir)
-    _warn_of_reuse(work, models, sets, wanted)
-    started = datetime.now().astimezone()
-    host.main()
-    if int(os.environ.get("RANK", 0)) > 0:
-        return []
-    found = [_missing(work / model.replace("/", "--"), model, name, started) for model in models for name in sets]
-    return [problem for problem in found if problem]
+    pairs, faults = _look(work, models, sets, wanted)
+    if refused := pairs.refused():
+        raise BadArguments("\n".join(refused))
+    if not wanted.reuse and wanted.mode != "eval":
+        _warn_of_reuse(pairs)
+    asked = [(model, name) for model in models for name in sets if model not in faults and name not in faults]
+    told = {
+        (model, name): f"{model} on {name}: no result ({faults.get(model) or faults[name]})"
+        for model in models
+        for name in sets
+        if (model, name) not in asked
+    }
+    for problem in told.values():
+        logger.error(problem)
+    if asked:
+        started = datetime.now().astimezone()
+        with left_to_do(wanted, asked), watching(host, pairs):
+            host.main()
+        if RANK > 0:
+            return []
+        told |= {pair: _missing(work / _folder_name(pair[0]), *pair, started) or "" for pair in asked}
+    return [told[model, name] for model in models for name in sets if told[model, name]]
 
 
 def _import_run() -> ModuleType:
@@ -141,41 +139,66 @@ def _import_run() -> ModuleType:
         return host
 
 
-def _models_and_sets(wanted: Any) -> tuple[list[str], list[str]]:
-    """The names the run is about, checked as far as VLMEvalKit would only find out between two data sets."""
-    if wanted.config is not None:
-        config = json.loads(Path(wanted.config).read_text(encoding="utf-8"))
-        return list(config["model"]), list(config["data"])
-    if not wanted.data or not wanted.model:
-        raise BadArguments("name data sets after --data and models after --model, or a file after --config")
-    from vlmeval.config import supported_VLM
-
-    unknown = [] if wanted.base_url else [name for name in wanted.model if name not in supported_VLM]
-    if unknown:
-        close = difflib.get_close_matches(unknown[0], supported_VLM, cutoff=0.5)
-        raise BadArguments(
-            f"unknown models {unknown}: ours are a method ({', '.join(find_methods())}), an underscore and one of "
-            f"{', '.join(CHECKPOINTS)}; VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
+def _choose_judge(wanted: Any) -> None:
+    if wanted.judge is None:
+        logger.warning(
+            "the judge is exact_matching, for every data set of this run; VLMEvalKit's own choice needs an API key, "
+            "--judge names another"
         )
-    ours = [name for name in wanted.model if name in model_entries()]
-    if wanted.api_mode and ours:
-        raise BadArguments(f"--api-mode asks servers in parallel; {', '.join(ours)} run in this process: leave it out")
-    return wanted.model, wanted.data
+        sys.argv += ["--judge", "exact_matching"]
 
 
-def _warn_of_reuse(work: Path, models: Sequence[str], sets: Sequence[str], wanted: Any) -> None:
+def _folder_name(model: str) -> str:
+    return model.replace("/", "--")
+
+
+def _look(
+    work: Path, models: dict[str, dict[str, Any] | None], sets: dict[str, str | None], wanted: Any
+) -> tuple[Pairs, dict[str, str]]:
+    """Look at data and checkpoints before anything is loaded.
+
+    Returns the pairs with something of ours, and by name of a model or data set why it cannot be had.
+    """
+    from sepm_eval.hosts.vlmevalkit_dataset import EmotionMCQ
+    from sepm_eval.hosts.vlmevalkit_model import before_loading
+
+    answering = wanted.mode != "eval"
+    limit = getattr(wanted, "limit", None) if answering else None
+    faults: dict[str, str] = {}
+    questions: dict[str, Questions] = {}
+    pictures: dict[str, dict[str, str]] = {}
+    for name, ours in sets.items():
+        try:
+            if ours is not None:
+                found = EmotionMCQ(ours)
+                questions[name], pictures[name] = found.questions(limit), found.pictures()
+        except (OSError, ValueError) as error:
+            faults[name] = str(error)
+    who: dict[str, tuple[Identity | None, dict[str, Any]]] = {}
+    for model, arguments in models.items():
+        try:
+            who[model] = (None, {}) if arguments is None else before_loading(arguments, find=answering)
+        except (OSError, ValueError) as error:
+            faults[model] = str(error)
+    abouts = {
+        (_folder_name(model) if wanted.api_mode else model, name): About(*who[model], questions.get(name))
+        for model in models
+        for name in sets
+        if model in who and name not in faults and (models[model] is not None or name in questions)
+    }
+    return Pairs(work, abouts, pictures, answering=answering, reuse=wanted.reuse or not answering), faults
+
+
+def _warn_of_reuse(pairs: Pairs) -> None:
     """ms-vlmeval 0.0.20 takes over the answers of an earlier run in the same folder, with --reuse or without."""
-    if wanted.reuse or wanted.mode == "eval":
-        return
-    for model in models:
-        for name in sets:
-            former = [path for path in (work / model).glob(f"{model}_{name}.*") if not path.is_symlink()]
-            if former:
-                logger.warning(
-                    "VLMEvalKit will take over the answers in %s, although --reuse is not given; move it away or name "
-                    "another --work-dir to ask again",
-                    former[0],
-                )
+    for pair, files in pairs.taken_over().items():
+        unknown = "; the weights of this model are not known to this command" if not pairs.abouts[pair].identity else ""
+        logger.warning(
+            "VLMEvalKit will take over the answers in %s, although --reuse is not given; move it away or name "
+            "another --work-dir to ask again%s",
+            files[0],
+            unknown,
+        )
 
 
 def _missing(folder: Path, model: str, name: str, started: datetime) -> str | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PIL.Image import Image
 
-from sepm_eval.hosts._loading import load_runner, loaded_message
+from sepm_eval.hosts._loading import check_count, expected_identity, load_runner, loaded_message
+from sepm_eval.hosts._vlmevalkit_pairs import PROCESSES, RANK, model_loaded
 from sepm_eval.hosts.vlmevalkit import tls_verified
 from sepm_eval.hosts.vlmevalkit_dataset import BENCHMARKS
+from sepm_eval.identity import Identity
 from sepm_eval.images import open_image
 from sepm_eval.runner import Asked
 from sepm_eval.scoring import is_failure
@@ -33,8 +35,6 @@ _OWN_ARGUMENTS = (
     "polarity",
     "max_new_tokens",
 )
-# VLMEvalKit hides the number of processes while it builds a model.
-_RANK, _PROCESSES = os.environ.get("RANK", "0"), int(os.environ.get("WORLD_SIZE", 1))
 
 
 class SepmEvalModel(BaseModel):
@@ -74,6 +74,7 @@ class SepmEvalModel(BaseModel):
             ValueError: an unknown or impossible argument; the message names the allowed ones.
         """
         super().__init__()
+        check_count("max_new_tokens", max_new_tokens)
         self._max_new_tokens = max_new_tokens
         self._runner = load_runner(
             type(self).__name__,
@@ -87,11 +88,20 @@ class SepmEvalModel(BaseModel):
             journal=journal,
             resume=resume,
             polarity=polarity,
-            shard=f".rank{_RANK}" if _PROCESSES > 1 else "",
+            shard=f".rank{RANK}" if PROCESSES > 1 else "",
             options=options,
         )
         logger.info(loaded_message(type(self).__name__, self._runner))
         self._asked = 0
+
+    def set_dump_image(self, dump_image_func: Callable[..., list[str]]) -> None:
+        """What VLMEvalKit calls before it asks a data set's questions: the moment to compare with former answers.
+
+        Raises:
+            OtherAnswers, SystemExit: see ``model_loaded``.
+        """
+        super().set_dump_image(dump_image_func)
+        model_loaded(self._runner.identity)
 
     def generate(self, message: Any, dataset: str | None = None) -> str:
         """Answer one question.
@@ -114,6 +124,37 @@ class SepmEvalModel(BaseModel):
         self._asked += 1
         number = next((part["doc_id"] for part in message if "doc_id" in part), self._asked)
         task = BENCHMARKS[dataset].name if dataset in BENCHMARKS else str(dataset)
-        asked = Asked(task=task, doc_id=number, load=load, max_new_tokens=self._max_new_tokens)
+        item = next(((task, part["item"]) for part in message if "item" in part), None)
+        asked = Asked(task=task, doc_id=number, load=load, max_new_tokens=self._max_new_tokens, item=item)
         (output,) = self._runner.answer([asked], quiet=True)
         return f"{output} ({FAIL_MSG})" if is_failure(output) else output
+
+
+def before_loading(arguments: Mapping[str, Any], *, find: bool) -> tuple[Identity, dict[str, Any]]:
+    """What is known of a model before it is loaded.
+
+    Args:
+        arguments: those of ``SepmEvalModel``.
+        find: whether its checkpoint is looked for.
+
+    Returns its identity without ``Identity.model``, and the arguments that will decide that, as they were given.
+
+    Raises:
+        ValueError: an unknown or impossible argument.
+        FileNotFoundError: there is no such checkpoint.
+    """
+    bound = inspect.signature(SepmEvalModel).bind(**arguments)
+    bound.apply_defaults()
+    given = bound.arguments
+    check_count("max_new_tokens", given["max_new_tokens"])
+    identity, of_backbone = expected_identity(
+        SepmEvalModel.__name__,
+        _OWN_ARGUMENTS,
+        given["backbone"],
+        given["pretrained"],
+        given["method"],
+        polarity=given["polarity"],
+        options=given["options"],
+        find=find,
+    )
+    return identity, {"dtype": given["dtype"], **of_backbone}
