@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicLayer
 from sepm_eval import last_layer
 from sepm_eval import probe as probes
 from sepm_eval.backbone import Prune, Reading
+from sepm_eval.writing import End, positions
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class CausalLM:
         rows = [self._embed(prompt, kept) for prompt, kept in zip(prompts, visuals, strict=True)]
         embedded, attended = _pad_left(rows)
         request = self._request(prompts, attended) if probe else None
-        hidden, cache = self._forward(embedded, attended, DynamicCache(), _positions(attended), request)
+        hidden, cache = self._forward(embedded, attended, DynamicCache(), positions(attended), request)
         seen = None
         if request is not None and visual is not None:
             seen = self._attention_to_visual(request, prompts, visuals, keep, visual.shape[1])
@@ -114,7 +115,7 @@ class CausalLM:
         embedded, new = _pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
         attended = torch.cat([held, new], dim=1)
         start = torch.tensor([len(prompt.before) + visual_tokens for prompt in prompts], device=self.device)
-        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + _positions(new))
+        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + positions(new))
         return Reading(
             logits=self._logits(hidden),
             probe_attention=None,
@@ -164,7 +165,7 @@ class CausalLM:
             if index in prune.layers:
                 request = self._request(rated, attended, layer=index)
             alone = index == last and request is None
-            hidden = self._layer(index, hidden, attended, _positions(attended), cache, request, alone)
+            hidden = self._layer(index, hidden, attended, positions(attended), cache, request, alone)
             lengths.append(attended)
             if request is not None and request.attention is not None:
                 hidden, attended, count = _prune_rows(prune, index, hidden, attended, rated, request.attention, count)
@@ -200,33 +201,40 @@ class CausalLM:
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
         """Go on greedily from a reading.
 
+        Rows that have stopped are let go, so that a long answer does not make the others' batch pay for it.
+
         Returns the new token ids of each row, up to and without the token that stops it. The reading itself is not
         changed: it can be written from again.
         """
-        reading = reading[range(len(reading.logits)) if rows is None else rows]
-        attended, logits, cache = reading.attended, reading.logits, reading.cache
-        gap = 0 if reading.evicted is None else reading.evicted[:, None]
+        if rows is not None and list(rows) != list(range(len(reading.logits))):
+            reading = reading[rows]
+        end = End.of(reading)
         stop = torch.tensor(self.stop_ids, device=self.device)
-        running = torch.ones(len(logits), dtype=torch.bool, device=self.device)
-        written: list[list[int]] = [[] for _ in logits]
+        written: list[list[int]] = [[] for _ in reading.logits]
+        running, logits = list(range(len(written))), reading.logits
         for step in range(max_new_tokens):
             token = logits.argmax(-1)
-            running = running & ~torch.isin(token, stop)
-            for ids, new, goes_on in zip(written, token.tolist(), running.tolist(), strict=True):
-                if goes_on:
-                    ids.append(new)
-            if step + 1 == max_new_tokens or not running.any():
+            goes_on = (~torch.isin(token, stop)).tolist()
+            left = [place for place, on in enumerate(goes_on) if on]
+            if len(left) < len(running):
+                running, token, end = [running[place] for place in left], token[left], end[left]
+            for row, new in zip(running, token.tolist(), strict=True):
+                written[row].append(new)
+            if step + 1 == max_new_tokens or not running:
                 break
-            attended = [torch.cat([layer, layer.new_ones(len(logits), 1)], dim=1) for layer in attended]
-            hidden = self.decoder.get_input_embeddings()(token[:, None])
-            if len({layer.shape[1] for layer in attended}) == 1:
-                hidden, _ = self._forward(hidden, attended[0], cache, _positions(attended[0])[:, -1:] + gap)
-            else:  # each layer numbers the new token by what it still holds
-                for index, seen in enumerate(attended):
-                    hidden = self._layer(index, hidden, seen, _positions(seen)[:, -1:], cache)
-                hidden = self.decoder.norm(hidden)[:, -1]
-            logits = self._logits(hidden)
+            logits = self._logits(self._step(token, end))
         return written
+
+    def _step(self, token: Tensor, end: End) -> Tensor:
+        """Read one more token of each row, [B] ids, behind an ending, which grows by it; the hidden state, [B, D]."""
+        hidden = self.decoder.get_input_embeddings()(token[:, None])
+        end.grow()
+        if len(end.attended) == 1:
+            (seen,) = end.attended
+            return self._forward(hidden, seen, end.cache, positions(seen)[:, -1:] + end.gap)[0]
+        for index, seen in enumerate(end.attended):  # each layer numbers the new token by what it still holds
+            hidden = self._layer(index, hidden, seen, positions(seen)[:, -1:], end.cache)
+        return self.decoder.norm(hidden)[:, -1]
 
     def _forward(
         self,
@@ -335,8 +343,3 @@ def _pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     lengths = torch.tensor([len(row) for row in rows], device=padded.device)
     attended = torch.arange(length, device=padded.device) >= length - lengths[:, None]
     return padded, attended
-
-
-def _positions(attended: Tensor) -> Tensor:
-    """Positions that count from each row's first token, [B, L]; padding gets 0."""
-    return (attended.long().cumsum(-1) - 1).clamp(min=0)

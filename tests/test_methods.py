@@ -128,18 +128,24 @@ def test_prose_is_parsed_or_unparsed(scripted, question, first, letter):
 
 
 def test_a_first_word_that_looks_like_a_letter_is_read_on(scripted, question):
-    """ "A man is smiling" starts with the token of option A."""
-    backbone = scripted(lambda prompt: {"A": 1.0})
-    backbone.write = lambda reading, max_new_tokens, rows: ["A man is smiling."] * len(rows)
-    (answer,) = get_method("zero_shot").answer([question], backbone)
-    assert (answer.text, answer.letter, answer.label) == ("A man is smiling.", None, None)
+    """ "A man is smiling" starts with the token of option A, and so may other words with other letters."""
+    for letter, text in (("A", "A man is smiling."), ("G", "Grief, I suppose.")):
+        backbone = scripted(lambda prompt, letter=letter: {letter: 1.0})
+        backbone.write = lambda reading, max_new_tokens, text=text: [text] * len(reading.logits)
+        (answer,) = get_method("zero_shot").answer([question], backbone)
+        assert (answer.text, answer.letter, answer.label) == (text, None, None)
 
 
-def test_a_letter_needs_no_decoding(scripted, question):
-    backbone = scripted(lambda prompt: {"G": 1.0})
-    backbone.write = None  # would raise
-    (answer,) = get_method("zero_shot").answer([question], backbone)
-    assert answer.label == "fear"
+def test_every_answer_is_written_once(scripted, question):
+    for name in find_methods():
+        backbone, limits = scripted(says(SURE_NEGATIVE, {"G": 1.0})), []
+        write = backbone.write
+        backbone.write = lambda reading, limit, rows=None, limits=limits, write=write: limits.append(limit) or write(
+            reading, limit, rows
+        )
+        answers = get_method(name).answer([question, question], backbone)
+        assert [answer.label for answer in answers] == ["fear", "fear"]
+        assert limits == [512 if name == "zero_shot_cot" else 128]
 
 
 def test_infinite_logits_are_no_answer(scripted, question):

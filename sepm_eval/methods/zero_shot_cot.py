@@ -22,7 +22,7 @@ class ZeroShotCot:
         visual = backbone.see([question.image for question in questions])
         wording = replace(prompts.WORDINGS["paper"], reply=prompts.STEP_BY_STEP)
         asked = [prompts.fine(question.options(), wording) for question in questions]
-        return ask(questions, asked, backbone, visual, write_out=MAX_NEW_TOKENS)
+        return ask(questions, asked, backbone, visual, max_new_tokens=MAX_NEW_TOKENS)
 
 
 METHODS = {"zero_shot_cot": ZeroShotCot}
