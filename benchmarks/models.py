@@ -1,8 +1,8 @@
 """Backbones with random weights, made in code: the shapes of a checkpoint behind the library's own wrappers.
 
 Speed does not depend on what the weights know, except for how long answers are. So that an answer is a letter, as a
-trained model's is, the output layer speaks of the letters B to H alone, and of the end where a letter was read last. The
-tokenizer splits by word and punctuation, which comes close to Llama's lengths.
+trained model's is, the output layer speaks of the letters B to H alone, and of the end where a letter was read last.
+The tokenizer splits by word and punctuation, which comes close to Llama's lengths.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def _vision(tower: Tower) -> dict[str, int]:
 def _speak_in_letters(backbone: Llava | Vila) -> Llava | Vila:
     """Every answer becomes a letter, and ends behind it.
 
-    The letters' embeddings are so long, and all of one direction, that no layer turns them away from it; the end is what
-    the output layer makes of that direction.
+    The letters' embeddings are so long, and all of one direction, that no layer turns them away from it; the end is
+    what the output layer makes of that direction.
     """
     model = backbone._language_model
     weight, embedding = model.head.weight, model.decoder.get_input_embeddings().weight

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from sepm_eval import last_layer
+from sepm_eval import last_layer, pruning
 from sepm_eval import probe as probes
 from sepm_eval.backbone import Prune, Reading
 from sepm_eval.writing import End, positions
@@ -150,25 +150,29 @@ class CausalLM:
             prompts: one per row.
             visual: [B, N_v, D].
             prune: what happens after which layer.
+
+        Raises:
+            ValueError: the model has none of the layers after which something is to happen.
+            RuntimeError: a layer does not report its attention.
+            FloatingPointError: a layer's attention is NaN or infinite, or no token rates the visual ones.
         """
+        count, after = len(self.decoder.layers), [len(prompt.after) for prompt in prompts]
+        pruning.check_layers(prune, count)
         rows = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
         hidden, attended = _pad_left(rows)
-        cache, lengths, count = DynamicCache(), [], visual.shape[1]
-        judges = [
-            prune.raters(one.to(row.dtype), row[len(row) - len(prompt.after) :]).nonzero().flatten().tolist()
-            for prompt, one, row in zip(prompts, visual, rows, strict=True)
-        ]
+        cache, lengths, left = DynamicCache(), [], visual.shape[1]
+        texts = [row[len(row) - text :] for row, text in zip(rows, after, strict=True)]
+        judges = pruning.raters(prune, [one.to(hidden.dtype) for one in visual], texts)
         rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
-        last = len(self.decoder.layers) - 1
-        for index in range(last + 1):
-            request = None
-            if index in prune.layers:
-                request = self._request(rated, attended, layer=index)
-            alone = index == last and request is None
+        for index in range(count):
+            request = self._request(rated, attended, layer=index) if index in prune.layers else None
+            alone = index == count - 1 and request is None
             hidden = self._layer(index, hidden, attended, positions(attended), cache, request, alone)
             lengths.append(attended)
-            if request is not None and request.attention is not None:
-                hidden, attended, count = _prune_rows(prune, index, hidden, attended, rated, request.attention, count)
+            if request is not None:
+                hidden, attended, left = pruning.prune_rows(
+                    prune, index, hidden, attended, after, request.answered(), left
+                )
         return Reading(self._logits(self.decoder.norm(hidden)[:, -1]), None, cache, lengths)
 
     def _layer(
@@ -295,12 +299,11 @@ class CausalLM:
         visual_tokens: int,
     ) -> Tensor:
         """[B, N_v]: the part of the probed attention that falls on the image, 0 where a token was dropped."""
-        if request.attention is None:
-            raise RuntimeError("the probe was not answered: the decoder does not use the registered attention function")
-        seen = torch.zeros(len(prompts), visual_tokens, device=request.attention.device)
+        attention = request.answered()
+        seen = torch.zeros(len(prompts), visual_tokens, device=attention.device)
         for i, (prompt, kept) in enumerate(zip(prompts, visuals, strict=True)):
-            end = request.attention.shape[1] - len(prompt.after)
-            on_image = request.attention[i, end - len(kept) : end]
+            end = attention.shape[1] - len(prompt.after)
+            on_image = attention[i, end - len(kept) : end]
             seen[i, slice(None) if keep is None else keep[i].to(seen.device)] = on_image
         return seen
 
@@ -310,30 +313,6 @@ def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:
     shorter = copy.copy(layer)
     shorter.keys, shorter.values = layer.keys[:, :, :end], layer.values[:, :, :end]
     return shorter
-
-
-def _prune_rows(
-    prune: Prune,
-    layer: int,
-    hidden: Tensor,
-    attended: Tensor,
-    prompts: Sequence[Prompt],
-    attention: Tensor,
-    count: int,
-) -> tuple[Tensor, Tensor, int]:
-    """Let every row lose visual tokens after a layer.
-
-    hidden: [B, L, D]; attended: [B, L]; attention: [B, L], of the raters; count: visual tokens of a row so far. Returns
-    hidden and attended of the shorter rows, and how many visual tokens each has left.
-    """
-    rows = []
-    for i, prompt in enumerate(prompts):
-        end = hidden.shape[1] - len(prompt.after)
-        image = slice(end - count, end)
-        left = prune.step(layer, hidden[i, image], attention[i, image])
-        rows.append(torch.cat([hidden[i, : image.start], left.to(hidden.dtype), hidden[i, end:]]))
-    lost = hidden.shape[1] - len(rows[0])
-    return torch.stack(rows), attended[:, : hidden.shape[1] - lost], count - lost
 
 
 def _pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

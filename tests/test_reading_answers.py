@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ class RealIds:
     """As much of Llama-2's vocabulary as these answers need, with its own ids."""
 
     vocab_size, adds_bos = 32000, True
-    pieces = {319: " A", 350: " B", 383: " F", 402: " G", 799: "ear", 705: "we", STOP: "."}
+    pieces: ClassVar = {319: " A", 350: " B", 383: " F", 402: " G", 799: "ear", 705: "we", STOP: "."}
 
     def encode(self, text):
         (letter,) = [i for i, piece in self.pieces.items() if len(piece) == 2 and text.endswith(f":{piece}")] or [None]
@@ -174,7 +175,8 @@ def test_a_trained_models_texts_are_generates(demo_backbone):
         Question(open_image(item.path), tuple(MIKELS), tuple(MIKELS.values())) for item in benchmark.items()[::86]
     ]
     answers = get_method("zero_shot").answer(questions, demo_backbone)
-    expected = [generated(demo_backbone, one.image, answer.prompts[0]) for one, answer in zip(questions, answers)]
+    pairs = zip(questions, answers, strict=True)
+    expected = [generated(demo_backbone, question.image, answer.prompts[0]) for question, answer in pairs]
     assert [answer.text for answer in answers] == expected
     assert len(set(expected)) > 2
 

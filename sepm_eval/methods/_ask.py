@@ -49,7 +49,7 @@ def ask(
         max_new_tokens: how long an answer may be; None is ``MAX_NEW_TOKENS``.
 
     Raises:
-        FloatingPointError: the model's logits are not finite.
+        FloatingPointError: the model's logits are not finite, or the attention by which ``prune`` removes tokens.
     """
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
@@ -73,14 +73,15 @@ def ask(
 
 
 def check_finite(reading: Reading) -> Reading:
-    """Pass a reading on unless its logits hold NaN or infinity: such a model has no answer.
+    """Pass a reading on unless it holds NaN or infinity: such logits are no answer, such attention chooses no tokens.
 
     Raises:
-        FloatingPointError: they do; which rows of the batch is said.
+        FloatingPointError: the logits or the probe's attention do; which rows of the batch is said.
     """
-    broken = (~torch.isfinite(reading.logits).all(-1)).nonzero().flatten().tolist()
-    if broken:
-        raise FloatingPointError(
-            f"the model's logits are NaN or infinite (rows {broken} of the batch); try dtype=float32"
-        )
+    for what, numbers in (("logits are", reading.logits), ("attention to the picture is", reading.probe_attention)):
+        broken = [] if numbers is None else (~torch.isfinite(numbers).all(-1)).nonzero().flatten().tolist()
+        if broken:
+            raise FloatingPointError(
+                f"the model's {what} NaN or infinite (rows {broken} of the batch); try dtype=float32"
+            )
     return reading
