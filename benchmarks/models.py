@@ -1,8 +1,8 @@
 """Backbones with random weights, made in code: the shapes of a checkpoint behind the library's own wrappers.
 
-Speed does not depend on what the weights know, except for how long answers are. So that a first token is a letter, as
-in a trained model, the output layer speaks of the letters B to H alone (A is also a word, after which a model that
-never ends would write on). The tokenizer splits by word and punctuation, which comes close to Llama's lengths.
+Speed does not depend on what the weights know, except for how long answers are. So that an answer is a letter, as a
+trained model's is, the output layer speaks of the letters B to H alone, and of the end where a letter was read last.
+The tokenizer splits by word and punctuation, which comes close to Llama's lengths.
 """
 
 from __future__ import annotations
@@ -122,10 +122,20 @@ def _vision(tower: Tower) -> dict[str, int]:
 
 
 def _speak_in_letters(backbone: Llava | Vila) -> Llava | Vila:
-    weight = backbone._language_model.head.weight
+    """Every answer becomes a letter, and ends behind it.
+
+    The letters' embeddings are so long, and all of one direction, that no layer turns them away from it; the end is
+    what the output layer makes of that direction.
+    """
+    model = backbone._language_model
+    weight, embedding = model.head.weight, model.decoder.get_input_embeddings().weight
     rows = torch.tensor(backbone.letter_ids("BCDEFGH"), device=weight.device)
     weight.zero_()
     weight[rows] = (torch.randn(len(rows), weight.shape[1], device=weight.device) / 4).to(weight.dtype)
+    weight[rows, 0] = 0
+    weight[model.stop_ids[0], 0] = 1 / 4
+    embedding[rows] = 0
+    embedding[rows, 0] = 1000
     return backbone
 
 

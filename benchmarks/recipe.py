@@ -3,7 +3,7 @@
 One picture at a time; eager attention in every layer with all attention maps returned; ``generate()`` for each answer,
 with the logits of every position, as the transformers 4.37.2 it is pinned to computes them; the picture encoded in each
 stage. What is asked and what is dropped is the same as in ``sepm_eval``, so answers can be
-compared. A trained model ends its answer after the letter; ours never does, so two tokens are generated a stage.
+compared. An answer ends after the letter, so two tokens are generated a stage.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
 from sepm_eval import Question, prompts
+from sepm_eval.methods._ask import MAX_NEW_TOKENS
 from sepm_eval.model_wrappers._image_first import preprocess
 from sepm_eval.model_wrappers.llava import Llava
 from sepm_eval.selection import count_to_drop
@@ -25,6 +26,7 @@ class Recipe:
 
     def __init__(self, backbone: Llava, alpha: float = 0.1, beta: float = 0.2) -> None:
         self._backbone, self._alpha, self._beta = backbone, alpha, beta
+        self._stop_ids = backbone._language_model.stop_ids
         original = backbone._model
         config = copy.deepcopy(original.config)
         with torch.device("meta"):
@@ -58,8 +60,8 @@ class Recipe:
         fine = prompts.fine(question.options(labels), wording, foe=True, ambiguous=not sure)
         tokens = self._backbone._tokenise(fine, image=True, probe=None)
         out = self._generate(tokens.before, self._see(question)[keep], tokens.after, output_attentions=True)
-        first = out.sequences[0, :1].tolist()
-        return self._backbone._tokenizer.decode(first).strip(), sorted(dropped.tolist())
+        written = [token for token in out.sequences[0].tolist() if token not in self._stop_ids]
+        return self._backbone._tokenizer.decode(written).strip(), sorted(dropped.tolist())
 
     def _see(self, question: Question) -> Tensor:
         vision = self._model.config.vision_config
@@ -74,7 +76,8 @@ class Recipe:
         return self._model.generate(
             inputs_embeds=embedded,
             attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=features.device),
-            max_new_tokens=2,
+            max_new_tokens=MAX_NEW_TOKENS,
+            eos_token_id=self._stop_ids,
             logits_to_keep=0,  # of every position
             do_sample=False,
             pad_token_id=0,

@@ -73,8 +73,8 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
     }
     against = {"sepm": tasks["sepm"], "recipe": recipe.answer, "reuse": tasks["reuse"]}
     answers = {name: method.answer(questions, backbone) for name, method in methods.items()}
-    if any(len(answer.text) > 1 for found in answers.values() for answer in found):
-        raise AssertionError("a first token was no letter, so the times would be those of decoding")
+    if any(len(answer.text) != 1 for found in answers.values() for answer in found):
+        raise AssertionError("an answer was no letter, so the times would be those of decoding")
     reference = [recipe.answer(question) for question in questions]
     equal = [
         (answer.text, list(answer.evidence.dropped)) == expected

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from sepm_eval import last_layer
+from sepm_eval import last_layer, pruning
 from sepm_eval import probe as probes
 from sepm_eval.backbone import Prune, Reading
+from sepm_eval.writing import End, positions
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class CausalLM:
         rows = [self._embed(prompt, kept) for prompt, kept in zip(prompts, visuals, strict=True)]
         embedded, attended = _pad_left(rows)
         request = self._request(prompts, attended) if probe else None
-        hidden, cache = self._forward(embedded, attended, DynamicCache(), _positions(attended), request)
+        hidden, cache = self._forward(embedded, attended, DynamicCache(), positions(attended), request)
         seen = None
         if request is not None and visual is not None:
             seen = self._attention_to_visual(request, prompts, visuals, keep, visual.shape[1])
@@ -114,7 +115,7 @@ class CausalLM:
         embedded, new = _pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
         attended = torch.cat([held, new], dim=1)
         start = torch.tensor([len(prompt.before) + visual_tokens for prompt in prompts], device=self.device)
-        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + _positions(new))
+        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + positions(new))
         return Reading(
             logits=self._logits(hidden),
             probe_attention=None,
@@ -149,25 +150,29 @@ class CausalLM:
             prompts: one per row.
             visual: [B, N_v, D].
             prune: what happens after which layer.
+
+        Raises:
+            ValueError: the model has none of the layers after which something is to happen.
+            RuntimeError: a layer does not report its attention.
+            FloatingPointError: a layer's attention is NaN or infinite, or no token rates the visual ones.
         """
+        count, after = len(self.decoder.layers), [len(prompt.after) for prompt in prompts]
+        pruning.check_layers(prune, count)
         rows = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
         hidden, attended = _pad_left(rows)
-        cache, lengths, count = DynamicCache(), [], visual.shape[1]
-        judges = [
-            prune.raters(one.to(row.dtype), row[len(row) - len(prompt.after) :]).nonzero().flatten().tolist()
-            for prompt, one, row in zip(prompts, visual, rows, strict=True)
-        ]
+        cache, lengths, left = DynamicCache(), [], visual.shape[1]
+        texts = [row[len(row) - text :] for row, text in zip(rows, after, strict=True)]
+        judges = pruning.raters(prune, [one.to(hidden.dtype) for one in visual], texts)
         rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
-        last = len(self.decoder.layers) - 1
-        for index in range(last + 1):
-            request = None
-            if index in prune.layers:
-                request = self._request(rated, attended, layer=index)
-            alone = index == last and request is None
-            hidden = self._layer(index, hidden, attended, _positions(attended), cache, request, alone)
+        for index in range(count):
+            request = self._request(rated, attended, layer=index) if index in prune.layers else None
+            alone = index == count - 1 and request is None
+            hidden = self._layer(index, hidden, attended, positions(attended), cache, request, alone)
             lengths.append(attended)
-            if request is not None and request.attention is not None:
-                hidden, attended, count = _prune_rows(prune, index, hidden, attended, rated, request.attention, count)
+            if request is not None:
+                hidden, attended, left = pruning.prune_rows(
+                    prune, index, hidden, attended, after, request.answered(), left
+                )
         return Reading(self._logits(self.decoder.norm(hidden)[:, -1]), None, cache, lengths)
 
     def _layer(
@@ -200,33 +205,40 @@ class CausalLM:
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
         """Go on greedily from a reading.
 
+        Rows that have stopped are let go, so that a long answer does not make the others' batch pay for it.
+
         Returns the new token ids of each row, up to and without the token that stops it. The reading itself is not
         changed: it can be written from again.
         """
-        reading = reading[range(len(reading.logits)) if rows is None else rows]
-        attended, logits, cache = reading.attended, reading.logits, reading.cache
-        gap = 0 if reading.evicted is None else reading.evicted[:, None]
+        if rows is not None and list(rows) != list(range(len(reading.logits))):
+            reading = reading[rows]
+        end = End.of(reading)
         stop = torch.tensor(self.stop_ids, device=self.device)
-        running = torch.ones(len(logits), dtype=torch.bool, device=self.device)
-        written: list[list[int]] = [[] for _ in logits]
+        written: list[list[int]] = [[] for _ in reading.logits]
+        running, logits = list(range(len(written))), reading.logits
         for step in range(max_new_tokens):
             token = logits.argmax(-1)
-            running = running & ~torch.isin(token, stop)
-            for ids, new, goes_on in zip(written, token.tolist(), running.tolist(), strict=True):
-                if goes_on:
-                    ids.append(new)
-            if step + 1 == max_new_tokens or not running.any():
+            goes_on = (~torch.isin(token, stop)).tolist()
+            left = [place for place, on in enumerate(goes_on) if on]
+            if len(left) < len(running):
+                running, token, end = [running[place] for place in left], token[left], end[left]
+            for row, new in zip(running, token.tolist(), strict=True):
+                written[row].append(new)
+            if step + 1 == max_new_tokens or not running:
                 break
-            attended = [torch.cat([layer, layer.new_ones(len(logits), 1)], dim=1) for layer in attended]
-            hidden = self.decoder.get_input_embeddings()(token[:, None])
-            if len({layer.shape[1] for layer in attended}) == 1:
-                hidden, _ = self._forward(hidden, attended[0], cache, _positions(attended[0])[:, -1:] + gap)
-            else:  # each layer numbers the new token by what it still holds
-                for index, seen in enumerate(attended):
-                    hidden = self._layer(index, hidden, seen, _positions(seen)[:, -1:], cache)
-                hidden = self.decoder.norm(hidden)[:, -1]
-            logits = self._logits(hidden)
+            logits = self._logits(self._step(token, end))
         return written
+
+    def _step(self, token: Tensor, end: End) -> Tensor:
+        """Read one more token of each row, [B] ids, behind an ending, which grows by it; the hidden state, [B, D]."""
+        hidden = self.decoder.get_input_embeddings()(token[:, None])
+        end.grow()
+        if len(end.attended) == 1:
+            (seen,) = end.attended
+            return self._forward(hidden, seen, end.cache, positions(seen)[:, -1:] + end.gap)[0]
+        for index, seen in enumerate(end.attended):  # each layer numbers the new token by what it still holds
+            hidden = self._layer(index, hidden, seen, positions(seen)[:, -1:], end.cache)
+        return self.decoder.norm(hidden)[:, -1]
 
     def _forward(
         self,
@@ -287,12 +299,11 @@ class CausalLM:
         visual_tokens: int,
     ) -> Tensor:
         """[B, N_v]: the part of the probed attention that falls on the image, 0 where a token was dropped."""
-        if request.attention is None:
-            raise RuntimeError("the probe was not answered: the decoder does not use the registered attention function")
-        seen = torch.zeros(len(prompts), visual_tokens, device=request.attention.device)
+        attention = request.answered()
+        seen = torch.zeros(len(prompts), visual_tokens, device=attention.device)
         for i, (prompt, kept) in enumerate(zip(prompts, visuals, strict=True)):
-            end = request.attention.shape[1] - len(prompt.after)
-            on_image = request.attention[i, end - len(kept) : end]
+            end = attention.shape[1] - len(prompt.after)
+            on_image = attention[i, end - len(kept) : end]
             seen[i, slice(None) if keep is None else keep[i].to(seen.device)] = on_image
         return seen
 
@@ -304,30 +315,6 @@ def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:
     return shorter
 
 
-def _prune_rows(
-    prune: Prune,
-    layer: int,
-    hidden: Tensor,
-    attended: Tensor,
-    prompts: Sequence[Prompt],
-    attention: Tensor,
-    count: int,
-) -> tuple[Tensor, Tensor, int]:
-    """Let every row lose visual tokens after a layer.
-
-    hidden: [B, L, D]; attended: [B, L]; attention: [B, L], of the raters; count: visual tokens of a row so far. Returns
-    hidden and attended of the shorter rows, and how many visual tokens each has left.
-    """
-    rows = []
-    for i, prompt in enumerate(prompts):
-        end = hidden.shape[1] - len(prompt.after)
-        image = slice(end - count, end)
-        left = prune.step(layer, hidden[i, image], attention[i, image])
-        rows.append(torch.cat([hidden[i, : image.start], left.to(hidden.dtype), hidden[i, end:]]))
-    lost = hidden.shape[1] - len(rows[0])
-    return torch.stack(rows), attended[:, : hidden.shape[1] - lost], count - lost
-
-
 def _pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """[length_i, D] each -> [B, L, D] and which positions are not padding, [B, L] bool."""
     length = max(len(row) for row in rows)
@@ -335,8 +322,3 @@ def _pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     lengths = torch.tensor([len(row) for row in rows], device=padded.device)
     attended = torch.arange(length, device=padded.device) >= length - lengths[:, None]
     return padded, attended
-
-
-def _positions(attended: Tensor) -> Tensor:
-    """Positions that count from each row's first token, [B, L]; padding gets 0."""
-    return (attended.long().cumsum(-1) - 1).clamp(min=0)

@@ -119,7 +119,10 @@ class Read:
 
 @dataclass(frozen=True)
 class Work:
-    """All that one answer asks of a backbone, as long as it starts with a letter.
+    """All that one answer asks of a backbone, if the answer is a letter.
+
+    Behind the last prompt the letter itself is read, because the model has to stop there: one token more. What else a
+    longer answer takes to be written is left out, so a chain of thought is priced too low.
 
     Attributes:
         looks: how often a picture is encoded, and at which share of the tower's usual side.
@@ -188,7 +191,8 @@ def work(method: str, options: Mapping[str, Any], geometry: Geometry, text: Text
 def flops(geometry: Geometry, wanted: Work) -> int:
     """Floating-point operations of one answer."""
     looks = sum(_look(geometry, side) for side in wanted.looks)
-    return looks + sum(_read(geometry.decoder, read) for read in wanted.reads)
+    reads = sum(_read(geometry.decoder, read) for read in wanted.reads)
+    return looks + reads + _step(geometry.decoder, wanted.reads[-1])
 
 
 def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], merge: int = 1) -> Geometry:
@@ -243,18 +247,36 @@ def _read(decoder: Decoder, read: Read) -> int:
     ones queries. Whoever prunes after it needs all.
     """
     attended = decoder.heads * decoder.head_width
-    to_cache = 2 * decoder.width * decoder.kv_heads * decoder.head_width
     total, tokens, left = 0, read.tokens, dict(read.left)
     for layer in range(decoder.layers):
         seen = read.cached + tokens
         alone = layer == decoder.layers - 1 and layer not in left
-        rows = 1 if alone else tokens
-        total += (tokens + alone) * to_cache  # the layer projects its one position again
-        total += rows * (2 * decoder.width * attended + 3 * decoder.width * decoder.intermediate + 2 * seen * attended)
+        if alone:
+            total += _layer(decoder, tokens + 1, 1, seen)  # the layer projects its one position again
+        else:
+            total += _layer(decoder, tokens, tokens, seen)
         tokens = left.get(layer, tokens)
     seen = read.cached + read.tokens
     probe = read.probed * (decoder.width * attended + seen * (attended + 1))  # queries, scores, and their mean
     return 2 * (total + probe + decoder.width * decoder.vocabulary)
+
+
+def _step(decoder: Decoder, read: Read) -> int:
+    """One token behind a prompt, which sees what each layer still holds of it, and the logits that follow."""
+    total, tokens, left = 0, read.tokens, dict(read.left)
+    for layer in range(decoder.layers):
+        total += _layer(decoder, 1, 1, read.cached + tokens + 1)
+        tokens = left.get(layer, tokens)
+    return 2 * (total + decoder.width * decoder.vocabulary)
+
+
+def _layer(decoder: Decoder, cached: int, rows: int, seen: int) -> int:
+    """Multiply-adds of a decoder layer: keys and values of the one, all else of the other, over so many positions."""
+    attended = decoder.heads * decoder.head_width
+    to_cache = 2 * decoder.width * decoder.kv_heads * decoder.head_width
+    return cached * to_cache + rows * (
+        2 * decoder.width * attended + 3 * decoder.width * decoder.intermediate + 2 * seen * attended
+    )
 
 
 def _sparse(tokens: int, visual: int, budget: int, geometry: Geometry) -> Read:

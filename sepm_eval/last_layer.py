@@ -32,7 +32,7 @@ def _narrow(
     layer: LlamaDecoderLayer, args: tuple[Tensor], kwargs: dict[str, Any]
 ) -> tuple[tuple[Tensor], dict[str, Any]]:
     """What the layer is called with instead: the last of the positions [B, L, D], the others being in the cache."""
-    if not kwargs.pop("last_position_only", False):
+    if not kwargs.pop("last_position_only", False) or args[0].shape[1] == 1:
         return args, kwargs
     hidden, attention = args[0], layer.self_attn
     normed, rotation = layer.input_layernorm(hidden), kwargs["position_embeddings"]

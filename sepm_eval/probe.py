@@ -59,6 +59,19 @@ class Probe:
         seen = (seen & self.attended[:, None, :])[:, None]
         self.attention = significance(scores.masked_fill(~seen, float("-inf")).softmax(-1), self.valid)
 
+    def answered(self) -> Tensor:
+        """``attention``, which must have been filled in: without it tokens would be dropped for no reason, or none.
+
+        Raises:
+            RuntimeError: no layer answered.
+        """
+        if self.attention is None:
+            raise RuntimeError(
+                f"the probe of layer {self.layer} was not answered: the decoder does not use the registered attention "
+                "function"
+            )
+        return self.attention
+
 
 def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling: float) -> None:
     """Fill a probe in, if there is one and it is aimed at this layer; whatever kernel computes the output.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import glob
 import logging
 import re
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-import torch
 from PIL.Image import Image
 from tqdm import tqdm
 
@@ -29,6 +27,7 @@ from sepm_eval.environment import decisive_versions, versions
 from sepm_eval.identity import Identity, digest_of
 from sepm_eval.images import UnreadableImage, image_sha256
 from sepm_eval.journal import Journal, question_key
+from sepm_eval.memory import is_out_of_memory, release
 from sepm_eval.methods import Method
 from sepm_eval.methods._ask import check_finite
 from sepm_eval.parsing import half_known, parse_question
@@ -45,8 +44,6 @@ class UnsupportedQuestion(ValueError):
 
 # What can be wrong with one item and leaves the others alone. Anything else is a fault of the run and stops it.
 ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)
-
-_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
 
 LOADERS = 4  # threads that decode pictures while the model works
 
@@ -121,8 +118,8 @@ class _Pending:
 class Runner:
     """Answers questions with one method on one backbone.
 
-    Emotion multiple-choice questions with one picture and emotions of both polarities go to the method; all others are
-    answered by plain greedy generation.
+    Emotion multiple-choice questions with one picture go to the method, if it needs both polarities only those that
+    offer both; all others are answered by plain greedy generation.
 
     Attributes:
         backbone_name: the architecture, for the journal.
@@ -225,7 +222,9 @@ class Runner:
             loaded = _Loaded(text, tuple(images), [image_sha256(image) for image in images])
             for image in images:
                 self.backbone.prepare(image)
-        except ITEM_FAULTS as fault:
+        except Exception as fault:
+            if not isinstance(fault, ITEM_FAULTS) and not is_out_of_memory(fault):  # too large a picture, alone
+                raise
             return fault
         return loaded
 
@@ -277,8 +276,10 @@ class Runner:
             return None
         polarity = {**emotions.POLARITY, **self.polarity}
         positive = frozenset(label for label in options.labels if polarity[label] == "positive")
-        question = Question(images[0], options.labels, options.names, text, positive)
-        return question if question.of_polarity("positive") and question.of_polarity("negative") else None
+        if self.method.needs_polarities and not 0 < len(positive) < len(options.labels):
+            self._warn_of_one_polarity(task, options.labels)
+            return None
+        return Question(images[0], options.labels, options.names, text, positive)
 
     def _warn_of_half_known(self, task: str, text: str) -> None:
         """Say once when a question looks like an emotion question but cannot go to the method."""
@@ -292,6 +293,17 @@ class Runner:
                 self.method_name,
             )
 
+    def _warn_of_one_polarity(self, task: str, labels: tuple[str, ...]) -> None:
+        """Say once that emotions of one polarity leave the method nothing to settle first."""
+        if (task, labels) not in self._warned:
+            self._warned.add((task, labels))
+            logger.warning(
+                "%s: emotions %s have one polarity and %s needs both, so the question is answered by plain generation",
+                task,
+                list(labels),
+                self.method_name,
+            )
+
     def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
         """The answers of a batch.
 
@@ -299,27 +311,22 @@ class Runner:
         asked in halves, and so are the batches that follow.
 
         Raises:
-            torch.OutOfMemoryError: memory does not suffice for one item.
+            Exception: memory does not suffice for one item (see ``memory.is_out_of_memory``).
         """
         try:
             return list(zip(batch, self._answers(batch), strict=True))
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-        except RuntimeError as fault:  # what torch raises where a CPU has no more memory
-            if _CPU_OUT_OF_MEMORY not in str(fault) or len(batch) == 1:
-                raise
         except ITEM_FAULTS as fault:
             if len(batch) > 1:
                 return [pair for item in batch for pair in self._ask([item])]
             logger.error("%s, document %d: %s", batch[0].asked.task, batch[0].asked.doc_id, fault)
             return [(batch[0], fault)]
+        except Exception as fault:
+            if not is_out_of_memory(fault) or len(batch) == 1:
+                raise
         half = len(batch) // 2
         self._at_once = min(self._at_once, half)
         logger.warning("out of memory with %d questions at once; going on with %d", len(batch), self._at_once)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
         return self._ask(batch[:half]) + self._ask(batch[half:])
 
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from conftest import ORACLES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sepm_eval import Question, cost, get_method
+from sepm_eval import Question, cost, get_method, load_backbone
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import KEPT, Sparsify
 from sepm_eval.prompts import FOCUS_ON_EMOTION
@@ -58,15 +58,30 @@ def _text(backbone, answer):
     ],
 )
 def test_torch_counts_the_same(priced, llava_oracle, monkeypatch, name, options):
-    """To the last operation."""
+    """To the last operation; the tiny models do not stop after the letter, so they are stopped."""
     backbone, geometry = priced
-    monkeypatch.setattr("sepm_eval.methods._ask._texts", lambda questions, reading, backbone: ["A"] * len(questions))
+    monkeypatch.setattr("sepm_eval.methods._ask.MAX_NEW_TOKENS", 2)
     question = Question(llava_oracle.images[0], tuple(MIKELS), tuple(MIKELS.values()))
     method = get_method(name, **options)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # the counter sees its products
         (answer,) = method.answer([question], backbone)
     expected = cost.flops(geometry, cost.work(name, options, geometry, _text(backbone, answer)))
     assert counter.get_total_flops() == expected
+
+
+def test_torch_counts_the_same_step_where_layers_differ_in_length(llava_oracle):
+    """The token behind a pruned prompt, which sees less of it in later layers."""
+    folder = "sparsevlm_reference/n64/original"
+    backbone = load_backbone("llava", str(ORACLES / folder), device="cpu")
+    decoder = cost.geometry_from_configs(_config(folder), _config("llava15_tiny/hf")["vision_config"]).decoder
+    visual, prune = backbone.see(llava_oracle.images[:1]), Sparsify((20, 10, 5))
+    reading = backbone.read(["What is it?"], visual, prune=prune)
+    lengths = [layer.shape[1] for layer in reading.attended]
+    left = tuple((layer, lengths[layer + 1]) for layer in prune.layers)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        backbone.write(reading, 2)
+    assert len(set(lengths)) == 4
+    assert counter.get_total_flops() == cost._step(decoder, cost.Read(lengths[0], left=left))
 
 
 def test_sparsevlm_prunes_as_counted():

@@ -100,10 +100,10 @@ def test_all_methods_share_what_they_can(family, questions):
 
 
 class Counting:
-    """A backbone that counts pictures seen and prompts read."""
+    """A backbone that counts pictures seen, prompts read and answers written."""
 
     def __init__(self, backbone):
-        self._backbone, self.seen, self.prompts = backbone, 0, 0
+        self._backbone, self.seen, self.prompts, self.written = backbone, 0, 0, 0
 
     def __getattr__(self, name):
         return getattr(self._backbone, name)
@@ -115,6 +115,10 @@ class Counting:
     def read(self, prompts, *args, **kwargs):
         self.prompts += len(prompts)
         return self._backbone.read(prompts, *args, **kwargs)
+
+    def write(self, reading, max_new_tokens, rows=None):
+        self.written += len(reading.logits) if rows is None else len(rows)
+        return self._backbone.write(reading, max_new_tokens, rows)
 
 
 def test_a_sweep_reads_little(demo_backbone):
@@ -137,6 +141,7 @@ def test_a_sweep_reads_little(demo_backbone):
             same(one, other)
     assert shared_by.seen == len(pictures)
     assert shared_by.prompts <= 4 * single
+    assert shared_by.written == shared_by.prompts - len(pictures)  # of the coarse question nothing is written
 
 
 @pytest.mark.parametrize(

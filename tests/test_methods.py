@@ -1,14 +1,19 @@
 """What each method asks, and how it reads the answer."""
 
+import dataclasses
 import json
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from sepm_eval import Question, get_method
 from sepm_eval.emotions import MIKELS
-from sepm_eval.methods import find_methods
+from sepm_eval.methods import find_methods, method_options
+from sepm_eval.plan import parse_method
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "prompts.json"
 
@@ -128,18 +133,24 @@ def test_prose_is_parsed_or_unparsed(scripted, question, first, letter):
 
 
 def test_a_first_word_that_looks_like_a_letter_is_read_on(scripted, question):
-    """ "A man is smiling" starts with the token of option A."""
-    backbone = scripted(lambda prompt: {"A": 1.0})
-    backbone.write = lambda reading, max_new_tokens, rows: ["A man is smiling."] * len(rows)
-    (answer,) = get_method("zero_shot").answer([question], backbone)
-    assert (answer.text, answer.letter, answer.label) == ("A man is smiling.", None, None)
+    """ "A man is smiling" starts with the token of option A, and so may other words with other letters."""
+    for letter, text in (("A", "A man is smiling."), ("G", "Grief, I suppose.")):
+        backbone = scripted(lambda prompt, letter=letter: {letter: 1.0})
+        backbone.write = lambda reading, max_new_tokens, text=text: [text] * len(reading.logits)
+        (answer,) = get_method("zero_shot").answer([question], backbone)
+        assert (answer.text, answer.letter, answer.label) == (text, None, None)
 
 
-def test_a_letter_needs_no_decoding(scripted, question):
-    backbone = scripted(lambda prompt: {"G": 1.0})
-    backbone.write = None  # would raise
-    (answer,) = get_method("zero_shot").answer([question], backbone)
-    assert answer.label == "fear"
+def test_every_answer_is_written_once(scripted, question):
+    for name in find_methods():
+        backbone, limits = scripted(says(SURE_NEGATIVE, {"G": 1.0})), []
+        write = backbone.write
+        backbone.write = lambda reading, limit, rows=None, limits=limits, write=write: (
+            limits.append(limit) or write(reading, limit, rows)
+        )
+        answers = get_method(name).answer([question, question], backbone)
+        assert [answer.label for answer in answers] == ["fear", "fear"]
+        assert limits == [512 if name == "zero_shot_cot" else 128]
 
 
 def test_infinite_logits_are_no_answer(scripted, question):
@@ -176,6 +187,68 @@ def test_infinite_logits_are_no_answer(scripted, question):
 def test_bad_options_say_what_is_allowed(name, options, message):
     with pytest.raises(ValueError, match=message):
         get_method(name, **options)
+
+
+HOSTILE = [None, True, False, float("nan"), float("inf"), -float("inf"), -1, -0.0, 0, 1, 0.1, 10**30, -(10**30), 2**63]
+HOSTILE += [10**5000, 1e-320, 192.0, "", "0.1", "abc", "paper", "None", "\x00", [], ["paper"], [0.1], (), {}, {"a": 1}]
+HOSTILE += [set(), b"paper", 0.1j, object(), Fraction(1, 10), Decimal("0.1"), Path("paper"), torch.tensor(0.1)]
+HOSTILE += [torch.tensor([0.1, 0.2]), np.float64("nan"), np.array([1, 2]), np.int64(3), [[]] * 1000, "x" * 10**6]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [(name, option) for name in sorted(find_methods()) for option in method_options(name)]
+)
+def test_a_hostile_value_is_refused_or_works(scripted, question, name, option):
+    """Found out when the method is made, not after a model was loaded; what is taken can be used and written down."""
+    taken, refused = [], []
+    for value in HOSTILE:
+        try:
+            method = get_method(name, **{option: value})
+        except ValueError as error:
+            refused.append(str(error))
+            continue
+        taken.append(value)
+        assert method == get_method(name, **json.loads(json.dumps(dataclasses.asdict(method), allow_nan=False)))
+        hash(method)
+        (answer,) = method.answer([question], scripted(says(SURE_NEGATIVE, {"G": 1.0})))
+        assert answer.label == "fear"
+    assert max(map(len, refused)) < 400
+    kinds = {
+        "alpha": (float, int),
+        "beta": (float, int, type(None)),
+        "preset": (str, type(None)),
+        "budget": (int,),
+        "seed": (int,),
+    }
+    assert all(type(value) in kinds.get(option, (bool,)) for value in taken)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("random_drop,seed=abc", "seed='abc': use a whole number from 0 to 9223372036854775807"),
+        ("random_drop,seed=9223372036854775808", "seed=9223372036854775808: use a whole number"),
+        ("random_drop,seed=-1", "seed=-1: use a whole number"),
+        ("random_drop,seed=1.0", r"seed=1\.0: use a whole number"),
+        ("random_drop,seed=True", "seed=True: use a whole number"),
+        ("sepm,preset=[]", r"preset=\[\]: use one of \['code', 'paper'\]"),
+        ("sepm,preset=None", r"preset=None: use one of \['code', 'paper'\]"),
+        ("zero_shot,preset=[]", r"preset=\[\]: use one of \[None, 'code', 'paper'\]"),
+        ("sparsevlm,budget=[]", r"budget=\[\]: use one of \[192, 128, 96, 64\]"),
+        ("sparsevlm,budget=192.0", r"budget=192\.0: use one of \[192, 128, 96, 64\]"),
+        ("sepm,alpha=nan", "alpha='nan': use a number"),
+        ("sepm,alpha=1e400", "alpha=inf: use a number"),
+        ("sepm,beta='0.1'", r"beta='0\.1': use a number"),
+    ],
+)
+def test_a_bad_value_is_found_in_a_plan(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_method(text)
+
+
+def test_none_stands_for_the_methods_own():
+    assert get_method("zero_shot", preset=None) == get_method("zero_shot")
+    assert get_method("sepm", beta=None, preset="code").beta == 0.1
 
 
 def test_defaults_are_the_papers():

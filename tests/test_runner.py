@@ -13,6 +13,7 @@ from sepm_eval import get_method, prompts
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import UnreadableImage, open_image
 from sepm_eval.journal import read_journal
+from sepm_eval.methods import find_methods
 from sepm_eval.runner import Asked, Runner
 from sepm_eval.scoring import is_failure
 
@@ -272,6 +273,21 @@ def test_other_questions_are_answered_by_plain_generation(run, scripted):
     texts = run(backbone, questions, method="sepm")
     assert texts == ["Two dogs.\n\nThey play.", "Two dogs.", *["Two dogs.\n\nThey play."] * 2]
     assert {record["method"]["name"] for record in read_journal(run.journal)} == {"generate"}
+
+
+@pytest.mark.parametrize("method", sorted(find_methods()))
+def test_emotions_of_one_polarity(run, scripted, caplog, method):
+    """Methods that settle the polarity first cannot, and it is said once; the others answer as ever."""
+    text = "Which?\nA. Joy\nB. Awe\nC. Love"
+    backbone = scripted(lambda prompt: {"C": 1.0})
+    assert run(backbone, [asked(0, text=text), asked(1, text=text), asked(2)], method=method)[:2] == ["C", "C"]
+    records = read_journal(run.journal)[:2]
+    needs = get_method(method).needs_polarities
+    assert needs is (method not in {"zero_shot", "zero_shot_cot", "sparsevlm"})
+    assert {record["method"]["name"] for record in records} == {"generate" if needs else method}
+    assert {record.get("label") for record in records} == {None if needs else "love"}
+    said = f"emotions ['joy', 'awe', 'love'] have one polarity and {method} needs both"
+    assert caplog.text.count(said) == needs
 
 
 def test_polarity_can_be_overridden(run, scripted):

@@ -6,6 +6,7 @@ import torch
 from conftest import ORACLES, Oracle
 
 from sepm_eval import load_backbone
+from sepm_eval import probe as probes
 from sepm_eval.methods.sparsevlm import FULL, KEPT, Sparsify, merge
 
 
@@ -86,3 +87,38 @@ def test_one_step(reference):
 def test_one_cluster_is_the_mean():
     tokens = torch.randn(7, 5)
     torch.testing.assert_close(merge(tokens), tokens.mean(0, keepdim=True))
+
+
+def test_a_model_without_any_of_the_layers_is_refused(tiny_llava, llava_oracle):
+    """It would be zero-shot under another's name."""
+    visual = tiny_llava.see(llava_oracle.images)  # three layers
+    with pytest.raises(ValueError, match=r"nothing would be pruned: .* layers \[3, 7\], and this model .* 0 to 2"):
+        tiny_llava.read(["What is it?"] * 3, visual, prune=Sparsify((4, 4), (3, 7)))
+    reading = tiny_llava.read(["What is it?"] * 3, visual, prune=Sparsify((6, 4), (1, 7)))  # one of them is there
+    assert reading.attended[2].shape[1] < reading.attended[1].shape[1]
+
+
+def test_a_layer_that_does_not_report_its_attention_is_an_error(llava_oracle):
+    """Not a reading in which nothing was pruned."""
+    backbone = load_backbone("llava", str(ORACLES / "llava15_tiny/hf"), device="cpu")
+    visual = backbone.see(llava_oracle.images)
+    backbone._language_model.decoder.set_attn_implementation("sdpa")
+    with pytest.raises(RuntimeError, match="probe of layer 1 was not answered"):
+        backbone.read(["What is it?"] * 3, visual, prune=Sparsify((6,), (1,)))
+
+
+def test_scores_that_are_no_numbers_are_an_error(tiny_llava, llava_oracle, monkeypatch):
+    visual, prune = tiny_llava.see(llava_oracle.images), Sparsify((6,), (1,))
+    answer = probes.Probe.fill
+
+    def overflow(self, *args):
+        answer(self, *args)
+        self.attention[1, 5] = torch.nan
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probes.Probe, "fill", overflow)
+        with pytest.raises(FloatingPointError, match=r"layer 1 that rates .* \(rows \[1\] of the batch\)"):
+            tiny_llava.read(["What is it?"] * 3, visual, prune=prune)
+    monkeypatch.setattr(Sparsify, "raters", lambda self, visual, text: torch.zeros(len(text)).bool())
+    with pytest.raises(FloatingPointError, match=r"no token behind the image rates .* \(rows \[0, 1, 2\]"):
+        tiny_llava.read(["What is it?"] * 3, visual, prune=prune)

@@ -114,7 +114,7 @@ def test_the_vicuna_models(tmp_path, picture, question):
     from sepm_eval.methods import find_methods
 
     torch.manual_seed(0)
-    sizes = {"vocab_size": 640, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    sizes = {"vocab_size": 640, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3}
     llm = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=4, bos_token_id=1, eos_token_id=2))
     folder = _copy(tmp_path, "VILA1.5-3b")
     shutil.rmtree(folder / "llm")

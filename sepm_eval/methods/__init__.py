@@ -18,6 +18,8 @@ class Method(Protocol):
     """A way to answer emotion questions. Its fields are its options; their defaults are the method's own."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    needs_polarities: ClassVar[bool]
+    """Whether it can only answer questions that offer positive and negative emotions."""
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions; no answer depends on the rest of the batch."""

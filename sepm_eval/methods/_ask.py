@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 MAX_NEW_TOKENS = 128  # the default of the public SEPM code and of LLaVA's evaluation loader
 
-# A first token that is one of these may be the first word of a sentence ("A man is smiling"), so it is read on.
-WORDS = frozenset("AI")
-
 
 def ask(
     questions: Sequence[Question],
@@ -32,12 +29,12 @@ def ask(
     prefix: Reading | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),
-    write_out: int | None = None,
+    max_new_tokens: int | None = None,
 ) -> list[Answer]:
-    """Put one question a picture and read the letter it is answered with.
+    """Put one question a picture, have the answers written, and read which option each chooses.
 
-    An answer whose first token is the letter of an option needs no decoding; all others are written out greedily and
-    parsed. A letter that is also a word counts only once the model has stopped after it.
+    Every answer is written greedily until the model stops, and then parsed. No first token is taken for the whole
+    answer: the letter F is also how Llama-2's vocabulary begins "Fear".
 
     Args:
         questions: the questions in the harness's letters, by which the answer is read.
@@ -49,13 +46,13 @@ def ask(
         prefix: an earlier reading of the same pictures to go on from.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
-        write_out: write every answer out, up to so many tokens, also where it starts with a letter.
+        max_new_tokens: how long an answer may be; None is ``MAX_NEW_TOKENS``.
 
     Raises:
-        FloatingPointError: the model's logits are not finite.
+        FloatingPointError: the model's logits are not finite, or the attention by which ``prune`` removes tokens.
     """
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
-    texts = backbone.write(reading, write_out) if write_out else _texts(questions, reading, backbone)
+    texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
     visual_tokens = visual.features.shape[1]
     answers = []
     for i, (question, text) in enumerate(zip(questions, texts, strict=True)):
@@ -76,27 +73,15 @@ def ask(
 
 
 def check_finite(reading: Reading) -> Reading:
-    """Pass a reading on unless its logits hold NaN or infinity: such a model has no answer.
+    """Pass a reading on unless it holds NaN or infinity: such logits are no answer, such attention chooses no tokens.
 
     Raises:
-        FloatingPointError: they do; which rows of the batch is said.
+        FloatingPointError: the logits or the probe's attention do; which rows of the batch is said.
     """
-    broken = (~torch.isfinite(reading.logits).all(-1)).nonzero().flatten().tolist()
-    if broken:
-        raise FloatingPointError(
-            f"the model's logits are NaN or infinite (rows {broken} of the batch); try dtype=float32"
-        )
+    for what, numbers in (("logits are", reading.logits), ("attention to the picture is", reading.probe_attention)):
+        broken = [] if numbers is None else (~torch.isfinite(numbers).all(-1)).nonzero().flatten().tolist()
+        if broken:
+            raise FloatingPointError(
+                f"the model's {what} NaN or infinite (rows {broken} of the batch); try dtype=float32"
+            )
     return reading
-
-
-def _texts(questions: Sequence[Question], reading: Reading, backbone: Backbone) -> list[str]:
-    first = reading.logits.argmax(-1).tolist()
-    texts: dict[int, str] = {}
-    for i, (question, token) in enumerate(zip(questions, first, strict=True)):
-        ids = backbone.letter_ids(question.letters)
-        if token in ids and (letter := question.letters[ids.index(token)]) not in WORDS:
-            texts[i] = letter
-    unread = [i for i in range(len(questions)) if i not in texts]
-    if unread:
-        texts.update(zip(unread, backbone.write(reading, MAX_NEW_TOKENS, unread), strict=True))
-    return [texts[i] for i in range(len(questions))]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sepm_eval.backbone import Backbone, VisualTokens
 from sepm_eval.images import image_sha256
+from sepm_eval.methods._options import check_whole
 from sepm_eval.methods.sepm import Sepm
 from sepm_eval.types import Question
 
@@ -26,12 +27,17 @@ class RandomDrop(Sepm):
     """SEPM that drops random visual tokens.
 
     Attributes:
-        seed: with the picture's content it decides which, so the choice depends on neither order nor batch.
+        seed: a whole number from 0; with the picture's content it decides which, so the choice depends on neither order
+            nor batch.
     """
 
     seed: int = 0
 
     reads_focus: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("seed", self.seed)
 
     def _probe(self, asked: Sequence[str]) -> None:
         return None

@@ -16,6 +16,7 @@ from sepm_eval import prompts
 from sepm_eval.backbone import Backbone, Reading, VisualTokens
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods._ask import ask, check_finite
+from sepm_eval.methods._options import check_one_of, check_share, check_switch
 from sepm_eval.selection import keep_most_significant
 from sepm_eval.types import Answer, Evidence, Question
 
@@ -69,19 +70,17 @@ class Sepm:
     vta: bool = True
     reuse: bool = False
 
+    needs_polarities: ClassVar[bool] = True
     reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ValueError(f"preset={self.preset!r}: use one of {sorted(PRESETS)}")
+        check_one_of("preset", self.preset, sorted(PRESETS))
         if self.beta is None:
             object.__setattr__(self, "beta", PRESETS[self.preset].beta)
-        for name, value, below in (("alpha", self.alpha, "0.5"), ("beta", self.beta, "1")):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float(below):
-                raise ValueError(f"{name}={value!r}: use a number from 0 up to, but not including, {below}")
+        check_share("alpha", self.alpha, below=0.5)
+        check_share("beta", self.beta, below=1)
         for name in ("cci", "foe", "vta", "reuse"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name}={getattr(self, name)!r}: use True or False")
+            check_switch(name, getattr(self, name))
         if self.vta and self.reads_focus and not self.foe:
             raise ValueError("vta=True needs foe=True: which visual tokens to drop is read off the focus sentence")
         if self.reuse and not (self.cci or self.vta):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from sepm_eval import prompts
 from sepm_eval.backbone import Backbone
 from sepm_eval.methods._ask import ask
+from sepm_eval.methods._options import check_one_of
 from sepm_eval.types import Answer, Question
 
 # Visual tokens kept after decoder layers 2, 6 and 15 of LLaVA-1.5 (576 tokens), by the average number kept.
@@ -30,7 +32,8 @@ class Sparsify:
 
     Attributes:
         kept: after each layer of ``layers``, how many visual tokens are kept besides the merged ones.
-        layers: decoder layers after which tokens are removed; those a smaller model does not have are skipped.
+        layers: decoder layers after which tokens are removed; those a smaller model does not have are skipped,
+            and a model that has none of them is refused.
     """
 
     kept: tuple[int, ...]
@@ -81,9 +84,10 @@ class SparseVlm:
 
     budget: int = 192
 
+    needs_polarities: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
-        if self.budget not in KEPT:
-            raise ValueError(f"budget={self.budget!r}: use one of {sorted(KEPT, reverse=True)}")
+        check_one_of("budget", self.budget, sorted(KEPT, reverse=True))
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one pruned reading each."""

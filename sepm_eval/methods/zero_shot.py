@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sepm_eval import prompts
 from sepm_eval.backbone import Backbone
 from sepm_eval.methods._ask import ask
+from sepm_eval.methods._options import check_one_of
 from sepm_eval.types import Answer, Question
 
 
@@ -22,9 +24,10 @@ class ZeroShot:
 
     preset: str | None = None
 
+    needs_polarities: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
-        if self.preset is not None and self.preset not in prompts.WORDINGS:
-            raise ValueError(f"preset={self.preset!r}: use one of {sorted(prompts.WORDINGS)}, or none")
+        check_one_of("preset", self.preset, [None, *sorted(prompts.WORDINGS)])
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from sepm_eval import prompts
 from sepm_eval.backbone import Backbone
@@ -17,12 +18,14 @@ MAX_NEW_TOKENS = 512  # the default of LLaVA's command line; a chain of thought 
 class ZeroShotCot:
     """The question with the paper's sentence (Sec. 4.2) in place of the request for a letter."""
 
+    needs_polarities: ClassVar[bool] = False
+
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each, written out in full."""
         visual = backbone.see([question.image for question in questions])
         wording = replace(prompts.WORDINGS["paper"], reply=prompts.STEP_BY_STEP)
         asked = [prompts.fine(question.options(), wording) for question in questions]
-        return ask(questions, asked, backbone, visual, write_out=MAX_NEW_TOKENS)
+        return ask(questions, asked, backbone, visual, max_new_tokens=MAX_NEW_TOKENS)
 
 
 METHODS = {"zero_shot_cot": ZeroShotCot}
