@@ -260,3 +260,9 @@ def test_defaults_are_the_papers():
 def test_sepm_needs_both_polarities(scripted, picture):
     with pytest.raises(ValueError, match="positive and negative emotions"):
         get_method("sepm").answer([Question(picture, ("joy", "awe"))], scripted(says(UNSURE, {"A": 1.0})))
+
+
+def test_equal_options_are_written_alike():
+    """They stand in the identity of a run: 0, 0.0 and -0.0 would be three runs."""
+    written = {json.dumps(dataclasses.asdict(get_method("sepm", alpha=zero, beta=zero))) for zero in (0, 0.0, -0.0)}
+    assert len(written) == 1

@@ -17,14 +17,15 @@ def check_one_of(name: str, value: object, allowed: Collection[object]) -> None:
         raise ValueError(f"{name}={_shown(value)}: use one of {list(allowed)}")
 
 
-def check_share(name: str, value: object, below: float) -> None:
-    """Refuse a value that is no number from 0 up to, but not including, ``below``.
+def checked_share(name: str, value: object, below: float) -> float:
+    """A number from 0 up to, but not including, ``below``, as a float: equal settings are written alike (0, -0.0).
 
     Raises:
         ValueError: it is none.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
         raise ValueError(f"{name}={_shown(value)}: use a number from 0 up to, but not including, {below:g}")
+    return float(value) + 0.0
 
 
 def check_whole(name: str, value: object) -> None:

@@ -16,7 +16,7 @@ from sepm_eval import prompts
 from sepm_eval.backbone import Backbone, Reading, VisualTokens
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods._ask import ask, check_finite
-from sepm_eval.methods._options import check_one_of, check_share, check_switch
+from sepm_eval.methods._options import check_one_of, check_switch, checked_share
 from sepm_eval.selection import keep_most_significant
 from sepm_eval.types import Answer, Evidence, Question
 
@@ -77,8 +77,8 @@ class Sepm:
         check_one_of("preset", self.preset, sorted(PRESETS))
         if self.beta is None:
             object.__setattr__(self, "beta", PRESETS[self.preset].beta)
-        check_share("alpha", self.alpha, below=0.5)
-        check_share("beta", self.beta, below=1)
+        object.__setattr__(self, "alpha", checked_share("alpha", self.alpha, below=0.5))
+        object.__setattr__(self, "beta", checked_share("beta", self.beta, below=1))
         for name in ("cci", "foe", "vta", "reuse"):
             check_switch(name, getattr(self, name))
         if self.vta and self.reads_focus and not self.foe:
