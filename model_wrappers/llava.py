@@ -25,7 +25,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN
 
 from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
-from sepm_eval.checkpoints import Checkpoint, find_checkpoint
+from sepm_eval.checkpoints import Checkpoint, find_checkpoint, find_tower
 from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
 from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import VICUNA_V1
@@ -109,7 +109,8 @@ def load(
     place = pick_device(device)
     kind = pick_dtype(dtype, place, config)
     if "mm_vision_tower" in config:
-        model, vision_folder = _load_original(checkpoint, config, kind)
+        model, tower = _load_original(checkpoint, config, kind)
+        checkpoint, vision_folder = checkpoint.with_tower(tower), tower.folder
     elif config.get("model_type") == "llava" and "vision_config" in config:
         model, vision_folder = _load_hf(checkpoint, kind), checkpoint.folder
     else:
@@ -138,10 +139,10 @@ def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalG
 
 def _load_original(
     checkpoint: Checkpoint, config: dict[str, Any], dtype: torch.dtype
-) -> tuple[LlavaForConditionalGeneration, Path]:
+) -> tuple[LlavaForConditionalGeneration, Checkpoint]:
     """The original layout: our own key names for the language model, CLIP in a repository of its own."""
     _refuse_other_llavas(checkpoint.name, config)
-    tower = _find_tower(checkpoint, config["mm_vision_tower"])
+    tower = find_tower(checkpoint, config["mm_vision_tower"])
     clip = tower.config()
     llava = LlavaConfig(
         vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
@@ -161,7 +162,7 @@ def _load_original(
         None, config=llava, state_dict=weights, dtype=dtype, output_loading_info=True
     )
     check_complete(checkpoint.name, info)
-    return model, tower.folder
+    return model, tower
 
 
 def _hf_key(key: str) -> str:
@@ -191,18 +192,6 @@ def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
     for key, allowed in expected.items():
         if config.get(key) not in allowed:
             raise ValueError(f"{name} is a LLaVA, but not LLaVA-1.5: its config.json says {key}={config.get(key)!r}")
-
-
-def _find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
-    """The vision tower: a folder (as named, inside or beside the checkpoint) or a hub id."""
-    for place in (
-        checkpoint.folder / tower,
-        checkpoint.folder.parent / tower,
-        checkpoint.folder.parent / Path(tower).name,
-    ):
-        if place.is_dir():
-            return find_checkpoint(str(place))
-    return find_checkpoint(tower)
 
 
 def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaImageProcessorPil:

@@ -116,7 +116,7 @@ def test_a_hub_id_is_found_in_the_local_cache(tmp_path, monkeypatch):
     for pretrained in ("owner/tiny", f"owner/tiny@{commit}"):
         backbone = load_backbone("llava", pretrained, device="cpu")
         assert (backbone.name, backbone.revision) == (pretrained, commit)
-    with pytest.raises(FileNotFoundError, match=r"owner/other could not be had .*pretrained=demo"):
+    with pytest.raises(FileNotFoundError, match=r"owner/other could not be downloaded .*pretrained=demo"):
         load_backbone("llava", "owner/other")
 
 
