@@ -27,7 +27,7 @@ from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
 from sepm_eval.checkpoints import Checkpoint, find_checkpoint, find_tower
 from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.weights import read_weights, whole_files
@@ -129,6 +129,8 @@ def load(
 
 
 def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalGeneration:
+    config = LlavaConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+    check_size(checkpoint.name, config, lambda: LlavaForConditionalGeneration(config), [checkpoint.folder])
     with whole_files(checkpoint.folder):
         model, info = LlavaForConditionalGeneration.from_pretrained(
             checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
@@ -153,6 +155,8 @@ def _load_original(
         vision_feature_layer=config["mm_vision_select_layer"],
         vision_feature_select_strategy="default",
     )
+    folders = [checkpoint.folder, tower.folder]
+    check_size(checkpoint.name, llava, lambda: LlavaForConditionalGeneration(llava), folders)
     weights = {_hf_key(key): value for key, value in read_weights(checkpoint.folder).items()}
     if not any(key.startswith("model.vision_tower.") for key in weights):
         for key, value in read_weights(tower.folder).items():
@@ -196,13 +200,16 @@ def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
 
 def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaImageProcessorPil:
     """Bicubic resize to the tower's input size and CLIP's normalisation, with Pillow, as the original does it."""
-    return LlavaImageProcessorPil.from_pretrained(
+    processor = LlavaImageProcessorPil.from_pretrained(
         folder,
         do_pad=image_aspect_ratio == "pad",
+        do_center_crop=True,
         size={"shortest_edge": side},
         crop_size={"height": side, "width": side},
         local_files_only=True,
     )
+    check_processor(folder, processor)
+    return processor
 
 
 def cells(visual_tokens: int) -> list[tuple[int, int]]:

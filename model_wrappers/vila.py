@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     PreTrainedModel,
     SiglipImageProcessorPil,
@@ -28,7 +29,7 @@ from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
 from sepm_eval.checkpoints import Checkpoint, find_checkpoint
 from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.weights import read_weights, whole_files
@@ -162,20 +163,39 @@ def load(
     kind = pick_dtype(dtype, place, configs["llm"])
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
+    vision = SiglipVisionConfig.from_pretrained(parts["vision_tower"].folder, local_files_only=True)
+    vision.vision_use_head = False  # it pools all patches into one vector, which nobody reads
+    text = AutoConfig.from_pretrained(parts["llm"].folder, local_files_only=True, trust_remote_code=False)
+    for part, shapes, build in (
+        (parts["vision_tower"], vision, lambda: SiglipVisionModel(vision)),
+        (parts["llm"], text, lambda: AutoModelForCausalLM.from_config(text, trust_remote_code=False)),
+    ):
+        check_size(part.name, shapes, build, [part.folder])
     with whole_files(checkpoint.folder):
-        vision = SiglipVisionConfig.from_pretrained(parts["vision_tower"].folder, local_files_only=True)
-        vision.vision_use_head = False  # it pools all patches into one vector, which nobody reads
         tower, info = SiglipVisionModel.from_pretrained(
             parts["vision_tower"].folder, config=vision, dtype=kind, output_loading_info=True, local_files_only=True
         )
         check_complete(parts["vision_tower"].name, info, unread="head")
         llm, info = AutoModelForCausalLM.from_pretrained(
-            parts["llm"].folder, dtype=kind, output_loading_info=True, local_files_only=True
+            parts["llm"].folder,
+            config=text,
+            dtype=kind,
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=False,
         )
         check_complete(parts["llm"].name, info)
     projector = Projector(configs["vision_tower"]["hidden_size"], configs["llm"]["hidden_size"])
-    projector.load_state_dict(read_weights(parts["mm_projector"].folder))
-    processor = SiglipImageProcessorPil.from_pretrained(parts["vision_tower"].folder, local_files_only=True)
+    keys = projector.load_state_dict(read_weights(parts["mm_projector"].folder), strict=False)
+    check_complete(parts["mm_projector"].name, keys._asdict())
+    processor = SiglipImageProcessorPil.from_pretrained(
+        parts["vision_tower"].folder,
+        size={"height": vision.image_size, "width": vision.image_size},
+        do_center_crop=False,
+        do_pad=False,
+        local_files_only=True,
+    )
+    check_processor(parts["vision_tower"].folder, processor)
     settings = {"dtype": str(kind).removeprefix("torch."), "template": chosen, "image_aspect_ratio": "resize"}
     modules = (tower.to(place), projector.to(place, kind), llm.to(place))
     return Vila(checkpoint, modules, tokenizer, processor, settings)

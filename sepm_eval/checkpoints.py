@@ -131,7 +131,8 @@ def _snapshot(pretrained: str, repository: str, revision: str | None, *, downloa
     except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
         cached = "; HF_HUB_OFFLINE is set, so only the cache was looked into" if offline else ""
         raise FileNotFoundError(
-            f"{pretrained} could not be downloaded from the Hugging Face hub ({type(error).__name__}: {error}{cached}). "
+            f"{pretrained} could not be downloaded from the Hugging Face hub "
+            f"({type(error).__name__}: {error}{cached}). "
             "Without a network, give pretrained=FOLDER of a checkpoint, or pretrained=demo to try the plug-in"
         ) from error
 
