@@ -176,7 +176,7 @@ def pictures() -> Iterator[Case]:
     yield Case("picture/exif-garbage", look(lambda: exif(b"Exif\0\0II*\0\xff\xff\xff\xff")), gives=((6, 3), RED))
     for kind in ("GIF", "PNG", "WEBP"):
         yield Case(f"picture/animated-{kind}", look(functools.partial(animated, kind)), gives=((4, 4), RED))
-    for size in ((1, 1), (30000, 1), (1, 30000)):
+    for size in ((1, 1), (13_377, 1), (1, 13_377)):
         content = functools.partial(lambda size: saved(Image.new("RGB", size, RED), "PNG"), size)
         yield Case(f"picture/size-{size[0]}x{size[1]}", look(content), gives=(size, RED))
 
@@ -255,6 +255,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "png": lambda: png(50_000, 50_000, 1, 0, bytes(1_000_000)),
     "png-just-over": lambda: png(13_378, 13_378, 1, 0, bytes(1000)),
     "png-widest": lambda: png(2**31 - 1, 1, 8, 6, bytes(1000)),
+    "png-thin": lambda: png(20_000, 1, 8, 2, bytes(60_001)),
+    "png-thinnest": lambda: png(60_000, 1, 8, 2, bytes(180_001)),
+    "png-tall": lambda: png(1, 30_000, 8, 2, bytes(120_000)),
     "png-text": lambda: png(1, 1, 8, 2, bytes(4), (b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000)))),
     "gif": lambda: gif(65_535, 65_535),
     "bmp": lambda: bmp(65_535, 65_535),

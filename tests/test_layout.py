@@ -46,7 +46,8 @@ ALLOWED = {
     "causal_lm": {"backbone", "last_layer", "probe"},
     "datasets": BASE | {"datasets", "demo", "digests"},
     "methods": PURE - {"scoring", "journal", "demo"} | {"methods"},
-    "model_wrappers": {"backbone", "causal_lm", "checkpoints", "tokenizers", "weights", "model_wrappers"},
+    "model_wrappers": {"backbone", "causal_lm", "checkpoints", "images", "shards", "tokenizers", "weights"}
+    | {"model_wrappers"},
     "shared": {"backbone", "images"},
     "overlay": set(),
     "runner": PURE | {"methods", "shared", "environment"},
