@@ -64,7 +64,7 @@ def _try_out(backbone: Backbone) -> None:
     """One small question, because some damage to a configuration shows only when the model works."""
     from PIL import Image
 
-    backbone.read(["A"], backbone.see([Image.new("RGB", (2, 2))]))
+    backbone.read(["A"], backbone.see([Image.new("RGB", (3, 2))]))
 
 
 def backbone_options(name: str) -> list[str]:
