@@ -69,6 +69,12 @@ class ImageFirst(ABC):
         self._language_model = language_model
         self._tokenizer = tokenizer
         self._template = template
+        rows = language_model.decoder.get_input_embeddings().num_embeddings
+        if tokenizer.largest_id >= rows:
+            raise ValueError(
+                f"{checkpoint.name}: its tokenizer has the id {tokenizer.largest_id}, its model only {rows} "
+                "embeddings; one of them is damaged or belongs to another checkpoint"
+            )
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
         self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
 

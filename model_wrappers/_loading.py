@@ -1,4 +1,4 @@
-"""What every loader settles: device, dtype, whether the weights can and do fill the model, and what a fault is called."""
+"""What every loader settles: device, dtype, whether weights and preprocessor fit, and what a fault is called."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def named_faults(name: str, pretrained: str) -> Iterator[None]:
         yield
     except BaseException as error:
         panic = type(error).__module__ == "pyo3_runtime"
-        if not (panic or isinstance(error, Exception)) or _is_out_of_memory(error):
+        if not (panic or isinstance(error, Exception)) or is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:600] or type(error).__name__
         if type(error) in (ValueError, FileNotFoundError) and pretrained in str(error):
@@ -46,7 +46,7 @@ def named_faults(name: str, pretrained: str) -> Iterator[None]:
         raise kind(f"{pretrained} cannot be loaded as {name}: {reason}") from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory did not suffice, which is no fault of a checkpoint whose size has been checked."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
@@ -73,7 +73,9 @@ def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: 
     for part in (config, *(getattr(config, key, None) for key in ("text_config", "vision_config"))):
         layers = getattr(part, "num_hidden_layers", 1)
         if not isinstance(layers, int) or not 0 < layers <= _MOST_LAYERS:
-            raise ValueError(f"{what}: its config.json says num_hidden_layers={layers!r}; allowed are 1 to {_MOST_LAYERS}")
+            raise ValueError(
+                f"{what}: its config.json says num_hidden_layers={layers!r}; allowed are 1 to {_MOST_LAYERS}"
+            )
     with torch.device("meta"):
         wanted = sum(weight.numel() for weight in build().parameters())
     held = sum(path.stat().st_size for folder in folders for path in weight_files(folder))

@@ -23,7 +23,9 @@ settings.register_profile("sepm_eval", deadline=None)  # no test may depend on h
 settings.load_profile("sepm_eval")
 
 ORACLES = Path(__file__).parent / "oracles"
-OLD_PILLOW = Version(PIL.__version__) < Version("13")  # resizes some tall pictures otherwise than 13, see oracles/README.md
+OLD_PILLOW = Version(PIL.__version__) < Version(
+    "13"
+)  # resizes some tall pictures otherwise than 13, see oracles/README.md
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

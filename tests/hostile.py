@@ -30,12 +30,13 @@ from miniature import abstract_release, artphoto_release, emoset_release, emotio
 from PIL import Image
 
 from sepm_eval import hub_copies
-from sepm_eval.checkpoints import find_checkpoint
+from sepm_eval.checkpoints import checkpoint_revision, find_checkpoint
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
 from sepm_eval.plan import load_plan
 from sepm_eval.prepare import prepare, unpack, verify
 from sepm_eval.results import read_runs
+from sepm_eval.shards import check_files
 from sepm_eval.tokenizers import load_tokenizer
 from sepm_eval.types import Question
 from sepm_eval.weights import read_weights
@@ -1281,6 +1282,22 @@ def checkpoints() -> Iterator[Case]:
     }.items():
         act = read("pytorch_model.bin", content, read_weights)
         yield Case(f"checkpoint/bin-{name}", act, r"pytorch_model\.bin (is damaged|holds)")
+    half = {"weight_map": {"w": "a.safetensors", "v": "b.safetensors"}}
+    for name, (content, refused) in {
+        "shard-missing": (json.dumps(half).encode(), r"[ab]\.safetensors is missing"),
+        "not-json": (b"{", r"index\.json is no index of weights"),
+        "outside": (b'{"weight_map": {"w": "../../etc/passwd.bin"}}', r"index\.json is no index of weights"),
+        "nested": (b"[" * 100_000, r"index\.json is no index of weights"),
+    }.items():
+        for how in (check_files, read_weights):
+            act = read("model.safetensors.index.json", content, how)
+            yield Case(f"checkpoint/index-{name}-{how.__name__}", act, refused)
+    for name, path in {"folder-of-the-system": "/usr", "file": __file__, "empty-name": "", "nul": "a\0/b"}.items():
+        refused = "not a model checkpoint: no config|is a file|no checkpoint"
+        for find in (find_checkpoint, checkpoint_revision):
+            yield Case(
+                f"checkpoint/{name}-{find.__name__}", functools.partial(lambda f, p, _: f(p), find, path), refused
+            )
     for file in ("tokenizer.json", "tokenizer.model"):
         for name, content in {"empty": b"", "text": b"{}", "random": random.Random(7).randbytes(900)}.items():
             act = read(file, content, load_tokenizer)

@@ -185,11 +185,11 @@ def test_no_memory_for_a_picture_is_a_fault_of_that_picture(jpeg, monkeypatch, d
         patched.setattr(Image.Image, "convert", fail)
         with pytest.raises(UnreadableImage, match=r"picture\.jpg cannot be read as a picture: .*memory"):
             open_image(jpeg)
-        with pytest.raises(UnreadableImage, match="64 x 48 pixels .*memory"):
+        with pytest.raises(UnreadableImage, match=r"64 x 48 pixels .*memory"):
             image_sha256(image)
     with monkeypatch.context() as patched:
         patched.setattr(demo_backbone, "_processor", fail)
-        with pytest.raises(UnreadableImage, match="64 x 48 pixels .*memory"):
+        with pytest.raises(UnreadableImage, match=r"64 x 48 pixels .*memory"):
             demo_backbone.prepare(image)
 
 

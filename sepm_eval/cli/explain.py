@@ -26,18 +26,24 @@ def explain(
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
     from sepm_eval.images import open_image
     from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.model_wrappers._loading import is_out_of_memory
     from sepm_eval.overlay import draw_dropped
     from sepm_eval.types import Question
 
     try:
+        _check_out(out)
         chosen = parse_method(method)
         picture = open_image(image)
         keys = tuple(label.strip() for label in labels.split(","))
         question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
         backbone = load_backbone(model, pretrained, device=device)
         (answer,) = chosen.answer([question], backbone)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         stop(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        stop(f"out of memory: {error}")
     table = Table(
         "option", "emotion", "probability", title=f"{image.name}: {answer.label or 'unparsed'} ({answer.text!r})"
     )
@@ -54,5 +60,23 @@ def explain(
     console.print(f"stage 2 chose among: {', '.join(evidence.candidates)}", soft_wrap=True)
     console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
     if evidence.dropped:
-        draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), evidence.dropped).save(out)
+        drawn = draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), evidence.dropped)
+        try:
+            drawn.save(out)
+        except (ValueError, OSError) as error:
+            stop(f"{out} cannot be written: {error}")
         console.print(f"written to {out}", soft_wrap=True)
+
+
+def _check_out(out: Path) -> None:
+    """See that a picture can be written there.
+
+    Raises:
+        ValueError: it is a folder, lies in none, or its ending names no format of pictures.
+    """
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder; give the name of a picture, such as dropped.png")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.absolute().parent}")
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ValueError(f"--out {out}: end it with .png, .jpg or .webp")
