@@ -26,7 +26,11 @@ def weight_files(folder: Path) -> list[Path]:
         if single.is_file():
             return [single]
         if index.is_file():
-            return sorted({folder / shard for shard in _weight_map(index).values()})
+            shards = sorted({folder / shard for shard in _weight_map(index).values()})
+            for path in shards:
+                if not path.is_file():
+                    raise FileNotFoundError(f"{path} is missing, which {index.name} names: {_AGAIN}")
+            return shards
         if found := sorted(path for path in folder.glob(others) if path.is_file()):
             return found
     raise FileNotFoundError(f"{folder} holds no weights (*.safetensors or pytorch_model*.bin): {_AGAIN}")
@@ -41,8 +45,6 @@ def check_files(folder: Path) -> None:
     """
     files = weight_files(folder)
     for path in files:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing, which the index of the weights names: {_AGAIN}")
         if not path.stat().st_size:
             raise ValueError(f"{path} is empty: {_AGAIN}")
     held = {path.name: _tensors(path) for path in files if path.suffix == ".safetensors"}

@@ -160,3 +160,14 @@ def test_too_little_memory(tmp_path, monkeypatch):
     code, said = explained(PICTURE, "--pretrained", "demo", "--out", str(tmp_path / "dropped.png"))
     assert code == 1
     assert "out of memory" in said
+
+
+def test_doctor_says_which_folder_it_may_not_read(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "/locked")
+
+    monkeypatch.setattr("sepm_eval.cli.doctor.state", refuse)
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "Permission denied: '/locked'" in " ".join(result.output.split())
