@@ -11,7 +11,9 @@ inference from the project's history, not stated by it: by default "-Fix" checkp
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -163,42 +165,48 @@ def load(
     kind = pick_dtype(dtype, place, configs["llm"])
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
-    vision = SiglipVisionConfig.from_pretrained(parts["vision_tower"].folder, local_files_only=True)
-    vision.vision_use_head = False  # it pools all patches into one vector, which nobody reads
-    text = AutoConfig.from_pretrained(parts["llm"].folder, local_files_only=True, trust_remote_code=False)
-    for part, shapes, build in (
-        (parts["vision_tower"], vision, lambda: SiglipVisionModel(vision)),
-        (parts["llm"], text, lambda: AutoModelForCausalLM.from_config(text, trust_remote_code=False)),
-    ):
-        check_size(part.name, shapes, build, [part.folder])
     with whole_files(checkpoint.folder):
-        tower, info = SiglipVisionModel.from_pretrained(
-            parts["vision_tower"].folder, config=vision, dtype=kind, output_loading_info=True, local_files_only=True
-        )
-        check_complete(parts["vision_tower"].name, info, unread="head")
-        llm, info = AutoModelForCausalLM.from_pretrained(
-            parts["llm"].folder,
-            config=text,
-            dtype=kind,
-            output_loading_info=True,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-        check_complete(parts["llm"].name, info)
-    projector = Projector(configs["vision_tower"]["hidden_size"], configs["llm"]["hidden_size"])
+        tower = _load_tower(parts["vision_tower"], kind)
+        llm = _load_llm(parts["llm"], kind)
+    projector = Projector(tower.config.hidden_size, llm.config.hidden_size)
     keys = projector.load_state_dict(read_weights(parts["mm_projector"].folder), strict=False)
     check_complete(parts["mm_projector"].name, keys._asdict())
-    processor = SiglipImageProcessorPil.from_pretrained(
-        parts["vision_tower"].folder,
-        size={"height": vision.image_size, "width": vision.image_size},
-        do_center_crop=False,
-        do_pad=False,
-        local_files_only=True,
-    )
-    check_processor(parts["vision_tower"].folder, processor)
+    processor = _image_processor(parts["vision_tower"].folder, tower.config.image_size)
     settings = {"dtype": str(kind).removeprefix("torch."), "template": chosen, "image_aspect_ratio": "resize"}
     modules = (tower.to(place), projector.to(place, kind), llm.to(place))
     return Vila(checkpoint, modules, tokenizer, processor, settings)
+
+
+def _load_tower(part: Checkpoint, dtype: torch.dtype) -> SiglipVisionModel:
+    config = SiglipVisionConfig.from_pretrained(part.folder, local_files_only=True)
+    config.vision_use_head = False  # it pools all patches into one vector, which nobody reads
+    check_size(part.name, config, lambda: SiglipVisionModel(config), [part.folder])
+    tower, info = SiglipVisionModel.from_pretrained(
+        part.folder, config=config, dtype=dtype, output_loading_info=True, local_files_only=True
+    )
+    check_complete(part.name, info, unread="head")
+    return tower
+
+
+def _load_llm(part: Checkpoint, dtype: torch.dtype) -> PreTrainedModel:
+    known = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(part.folder, **known)
+    build = functools.partial(AutoModelForCausalLM.from_config, config, trust_remote_code=False)
+    check_size(part.name, config, build, [part.folder])
+    llm, info = AutoModelForCausalLM.from_pretrained(
+        part.folder, config=config, dtype=dtype, output_loading_info=True, **known
+    )
+    check_complete(part.name, info)
+    return llm
+
+
+def _image_processor(folder: Path, side: int) -> SiglipImageProcessorPil:
+    """Bicubic resize to the tower's input size whatever the picture's shape, and SigLIP's normalisation."""
+    processor = SiglipImageProcessorPil.from_pretrained(
+        folder, size={"height": side, "width": side}, do_center_crop=False, do_pad=False, local_files_only=True
+    )
+    check_processor(folder, processor)
+    return processor
 
 
 def _refuse_other_vilas(name: str, config: dict[str, Any], configs: dict[str, dict[str, Any]]) -> None:

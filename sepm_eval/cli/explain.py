@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.table import Table
 from sepm_eval.cli._app import app, console, stop
 from sepm_eval.emotions import MIKELS
 from sepm_eval.plan import parse_method
+
+if TYPE_CHECKING:
+    from sepm_eval.types import Answer, Question
 
 
 @app.command()
@@ -44,11 +47,22 @@ def explain(
         if not is_out_of_memory(error):
             raise
         stop(f"out of memory: {error}")
-    table = Table(
-        "option", "emotion", "probability", title=f"{image.name}: {answer.label or 'unparsed'} ({answer.text!r})"
-    )
-    for (letter, name), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
-        table.add_row(letter, name, f"{probability:.4f}")
+    _show(answer, question, image.name)
+    if answer.evidence is None or not answer.evidence.dropped:
+        return
+    drawn = draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), answer.evidence.dropped)
+    try:
+        drawn.save(out)
+    except (ValueError, OSError) as error:
+        stop(f"{out} cannot be written: {error}")
+    console.print(f"written to {out}", soft_wrap=True)
+
+
+def _show(answer: Answer, question: Question, name: str) -> None:
+    """The answer to a picture of this name, its probabilities and its evidence."""
+    table = Table("option", "emotion", "probability", title=f"{name}: {answer.label or 'unparsed'} ({answer.text!r})")
+    for (letter, shown), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
+        table.add_row(letter, shown, f"{probability:.4f}")
     console.print(table)
     evidence = answer.evidence
     if evidence is None:
@@ -59,13 +73,6 @@ def explain(
     )
     console.print(f"stage 2 chose among: {', '.join(evidence.candidates)}", soft_wrap=True)
     console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
-    if evidence.dropped:
-        drawn = draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), evidence.dropped)
-        try:
-            drawn.save(out)
-        except (ValueError, OSError) as error:
-            stop(f"{out} cannot be written: {error}")
-        console.print(f"written to {out}", soft_wrap=True)
 
 
 def _check_out(out: Path) -> None:
