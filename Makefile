@@ -11,11 +11,13 @@ demo: .venv/installed
 test: .venv/installed vlmeval lint types
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
-# The models and the host on the oldest transformers that pyproject.toml allows, put in front of the installed one.
-OLDEST := transformers==5.6.0
+# The models and the host on the oldest transformers and Pillow that pyproject.toml allows, put in front of the installed
+# ones. The folder is named after them, so that another choice is installed anew.
+OLDEST := transformers==5.6.0 pillow==11.0.0
+OLDEST_AT := .venv/oldest-$(subst $() ,-,$(OLDEST))
 test-oldest: .venv/installed
-	test -e .venv/oldest || $(BIN)/pip install --quiet --target .venv/oldest "$(OLDEST)"
-	PYTHONPATH=$(CURDIR)/.venv/oldest $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_probe.py tests/test_last_layer.py \
+	test -e "$(OLDEST_AT)" || $(BIN)/pip install --quiet --target "$(OLDEST_AT)" $(OLDEST)
+	PYTHONPATH="$(CURDIR)/$(OLDEST_AT)" $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_images.py tests/test_probe.py tests/test_last_layer.py \
 	    tests/test_reuse.py tests/test_sparsevlm.py tests/test_sepm_reference.py tests/test_batches.py \
 	    tests/test_lmms_eval.py::test_sepm_on_a_miniature_emoset_and_on_the_demo --numprocesses auto --dist loadfile
 

@@ -51,15 +51,27 @@ def load_backbone(
         options: the architecture's own, see ``backbone_options``.
 
     Raises:
-        ValueError: an unknown architecture or option, or a checkpoint of another kind.
+        ValueError: an unknown architecture or option, or a checkpoint of another kind, damaged or incomplete.
+        FileNotFoundError: no such checkpoint, or a file of it is missing.
     """
     known = backbone_options(name)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"unknown options {unknown} for backbone {name!r}; it takes {known}")
-    if pretrained is not None:
-        options["pretrained"] = pretrained
-    return _loader(name)(device=device, dtype=dtype, **options)
+    from sepm_eval.model_wrappers._loading import named_faults  # imports torch, which names and layouts do without
+
+    pretrained = default_checkpoint(name) if pretrained is None else pretrained
+    with named_faults(name, pretrained):
+        backbone = _loader(name)(pretrained=pretrained, device=device, dtype=dtype, **options)
+        _try_out(backbone)
+    return backbone
+
+
+def _try_out(backbone: Backbone) -> None:
+    """One small question, because some damage to a configuration shows only when the model works."""
+    from PIL import Image
+
+    backbone.read(["A"], backbone.see([Image.new("RGB", (3, 2))]))
 
 
 def backbone_options(name: str) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from sepm_eval.backbone import Prune, Reading, VisualTokens
 from sepm_eval.causal_lm import CausalLM, Prompt
 from sepm_eval.checkpoints import Checkpoint
+from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
 from sepm_eval.tokenizers import Tokenizer, overlapping
 
@@ -29,14 +30,20 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
         size: the tower's usual input side.
         patch: its patch side.
         side: share of the usual side wanted; S is then the nearest whole number of patches.
+
+    Raises:
+        UnreadableImage: a picture is too large to be prepared.
     """
+    for image in images:
+        check_size(image)
     smaller = {}
     if side != 1:
         wanted = max(round(size // patch * side), 1) * patch
         square = {"height": wanted, "width": wanted}
         smaller = {"size": square, "crop_size": square}
-    pictures = [image.convert("RGB") for image in images]
-    return processor(pictures, input_data_format="channels_last", return_tensors="pt", **smaller)["pixel_values"]
+    with enough_memory(images):
+        pictures = [image.convert("RGB") for image in images]
+        return processor(pictures, input_data_format="channels_last", return_tensors="pt", **smaller)["pixel_values"]
 
 
 class ImageFirst(ABC):
@@ -62,6 +69,12 @@ class ImageFirst(ABC):
         self._language_model = language_model
         self._tokenizer = tokenizer
         self._template = template
+        rows = language_model.decoder.get_input_embeddings().num_embeddings
+        if tokenizer.largest_id >= rows:
+            raise ValueError(
+                f"{checkpoint.name}: its tokenizer has the id {tokenizer.largest_id}, its model only {rows} "
+                "embeddings; one of them is damaged or belongs to another checkpoint"
+            )
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
         self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
 

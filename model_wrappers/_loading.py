@@ -1,10 +1,129 @@
-"""What every loader settles first: device, dtype, and whether all weights arrived."""
+"""What every loader settles: device, dtype, whether weights and preprocessor fit, and what a fault is called."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from transformers.image_utils import PILImageResampling
+
+from sepm_eval.shards import weight_files
+
+_MOST_LAYERS = 1000
+
+
+@contextmanager
+def named_faults(name: str, pretrained: str) -> Iterator[None]:
+    """Around a whole loading: whatever the libraries make of a damaged checkpoint becomes an error that names it.
+
+    They raise nearly anything, and those written in Rust a ``PanicException``, which is no ``Exception``. Missing
+    memory and what ends the process pass through.
+
+    Args:
+        name: the architecture.
+        pretrained: the checkpoint as the user called it.
+
+    Raises:
+        ValueError: the checkpoint cannot be loaded.
+        FileNotFoundError: a part of it is missing.
+    """
+    try:
+        yield
+    except BaseException as error:
+        panic = type(error).__module__ == "pyo3_runtime"
+        if not (panic or isinstance(error, Exception)) or is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:600] or type(error).__name__
+        if type(error) in (ValueError, FileNotFoundError) and pretrained in str(error):
+            raise
+        if not isinstance(error, (ValueError, OSError)):
+            reason = f"{type(error).__name__}: {reason}"
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"{pretrained} cannot be loaded as {name}: {reason}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice, which is no fault of a checkpoint whose size has been checked."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(
+        sign in said for sign in ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
+    )
+
+
+def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: Sequence[Path]) -> None:
+    """Refuse a configuration of a model that the weights cannot fill, before memory for it is asked for.
+
+    Every weight takes a byte at least, so there cannot be more of them than the files have bytes.
+
+    Args:
+        what: the checkpoint's name.
+        config: the configuration, as transformers holds it.
+        build: makes the model; called where tensors have shapes but no memory.
+        folders: where its weights are.
+
+    Raises:
+        ValueError: the model is larger than the files, or has no possible number of layers.
+    """
+    for part in (config, *(getattr(config, key, None) for key in ("text_config", "vision_config"))):
+        layers = getattr(part, "num_hidden_layers", 1)
+        if not isinstance(layers, int) or not 0 < layers <= _MOST_LAYERS:
+            raise ValueError(
+                f"{what}: its config.json says num_hidden_layers={layers!r}; allowed are 1 to {_MOST_LAYERS}"
+            )
+    with torch.device("meta"):
+        wanted = sum(weight.numel() for weight in build().parameters())
+    held = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
+    if wanted > held:
+        raise ValueError(
+            f"{what}: its config.json describes a model of {wanted} weights, but its files have only {held} bytes; "
+            "one of them is damaged or belongs to another checkpoint"
+        )
+
+
+def check_processor(where: Path, processor: Any) -> None:
+    """Refuse an image processor that prepares pictures as neither LLaVA-1.5 nor VILA does.
+
+    Sizes are not looked at: loaders give their own, which are the tower's.
+
+    Args:
+        where: the folder whose preprocessor_config.json was read.
+        processor: a Pillow-backed image processor of transformers.
+
+    Raises:
+        ValueError: a value no such model has: a mean outside 0 to 1, a spread outside 0.01 to 1, and so on.
+    """
+
+    def three(values: Any, least: float, most: float) -> bool:
+        """Whether it is a number for each channel; NaN lies in no range."""
+        return (
+            isinstance(values, (list, tuple))
+            and len(values) == 3
+            and all(type(value) in (int, float) and least <= value <= most for value in values)
+        )
+
+    wanted = {
+        "image_mean": (three(processor.image_mean, 0, 1), "three numbers from 0 to 1"),
+        "image_std": (three(processor.image_std, 0.01, 1), "three numbers from 0.01 to 1"),
+        "rescale_factor": (_is_close(processor.rescale_factor, 1 / 255), "1/255"),
+        "resample": (processor.resample == PILImageResampling.BICUBIC, "3 (bicubic)"),
+        **{key: (getattr(processor, key) is True, "true") for key in ("do_resize", "do_rescale", "do_normalize")},
+    }
+    for key, (fits, allowed) in wanted.items():
+        if not fits:
+            raise ValueError(
+                f"the preprocessor of {where} says {key}={getattr(processor, key)!r}, which neither LLaVA-1.5 nor VILA "
+                f"does; allowed is {allowed}. Its preprocessor_config.json is damaged or belongs to another model"
+            )
+
+
+def _is_close(value: Any, wanted: float) -> bool:
+    return type(value) in (int, float) and abs(value - wanted) < 1e-9
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -25,9 +25,9 @@ from transformers.image_utils import OPENAI_CLIP_MEAN
 
 from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
-from sepm_eval.checkpoints import Checkpoint, find_checkpoint
+from sepm_eval.checkpoints import Checkpoint, find_checkpoint, find_tower
 from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.weights import read_weights, whole_files
@@ -109,7 +109,8 @@ def load(
     place = pick_device(device)
     kind = pick_dtype(dtype, place, config)
     if "mm_vision_tower" in config:
-        model, vision_folder = _load_original(checkpoint, config, kind)
+        model, tower = _load_original(checkpoint, config, kind)
+        checkpoint, vision_folder = checkpoint.with_tower(tower), tower.folder
     elif config.get("model_type") == "llava" and "vision_config" in config:
         model, vision_folder = _load_hf(checkpoint, kind), checkpoint.folder
     else:
@@ -128,6 +129,8 @@ def load(
 
 
 def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalGeneration:
+    config = LlavaConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+    check_size(checkpoint.name, config, lambda: LlavaForConditionalGeneration(config), [checkpoint.folder])
     with whole_files(checkpoint.folder):
         model, info = LlavaForConditionalGeneration.from_pretrained(
             checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
@@ -138,10 +141,10 @@ def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalG
 
 def _load_original(
     checkpoint: Checkpoint, config: dict[str, Any], dtype: torch.dtype
-) -> tuple[LlavaForConditionalGeneration, Path]:
+) -> tuple[LlavaForConditionalGeneration, Checkpoint]:
     """The original layout: our own key names for the language model, CLIP in a repository of its own."""
     _refuse_other_llavas(checkpoint.name, config)
-    tower = _find_tower(checkpoint, config["mm_vision_tower"])
+    tower = find_tower(checkpoint, config["mm_vision_tower"])
     clip = tower.config()
     llava = LlavaConfig(
         vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
@@ -152,6 +155,8 @@ def _load_original(
         vision_feature_layer=config["mm_vision_select_layer"],
         vision_feature_select_strategy="default",
     )
+    folders = [checkpoint.folder, tower.folder]
+    check_size(checkpoint.name, llava, lambda: LlavaForConditionalGeneration(llava), folders)
     weights = {_hf_key(key): value for key, value in read_weights(checkpoint.folder).items()}
     if not any(key.startswith("model.vision_tower.") for key in weights):
         for key, value in read_weights(tower.folder).items():
@@ -161,7 +166,7 @@ def _load_original(
         None, config=llava, state_dict=weights, dtype=dtype, output_loading_info=True
     )
     check_complete(checkpoint.name, info)
-    return model, tower.folder
+    return model, tower
 
 
 def _hf_key(key: str) -> str:
@@ -193,27 +198,18 @@ def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
             raise ValueError(f"{name} is a LLaVA, but not LLaVA-1.5: its config.json says {key}={config.get(key)!r}")
 
 
-def _find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
-    """The vision tower: a folder (as named, inside or beside the checkpoint) or a hub id."""
-    for place in (
-        checkpoint.folder / tower,
-        checkpoint.folder.parent / tower,
-        checkpoint.folder.parent / Path(tower).name,
-    ):
-        if place.is_dir():
-            return find_checkpoint(str(place))
-    return find_checkpoint(tower)
-
-
 def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaImageProcessorPil:
     """Bicubic resize to the tower's input size and CLIP's normalisation, with Pillow, as the original does it."""
-    return LlavaImageProcessorPil.from_pretrained(
+    processor = LlavaImageProcessorPil.from_pretrained(
         folder,
         do_pad=image_aspect_ratio == "pad",
+        do_center_crop=True,
         size={"shortest_edge": side},
         crop_size={"height": side, "width": side},
         local_files_only=True,
     )
+    check_processor(folder, processor)
+    return processor
 
 
 def cells(visual_tokens: int) -> list[tuple[int, int]]:

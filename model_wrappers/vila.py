@@ -11,12 +11,15 @@ inference from the project's history, not stated by it: by default "-Fix" checkp
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     PreTrainedModel,
     SiglipImageProcessorPil,
@@ -28,7 +31,7 @@ from sepm_eval.backbone import VisualTokens
 from sepm_eval.causal_lm import CausalLM
 from sepm_eval.checkpoints import Checkpoint, find_checkpoint
 from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
 from sepm_eval.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.weights import read_weights, whole_files
@@ -163,22 +166,47 @@ def load(
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
     with whole_files(checkpoint.folder):
-        vision = SiglipVisionConfig.from_pretrained(parts["vision_tower"].folder, local_files_only=True)
-        vision.vision_use_head = False  # it pools all patches into one vector, which nobody reads
-        tower, info = SiglipVisionModel.from_pretrained(
-            parts["vision_tower"].folder, config=vision, dtype=kind, output_loading_info=True, local_files_only=True
-        )
-        check_complete(parts["vision_tower"].name, info, unread="head")
-        llm, info = AutoModelForCausalLM.from_pretrained(
-            parts["llm"].folder, dtype=kind, output_loading_info=True, local_files_only=True
-        )
-        check_complete(parts["llm"].name, info)
-    projector = Projector(configs["vision_tower"]["hidden_size"], configs["llm"]["hidden_size"])
-    projector.load_state_dict(read_weights(parts["mm_projector"].folder))
-    processor = SiglipImageProcessorPil.from_pretrained(parts["vision_tower"].folder, local_files_only=True)
+        tower = _load_tower(parts["vision_tower"], kind)
+        llm = _load_llm(parts["llm"], kind)
+    projector = Projector(tower.config.hidden_size, llm.config.hidden_size)
+    keys = projector.load_state_dict(read_weights(parts["mm_projector"].folder), strict=False)
+    check_complete(parts["mm_projector"].name, keys._asdict())
+    processor = _image_processor(parts["vision_tower"].folder, tower.config.image_size)
     settings = {"dtype": str(kind).removeprefix("torch."), "template": chosen, "image_aspect_ratio": "resize"}
     modules = (tower.to(place), projector.to(place, kind), llm.to(place))
     return Vila(checkpoint, modules, tokenizer, processor, settings)
+
+
+def _load_tower(part: Checkpoint, dtype: torch.dtype) -> SiglipVisionModel:
+    config = SiglipVisionConfig.from_pretrained(part.folder, local_files_only=True)
+    config.vision_use_head = False  # it pools all patches into one vector, which nobody reads
+    check_size(part.name, config, lambda: SiglipVisionModel(config), [part.folder])
+    tower, info = SiglipVisionModel.from_pretrained(
+        part.folder, config=config, dtype=dtype, output_loading_info=True, local_files_only=True
+    )
+    check_complete(part.name, info, unread="head")
+    return tower
+
+
+def _load_llm(part: Checkpoint, dtype: torch.dtype) -> PreTrainedModel:
+    known = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(part.folder, **known)
+    build = functools.partial(AutoModelForCausalLM.from_config, config, trust_remote_code=False)
+    check_size(part.name, config, build, [part.folder])
+    llm, info = AutoModelForCausalLM.from_pretrained(
+        part.folder, config=config, dtype=dtype, output_loading_info=True, **known
+    )
+    check_complete(part.name, info)
+    return llm
+
+
+def _image_processor(folder: Path, side: int) -> SiglipImageProcessorPil:
+    """Bicubic resize to the tower's input size whatever the picture's shape, and SigLIP's normalisation."""
+    processor = SiglipImageProcessorPil.from_pretrained(
+        folder, size={"height": side, "width": side}, do_center_crop=False, do_pad=False, local_files_only=True
+    )
+    check_processor(folder, processor)
+    return processor
 
 
 def _refuse_other_vilas(name: str, config: dict[str, Any], configs: dict[str, dict[str, Any]]) -> None:

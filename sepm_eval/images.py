@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from PIL import Image, ImageFile
 # What benchmarks consist of. Pillow's other readers are left out: the one of EPS starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 178_956_970  # where Pillow refuses; some tasks of lmms-eval lift Pillow's own limit for the process
+DECODE_SECONDS = 30.0  # the largest pictures that are let in take a few
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _LOCK = threading.Lock()
 
@@ -29,30 +31,91 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
     What a file is, is decided by its content, not by its name. Of 16-bit grey the upper byte is taken, as viewers do;
     Pillow, and so the original code, would cut every value at 255 and see white.
 
+    A file can keep a decoder busy for minutes, and a decoder cannot be interrupted: after ``DECODE_SECONDS`` the
+    picture is given up, and its thread is left to end by itself.
+
     Args:
         source: a path or an open file.
         name: what an error calls it; by default the path.
 
     Raises:
         UnreadableImage: the file is missing, no file, empty, cut off, damaged, not a picture in one of ``FORMATS``, a
-            decompression bomb, or has values without a known range (32-bit integers or floats).
+            decompression bomb (see ``check_size``), too slow to decode, too large for the memory there is, or has
+            values without a known range (32-bit integers or floats).
     """
     try:
         if isinstance(source, (str, Path)) and not Path(source).is_file():
             raise OSError("no such file" if not Path(source).exists() else "it is no file")
-        with _strict_pillow(), Image.open(source, formats=FORMATS) as image:
-            return _as_rgb(image)
+        return _within_time(lambda: _decode(source))
     except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes: struct.error, IndexError ...
-        told = f"{name or source} cannot be read as a picture: {error or type(error).__name__}"
+        reason = "there is not enough memory for it" if isinstance(error, MemoryError) else str(error)
+        told = f"{name or source} cannot be read as a picture: {reason or type(error).__name__}"
         raise UnreadableImage(told.encode("utf-8", "backslashreplace").decode()) from error
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def check_size(image: Image.Image) -> None:
+    """Refuse a picture that has no pixels, or so many that it could be a decompression bomb.
+
+    The square around it counts, because LLaVA pads to it: a PNG of 259 bytes can say 20,000 x 1. So no side may be
+    longer than 13,377 pixels, which photographs and panoramas are not.
+
+    Raises:
+        UnreadableImage: it is such a picture.
+    """
     width, height = image.size
     if not width or not height:
-        raise ValueError(f"it has no pixels ({width} x {height})")
+        raise UnreadableImage(f"it has no pixels ({width} x {height})")
     if width * height > MOST_PIXELS:
-        raise ValueError(f"{width} x {height} pixels, more than {MOST_PIXELS}, could be a decompression bomb")
+        raise UnreadableImage(f"{width} x {height} pixels, more than {MOST_PIXELS}, could be a decompression bomb")
+    if max(width, height) ** 2 > MOST_PIXELS:
+        longest = math.isqrt(MOST_PIXELS)
+        raise UnreadableImage(
+            f"{width} x {height} pixels could be a decompression bomb: padded to a square they would be more than "
+            f"{MOST_PIXELS}; a side may have {longest}"
+        )
+
+
+@contextmanager
+def enough_memory(images: Sequence[Image.Image]) -> Iterator[None]:
+    """Around work on pictures: memory that does not suffice is a fault of theirs, not of the run.
+
+    Raises:
+        UnreadableImage: there was not enough memory.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        sizes = ", ".join(f"{image.width} x {image.height}" for image in images)
+        raise UnreadableImage(f"a picture of {sizes} pixels needs more memory than there is") from error
+
+
+def _within_time(decode: Callable[[], Image.Image]) -> Image.Image:
+    """What ``decode`` gives or raises, in a thread that the process does not wait for."""
+    found: list[Image.Image | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(decode())
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work, name="decode a picture", daemon=True)
+    thread.start()
+    thread.join(DECODE_SECONDS)
+    if not found:
+        raise TimeoutError(f"it was not decoded in {DECODE_SECONDS:g} s")
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def _decode(source: str | Path | BinaryIO) -> Image.Image:
+    with _strict_pillow(), Image.open(source, formats=FORMATS) as image:
+        return _as_rgb(image)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    check_size(image)
     if image.mode in _SIXTEEN_BITS:
         upper = np.asarray(image).astype(np.uint16) >> 8
         image = Image.fromarray(upper.astype(np.uint8))
@@ -63,8 +126,9 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def image_sha256(image: Image.Image) -> str:
     """What identifies a picture in the journal: the digest of its size and RGB values, whatever file they came from."""
-    picture = image.convert("RGB")
-    return hashlib.sha256(f"{picture.width}x{picture.height}\n".encode() + picture.tobytes()).hexdigest()
+    with enough_memory([image]):
+        picture = image.convert("RGB")
+        return hashlib.sha256(f"{picture.width}x{picture.height}\n".encode() + picture.tobytes()).hexdigest()
 
 
 class _Strictness:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from sepm_eval.checkpoints import find_checkpoint
+from sepm_eval.checkpoints import checkpoint_revision
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.exams import Exam, exam_of
 from sepm_eval.model_wrappers import default_checkpoint
@@ -58,8 +59,8 @@ def look(plan: Plan, tasks: Sequence[str]) -> Findings:
 
 
 def _revision(model: ModelPlan) -> str:
-    """What identifies a model's weights; "" of a stock model whose checkpoint is no folder of this machine."""
-    named = model.args.get("pretrained", default_checkpoint(model.backbone) if model.ours else None)
-    if not model.ours:
-        return ""
-    return find_checkpoint(str(named)).revision
+    """What identifies a model's weights; "" of a stock model whose checkpoint is not a folder with a config.json."""
+    named = str(model.args.get("pretrained", default_checkpoint(model.backbone) if model.ours else ""))
+    if model.ours or (named and (Path(named).expanduser() / "config.json").is_file()):
+        return checkpoint_revision(named)
+    return ""

@@ -15,6 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
+_TRIAL = "A: What do you feel?\n"
 _BYTE = re.compile(r"^<0x[0-9A-F]{2}>$")
 
 
@@ -23,6 +24,8 @@ class Tokenizer(Protocol):
 
     vocab_size: int
     """Size of the vocabulary the model was trained with, without tokens added later for images or padding."""
+    largest_id: int
+    """Largest id of that vocabulary; the model must have an embedding for it."""
     adds_bos: bool
     """Whether the original tokenizer puts a token of its own before every text."""
 
@@ -43,7 +46,10 @@ class JsonTokenizer:
         from tokenizers import Tokenizer as Library
 
         self._library = Library.from_file(str(path))
+        self._library.no_truncation()  # transformers, and so the original code, takes no notice of either
+        self._library.no_padding()
         self.vocab_size = self._library.get_vocab_size(with_added_tokens=False)
+        self.largest_id = max(self._library.get_vocab(with_added_tokens=False).values(), default=-1)
         plain, whole = (self._library.encode("a", add_special_tokens=special).ids for special in (False, True))
         self.adds_bos = len(whole) > len(plain) and whole[-len(plain) :] == plain
 
@@ -69,6 +75,7 @@ class SentencePieceTokenizer:
 
         self._library = SentencePieceProcessor(model_file=str(path))
         self.vocab_size = self._library.get_piece_size()
+        self.largest_id = self.vocab_size - 1
         self.adds_bos = True  # Llama's does; a bare tokenizer.model does not say
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
@@ -122,8 +129,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         path = folder / name
         if path.is_file():
             try:
-                return reader(path)
-            except Exception as error:  # tokenizers raises no narrower class
+                tokenizer = reader(path)
+                if not tokenizer.decode(tokenizer.encode(_TRIAL)[0]):
+                    raise ValueError(f"it writes {_TRIAL!r} as nothing")
+                return tokenizer
+            except (
+                BaseException
+            ) as error:  # tokenizers raises no narrower class, and where Rust panics not even Exception
+                if not (isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime"):
+                    raise
                 raise ValueError(f"{path} is not a whole tokenizer ({error}): download it again") from error
     raise FileNotFoundError(f"{folder} holds neither tokenizer.json nor tokenizer.model: the checkpoint is incomplete")
 

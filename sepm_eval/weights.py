@@ -12,26 +12,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sepm_eval.shards import weight_files
+
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of ``*.safetensors``, or of ``pytorch_model*.bin`` (read with ``weights_only``, so nothing runs).
+    """All tensors of a folder's weight files; ``.bin`` is read with ``weights_only``, so nothing runs.
 
     Raises:
-        FileNotFoundError: the folder holds neither.
+        FileNotFoundError: the folder holds none, or not all (see ``weight_files``).
         ValueError: a file is damaged, or holds anything but tensors by name.
     """
     weights: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            weights.update(load_file(path))
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a whole safetensors file ({error}): download it again") from error
-    if weights:
-        return weights
-    for path in sorted(folder.glob("pytorch_model*.bin")):
-        weights.update(_read_bin(path))
-    if not weights:
-        raise FileNotFoundError(f"{folder} holds no weights (*.safetensors or pytorch_model*.bin)")
+    for path in weight_files(folder):
+        weights.update(_read_bin(path) if path.suffix == ".bin" else _read_safetensors(path))
     return weights
 
 
@@ -47,6 +40,13 @@ def whole_files(folder: Path) -> Iterator[None]:
     except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"weights in {folder} are damaged or hold more than tensors: {reason}") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}): download it again") from error
 
 
 def _read_bin(path: Path) -> dict[str, Tensor]:

@@ -10,9 +10,11 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may depend on a network
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from hypothesis import settings
+from packaging.version import Version
 from PIL import Image
 
 from sepm_eval.backbone import Reading, VisualTokens
@@ -21,6 +23,9 @@ settings.register_profile("sepm_eval", deadline=None)  # no test may depend on h
 settings.load_profile("sepm_eval")
 
 ORACLES = Path(__file__).parent / "oracles"
+OLD_PILLOW = Version(PIL.__version__) < Version(
+    "13"
+)  # resizes some tall pictures otherwise than 13, see oracles/README.md
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +42,14 @@ class Oracle:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]
+
+    def pixels(self, name: str) -> np.ndarray:
+        """Pixels as the original processor gives them with the Pillow that is installed."""
+        found = self[name].copy()
+        if OLD_PILLOW:
+            with np.load(ORACLES / "pixels_before_pillow_13.npz") as before:
+                found[1] = before.get(f"{self.folder.name}/{name}", found[1])
+        return found
 
     @property
     def images(self) -> list[Image.Image]:
@@ -76,6 +89,18 @@ def tiny_vila():
     from sepm_eval import load_backbone
 
     return load_backbone("vila", str(ORACLES / "vila15_tiny" / "checkpoint"), device="cpu")
+
+
+@pytest.fixture
+def see_pixels(monkeypatch):
+    """What a backbone sees of stored pixels: whatever Pillow resizes, the numbers behind them are the original's."""
+
+    def see(backbone, pixels: np.ndarray) -> VisualTokens:
+        with monkeypatch.context() as patched:
+            patched.setattr(backbone, "_prepared_pixels", lambda images, side: torch.from_numpy(pixels))
+            return backbone.see([Image.new("RGB", (1, 1))] * len(pixels))
+
+    return see
 
 
 @pytest.fixture(scope="session")

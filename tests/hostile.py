@@ -30,12 +30,13 @@ from miniature import abstract_release, artphoto_release, emoset_release, emotio
 from PIL import Image
 
 from sepm_eval import hub_copies
-from sepm_eval.checkpoints import find_checkpoint
+from sepm_eval.checkpoints import checkpoint_revision, find_checkpoint
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
 from sepm_eval.plan import load_plan
 from sepm_eval.prepare import prepare, unpack, verify
 from sepm_eval.results import read_runs
+from sepm_eval.shards import check_files
 from sepm_eval.tokenizers import load_tokenizer
 from sepm_eval.types import Question
 from sepm_eval.weights import read_weights
@@ -176,7 +177,7 @@ def pictures() -> Iterator[Case]:
     yield Case("picture/exif-garbage", look(lambda: exif(b"Exif\0\0II*\0\xff\xff\xff\xff")), gives=((6, 3), RED))
     for kind in ("GIF", "PNG", "WEBP"):
         yield Case(f"picture/animated-{kind}", look(functools.partial(animated, kind)), gives=((4, 4), RED))
-    for size in ((1, 1), (30000, 1), (1, 30000)):
+    for size in ((1, 1), (13_377, 1), (1, 13_377)):
         content = functools.partial(lambda size: saved(Image.new("RGB", size, RED), "PNG"), size)
         yield Case(f"picture/size-{size[0]}x{size[1]}", look(content), gives=(size, RED))
 
@@ -255,6 +256,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "png": lambda: png(50_000, 50_000, 1, 0, bytes(1_000_000)),
     "png-just-over": lambda: png(13_378, 13_378, 1, 0, bytes(1000)),
     "png-widest": lambda: png(2**31 - 1, 1, 8, 6, bytes(1000)),
+    "png-thin": lambda: png(20_000, 1, 8, 2, bytes(60_001)),
+    "png-thinnest": lambda: png(60_000, 1, 8, 2, bytes(180_001)),
+    "png-tall": lambda: png(1, 30_000, 8, 2, bytes(120_000)),
     "png-text": lambda: png(1, 1, 8, 2, bytes(4), (b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000)))),
     "gif": lambda: gif(65_535, 65_535),
     "bmp": lambda: bmp(65_535, 65_535),
@@ -1278,6 +1282,22 @@ def checkpoints() -> Iterator[Case]:
     }.items():
         act = read("pytorch_model.bin", content, read_weights)
         yield Case(f"checkpoint/bin-{name}", act, r"pytorch_model\.bin (is damaged|holds)")
+    half = {"weight_map": {"w": "a.safetensors", "v": "b.safetensors"}}
+    for name, (content, refused) in {
+        "shard-missing": (json.dumps(half).encode(), r"[ab]\.safetensors is missing"),
+        "not-json": (b"{", r"index\.json is no index of weights"),
+        "outside": (b'{"weight_map": {"w": "../../etc/passwd.bin"}}', r"index\.json is no index of weights"),
+        "nested": (b"[" * 100_000, r"index\.json is no index of weights"),
+    }.items():
+        for how in (check_files, read_weights):
+            act = read("model.safetensors.index.json", content, how)
+            yield Case(f"checkpoint/index-{name}-{how.__name__}", act, refused)
+    for name, path in {"folder-of-the-system": "/usr", "file": __file__, "empty-name": "", "nul": "a\0/b"}.items():
+        refused = "not a model checkpoint: no config|is a file|no checkpoint"
+        for find in (find_checkpoint, checkpoint_revision):
+            yield Case(
+                f"checkpoint/{name}-{find.__name__}", functools.partial(lambda f, p, _: f(p), find, path), refused
+            )
     for file in ("tokenizer.json", "tokenizer.model"):
         for name, content in {"empty": b"", "text": b"{}", "random": random.Random(7).randbytes(900)}.items():
             act = read(file, content, load_tokenizer)

@@ -1,6 +1,7 @@
 """One picture, explained: the command and its overlay."""
 
 import pytest
+import torch
 from conftest import ORACLES
 from PIL import Image
 from typer.testing import CliRunner
@@ -74,3 +75,99 @@ def test_bad_arguments(more, message):
 def test_methods_from_the_command_line():
     method = parse_method("sepm,alpha=0.2,vta=False,preset=code")
     assert (method.alpha, method.vta, method.preset) == (0.2, False, "code")
+
+
+# What stops it is said in a sentence, whatever it is
+
+
+def explained(*arguments: str):
+    """Its status and what it said; an exception is a traceback to a user."""
+    result = CliRunner().invoke(app, ["explain", *arguments, "--device", "cpu"])
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.mkdir(), "it is no file"),
+        (lambda path: None, "no such file"),
+        (lambda path: path.write_bytes(b""), "cannot be read as a picture"),
+        (lambda path: path.symlink_to(path), "cannot be read as a picture"),
+        (lambda path: Image.new("RGB", (20_000, 1)).save(path), "decompression bomb"),
+    ],
+)
+def test_what_is_no_picture(tmp_path, make, message):
+    path = tmp_path / "picture.png"
+    make(path)
+    code, said = explained(str(path), "--pretrained", "demo")
+    assert code == 1
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("a folder", "is a folder"),
+        ("nowhere/dropped.png", "no folder"),
+        ("dropped.xyz", "dropped.xyz"),
+        ("dropped", "dropped"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_the_model_is_loaded(tmp_path, monkeypatch, out, message):
+    (tmp_path / "a folder").mkdir()
+
+    def load(*_, **__):
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("sepm_eval.model_wrappers.load_backbone", load)
+    code, said = explained(PICTURE, "--pretrained", "demo", "--out", str(tmp_path / out))
+    assert code == 1
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--pretrained", "/usr"],
+        ["--pretrained", ""],
+        ["--pretrained", "\0"],
+        ["--pretrained", "x" * 5000],
+        ["--pretrained", PICTURE],
+        ["--pretrained", "demo", "--labels", ""],
+        ["--pretrained", "demo", "--labels", "joy"],
+        ["--pretrained", "demo", "--method", ""],
+        ["--pretrained", "demo", "--method", "nonsense"],
+        ["--pretrained", "demo", "--model", ""],
+        ["--pretrained", "demo", "--model", "vila"],
+        ["--pretrained", "demo", "--model", "_loading"],
+        ["--pretrained", "demo", "--device", "cuda:99"],
+        ["--pretrained", "demo", "--device", "meta"],
+    ],
+)
+def test_what_is_no_model_or_method(tmp_path, arguments):
+    result = CliRunner().invoke(app, ["explain", PICTURE, "--out", str(tmp_path / "dropped.png"), *arguments])
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exit_code in (1, 2)
+    assert result.output
+
+
+def test_too_little_memory(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr("sepm_eval.model_wrappers.load_backbone", fail)
+    code, said = explained(PICTURE, "--pretrained", "demo", "--out", str(tmp_path / "dropped.png"))
+    assert code == 1
+    assert "out of memory" in said
+
+
+def test_doctor_says_which_folder_it_may_not_read(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "/locked")
+
+    monkeypatch.setattr("sepm_eval.cli.doctor.state", refuse)
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "Permission denied: '/locked'" in " ".join(result.output.split())

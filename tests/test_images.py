@@ -1,6 +1,8 @@
 """Pictures of every kind: read as the original code does, or refused by name."""
 
 import io
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -141,3 +143,76 @@ def test_the_digest_is_of_what_is_seen(jpeg):
     assert image_sha256(Image.open(buffer)) == image_sha256(image)
     assert image_sha256(image.rotate(180)) != image_sha256(image)
     assert image_sha256(Image.new("RGB", (2, 3))) != image_sha256(Image.new("RGB", (3, 2)))
+
+
+# Sizes, memory and time
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 1), (1, 20_000), (60_000, 1), (13_378, 2)])
+def test_a_picture_whose_square_would_be_a_bomb_is_refused(tmp_path, width, height):
+    """LLaVA pads to a square: 20,000 x 1, a PNG of 259 bytes, would become 400 million pixels."""
+    Image.new("RGB", (width, height)).save(tmp_path / "thin.png")
+    with pytest.raises(UnreadableImage, match=rf"thin\.png .*{width} x {height} pixels.* 13377"):
+        open_image(tmp_path / "thin.png")
+
+
+def test_panoramas_are_read_and_padded(tmp_path, demo_backbone):
+    Image.new("RGB", (12_000, 2_000), (200, 30, 90)).save(tmp_path / "wide.png")
+    panorama = open_image(tmp_path / "wide.png")
+    assert panorama.size == (12_000, 2_000)
+    demo_backbone.prepare(panorama)
+    assert open_image(_saved(tmp_path, (13_377, 1))).size == (13_377, 1)
+
+
+def _saved(folder, size):
+    Image.new("RGB", size).save(folder / "other.png")
+    return folder / "other.png"
+
+
+def test_a_picture_that_came_otherwise_is_not_padded_to_a_bomb_either(demo_backbone):
+    """A host may hand over pictures that it opened itself."""
+    with pytest.raises(UnreadableImage, match=r"20000 x 1 pixels"):
+        demo_backbone.prepare(Image.new("RGB", (20_000, 1)))
+
+
+def test_no_memory_for_a_picture_is_a_fault_of_that_picture(jpeg, monkeypatch, demo_backbone):
+    image = open_image(jpeg)
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Image.Image, "convert", fail)
+        with pytest.raises(UnreadableImage, match=r"picture\.jpg cannot be read as a picture: .*memory"):
+            open_image(jpeg)
+        with pytest.raises(UnreadableImage, match=r"64 x 48 pixels .*memory"):
+            image_sha256(image)
+    with monkeypatch.context() as patched:
+        patched.setattr(demo_backbone, "_processor", fail)
+        with pytest.raises(UnreadableImage, match=r"64 x 48 pixels .*memory"):
+            demo_backbone.prepare(image)
+
+
+def test_a_decode_that_does_not_end_is_given_up(jpeg, monkeypatch):
+    """Some hundred bytes of a progressive JPEG can keep a decoder busy for minutes; it cannot be stopped, but left."""
+    monkeypatch.setattr("sepm_eval.images.DECODE_SECONDS", 0.2)
+    go_on, ended = threading.Event(), threading.Event()
+    load = ImageFile.ImageFile.load
+
+    def slow(image):
+        go_on.wait(20)
+        ended.set()
+        return load(image)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFile.ImageFile, "load", slow)
+        begun = time.monotonic()
+        with pytest.raises(UnreadableImage, match=r"picture\.jpg cannot be read as a picture: .* 0\.2 s"):
+            open_image(jpeg)
+        assert time.monotonic() - begun < 10
+        left = [thread for thread in threading.enumerate() if thread.name == "decode a picture"]
+        assert [thread.daemon for thread in left] == [True]  # it does not keep the process from ending
+    go_on.set()
+    assert ended.wait(20)
+    left[0].join(20)
+    assert open_image(jpeg).size == (64, 48)

@@ -18,8 +18,8 @@ from sepm_eval.model_wrappers.llava import _image_processor
 TINY = ORACLES / "llava15_tiny"
 
 
-def test_features_logits_and_attention(tiny_llava, llava_oracle, stage_one_question):
-    visual = tiny_llava.see(llava_oracle.images)
+def test_features_logits_and_attention(tiny_llava, llava_oracle, stage_one_question, see_pixels):
+    visual = see_pixels(tiny_llava, llava_oracle["pixel_values_pad"])
     np.testing.assert_allclose(visual.features.numpy(), llava_oracle["image_features"], atol=1e-4, rtol=0)
     reading = tiny_llava.read([stage_one_question] * 3, visual, probe="Please focus on emotion.")
     np.testing.assert_allclose(reading.logits.numpy(), llava_oracle["logits_last"], atol=1e-4, rtol=0)
@@ -55,7 +55,16 @@ def test_prompt_is_vicuna_v1_byte_for_byte(llava_oracle, stage_one_question):
 def test_pixels_are_bit_identical(llava_oracle, mode, expected):
     processor = _image_processor(TINY / "clip-vit-tiny-patch14-56", 56, mode)
     pixels = processor(llava_oracle.images, input_data_format="channels_last", return_tensors="np")["pixel_values"]
-    np.testing.assert_array_equal(pixels, llava_oracle[expected])
+    np.testing.assert_array_equal(pixels, llava_oracle.pixels(expected))
+
+
+def test_padded_pixels_do_not_depend_on_pillow(llava_oracle):
+    """A square becomes a square, which every version of Pillow resizes alike: LLaVA's own way has one set of pixels."""
+    np.testing.assert_array_equal(llava_oracle.pixels("pixel_values_pad"), llava_oracle["pixel_values_pad"])
+    for side, size in ((131, 56), (117, 56), (500, 336), (640, 336), (1024, 336)):
+        square = Image.effect_noise((side, side), 90)
+        passes = square.resize((size, side), Image.Resampling.BICUBIC).resize((size, size), Image.Resampling.BICUBIC)
+        assert square.resize((size, size), Image.Resampling.BICUBIC).tobytes() == passes.tobytes()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 50), (50, 3), (4, 4), (50, 1)])
@@ -116,7 +125,7 @@ def test_a_hub_id_is_found_in_the_local_cache(tmp_path, monkeypatch):
     for pretrained in ("owner/tiny", f"owner/tiny@{commit}"):
         backbone = load_backbone("llava", pretrained, device="cpu")
         assert (backbone.name, backbone.revision) == (pretrained, commit)
-    with pytest.raises(FileNotFoundError, match=r"owner/other could not be had .*pretrained=demo"):
+    with pytest.raises(FileNotFoundError, match=r"owner/other could not be downloaded .*pretrained=demo"):
         load_backbone("llava", "owner/other")
 
 

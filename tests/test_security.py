@@ -120,7 +120,7 @@ def test_a_checkpoint_runs_no_code(tmp_path, form):
     proof, folder = tmp_path / "owned", tmp_path / "checkpoint"
     shutil.copytree(ORACLES / "llava15_tiny" / "hf", folder)
     (folder / "model.safetensors").unlink()
-    content = {"w": Evil(proof)}
+    content = {"padding": bytes(2_000_000), "w": Evil(proof)}  # as large as the weights it stands for
     if form == "pickle":
         (folder / "pytorch_model.bin").write_bytes(pickle.dumps(content))
     else:
@@ -139,10 +139,9 @@ def test_a_damaged_safetensors_file_is_named(tmp_path):
     folder = tmp_path / "checkpoint"
     shutil.copytree(ORACLES / "llava15_tiny" / "hf", folder)
     (folder / "model.safetensors").write_bytes(b"\xff" * 2000)
-    with pytest.raises(ValueError, match=r"weights in .*checkpoint are damaged"):
-        load_backbone("llava", str(folder), device="cpu")
-    with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file"):
-        read_weights(folder)
+    for load in (lambda path: load_backbone("llava", str(path), device="cpu"), read_weights):
+        with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file"):
+            load(folder)
 
 
 def test_a_checkpoints_own_code_is_not_run(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from importlib.util import find_spec
 
@@ -28,13 +28,21 @@ _LEAST_FREE = 5 * 2**30
 def doctor() -> None:
     """Say what is installed, which data are ready, which device is used; exits 1 if something needed is broken."""
     table = new_table("what", "state", "")
-    findings = [*_packages(), *_hosts(), *_machine(), *_data()]
+    findings = [finding for look in (_packages, _hosts, _machine, _data) for finding in _readable(look)]
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     for what, verdict, words in findings:
         table.add_row(what, f"[{colours[verdict]}]{verdict}[/]", escape(words))
     console.print(table)
     if any(verdict == "broken" for _, verdict, _ in findings):
         raise typer.Exit(1)
+
+
+def _readable(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a look finds, and, where it meets a folder that it may not read, that."""
+    try:
+        yield from look()
+    except OSError as error:
+        yield look.__name__.strip("_"), "broken", str(error)
 
 
 def _packages() -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.table import Table
 from sepm_eval.cli._app import app, console, stop
 from sepm_eval.emotions import MIKELS
 from sepm_eval.plan import parse_method
+
+if TYPE_CHECKING:
+    from sepm_eval.types import Answer, Question
 
 
 @app.command()
@@ -26,23 +29,40 @@ def explain(
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
     from sepm_eval.images import open_image
     from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.model_wrappers._loading import is_out_of_memory
     from sepm_eval.overlay import draw_dropped
     from sepm_eval.types import Question
 
     try:
+        _check_out(out)
         chosen = parse_method(method)
         picture = open_image(image)
         keys = tuple(label.strip() for label in labels.split(","))
         question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
         backbone = load_backbone(model, pretrained, device=device)
         (answer,) = chosen.answer([question], backbone)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         stop(str(error))
-    table = Table(
-        "option", "emotion", "probability", title=f"{image.name}: {answer.label or 'unparsed'} ({answer.text!r})"
-    )
-    for (letter, name), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
-        table.add_row(letter, name, f"{probability:.4f}")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        stop(f"out of memory: {error}")
+    _show(answer, question, image.name)
+    if answer.evidence is None or not answer.evidence.dropped:
+        return
+    drawn = draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), answer.evidence.dropped)
+    try:
+        drawn.save(out)
+    except (ValueError, OSError) as error:
+        stop(f"{out} cannot be written: {error}")
+    console.print(f"written to {out}", soft_wrap=True)
+
+
+def _show(answer: Answer, question: Question, name: str) -> None:
+    """The answer to a picture of this name, its probabilities and its evidence."""
+    table = Table("option", "emotion", "probability", title=f"{name}: {answer.label or 'unparsed'} ({answer.text!r})")
+    for (letter, shown), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
+        table.add_row(letter, shown, f"{probability:.4f}")
     console.print(table)
     evidence = answer.evidence
     if evidence is None:
@@ -53,6 +73,17 @@ def explain(
     )
     console.print(f"stage 2 chose among: {', '.join(evidence.candidates)}", soft_wrap=True)
     console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
-    if evidence.dropped:
-        draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), evidence.dropped).save(out)
-        console.print(f"written to {out}", soft_wrap=True)
+
+
+def _check_out(out: Path) -> None:
+    """See that a picture can be written there.
+
+    Raises:
+        ValueError: it is a folder, lies in none, or its ending names no format of pictures.
+    """
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder; give the name of a picture, such as dropped.png")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.absolute().parent}")
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ValueError(f"--out {out}: end it with .png, .jpg or .webp")
