@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers.image_utils import PILImageResampling
 
+from sepm_eval.memory import is_out_of_memory
 from sepm_eval.shards import weight_files
 
 _MOST_LAYERS = 1000
@@ -44,16 +45,6 @@ def named_faults(name: str, pretrained: str) -> Iterator[None]:
             reason = f"{type(error).__name__}: {reason}"
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
         raise kind(f"{pretrained} cannot be loaded as {name}: {reason}") from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice, which is no fault of a checkpoint whose size has been checked."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in said for sign in ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
-    )
 
 
 def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: Sequence[Path]) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
+from sepm_eval import demo
 from sepm_eval.checkpoints import checkpoint_revision
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.exams import Exam, exam_of
 from sepm_eval.model_wrappers import default_checkpoint
 from sepm_eval.plan import ModelPlan, Plan
+from sepm_eval.room import lack_of_disk, lack_of_memory
+from sepm_eval.shards import weight_files
 
 
 @dataclass
@@ -22,12 +28,14 @@ class Findings:
         revisions: of each model's checkpoint, by the model's key; "" where it is not known.
         tasks: why a task cannot be asked, by task.
         models: why a model cannot be loaded, by the model's key.
+        disk: why the results do not fit on their disk; "" if they do.
     """
 
     exams: dict[str, Exam] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    disk: str = ""
 
     def problems(self) -> Iterator[str]:
         """What cannot be done, one sentence each."""
@@ -35,12 +43,13 @@ class Findings:
         yield from self.models.values()
 
 
-def look(plan: Plan, tasks: Sequence[str]) -> Findings:
-    """Look at the data of every task and the checkpoint of every model.
+def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
+    """Look at the data of every task, the checkpoint of every model, and the room there is for them.
 
     Args:
         plan: the plan.
         tasks: its tasks, with groups replaced by their members.
+        out: folder of the results.
     """
     found = Findings()
     benchmarks = find_benchmarks()
@@ -55,6 +64,11 @@ def look(plan: Plan, tasks: Sequence[str]) -> Findings:
             found.revisions[model.key] = _revision(model)
         except (OSError, ValueError) as error:
             found.models[model.key] = f"{type(error).__name__}: {error}"
+            continue
+        if lack := _lack_of_memory(model):
+            found.models[model.key] = f"{model.model} {model.args.get('pretrained', '')}: {lack}"
+    answers = sum(exam.asked for exam in found.exams.values())
+    found.disk = lack_of_disk(out, answers * sum(len(plan.methods_of(model)) or 1 for model in plan.models))
     return found
 
 
@@ -64,3 +78,29 @@ def _revision(model: ModelPlan) -> str:
     if model.ours or (named and (Path(named).expanduser() / "config.json").is_file()):
         return checkpoint_revision(named)
     return ""
+
+
+def _lack_of_memory(model: ModelPlan) -> str:
+    """Why the weights of a model of ours do not fit where it goes; "" if they may, or if its files are not here yet."""
+    if not model.ours:
+        return ""
+    from sepm_eval.model_wrappers._loading import pick_device, pick_dtype
+
+    named = str(model.args.get("pretrained", default_checkpoint(model.backbone)))
+    folder = demo.MODEL if named == "demo" else Path(named).expanduser()
+    if not (folder / "config.json").is_file():
+        return ""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    device = pick_device(str(model.args.get("device", "auto")))
+    wanted = pick_dtype(str(model.args.get("dtype", "auto")), device, config)
+    stored = pick_dtype("auto", torch.device("meta"), config)  # the checkpoint's own
+    places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+    files = [path for place in places for path in _weights_of(place)]
+    return lack_of_memory(sum(path.stat().st_size for path in files), stored.itemsize, wanted.itemsize, str(device))
+
+
+def _weights_of(folder: Path) -> list[Path]:
+    try:
+        return weight_files(folder)
+    except (OSError, ValueError):
+        return []

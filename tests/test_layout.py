@@ -44,7 +44,8 @@ ALLOWED = {
     "item_sets": set(),
     "exams": {"datasets", "digests", "identity", "item_sets"},
     "outcomes": {"identity", "item_sets", "parsing", "scoring"},
-    "preflight": {"checkpoints", "datasets", "exams", "model_wrappers", "plan"},
+    "room": set(),
+    "preflight": {"checkpoints", "datasets", "demo", "exams", "model_wrappers", "plan", "room", "shards"},
     "checkpoints": {"demo", "digests", "shards"},
     "probe": {"evidence"},
     "last_layer": {"probe"},
@@ -54,7 +55,7 @@ ALLOWED = {
     "causal_lm": {"backbone", "last_layer", "probe", "pruning", "writing"},
     "datasets": BASE | {"datasets", "demo", "digests"},
     "methods": PURE - {"scoring", "journal", "demo"} | {"methods"},
-    "model_wrappers": {"backbone", "causal_lm", "checkpoints", "images", "shards", "tokenizers", "weights"}
+    "model_wrappers": {"backbone", "causal_lm", "checkpoints", "images", "memory", "shards", "tokenizers", "weights"}
     | {"model_wrappers"},
     "shared": {"backbone", "images"},
     "overlay": set(),

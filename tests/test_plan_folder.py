@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from miniature import emoset_release, picture
 from safetensors.torch import load_file, save_file
 
-from sepm_eval import demo
+from sepm_eval import demo, room
 from sepm_eval.datasets import LISTS_VARIABLE
 from sepm_eval.hosts.lmms_eval_folder import begin, parts
 from sepm_eval.hosts.lmms_eval_run import run_plan
@@ -174,3 +175,21 @@ def test_no_secret_of_a_plan_is_written_down_or_decides(tmp_path):
     assert "hush" not in f"{part} {part.arguments} {stock_identity(wanted.models[0], '').as_json()}"
     args["api_key"] = "hush-3"
     begin(Plan.model_validate(content), tmp_path / "out", {}, {})  # the same plan, with another key
+
+
+def test_a_model_that_does_not_fit_is_not_loaded(tmp_path, monkeypatch, capsys):
+    """The kernel would end the process in the middle of loading, without a word."""
+    monkeypatch.setattr(room, "_free", lambda device: 1_000_000)
+    outcome = run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
+    assert "its weights need 0.0 GiB of memory on cpu, where 0.0 GiB are free" in capsys.readouterr().err
+    ((part, why),) = outcome.missing
+    assert "dtype=bfloat16 needs half of that" in why
+    assert part.task == "emoset"
+
+
+def test_results_that_do_not_fit_are_not_begun(tmp_path, monkeypatch):
+    full = SimpleNamespace(free=10_000)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda place: full)
+    with pytest.raises(ValueError, match="4 answers need about .* of disk, and 0.0 GiB are free"):
+        run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

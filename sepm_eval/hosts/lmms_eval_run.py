@@ -72,7 +72,9 @@ def run_plan(plan: Plan, out: Path) -> Outcome:
     add_tasks()
     manager = TaskManager("WARNING")
     tasks = list(_expand(plan.tasks, manager))
-    found = look(plan, tasks)
+    found = look(plan, tasks, out)
+    if found.disk:
+        raise ValueError(found.disk)
     if rank == 0:
         begin(plan, out, found.revisions, found.exams)
         for problem in found.problems():
