@@ -34,19 +34,19 @@ def file_sha256s(paths: Sequence[Path]) -> list[str]:
         OSError: a file cannot be read.
     """
     with _memory() as memory, ThreadPoolExecutor(_WORKERS) as pool:
-        states = [_state(path) for path in paths]
-        known = memory.find([_name(path) for path in paths])
+        names, states = _names(paths), [_state(path) for path in paths]
+        known = memory.find(names)
         settled = time.time() - _SETTLED
-        new = [i for i, path in enumerate(paths) if known.get(_name(path), ("", ""))[0] != states[i]]
+        new = [i for i, name in enumerate(names) if known.get(name, ("", ""))[0] != states[i]]
         taken = dict(zip(new, pool.map(_sha256, [paths[i] for i in new]), strict=True))
         memory.keep(
             [
-                (_name(paths[i]), states[i], digest)
+                (names[i], states[i], digest)
                 for i, digest in taken.items()
                 if _last_change(paths[i]) < settled and _state(paths[i]) == states[i]
             ]
         )
-        return [taken[i] if i in taken else known[_name(path)][1] for i, path in enumerate(paths)]
+        return [taken[i] if i in taken else known[name][1] for i, name in enumerate(names)]
 
 
 def file_sha256(path: Path) -> str:
@@ -69,8 +69,12 @@ def readable_sha256s(paths: Sequence[Path]) -> list[str]:
         return readable_sha256s(paths[:middle]) + readable_sha256s(paths[middle:])
 
 
-def _name(path: Path) -> str:
-    return os.fsdecode(os.path.realpath(path)).encode("utf-8", "backslashreplace").decode()
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What each file is remembered by: its folder without links, looked up once for all files in it, and its name."""
+    folders = {parent: os.path.realpath(parent) for parent in {path.parent for path in paths}}
+    return [
+        os.path.join(folders[path.parent], path.name).encode("utf-8", "backslashreplace").decode() for path in paths
+    ]
 
 
 def _state(path: Path) -> str:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import hashlib
 import io
 import json
+import re
+import stat
+import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 import httpx
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from tqdm import tqdm
 
 from sepm_eval.images import UnreadableImage, open_image
+from sepm_eval.placeholders import placeholders
 
-LARGEST = 50 * 2**20  # bytes of one picture
+LARGEST = 50 * 2**20  # bytes of one picture, as they come: nothing is decompressed
+LONGEST_WAIT = 60.0  # seconds; a server that asks for a longer pause is left for another call
+MOST_REDIRECTS = 20
 
 
 @dataclass(frozen=True)
@@ -32,14 +45,30 @@ class _Passing(Exception):
 
 
 def download(
-    wanted: Iterable[Wanted], log: Path, *, concurrency: int = 8, tries: int = 4, wait: float = 1.0, timeout: float = 30
+    wanted: Iterable[Wanted],
+    log: Path,
+    *,
+    concurrency: int = 8,
+    tries: int = 4,
+    wait: float = 1.0,
+    timeout: float = 30,
+    deadline: float = 300,
 ) -> Counter[str]:
     """Fetch what is not there yet.
 
-    Every URL gets a status: "there" (from before), "fetched", "gone" (the server says so: 404, 410), "refused" (another
-    status below 500, endless redirects, no valid URL), "no picture" (what came is not one), or "failed" (time-outs and
-    server errors, after all tries). The latest of each is appended to ``log`` as JSON lines. URLs that are gone or no
-    picture are not asked for again.
+    Every URL gets a status:
+
+    * "there" (from before) or "fetched";
+    * "placeholder": what came is one file under several names (``placeholders``), as a site gives in the place of
+      pictures it took down; the file is kept and is no data;
+    * "gone": the server says so (404, 410);
+    * "no picture": what came is not one, or is larger than 50 MiB;
+    * "refused": another status below 500, endless redirects, no valid URL, or compressed though plain was asked for;
+    * "no place": its file cannot have its name (too long, or no file lies there);
+    * "failed": time-outs, server errors, or a server that asks for a pause of more than a minute, after all tries.
+
+    The latest of each is appended to ``log`` as JSON lines. URLs that are gone, no picture or a placeholder are not
+    asked for again. A ``Retry-After`` holds for all URLs of its host.
 
     Args:
         wanted: URLs and places. One URL may be wanted at several places; it is fetched for each.
@@ -47,96 +76,219 @@ def download(
         concurrency: requests under way at once.
         tries: requests per URL, with random exponential waits between.
         wait: unit of the waits, seconds.
-        timeout: seconds for one request.
+        timeout: seconds until a server must have sent something more.
+        deadline: seconds for one URL with all its tries, waits and redirects.
 
-    Returns how many have each status.
+    Returns:
+        How many have each status.
+
+    Raises:
+        OSError: the disk is full, or a folder or the log cannot be written. What was fetched is kept.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    return asyncio.run(_download(list(wanted), log, concurrency, tries, wait, timeout))
+    return asyncio.run(_download(list(dict.fromkeys(wanted)), log, concurrency, tries, wait, timeout, deadline))
 
 
 async def _download(
-    wanted: list[Wanted], log: Path, concurrency: int, tries: int, wait: float, timeout: float
+    wanted: Sequence[Wanted], log: Path, concurrency: int, tries: int, wait: float, timeout: float, deadline: float
 ) -> Counter[str]:
-    given_up = {url: status for url, status in _statuses(log).items() if status in ("gone", "no picture")}
-    found: Counter[str] = Counter()
-    queue: asyncio.Queue[Wanted] = asyncio.Queue()
-    for one in wanted:
-        if one.path.is_file() and one.path.stat().st_size:
-            found["there"] += 1
-        elif one.url in given_up:
-            found[given_up[one.url]] += 1
-        else:
-            queue.put_nowait(one)
+    known = _statuses(log)
+    found = {one: status for one in wanted if (status := _before(one, known.get(one.url)))}
+    waiting = iter([one for one in wanted if one not in found])
     with log.open("a", encoding="utf-8") as file, tqdm(total=len(wanted), desc="download", unit="picture") as bar:
-        bar.update(len(wanted) - queue.qsize())
-        async with httpx.AsyncClient(follow_redirects=True, timeout=timeout) as client:
+        if log.stat().st_size and not log.read_bytes().endswith(b"\n"):
+            file.write("\n")  # ends a line that an interruption tore
+        bar.update(len(found))
+        async with httpx.AsyncClient(headers=_headers(), timeout=timeout) as client:
+            fetcher = _Fetcher(client, tries, wait, deadline)
 
             async def work() -> None:
-                while not queue.empty():
-                    one = queue.get_nowait()
-                    status = await _fetch(client, one, tries, wait)
-                    found[status] += 1
-                    file.write(json.dumps({"url": one.url, "status": status}) + "\n")
-                    file.flush()
+                for one in waiting:
+                    found[one] = await fetcher.fetch(one)
+                    _note(file, known, one, found[one])
                     bar.update()
 
-            await asyncio.gather(*(work() for _ in range(concurrency)))
-    return found
+            workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+        stand_ins = placeholders([one.path for one, status in found.items() if status in ("there", "fetched")])
+        for one in wanted:
+            if one.path in stand_ins:
+                found[one] = "placeholder"
+            if found[one] in ("placeholder", "no place"):
+                _note(file, known, one, found[one])
+    return Counter(found.values())
 
 
-async def _fetch(client: httpx.AsyncClient, one: Wanted, tries: int, wait: float) -> str:
-    try:
-        async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(tries),
-            wait=wait_random_exponential(multiplier=wait, max=60),
-            retry=retry_if_exception_type((_Passing, httpx.TransportError)),
-        ):
-            with attempt:
-                return await _request(client, one)
-    except RetryError:
-        return "failed"
-    except (httpx.RequestError, httpx.InvalidURL):  # no URL, endless redirects, a body that is not what its header says
-        return "refused"
-    raise AssertionError("unreachable")
+@dataclass
+class _Fetcher:
+    """Asks for one URL at a time, and heeds the pauses that servers ask for.
 
-
-async def _request(client: httpx.AsyncClient, one: Wanted) -> str:
-    """One try.
-
-    Raises:
-        _Passing: the server is busy or broken.
+    Attributes:
+        client: whose headers are set.
+        tries: requests per URL.
+        wait: unit of the waits between them, seconds.
+        deadline: seconds for one URL in all.
+        pauses: when a host may be asked again, on the clock of ``time.monotonic``.
     """
-    content = b""
-    async with client.stream("GET", one.url) as response:
+
+    client: httpx.AsyncClient
+    tries: int
+    wait: float
+    deadline: float
+    pauses: dict[str, float] = field(default_factory=dict)
+
+    async def fetch(self, one: Wanted) -> str:
+        """The status of a URL."""
+        try:
+            return await asyncio.wait_for(self._repeated(one), self.deadline)
+        except asyncio.TimeoutError:
+            return "failed"
+
+    async def _repeated(self, one: Wanted) -> str:
+        content: bytes | str = "failed"
+        try:
+            async for attempt in AsyncRetrying(
+                stop=stop_after_attempt(self.tries),
+                wait=wait_random_exponential(multiplier=self.wait, max=LONGEST_WAIT),
+                retry=retry_if_exception_type((_Passing, httpx.TransportError)),
+            ):
+                with attempt:
+                    content = await self._followed(one.url)
+        except RetryError:
+            return "failed"
+        except (httpx.RequestError, httpx.InvalidURL, ValueError, OverflowError):  # no URL, or no name of a host
+            return "refused"
+        return content if isinstance(content, str) else _put(one, content)
+
+    async def _followed(self, url: str) -> bytes | str:
+        """The picture's bytes, wherever redirects lead, or a status. Only the last answer's body is read.
+
+        Raises:
+            _Passing: a server is busy or broken.
+        """
+        request = self.client.build_request("GET", url)
+        for _ in range(MOST_REDIRECTS + 1):
+            if request.url.scheme not in ("http", "https") or not 0 < (request.url.port or 80) < 65536:
+                return "refused"
+            if not await self._may_ask(request.url.host):
+                return "failed"
+            response = await self.client.send(request, stream=True)
+            try:
+                if response.next_request is None:
+                    return await self._content(response)
+                request = response.next_request
+            finally:
+                await response.aclose()
+        return "refused"
+
+    async def _may_ask(self, host: str) -> bool:
+        """Wait until a host may be asked; whether that is soon enough."""
+        while (left := self.pauses.get(host, 0.0) - time.monotonic()) > 0:
+            if left > LONGEST_WAIT:
+                return False
+            await asyncio.sleep(left)
+        return True
+
+    async def _content(self, response: httpx.Response) -> bytes | str:
         if response.status_code in (404, 410):
             return "gone"
         if response.status_code == 429 or response.status_code >= 500:
+            if pause := _pause(response.headers.get("Retry-After", "")):
+                host = response.url.host
+                self.pauses[host] = max(self.pauses.get(host, 0.0), time.monotonic() + pause)
             raise _Passing(response.status_code)
-        if response.status_code >= 400:
+        if not response.is_success or response.headers.get("Content-Encoding", "identity").lower() != "identity":
             return "refused"
-        async for block in response.aiter_bytes():
+        content = bytearray()
+        async for block in response.aiter_raw():
             content += block
             if len(content) > LARGEST:
                 return "no picture"
+        try:
+            open_image(io.BytesIO(content), name=str(response.url))
+        except UnreadableImage:
+            return "no picture"
+        return bytes(content)
+
+
+def _headers() -> dict[str, str]:
+    who = f"sepm-eval/{version('sepm-eval')}"
+    why = "fetches the pictures that a public research benchmark lists by URL, for whoever runs it at this address"
+    return {"User-Agent": f"{who} ({why}; heeds Retry-After)", "Accept-Encoding": "identity"}
+
+
+def _pause(told: str) -> float:
+    """The seconds that a Retry-After asks for, as a number or as a date; 0 if it says neither."""
+    if re.fullmatch("[0-9]{1,9}", told.strip()):
+        return float(told)
     try:
-        open_image(io.BytesIO(content), name=one.url)
-    except UnreadableImage:
-        return "no picture"
+        until = parsedate_to_datetime(told)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+    until = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
+    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+
+
+def _before(one: Wanted, known: str | None) -> str:
+    """The status of what need not be asked for; "" of all else.
+
+    Raises:
+        OSError: its folder cannot be looked into.
+    """
+    given_up = known if known in ("gone", "no picture", "placeholder") else ""
+    try:
+        found = one.path.stat()
+    except FileNotFoundError:
+        return given_up
+    except ValueError:  # a NUL
+        return "no place"
+    except OSError as error:
+        if error.errno not in _OF_THE_NAME:
+            raise
+        return "no place"
+    if not stat.S_ISREG(found.st_mode):
+        return "no place"
+    return "there" if found.st_size else given_up
+
+
+def _put(one: Wanted, content: bytes) -> str:
+    """Write a picture beside its place and move it there."""
+    part = one.path.with_name(f".{hashlib.sha256(one.path.name.encode()).hexdigest()[:16]}.part")  # short, as names go
     one.path.parent.mkdir(parents=True, exist_ok=True)
-    part = one.path.with_name(one.path.name + ".part")
-    part.write_bytes(content)
-    part.replace(one.path)
+    try:
+        part.write_bytes(content)
+        part.replace(one.path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        if error.errno not in _OF_THE_NAME:
+            raise
+        return "no place"
     return "fetched"
+
+
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EILSEQ, errno.EINVAL)
+
+
+def _note(file: TextIO, known: dict[str, str], one: Wanted, status: str) -> None:
+    if known.get(one.url) != status:
+        known[one.url] = status
+        file.write(json.dumps({"url": one.url, "status": status}) + "\n")
+        file.flush()
 
 
 def _statuses(log: Path) -> dict[str, str]:
     """The latest status of each URL; a line torn by an interruption is skipped."""
     found = {}
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
         try:
             row = json.loads(line)
             found[row["url"]] = row["status"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return found

@@ -1,7 +1,8 @@
 """Check a benchmark's release picture by picture, and write it as Parquet and as TSV, with a manifest.
 
 Work goes shard by shard. A shard is written beside its place and moved there when it is whole, with a small report, so
-an interrupted run goes on with the first shard that has no report. Pictures are read by threads and written in small
+an interrupted run goes on with the first shard that has no report, or whose file or pictures differ from it; so calling
+``prepare`` again makes whole what ``verify`` finds. Pictures are read by threads and written in small
 row groups: memory does not grow with the data set.
 """
 
@@ -27,6 +28,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sepm_eval.datasets import Benchmark, Item, data_folder, inside
+from sepm_eval.digests import readable_sha256s
 from sepm_eval.images import UnreadableImage, open_image
 from sepm_eval.tsv import table_name, write_tsv
 
@@ -44,7 +46,7 @@ class BrokenArchive(ValueError):
 
 @dataclass(frozen=True)
 class _Checked:
-    """One picture after the check: its bytes and digest, or what is wrong with it."""
+    """One picture after the check: its bytes and digest ("" if it could not be read), and what is wrong with it."""
 
     item: Item
     content: bytes
@@ -145,7 +147,8 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
         readable = [item for item in items if item.id not in manifest["unreadable"]]
         table = _write_table(out / f"{table_name(benchmark)}.tsv", benchmark, readable, chosen)
         manifest["files"][table["file"]] = table["sha256"]
-    for stale in set(out.glob("test-*")) - {out / name for r in reports for name in (r["file"], f"{r['file']}.json")}:
+    written = {out / name for report in reports for name in (report["file"], f"{report['file']}.json")}
+    for stale in set(out.glob("test-[0-9][0-9][0-9][0-9][0-9].*")) - written:
         stale.unlink()
     _write_list(out / ITEMS, benchmark, items, reports)
     _write_json(out / MANIFEST, manifest)
@@ -185,10 +188,14 @@ def prepared_folder(name: str) -> Path:
 def _check(item: Item) -> _Checked:
     try:
         content = item.path.read_bytes()
-        open_image(io.BytesIO(content), name=str(item.path))
-    except (OSError, UnreadableImage) as error:
+    except OSError as error:
         return _Checked(item, b"", "", str(error))
-    return _Checked(item, content, hashlib.sha256(content).hexdigest(), None)
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        open_image(io.BytesIO(content), name=str(item.path))
+    except UnreadableImage as error:
+        return _Checked(item, b"", digest, str(error))
+    return _Checked(item, content, digest, None)
 
 
 def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], bar: Any) -> dict[str, Any]:
@@ -201,6 +208,7 @@ def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], ba
     part = file.with_suffix(".part")
     digests: dict[str, str] = {}
     problems: dict[str, str] = {}
+    pictures: list[str] = []
     try:
         with parquet.ParquetWriter(part, features.arrow_schema) as writer:
             checked = _in_order(pool, items)
@@ -216,6 +224,7 @@ def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], ba
                     for one in good
                 ]
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema=features.arrow_schema))
+                pictures += [one.sha256 for one in group]
                 digests |= {one.item.id: one.sha256 for one in good}
                 problems |= {one.item.id: one.problem for one in group if one.problem is not None}
                 bar.update(len(group))
@@ -225,7 +234,7 @@ def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], ba
     part.replace(file)
     report = {
         "file": file.name,
-        "items": _items_sha256(items),
+        "items": _items_sha256(items, pictures),
         "sha256": _file_sha256(file),
         "digests": digests,
         "problems": problems,
@@ -241,13 +250,15 @@ def _in_order(pool: ThreadPoolExecutor, items: Sequence[Item]) -> Iterator[_Chec
 
 
 def _finished(file: Path, items: Sequence[Item]) -> dict[str, Any] | None:
-    """The report of a shard that an earlier run finished with these items."""
+    """The report of a file that an earlier run finished, if file, items and pictures are still the same."""
     path = file.with_name(f"{file.name}.json")
     if not file.is_file() or not path.is_file():
         return None
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        return report if report["items"] == _items_sha256(items) else None
+        told = report["items"], report["sha256"]
+        same = told == (_items_sha256(items, readable_sha256s([item.path for item in items])), _file_sha256(file))
+        return report if same else None
     except (ValueError, LookupError, TypeError, RecursionError):  # damaged: the shard is written anew
         return None
 
@@ -259,7 +270,8 @@ def _write_table(file: Path, benchmark: Benchmark, items: Sequence[Item], chosen
     if found is not None and about.items() <= found.items():
         return found
     write_tsv(file, benchmark, items, chosen)
-    report = {"file": file.name, "items": _items_sha256(items), "sha256": _file_sha256(file), **about}
+    pictures = readable_sha256s([item.path for item in items])
+    report = {"file": file.name, "items": _items_sha256(items, pictures), "sha256": _file_sha256(file), **about}
     _write_json(file.with_name(f"{file.name}.json"), report)
     return report
 
@@ -276,7 +288,7 @@ def _manifest(
     return {
         "benchmark": benchmark.name,
         "item_list": chosen,
-        "items_sha256": _items_sha256(items),
+        "items_sha256": _items_sha256(items, readable_sha256s([item.path for item in items])),
         "n": len(digests),
         "per_class": {label: counts[label] for label in benchmark.names},
         "unreadable": problems,
@@ -299,12 +311,10 @@ def _write_list(path: Path, benchmark: Benchmark, items: Sequence[Item], reports
     part.replace(path)
 
 
-def _items_sha256(items: Sequence[Item]) -> str:
-    """Digest of a list of items: ids, labels and file sizes."""
-    digest = hashlib.sha256()
-    for item in items:
-        digest.update(f"{item.id}\t{item.label}\t{item.path.stat().st_size}\n".encode())
-    return digest.hexdigest()
+def _items_sha256(items: Sequence[Item], pictures: Sequence[str]) -> str:
+    """Digest of a list of items in their order: ids, labels, names of files and their content."""
+    rows = [[i.id, i.label, i.path.name, picture] for i, picture in zip(items, pictures, strict=True)]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _file_sha256(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Whether there is room for what a plan will need: memory for a model's weights, disk for journals and logs.
 
-Only what is certain to fail is refused: weights that do not fit beside nothing else. What an answer needs besides is not
-counted.
+Only what is certain to fail is refused: weights that would not fit even alone. What an answer needs is not counted.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ def lack_of_memory(weights: int, stored: int, wanted: int, device: str) -> str:
         return ""
     smaller = "" if wanted <= 2 else "; dtype=bfloat16 needs half of that"
     return (
-        f"its weights need {need / 2**30:.1f} GiB of memory on {device}, where {free / 2**30:.1f} GiB are free{smaller}; "
-        "end what else runs there, or use a device with more"
+        f"its weights need {need / 2**30:.1f} GiB of memory on {device}, where {free / 2**30:.1f} GiB are "
+        f"free{smaller}; end what else runs there, or use a device with more"
     )
 
 
@@ -41,8 +40,8 @@ def lack_of_disk(folder: Path, answers: int) -> str:
     if need <= free:
         return ""
     return (
-        f"{answers:,} answers need about {need / 2**30:.1f} GiB of disk, and {free / 2**30:.1f} GiB are free at {there}: "
-        "name another folder with --out"
+        f"{answers:,} answers need about {need / 2**30:.1f} GiB of disk, and {free / 2**30:.1f} GiB are free at "
+        f"{there}: name another folder with --out"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from miniature import abstract_release, all_releases, artphoto_release, emotion6_release, webemo_release
 
+from sepm_eval import Question, get_method
 from sepm_eval.datasets import Item, MissingData, find_benchmarks, proportional
 from sepm_eval.emotions import EMOTION6, MIKELS, POLARITY, WEBEMO7, WEBEMO25, WEBEMO_CATEGORIES
 from sepm_eval.parsing import parse_question
@@ -47,6 +48,63 @@ def test_webemo_labels_are_the_releases():
     assert POLARITY["surprise"] == "positive"
     for fine, _, coarse in WEBEMO_CATEGORIES:
         assert POLARITY[fine] == POLARITY[coarse]  # level 1 of both levels agrees in category.txt
+
+
+SPLIT = {  # level 1 of category.txt, "+" and "-", in the order of its ids
+    "+": (
+        "affection",
+        "cheerfullness",
+        "contentment",
+        "enthrallment",
+        "gratitude",
+        "lust",
+        "optimism",
+        "pride",
+        "relief",
+        "surprise",
+        "zest",
+    ),
+    "-": (
+        "confusion",
+        "disappointment",
+        "disgust",
+        "envy",
+        "exasperation",
+        "horror",
+        "irritabilty",
+        "neglect",
+        "nervousness",
+        "rage",
+        "sadness",
+        "shame",
+        "suffering",
+        "sympathy",
+    ),
+}
+
+
+def test_the_polarity_of_25_labels(picture):
+    names = BENCHMARKS["webemo25"].names
+    question = Question(picture, tuple(names), tuple(names.values()))
+    assert question.of_polarity("positive") == SPLIT["+"]
+    assert question.of_polarity("negative") == SPLIT["-"]
+
+
+@pytest.mark.parametrize("side", ["+", "-"])
+def test_what_sepm_asks_of_25_labels(picture, scripted, side):
+    """Both lists of the coarse question, and the letters and names of the narrowed one, which keep their places."""
+    names = BENCHMARKS["webemo25"].names
+    backbone = scripted(lambda prompt: {"A": 0.95} if ("Positive emotions" in prompt) == (side == "+") else {"B": 0.95})
+    get_method("sepm").answer([Question(picture, tuple(names), tuple(names.values()))], backbone)
+    coarse, fine = backbone.asked
+    assert coarse.splitlines()[4] == (
+        "Positive emotions include Affection, Cheerfulness, Contentment, Enthrallment, Gratitude, Lust, Optimism, "
+        "Pride, Relief, Surprise, Zest. Negative emotions include Confusion, Disappointment, Disgust, Envy, "
+        "Exasperation, Horror, Irritability, Neglect, Nervousness, Rage, Sadness, Shame, Suffering, Sympathy."
+    )
+    letters = {"+": "ABDGJMPQSWY", "-": "CEFHIKLNORTUVX"}[side]
+    shown = [line for line in fine.splitlines() if line[1:3] == ". "]
+    assert shown == [f"{letter}. {names[label]}" for letter, label in zip(letters, SPLIT[side], strict=True)]
 
 
 def test_emotion6_by_keyword_and_by_votes(root, set_lists):
@@ -101,16 +159,8 @@ def test_webemo_without_any_picture_is_an_error(root):
 def test_abstract_votes_and_ties(root):
     abstract_release(root)
     everything = labels(BENCHMARKS["abstract"].items())
-    assert list(everything.values()) == [
-        "amusement",
-        "anger",
-        "awe",
-        "contentment",
-        "disgust",
-        "awe",
-        "fear",
-        "sadness",
-    ]
+    winners = ["amusement", "anger", "awe", "contentment", "disgust", "awe", "fear", "sadness"]
+    assert [everything[f"abstract_{1 + 3 * n:04d}"] for n in range(8)] == winners
     unique = labels(BENCHMARKS["abstract"].items("unique"))
     assert set(everything) - set(unique) == {"abstract_0016"}
 
@@ -124,7 +174,7 @@ def test_artphoto_names(root):
     ("make", "name", "file", "old", "new", "message"),
     [
         (emotion6_release, "emotion6", "ground_truth.txt", "anger/2.jpg", "angst/2.jpg", "line 3: expected keyword"),
-        (emotion6_release, "emotion6", "ground_truth.txt", "0.6\n", "most\n", "line 2: could not convert"),
+        (emotion6_release, "emotion6", "ground_truth.txt", "0.6\n", "most\n", "line 2: expected keyword"),
         (emotion6_release, "emotion6", "ground_truth.txt", "anger/2.jpg", "anger/../../x", "leads out of the release"),
         (webemo_release, "webemo25", "test25.txt", "jpg 3\r", "jpg 25\r", "line 7: expected a URL and an id below 25"),
         (webemo_release, "webemo25", "test25.txt", "jpg 3\r", "jpg\r", "line 7: expected"),
@@ -166,7 +216,7 @@ def test_a_list_of_ones_own(root, set_lists):
         ("id\nawe_9999\n", "line 2: 'awe_9999' is no item of artphoto"),
         ("name\nawe_0001\n", "needs a column id"),
         ("id\nawe_0001\nawe_0001\n", "names 1 items twice"),
-        ("id,label\nawe_0001,hunger\n", r"labels \['hunger'\]"),
+        ("id,label\nawe_0001,hunger\n", "line 2: 'hunger' is no label of artphoto; known are"),
     ],
 )
 def test_a_bad_list_of_ones_own(root, content, message):
@@ -200,6 +250,47 @@ def test_proportional_lists_depend_on_ids_alone(tmp_path):
     assert {item.id for item in pick(items[::-1])} == {item.id for item in chosen}
 
 
+def chosen_of(count, **sizes):
+    """How many of each class a proportional list takes."""
+    items = [Item(f"{label}/{n}", Path("x"), label) for label, size in sizes.items() for n in range(size)]
+    picked = Counter(item.label for item in proportional(count)(items))
+    return {label: picked[label] for label in sizes}
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes", "expected"),
+    [
+        # shares 3.7, 3.6, 2.7: two are rounded up, those with the largest remainders and not the largest classes
+        (10, {"awe": 37, "fear": 36, "joy": 27}, {"awe": 4, "fear": 3, "joy": 3}),
+        # shares 1.25, 6.25, 2.5: the largest remainder belongs to neither the first nor the largest class
+        (10, {"awe": 5, "fear": 25, "joy": 10}, {"awe": 1, "fear": 6, "joy": 3}),
+        # shares 1.9, 0.6, 0.5: by remainder, not by label
+        (3, {"joy": 19, "fear": 6, "awe": 5}, {"joy": 2, "fear": 1, "awe": 0}),
+        # equal remainders of 0.5: the first labels of the alphabet, whatever order the release has
+        (2, {"joy": 5, "fear": 5, "awe": 5, "zest": 5}, {"joy": 0, "fear": 1, "awe": 1, "zest": 0}),
+        (6, {"zest": 15, "joy": 25, "awe": 15, "fear": 25}, {"zest": 1, "joy": 2, "awe": 1, "fear": 2}),
+        # shares 3.3, 1.3, 2.3, 3.1: equal remainders, though 3.3 - 3 < 1.3 - 1 in floating point
+        (10, {"fear": 13, "zest": 31, "joy": 23, "awe": 33}, {"fear": 1, "zest": 3, "joy": 2, "awe": 4}),
+        (10, {"joy": 14, "awe": 24, "fear": 34, "zest": 28}, {"joy": 1, "awe": 3, "fear": 3, "zest": 3}),
+    ],
+)
+def test_largest_remainders(count, sizes, expected):
+    assert chosen_of(count, **sizes) == expected
+    assert chosen_of(count, **dict(reversed(sizes.items()))) == dict(reversed(expected.items()))
+
+
+def test_proportions_of_the_real_webemo():
+    """Row counts of test25.txt by level 2: the 2,000 that the list takes."""
+    sizes = {
+        **{"anger": 6971, "confusion": 2120, "fear": 6300, "joy": 15463},
+        **{"love": 6622, "sadness": 13663, "surprise": 2350},
+    }
+    assert chosen_of(2000, **sizes) == {
+        **{"anger": 261, "confusion": 79, "fear": 235, "joy": 578},
+        **{"love": 248, "sadness": 511, "surprise": 88},
+    }
+
+
 def test_questions_are_frozen():
     """Every byte of every benchmark's question. A wanted change gets a new task version, and a new snapshot."""
     asked = {name: benchmark.question() for name, benchmark in sorted(BENCHMARKS.items())}
@@ -213,3 +304,55 @@ def test_every_document_is_complete(root):
         assert {"id", "image", "label", "benchmark", "item_list", "question"} <= set(docs.column_names)
         assert set(docs["label"]) <= set(BENCHMARKS[name].names)
         json.dumps(docs[0])
+
+
+def stand_in(folder, labels, n=0):
+    """The same "image removed" file in the place of several pictures."""
+    paths = [folder / f"images/test25/{label}/220_F_{label}{n}_abcDEF.jpg" for label in labels]
+    for path in paths:
+        path.write_bytes(b"\xff\xd8 image removed")
+    return paths
+
+
+def test_a_file_under_many_names_is_no_data(root, caplog):
+    folder = webemo_release(root)
+    stand_in(folder, (3, 4, 5))
+    for name in ("webemo25", "webemo7"):
+        caplog.clear()
+        items = BENCHMARKS[name].items()
+        assert len(items) == 48
+        assert not {"3/220_F_30_abcDEF.jpg", "4/220_F_40_abcDEF.jpg", "5/220_F_50_abcDEF.jpg"} & labels(items).keys()
+        assert "3 of 51 pictures are one file under 3 or more names" in caplog.text
+        assert "they are left out, 48 are evaluated" in caplog.text
+
+
+def test_a_picture_listed_under_several_labels_is_data(root, caplog):
+    """One URL under five ids is one file name five times; and one picture may have been uploaded twice."""
+    folder = webemo_release(root)
+    content = (folder / "images/test25/0/220_F_00_abcDEF.jpg").read_bytes()
+    with (folder / "test25.txt").open("a") as file:
+        for label in (7, 8, 9):
+            file.write(f"https://as2.ftcdn.net/jpg/00/00/220_F_00_abcDEF.jpg {label}\n")
+            (folder / f"images/test25/{label}/220_F_00_abcDEF.jpg").write_bytes(content)
+    stand_in(folder, (3, 4))
+    assert len(BENCHMARKS["webemo25"].items()) == 54
+    assert not caplog.text
+
+
+def test_placeholders_are_seen_from_any_list(root, caplog):
+    """Of the three only one is in the list: the release tells what it is."""
+    folder = webemo_release(root)
+    stand_in(folder, (3, 4, 5))
+    (root / "mine.csv").write_text("id\n3/220_F_30_abcDEF.jpg\n3/220_F_31_abcDEF.jpg\n")
+    assert list(labels(BENCHMARKS["webemo25"].items(str(root / "mine.csv")))) == ["3/220_F_31_abcDEF.jpg"]
+    (root / "mine.csv").write_text("id\n3/220_F_30_abcDEF.jpg\n")
+    with pytest.raises(MissingData, match=r"1 of 1 pictures are one file under 3 or more names.*download webemo"):
+        BENCHMARKS["webemo25"].items(str(root / "mine.csv"))
+
+
+def test_equal_pictures_of_a_whole_release_stay(root):
+    """Only where pictures come from links may one stand in for others; elsewhere the release says what is in it."""
+    release = artphoto_release(root)
+    for path in list(release.iterdir())[:5]:
+        path.write_bytes(b"\xff\xd8 the same")
+    assert len(BENCHMARKS["artphoto"].items()) == 16

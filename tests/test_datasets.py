@@ -21,7 +21,7 @@ def release(tmp_path, monkeypatch):
 
 def test_rows_of_three_and_of_four_elements(release):
     items = emoset.BENCHMARKS["emoset"].items()
-    assert [item.id for item in items] == [f"{label}_{i:05d}" for i in range(2) for label in MIKELS]
+    assert sorted(item.id for item in items) == sorted(f"{label}_{i:05d}" for i in range(2) for label in MIKELS)
     assert {len(row) for row in json.loads((release / "test.json").read_text())} == {3, 4}
     assert all(item.path.is_file() for item in items)
     assert [item.label for item in items[:8]] == list(MIKELS)
@@ -113,8 +113,8 @@ def test_the_demo_pictures_are_the_listed_ones():
     items = emotion_demo.BENCHMARKS["emotion_demo"].items()
     assert len(items) >= 400
     rows = [json.loads(line) for line in (demo.PICTURES / "items.jsonl").read_text().splitlines()]
-    for item, row in zip(items, rows, strict=True):
-        assert hashlib.sha256(item.path.read_bytes()).hexdigest() == row["sha256"]
+    digests = {item.id: hashlib.sha256(item.path.read_bytes()).hexdigest() for item in items}
+    assert digests == {row["id"]: row["sha256"] for row in rows}
     balance = Counter((item.label, item.extra["seen"]) for item in items)
     assert len(set(balance.values())) == 1
     assert len(balance) == 16

@@ -212,7 +212,7 @@ def test_the_question_is_the_papers(tmp_path, monkeypatch):
         f"Which of the following descriptions best represents the image?\n{options}\n"
         "Answer directly with the letter of the chosen option."
     )
-    assert task.VERSION == 1
+    assert task.VERSION == 2
 
 
 @pytest.mark.parametrize("program", ["/env/bin/lmms-eval", "/env/lib/lmms_eval/__main__.py"])

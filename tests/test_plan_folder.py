@@ -190,6 +190,6 @@ def test_a_model_that_does_not_fit_is_not_loaded(tmp_path, monkeypatch, capsys):
 def test_results_that_do_not_fit_are_not_begun(tmp_path, monkeypatch):
     full = SimpleNamespace(free=10_000)
     monkeypatch.setattr(room.shutil, "disk_usage", lambda place: full)
-    with pytest.raises(ValueError, match="4 answers need about .* of disk, and 0.0 GiB are free"):
+    with pytest.raises(ValueError, match=r"4 answers need about .* of disk, and 0\.0 GiB are free"):
         run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
     assert not (tmp_path / "out").exists()

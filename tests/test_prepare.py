@@ -44,7 +44,7 @@ def test_parquet_is_what_datasets_loads(release, tmp_path, small_shards):
     items = EMOSET.items()
     assert [row["id"] for row in loaded] == [item.id for item in items]
     assert [row["label"] for row in loaded] == [item.label for item in items]
-    assert loaded[3]["image"].size == (40, 30)
+    assert [row["image"].size for row in loaded] == [(40, 30 + int(item.id[-5:])) for item in items]
     assert manifest["n"] == 32
     assert set(manifest["per_class"].values()) == {4}
     assert (manifest["item_list"], manifest["unreadable"]) == ("test", {})
@@ -104,6 +104,97 @@ def test_verify_sees_every_change(release, tmp_path, small_shards):
         file.write(b"X")
     (out / "test-00002.parquet").unlink()
     assert verify(out) == ["test-00001.parquet has changed since it was written", "test-00002.parquet is missing"]
+
+
+def test_prepare_makes_whole_what_verify_finds(release, tmp_path, small_shards):
+    out = tmp_path / "out"
+    first = prepare(EMOSET, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for name, change in {
+        "test-00001.parquet": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"X"),
+        "test-00002.parquet": lambda path: path.unlink(),
+        "test-00003.parquet": lambda path: path.write_bytes(b""),
+        "test-00004.parquet.json": lambda path: path.unlink(),
+        "EmoSet.tsv": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    }.items():
+        change(out / name)
+    assert len(verify(out)) == 4
+    kept = (out / "test-00000.parquet").stat().st_mtime_ns
+    assert prepare(EMOSET, out) == first
+    assert verify(out) == []
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert (out / "test-00000.parquet").stat().st_mtime_ns == kept
+    (out / "EmoSet.tsv").unlink()
+    assert prepare(EMOSET, out) == first
+    assert verify(out) == []
+
+
+def test_a_picture_changed_in_place_is_written_anew(release, tmp_path, small_shards):
+    """Of the same size, which was all that an earlier version looked at."""
+    from pyarrow import parquet
+
+    out = tmp_path / "out"
+    before = prepare(EMOSET, out)
+    path = release / "image/awe/awe_00002.jpg"
+    content = path.read_bytes()
+    at = content.index(b"\xff\xd9")
+    path.write_bytes(content[: at - 1] + bytes([content[at - 1] ^ 1]) + content[at:])
+    after = prepare(EMOSET, out)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    rows = [row for file in sorted(out.glob("*.parquet")) for row in parquet.read_table(file).to_pylist()]
+    (row,) = [row for row in rows if row["id"] == "awe_00002"]
+    assert (row["sha256"], row["image"]["bytes"]) == (digest, path.read_bytes())
+    assert f"awe_00002,image/awe/awe_00002.jpg,awe,{digest}" in (out / "items.csv").read_text()
+    changed = {name for name, sha256 in after["files"].items() if before["files"][name] != sha256}
+    assert len(changed) == 2  # one shard and the TSV
+    assert before["items_sha256"] != after["items_sha256"]
+    assert verify(out) == []
+
+
+def test_files_of_ones_own_stay(release, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "test-notes.txt").write_text("mine")
+    prepare(EMOSET, tmp_path / "out")
+    assert (tmp_path / "out" / "test-notes.txt").read_text() == "mine"
+
+
+def stopped(*arguments):
+    """What a command says that ends with status 1 and no traceback."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", ["nope.zip", "nope", "a/b/nope.zip"])
+def test_a_source_that_is_not_there(tmp_path, name):
+    told = stopped("prepare", "artphoto", "--source", tmp_path / name)
+    assert f"--source {tmp_path / name} does not exist" in told
+
+
+def test_what_stands_in_the_way_of_prepare(release, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert "File exists" in stopped("prepare", "emoset", "--out", tmp_path / "file")
+    assert "Not a directory" in stopped("prepare", "emoset", "--out", tmp_path / "file" / "below")
+    for name in ("test-00000.parquet", "EmoSet.tsv", "manifest.json", "items.csv"):
+        (tmp_path / name / name).mkdir(parents=True)
+        assert "Is a directory" in stopped("prepare", "emoset", "--out", tmp_path / name)
+
+
+def test_commands_tell_of_folders_that_cannot_be_read(release, tmp_path, monkeypatch):
+    prepare(EMOSET, tmp_path / "out")
+
+    def denied(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(preparing, "_file_sha256", denied)
+    assert "Permission denied" in stopped("verify", "emoset", "--folder", tmp_path / "out")
+    monkeypatch.setattr("sepm_eval.datasets._has_content", denied)
+    assert "Permission denied" in stopped("prepare", "emoset")
+    monkeypatch.setenv("COLUMNS", "300")
+    listed = CliRunner().invoke(app, ["datasets"])
+    assert listed.exit_code == 0
+    assert "broken" in listed.output
 
 
 def test_a_full_disk_keeps_what_is_done(release, tmp_path, small_shards, monkeypatch):

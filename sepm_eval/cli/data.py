@@ -73,7 +73,7 @@ def verify(name: Name, folder: Annotated[Path | None, typer.Option(help="What pr
         problems = preparing.verify(folder)
     except FileNotFoundError:
         stop(f"{folder} has no {preparing.MANIFEST}: run sepm-eval prepare {name}")
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         stop(str(error))
     if problems:
         stop("\n".join(problems))
@@ -94,16 +94,25 @@ def download(
         stop(f"{name!r}: only webemo is a list of links; for the others see `sepm-eval datasets`")
     try:
         folder = find_benchmarks()["webemo25"].release()
-        rows = webemo.rows(folder)[:limit]
-        wanted = [Wanted(url, webemo.place(folder, url, label)) for url, label in rows]
+        links, faults = webemo.links(folder, limit)
+        wanted = [Wanted(url, path) for url, path in links]
+        found = fetch(wanted, folder / "download.jsonl", concurrency=concurrency)
     except (MissingData, ValueError) as error:
         stop(str(error))
-    found = fetch(wanted, folder / "download.jsonl", concurrency=concurrency)
+    except OSError as error:
+        stop(f"{name}: {error}. What was fetched is kept: call it again")
+    found["refused"] += len(faults)
     for status, count in found.most_common():
         console.print(f"{count:>8} {status}")
-    console.print(f"{found['there'] + found['fetched']} of {len(wanted)} pictures are there", soft_wrap=True)
-    if found["failed"]:
-        stop(f"{found['failed']} requests failed for now; call it again")
+    there = found["there"] + found["fetched"]
+    console.print(f"{there} of {len(links) + len(faults)} pictures are there", soft_wrap=True)
+    problems = [f"{found['failed']} requests failed for now; call it again"] if found["failed"] else []
+    if found["no place"]:
+        problems.append(f"{found['no place']} files cannot have their names; {folder / 'download.jsonl'} says which")
+    if faults:
+        problems.append(f"{len(faults)} rows of the list are broken, such as: {faults[0]}")
+    if problems:
+        stop("\n".join(problems))
 
 
 def _benchmark(name: str) -> Benchmark:
@@ -118,11 +127,15 @@ def _use(benchmark: Benchmark, source: str) -> None:
     from sepm_eval import hub_copies
     from sepm_eval.prepare import unpack
 
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if source.startswith(hub_copies.PREFIX):
         hub_copies.fetch(benchmark, source, data_folder())
     elif path.is_file():
         unpack(path, data_folder())
+    elif not path.is_dir():
+        raise ValueError(
+            f"{benchmark.name}: --source {source} does not exist; name a folder, a zip file or hf:owner/name"
+        )
     else:
         os.environ[DATA_VARIABLE] = str(path.parent if path.name == str(benchmark.folder) else path)
 
@@ -133,5 +146,5 @@ def state(benchmark: Benchmark) -> tuple[str, str]:
         return "yes", str(len(benchmark.items()))
     except MissingData as error:
         return ("no" if "no folder" in str(error) else "in part"), ""
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return f"broken: {error}", ""

@@ -5,22 +5,29 @@ Which pictures are evaluated is data: a benchmark has named item lists, and a us
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import importlib
 import logging
 import os
 import pkgutil
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from sepm_eval import prompts
+from sepm_eval.datasets._lists import Item as Item
+from sepm_eval.datasets._lists import ItemList as ItemList
+from sepm_eval.datasets._lists import from_csv, interleaved
+from sepm_eval.datasets._lists import proportional as proportional
+from sepm_eval.datasets._lists import whole as whole
+from sepm_eval.datasets._names import flaw, unprintable
+from sepm_eval.datasets._names import inside as inside
+from sepm_eval.datasets._names import read_text as read_text
+from sepm_eval.digests import readable_sha256s
+from sepm_eval.placeholders import NAMES, placeholders
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,26 +43,6 @@ class MissingData(FileNotFoundError):
 
 
 @dataclass(frozen=True)
-class Item:
-    """One picture of a benchmark.
-
-    Attributes:
-        id: what the release calls it; unique in the benchmark.
-        path: the file.
-        label: its emotion, a key of the benchmark's names.
-        extra: further columns, such as the votes behind the label.
-    """
-
-    id: str
-    path: Path
-    label: str
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-ItemList = Callable[[list[Item]], list[Item]]
-
-
-@dataclass(frozen=True)
 class Benchmark:
     """An image-emotion benchmark.
 
@@ -67,7 +54,8 @@ class Benchmark:
         obtain: where the release is to be had and how to lay it out.
         terms: terms of use, as far as they are known.
         lists: item lists by name, each a choice among what ``read`` gives; the first is the default.
-        partial: pictures of the release may have vanished from the web; those that are there are evaluated.
+        partial: pictures of the release may have vanished from the web; those that are there are evaluated, and the
+            placeholders that came instead of others are left out.
         title: the set's name in VLMEvalKit; by default the task's.
     """
 
@@ -100,6 +88,9 @@ class Benchmark:
     def items(self, chosen: str | None = None) -> list[Item]:
         """The items of one list.
 
+        A named list has its classes interleaved (``interleaved``), so that its first items ask for every class; a
+        user's CSV keeps its order.
+
         Args:
             chosen: name of a list, or a CSV file with the columns id and, if labels are to differ, label. By default
                 what the environment variable SEPM_EVAL_LISTS names for this benchmark, or the first list.
@@ -107,30 +98,25 @@ class Benchmark:
         Raises:
             MissingData: the release or some of its files are not there.
             ValueError: an item has a label that the benchmark does not know, or the list is unknown or does not fit.
+            OSError: a folder cannot be read.
         """
         folder = self.release()
         chosen = chosen or self.chosen_list()
-        items = self._pick(self.read(folder), chosen)
+        everything = self.read(folder)
+        items = self._pick(everything, chosen)
         if not items:
             raise MissingData(f"{self.name}: {folder} has no items of the list {chosen!r}. {self.obtain} {_THEN}")
         unknown = sorted({item.label for item in items} - set(self.names))
         if unknown:
             raise ValueError(f"{self.name}: {folder} has the labels {unknown}; known are {list(self.names)}")
         for item in items:
-            if flaw := _flaw(item.id):
-                raise ValueError(f"{self.name}: {folder} has an item called {item.id!r}: {flaw}; rename its file")
+            if why := flaw(item.id):
+                raise ValueError(f"{self.name}: {folder} has an item called {item.id!r}: {why}; rename its file")
         twice = [key for key, count in Counter(item.id for item in items).items() if count > 1]
         if twice:
             raise ValueError(f"{self.name}: list {chosen!r} names {len(twice)} items twice, such as {twice[0]!r}")
-        here = [item for item in items if _has_content(item.path)]
-        if len(here) < len(items):
-            there = {item.id for item in here}
-            absent = next(item.path for item in items if item.id not in there)
-            found = f"{len(items) - len(here)} of {len(items)} pictures are missing or empty, such as {absent}"
-            if not self.partial or not here:
-                raise MissingData(f"{self.name}: {found}. {self.obtain} {_THEN}")
-            logger.warning("%s: %s; %d are evaluated", self.name, found, len(here))
-        return here
+        there = self._there(items, everything)
+        return interleaved(there, self.names) if chosen in self.lists else there
 
     def chosen_list(self) -> str:
         """The item list set for this benchmark, or its default."""
@@ -139,6 +125,9 @@ class Benchmark:
     def docs(self, _placeholder: Dataset) -> Dataset:
         """The items as lmms-eval documents (the task's ``process_docs``).
 
+        The column ``picture`` is the SHA-256 of the picture's file, or "" where it cannot be read: with id and label it
+        says what a run was asked on (``item_sets.item_set_digest``). An unreadable picture is a failed question later.
+
         lmms-eval repeats this call five times and hides what it raises in a RetryError. So a problem travels as the
         one document of the set, and is raised when that is first looked at (``sepm_eval.tasks.functions``).
         """
@@ -146,27 +135,58 @@ class Benchmark:
 
         try:
             chosen, items = self.chosen_list(), self.items()
-        except (MissingData, ValueError) as error:
+        except (OSError, ValueError) as error:
             return Dataset.from_list([{"problem": str(error)}])
         about = {"benchmark": self.name, "item_list": chosen, "question": self.question()}
-        from sepm_eval.digests import readable_sha256s
-
+        pictures = readable_sha256s([item.path for item in items])
         return Dataset.from_list(
             [
-                {"id": i.id, "image": str(i.path), "label": i.label, "picture": p, **about, **i.extra}
-                for i, p in zip(items, readable_sha256s([i.path for i in items]))
+                {"id": i.id, "image": str(i.path), "label": i.label, "picture": picture, **about, **i.extra}
+                for i, picture in zip(items, pictures, strict=True)
             ]
         )
+
+    def _there(self, items: Sequence[Item], everything: Sequence[Item]) -> list[Item]:
+        """Those of the items whose picture is there.
+
+        Raises:
+            MissingData: some are not, and the release is one that can be had whole; or none is.
+        """
+        here = [item for item in items if _has_content(item.path)]
+        if len(here) < len(items):
+            there = {item.id for item in here}
+            absent = next(item.path for item in items if item.id not in there)
+            found = f"{len(items) - len(here)} of {len(items)} pictures are missing or empty, such as {absent}"
+            if not self.partial or not here:
+                raise MissingData(f"{self.name}: {found}. {self.obtain} {_THEN}")
+            logger.warning("%s: %s; %d are evaluated", self.name, found, len(here))
+        return self._without_placeholders(here, everything) if self.partial else here
+
+    def _without_placeholders(self, here: list[Item], everything: Sequence[Item]) -> list[Item]:
+        stand_ins = placeholders([item.path for item in everything if _has_content(item.path)])
+        found = [item.path for item in here if item.path in stand_ins]
+        if not found:
+            return here
+        told = (
+            f"{self.name}: {len(found)} of {len(here)} pictures are one file under {NAMES} or more names, such as "
+            f"{found[0]}: placeholders for pictures that were taken down"
+        )
+        if len(found) == len(here):
+            raise MissingData(f"{told}. {self.obtain} {_THEN}")
+        logger.warning("%s; they are left out, %d are evaluated", told, len(here) - len(found))
+        return [item for item in here if item.path not in stand_ins]
 
     def _pick(self, items: list[Item], chosen: str) -> list[Item]:
         if chosen in self.lists:
             return self.lists[chosen](items)
-        path = Path(chosen).expanduser()
+        path = Path(os.path.expanduser(chosen))
         if path.suffix != ".csv":
             raise ValueError(
                 f"{self.name}: unknown item list {chosen!r}; there are {list(self.lists)}, or name a .csv file"
             )
-        return _from_csv(self.name, path, items)
+        if unprintable(chosen):
+            raise ValueError(f"{self.name}: the item list {chosen!r} has control characters in its name; rename it")
+        return from_csv(self.name, path, items, self.names)
 
 
 def find_benchmarks() -> dict[str, Benchmark]:
@@ -180,7 +200,7 @@ def find_benchmarks() -> dict[str, Benchmark]:
 def data_folder() -> Path:
     """Where releases are looked for: the environment variable SEPM_EVAL_DATA, or the user's data folder."""
     named = os.environ.get(DATA_VARIABLE)
-    return Path(named).expanduser() if named else platformdirs.user_data_path("sepm_eval", appauthor=False)
+    return Path(os.path.expanduser(named)) if named else platformdirs.user_data_path("sepm_eval", appauthor=False)
 
 
 def list_settings() -> dict[str, str]:
@@ -198,119 +218,8 @@ def list_settings() -> dict[str, str]:
     return found
 
 
-def whole(items: list[Item]) -> list[Item]:
-    """The list of all items."""
-    return items
-
-
-def proportional(count: int) -> ItemList:
-    """A list of ``count`` items with the classes in proportion (largest remainders), the same on every machine.
-
-    Within a class the items with the smallest digest of their id are taken, so the choice depends on ids alone, not on
-    an order of files or a random generator.
-    """
-
-    def pick(items: list[Item]) -> list[Item]:
-        if len(items) <= count:
-            return items
-        groups: dict[str, list[Item]] = defaultdict(list)
-        for item in items:
-            groups[item.label].append(item)
-        shares = {label: count * len(group) / len(items) for label, group in sorted(groups.items())}
-        wanted = {label: int(share) for label, share in shares.items()}
-        rest = sorted(shares, key=lambda label: wanted[label] - shares[label])
-        for label in rest[: count - sum(wanted.values())]:
-            wanted[label] += 1
-        picked = {item.id for label, group in groups.items() for item in sorted(group, key=_rank)[: wanted[label]]}
-        return [item for item in items if item.id in picked]
-
-    return pick
-
-
-def inside(folder: Path, name: str, where: str) -> Path:
-    """A path named by a release's list or archive, which must not lead out of the release on any system.
-
-    Raises:
-        ValueError: it does, or is no file name everywhere; ``where`` says in which list and row.
-    """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name or ":" in name:
-        raise ValueError(
-            f"{where}: the path {name!r} leads out of the release; write a relative one with /, without : and .."
-        )
-    if flaw := _flaw(name):
-        raise ValueError(f"{where}: the path {name!r} is no file name: {flaw}")
-    return folder / path
-
-
-def read_text(path: Path, release: str) -> str:
-    """The text of a list that a release must have.
-
-    Raises:
-        ValueError: it is not there, not a file, or not UTF-8; the message names it.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path.parent} has no {path.name}: it is not {release}")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as UTF-8 text: {error}") from error
-
-
-def _flaw(name: str) -> str:
-    """Why a name would not survive tables, logs and other systems; "" if it would."""
-    if _UNPRINTABLE.search(name):
-        return "it has control characters or is not UTF-8"
-    if any(len(part.encode()) > _LONGEST for part in name.split("/")):
-        return f"a part of it is longer than {_LONGEST} bytes"
-    if len(name.encode()) > _LONGEST_PATH:
-        return f"it is longer than {_LONGEST_PATH} bytes"
-    return ""
-
-
 def _has_content(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _rank(item: Item) -> str:
-    return hashlib.sha256(f"sepm_eval item list 1\n{item.id}".encode()).hexdigest()
-
-
-def _from_csv(benchmark: str, path: Path, items: Sequence[Item]) -> list[Item]:
-    """The user's own list: the items it names, in its order, with its labels where it has any."""
-    known = {item.id: item for item in items}
-    try:
-        if not path.is_file():
-            raise FileNotFoundError("no such file")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader]
-            columns = list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{benchmark}: the item list {path} cannot be read: {error}") from error
-    if not rows or "id" not in columns:
-        raise ValueError(f"{benchmark}: the item list {path} needs a column id, one row an item; it has {columns}")
-    odd = [name for name in columns if name.strip().lower() in _LIST_COLUMNS and name not in _LIST_COLUMNS]
-    if odd or len(set(columns)) < len(columns):
-        raise ValueError(f"{benchmark}: the item list {path} has the columns {columns}; write id and label, once each")
-    picked = []
-    for number, row in rows:
-        if None in row or None in row.values():
-            raise ValueError(
-                f"{path}, line {number}: expected the {len(columns)} cells {columns}, found another number"
-            )
-        item = known.get(row["id"])
-        if item is None:
-            example = next(iter(known), None)
-            raise ValueError(
-                f"{path}, line {number}: {row['id']!r} is no item of {benchmark} (an id is like {example!r})"
-            )
-        picked.append(replace(item, label=row["label"]) if row.get("label") else item)
-    return picked
-
-
-_LONGEST = 255  # bytes of a file name, on every usual file system
-_LONGEST_PATH = 1024  # leaves room for the folder on systems that stop at 4096
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # the last are bytes that are not UTF-8
-_LIST_COLUMNS = ("id", "label")
 _THEN = f"Then name the folder that holds it: export {DATA_VARIABLE}=/path/to/it"

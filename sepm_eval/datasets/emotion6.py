@@ -11,6 +11,7 @@ is not published. The default list is a class-balanced choice of as many, and no
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, 
 from sepm_eval.emotions import EMOTION6
 
 _VOTES = (*EMOTION6, "neutral")
+_SHARE = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?(e-[0-9]{1,2})?")  # float() takes 0_1 and other digits
 
 
 def read(folder: Path) -> list[Item]:
@@ -41,11 +43,8 @@ def read(folder: Path) -> list[Item]:
 def _item(folder: Path, where: str, line: str) -> Item:
     name, *numbers = line.strip().split("\t")
     keyword = name.split("/")[0]
-    try:
-        shares = [float(number) for number in numbers[2:]]
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    fits = len(shares) == len(_VOTES) and all(0 <= share <= 1 for share in shares)  # not so of NaN
+    shares = [float(number) if _SHARE.fullmatch(number) else -1.0 for number in numbers[2:]]
+    fits = len(shares) == len(_VOTES) and all(0 <= share <= 1 for share in shares)
     if keyword not in EMOTION6 or not fits:
         raise ValueError(
             f"{where}: expected keyword/n.jpg, valence, arousal and {len(_VOTES)} shares from 0 to 1, found {line!r}"

@@ -21,16 +21,40 @@ def rows(folder: Path) -> list[tuple[str, int]]:
     Raises:
         ValueError: the file is missing or a row is broken.
     """
+    return [_row(where, line) for where, line in _lines(folder)]
+
+
+def links(folder: Path, limit: int | None = None) -> tuple[list[tuple[str, Path]], list[str]]:
+    """URL and place of each row, and what is wrong with the rows that name none.
+
+    Args:
+        folder: the release's.
+        limit: only so many rows.
+
+    Raises:
+        ValueError: the file is missing.
+    """
+    found, faults = [], []
+    for where, line in _lines(folder)[:limit]:
+        try:
+            url, label = _row(where, line)
+            found.append((url, place(folder, url, label)))
+        except ValueError as error:
+            faults.append(str(error))
+    return found, faults
+
+
+def _lines(folder: Path) -> list[tuple[str, str]]:
     path = folder / "test25.txt"
-    found = []
-    for number, line in enumerate(read_text(path, "a WebEmo release").splitlines(), start=1):
-        url, _, label = line.strip().rpartition(" ")
-        if not url and not label:
-            continue
-        if not url or label not in _IDS:
-            raise ValueError(f"{path}, line {number}: expected a URL and an id below 25, found {line!r}")
-        found.append((url, _IDS[label]))
-    return found
+    lines = enumerate(read_text(path, "a WebEmo release").splitlines(), start=1)
+    return [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+
+
+def _row(where: str, line: str) -> tuple[str, int]:
+    url, _, label = line.strip().rpartition(" ")
+    if not url or label not in _IDS:
+        raise ValueError(f"{where}: expected a URL and an id below 25, found {line!r}")
+    return url, _IDS[label]
 
 
 def place(folder: Path, url: str, label: int) -> Path:
