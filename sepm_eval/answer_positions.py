@@ -1,0 +1,194 @@
+"""Which option an answer states by where it stands: at the head of the text, alone on a line, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+
+from sepm_eval.answer_items import Item, Sentence
+from sepm_eval.answer_statements import blocks, is_heading, is_joined, may_follow
+
+# What a sentence may start with before the choice it consists of.
+_CONNECTIVES = frozenset(
+    """so thus therefore hence definitely clearly obviously certainly probably likely most surely ok okay sure well
+    finally overall ultimately simply final conclusion in consequently accordingly to conclude summarize summary short think believe guess say would i
+    i'd""".split()
+)
+_OPENINGS = frozenset("based looking in from considering given judging after according".split())
+_BECAUSE = frozenset("because since as due given based".split())
+_AGAINST_OTHERS = frozenset({"not", "rather", "instead", "over"})
+_EXPLANATIONS = _BECAUSE | frozenset("the this it he she they there a an in his her their not rather instead".split())
+_AFTERTHOUGHTS = frozenset("option choice definitely certainly obviously clearly probably likely for sure".split())
+_OFFERS = frozenset("or maybe perhaps possibly alternatively".split())
+_HEAD_MARKS = frozenset({":", "-", ")", "=", "("})
+_OF_OPTIONS = frozenset({"option", "options", "choices", "each"})
+
+
+def listed(sentences: Sequence[Sentence]) -> set[int]:
+    """The sentences that belong to a list of options.
+
+    A list is two or more sentences that start with choices whose letters ascend ("A. Amusement", "B. Anger", ...), or
+    names with something said of each ("Fear: ...", "Anger: ..."). What comes before or behind it is not part of it.
+    """
+    found: set[int] = set()
+    run: list[int] = []
+    before = ""
+    headed: dict[int, str] = {}
+    for number, sentence in enumerate(sentences):
+        place = _head(sentence)
+        if place is None:
+            continue
+        letter = sentence.items[place].letter
+        if not letter > before:
+            run = []
+        run.append(number)
+        before = letter
+        if len(run) > 1:
+            found.update(run[-2:])
+        if not _is_whole(sentence, place):
+            headed[number] = letter
+    return found | set(headed) if len(set(headed.values())) > 1 else found
+
+
+def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[str]:
+    """The letters that stand where an answer stands; an empty one for several at once."""
+    return {*_leading(sentences, lists), *_lines(sentences, lists), *_closing(sentences, lists), *_offered(sentences)}
+
+
+def _start(sentence: Sentence) -> int:
+    """The place behind opening marks and connectives."""
+    for place, item in enumerate(sentence.items):
+        if item.kind == "choice" or (item.kind == "word" and item.text not in _CONNECTIVES) or item.text == "...":
+            return place
+    return len(sentence.items)
+
+
+def _head(sentence: Sentence) -> int | None:
+    """The place of the choice that a sentence consists of or is about ("B. Anger", "B: the man ...")."""
+    place = _start(sentence)
+    if place >= len(sentence.items) or sentence.items[place].kind != "choice":
+        return None
+    if _is_whole(sentence, place) or sentence.items[place + 1].text in _HEAD_MARKS:
+        return place
+    return None
+
+
+def _is_whole(sentence: Sentence, place: int) -> bool:
+    """Whether nothing but marks follows the choice, or a word that makes nothing else of it ("B, definitely")."""
+    return all(
+        (item.kind == "mark" and item.text[0] not in "+/&%") or item.text in _AFTERTHOUGHTS
+        for item in sentence.items[place + 1 :]
+    )
+
+
+def _leading(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
+    if not sentences or 0 in lists or (sentences[0].bullet and len(sentences) > 1):
+        return
+    sentence, after = sentences[0], sentences[1] if len(sentences) > 1 else None
+    items, place = sentence.items, _start(sentence)
+    if place >= len(items) or items[place].kind != "choice":
+        return
+    item = items[place]
+    second = None if after is None or sentence.closes_line else _head(after)
+    if is_joined(items, place) or (second is not None and after and after.items[second].letter != item.letter):
+        yield ""
+    elif _is_whole(sentence, place):
+        if after is None or item.form == "both" or _goes_with(sentence, after):
+            yield item.letter
+    elif sentence.end != "?" and _is_explained(items, place, connected=place > 0):
+        yield item.letter
+
+
+def _goes_with(sentence: Sentence, after: Sentence) -> bool:
+    """Whether a leading letter or name is one whatever the next sentence is: an explanation, and no end of its own."""
+    first = after.items[0]
+    if sentence.end == "?":
+        return not blocks(first) and first.kind == "word"
+    if sentence.closes_line and sentence.end != "\n":
+        return True
+    if after.small and not after.bullet and first.text not in _EXPLANATIONS:
+        return False
+    return (
+        sentence.closes_line
+        or len(after.items) > 2
+        or first.text in _AFTERTHOUGHTS
+        or any(one.form for one in after.items)
+    )
+
+
+def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool:
+    """Whether what follows a leading choice in its sentence says something about it and not against it."""
+    item, mark, rest = items[place], items[place + 1].text, items[place + 2 :]
+    if not may_follow(items, place) or any(one.text in ("if", "unless") for one in rest):
+        return False
+    if mark in (":", "-", "|"):
+        return len(rest) > 1 and item.text != "content" and not rest[0].text[0].isdigit() and not any(map(blocks, rest))
+    if mark == "," and item.form == "name":
+        return rest[0].text in _BECAUSE | _AGAINST_OTHERS
+    if mark in _BECAUSE or mark in (",", "(") or (mark in _AGAINST_OTHERS and any(one.form for one in rest)):
+        return True
+    return item.form == "both" and not connected and not any(map(blocks, items[place + 1 :]))
+
+
+def _lines(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
+    """Letters, with their names or without, that have a line to themselves below the first."""
+    of_options = bool(sentences) and _speaks_of_options(sentences[0])
+    for number, sentence in enumerate(sentences[1:], 1):
+        place = _head(sentence)
+        if place is not None and number not in lists and _is_whole(sentence, place):
+            item, above = sentence.items[place], sentences[number - 1]
+            own_line = sentence.opens_line and sentence.closes_line
+            starts_a_list = item.letter == "A" and item.form == "both" and (of_options or bool(lists))
+            opened = sentence.opens_line and above.items[-1].text == ":"
+            if item.lettered and own_line and sentence.end != "?" and not starts_a_list and not opened:
+                yield item.letter
+        of_options = of_options or _speaks_of_options(sentence)
+
+
+def _speaks_of_options(sentence: Sentence) -> bool:
+    return sentence.end == "?" or any(item.text in _OF_OPTIONS for item in sentence.items)
+
+
+def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
+    """What the last sentence is, where it is a choice; and names that stand on lines of their own and disagree."""
+    names = {
+        sentence.items[place].letter
+        for sentence in sentences
+        if (place := _head(sentence)) is not None
+        and sentence.items[place].form == "name"
+        and sentence.opens_line
+        and sentence.closes_line
+        and _is_whole(sentence, place)
+    }
+    if len(names) > 1:
+        yield ""
+    if len(sentences) < 2 or len(sentences) - 1 in lists:
+        if len(sentences) == 1:
+            yield from _tail(sentences[0])
+        return
+    sentence, above = sentences[-1], sentences[-2]
+    place = _head(sentence)
+    if place is None:
+        yield from _tail(sentence)
+    elif _is_whole(sentence, place) and not (sentence.opens_line and (above.items[-1].text == ":" or sentence.bullet)):
+        item = sentence.items[place]
+        if item.lettered and not sentence.opens_line and sentence.end != "?":
+            yield item.letter
+        elif item.form == "name" and (sentence.opens_line or place > 0):
+            yield item.letter
+
+
+def _tail(sentence: Sentence) -> Iterator[str]:
+    """ "Based on the picture, B.": an opening phrase and nothing else but a letter."""
+    items = sentence.items
+    if len(items) < 3 or items[0].text not in _OPENINGS or items[-2].text not in (",", ":") or not items[-1].lettered:
+        return
+    if not any(item.kind == "choice" or blocks(item) for item in items[:-1]):
+        yield items[-1].letter
+
+
+def _offered(sentences: Sequence[Sentence]) -> Iterator[str]:
+    """An empty letter for a further choice that is offered behind the first: "B. Or maybe C." """
+    for sentence in sentences[1:]:
+        texts = [item.text for item in sentence.items[:4]]
+        if texts[0] in _OFFERS and any(item.kind == "choice" for item in sentence.items[1:4]):
+            yield ""
