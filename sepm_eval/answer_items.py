@@ -181,6 +181,32 @@ class _Reader:
         return Item("choice", self.at(index).lower(), letter, "name"), index + 1
 
 
+class _Writer:
+    """Gathers items into sentences."""
+
+    def __init__(self) -> None:
+        self.found: list[Sentence] = []
+        self.current = Sentence()
+
+    def close(self, end: str) -> None:
+        """End the sentence, and with a line break the line."""
+        closes_line = end == "\n"
+        self.current.end, self.current.closes_line = end, closes_line
+        if self.current.items:
+            self.found.append(self.current)
+        elif closes_line and self.found:
+            self.found[-1].closes_line = True
+        self.current = Sentence(opens_line=closes_line or (self.current.opens_line and not self.current.items))
+
+    def add(self, token: str, item: Item) -> None:
+        """Add a word or a mark."""
+        if token == "•" and not self.current.items:
+            self.current.bullet = True
+            return
+        self.current.small = self.current.small or (not self.current.items and token[0].islower())
+        self.current.items.append(item)
+
+
 def sentences(text: str, letters: str, spellings: Mapping[str, str], others: Set[str]) -> list[Sentence]:
     """Take a text apart.
 
@@ -190,42 +216,32 @@ def sentences(text: str, letters: str, spellings: Mapping[str, str], others: Set
         spellings: letter by name in lower case.
         others: emotions that are not on offer, in lower case: behind a letter a contradiction.
     """
-    reader = _Reader(text, letters, spellings, others)
-    found, current, index = [], Sentence(), 0
-
-    def close(end: str, closes_line: bool) -> None:
-        nonlocal current
-        current.end, current.closes_line = end, closes_line
-        if current.items:
-            found.append(current)
-        elif closes_line and found:
-            found[-1].closes_line = True
-        current = Sentence(opens_line=closes_line or (current.opens_line and not current.items))
-
+    reader, writer = _Reader(text, letters, spellings, others), _Writer()
+    plain: dict[str, Item] = {}  # of tokens that start no choice
+    index = 0
     while index < len(reader.tokens):
-        token = reader.at(index)
-        before = current.items[-1].text if current.items else ""
-        choice = reader.choice(index, before)
-        if choice is not None:
+        token, items = reader.tokens[index], writer.current.items
+        if token in plain:
+            writer.add(token, plain[token])
+            index += 1
+        elif (choice := reader.choice(index, items[-1].text if items else "")) is not None:
             if token[0] in _OPENERS and reader.at(choice[1] - 1)[0] not in _CLOSERS:
-                current.items.append(Item("mark", "("))
-            current.items.append(choice[0])
+                items.append(Item("mark", "("))
+            items.append(choice[0])
             index = choice[1]
-            if choice[0].form in ("letter", "cited", "both") and reader.at(index) in _STARTS:
-                close(".", False)
-            continue
-        index += 1
-        if token == "\n":
-            close("\n", True)
-        elif token[0] in _ENDS and token != "...":
-            close(token[0], False)
-        elif token == "•" and not current.items:
-            current.bullet = True
-        elif token.isdigit() and not current.items and reader.at(index) in (".", ")"):
-            current.bullet, index = True, index + 1
+            if choice[0].lettered and reader.at(index) in _STARTS:
+                writer.close(".")
+        elif token == "\n" or (token[0] in _ENDS and token != "..."):
+            writer.close(token[0])
+            index += 1
+        elif token.isdigit() and not items and reader.at(index + 1) in (".", ")"):
+            writer.current.bullet, index = True, index + 2
         else:
-            current.small = current.small or (not current.items and token[0].islower())
-            form: Literal["", "name"] = "name" if token.lower() in others else ""
-            current.items.append(Item("word" if token[0].isalnum() else "mark", token.lower(), form=form))
-    close("\n", True)
-    return found
+            lower = token.lower()
+            item = Item("word" if token[0].isalnum() else "mark", lower, form="name" if lower in others else "")
+            if len(token) > 1 and token[0].isalpha() and lower not in _PREFIXES:
+                plain[token] = item
+            writer.add(token, item)
+            index += 1
+    writer.close("\n")
+    return writer.found

@@ -17,6 +17,7 @@ _OPENINGS = frozenset("based looking in from considering given judging after acc
 _BECAUSE = frozenset("because since as due given based".split())
 _AGAINST_OTHERS = frozenset({"not", "rather", "instead", "over"})
 _EXPLANATIONS = _BECAUSE | frozenset("the this it he she they there a an in his her their not rather instead".split())
+_COURTESIES = frozenset("sure certainly okay ok yes of course absolutely well hmm great question , alright".split())
 _AFTERTHOUGHTS = frozenset("option choice definitely certainly obviously clearly probably likely for sure".split())
 _OFFERS = frozenset("or maybe perhaps possibly alternatively".split())
 _HEAD_MARKS = frozenset({":", "-", ")", "=", "("})
@@ -51,7 +52,15 @@ def listed(sentences: Sequence[Sentence]) -> set[int]:
 
 def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[str]:
     """The letters that stand where an answer stands; an empty one for several at once."""
-    return {*_leading(sentences, lists), *_lines(sentences, lists), *_closing(sentences, lists), *_offered(sentences)}
+    courtesy = next((n for n, one in enumerate(sentences) if not _is_courtesy(one)), len(sentences))
+    said = sentences[courtesy:]
+    lists = {number - courtesy for number in lists}
+    return {*_leading(said, lists), *_lines(said, lists), *_closing(said, lists), *_offered(said)}
+
+
+def _is_courtesy(sentence: Sentence) -> bool:
+    """ "Sure!", "Of course!": nothing, before the answer."""
+    return all(item.text in _COURTESIES for item in sentence.items)
 
 
 def _start(sentence: Sentence) -> int:
@@ -88,14 +97,21 @@ def _leading(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
     if place >= len(items) or items[place].kind != "choice":
         return
     item = items[place]
-    second = None if after is None or sentence.closes_line else _head(after)
-    if is_joined(items, place) or (second is not None and after and after.items[second].letter != item.letter):
+    if is_joined(items, place) or (after is not None and not sentence.closes_line and _rivals(after, item)):
         yield ""
     elif _is_whole(sentence, place):
         if after is None or item.form == "both" or _goes_with(sentence, after):
             yield item.letter
     elif sentence.end != "?" and _is_explained(items, place, connected=place > 0):
         yield item.letter
+
+
+def _rivals(after: Sentence, item: Item) -> bool:
+    """Whether the next sentence starts with another choice and says nothing of it."""
+    place = _start(after)
+    if place >= len(after.items) or after.items[place].letter == item.letter or after.items[place].kind != "choice":
+        return False
+    return place + 1 == len(after.items) or after.items[place + 1].kind == "mark" or after.items[place].form == "both"
 
 
 def _goes_with(sentence: Sentence, after: Sentence) -> bool:
@@ -105,6 +121,8 @@ def _goes_with(sentence: Sentence, after: Sentence) -> bool:
         return not blocks(first) and first.kind == "word"
     if sentence.closes_line and sentence.end != "\n":
         return True
+    if first.text[:1].isdigit():
+        return False
     if after.small and not after.bullet and first.text not in _EXPLANATIONS:
         return False
     return (
@@ -121,26 +139,31 @@ def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool
     if not may_follow(items, place) or any(one.text in ("if", "unless") for one in rest):
         return False
     if mark in (":", "-", "|"):
-        return len(rest) > 1 and item.text != "content" and not rest[0].text[0].isdigit() and not any(map(blocks, rest))
+        return len(rest) > 1 and item.text != "content" and not rest[0].text[:1].isdigit() and not any(map(blocks, rest))
     if mark == "," and item.form == "name":
         return rest[0].text in _BECAUSE | _AGAINST_OTHERS
-    if mark in _BECAUSE or mark in (",", "(") or (mark in _AGAINST_OTHERS and any(one.form for one in rest)):
+    if mark in _BECAUSE or mark in (",", "(") or mark in _AGAINST_OTHERS:
         return True
     return item.form == "both" and not connected and not any(map(blocks, items[place + 1 :]))
 
 
 def _lines(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
-    """Letters, with their names or without, that have a line to themselves below the first."""
+    """Letters that have a line below the first to themselves, or start it with their names and are explained."""
     of_options = bool(sentences) and _speaks_of_options(sentences[0])
     for number, sentence in enumerate(sentences[1:], 1):
-        place = _head(sentence)
-        if place is not None and number not in lists and _is_whole(sentence, place):
-            item, above = sentence.items[place], sentences[number - 1]
-            own_line = sentence.opens_line and sentence.closes_line
-            starts_a_list = item.letter == "A" and item.form == "both" and (of_options or bool(lists))
-            opened = sentence.opens_line and above.items[-1].text == ":"
-            if item.lettered and own_line and sentence.end != "?" and not starts_a_list and not opened:
-                yield item.letter
+        place = _start(sentence)
+        opened = sentence.opens_line and sentences[number - 1].items[-1].text == ":"
+        if number not in lists and sentence.opens_line and not opened and place < len(sentence.items):
+            item, whole = sentence.items[place], _is_whole(sentence, place)
+            of_a_list = item.form == "both" and (of_options or bool(lists))
+            if not item.lettered or sentence.end == "?":
+                pass
+            elif whole and (sentence.closes_line or item.form == "both"):
+                if not (of_a_list and (item.letter == "A" or not sentence.closes_line)):
+                    yield item.letter
+            elif not whole and item.form == "both" and not of_a_list and not is_joined(sentence.items, place):
+                if _is_explained(sentence.items, place, connected=place > 0):
+                    yield item.letter
         of_options = of_options or _speaks_of_options(sentence)
 
 
@@ -161,9 +184,9 @@ def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
     }
     if len(names) > 1:
         yield ""
+    if sentences:
+        yield from _tail(sentences[0])
     if len(sentences) < 2 or len(sentences) - 1 in lists:
-        if len(sentences) == 1:
-            yield from _tail(sentences[0])
         return
     sentence, above = sentences[-1], sentences[-2]
     place = _head(sentence)

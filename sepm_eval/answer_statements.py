@@ -6,7 +6,7 @@ Words are looked at outwards from each choice and no further than the next ones,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence, Set
+from collections.abc import Container, Sequence, Set
 
 from sepm_eval.answer_items import Item, Sentence
 from sepm_eval.emotions import POLARITY
@@ -141,11 +141,12 @@ def stated_in_words(sentences: Sequence[Sentence], listed: Set[int]) -> tuple[se
     return stated, denied
 
 
-def is_heading(items: Sequence[Item]) -> bool:
+def is_heading(sentence: Sentence) -> bool:
     """Whether a line announces the answer on the next: "Answer", "The best description is:"."""
+    items = sentence.items
     if items[-1].text in (":", "=", "is", "be"):
         return True
-    return len(items) < 6 and items[-1].text in _HEADS and all(item.kind == "word" for item in items)
+    return sentence.end == "\n" and len(items) < 6 and items[-1].text in _HEADS and all(item.kind == "word" for item in items)
 
 
 # Statements in words
@@ -154,7 +155,7 @@ def is_heading(items: Sequence[Item]) -> bool:
 def _spoken(sentence: Sentence, place: int, above: Sentence | None, *, only: bool) -> list[str]:
     """What a sentence says of one choice: its letter, an empty one for a choice among several, or nothing."""
     items = sentence.items
-    if above is not None and all(one.text in _OPENING_MARKS for one in items[:place]) and is_heading(above.items):
+    if above is not None and all(one.text in _OPENING_MARKS for one in items[:place]) and is_heading(above):
         items = [*above.items, Item("mark", ":"), *items]
         place += len(above.items) + 1
     item = items[place]
@@ -280,7 +281,7 @@ def _is_said_of(items: Sequence[Item], place: int) -> bool:
         return False
     if start >= 0 and not _is_clean(items, start + 1, items[place]):
         return False
-    said = _clause_after(items, place)
+    said = _clause_after(items, place, (")", "|", ",") if items[place].form == "both" else (")", "|"))
     if any(blocks(one) or one.kind == "choice" for one in said) or not said:
         return False
     texts = [one.text for one in said if one.text not in ("option", "choice", "really", "clearly", "also", "truly")]
@@ -365,11 +366,12 @@ def _before_not_but(items: Sequence[Item], place: int) -> int:
     return place - 1
 
 
-def _clause_after(items: Sequence[Item], place: int) -> list[Item]:
+def _clause_after(items: Sequence[Item], place: int, over: Container[str] = (")", "|")) -> list[Item]:
     """The words behind a choice up to the end of its clause or the next choice."""
     said: list[Item] = []
-    for item in items[place + 1 :]:
-        if item.text in (")", "|") and not said:
+    for number in range(place + 1, len(items)):
+        item = items[number]
+        if not said and item.text in over:
             continue
         if item.kind == "choice":
             return [*said, item]
@@ -383,7 +385,7 @@ def _is_supposed(items: Sequence[Item], place: int) -> bool:
     """Whether the sentence states a condition or an example, before the choice or up to the next one."""
     if any(item.text in _SUPPOSED for item in items[max(place - 60, 0) : place]):
         return True
-    following = itertools.takewhile(lambda item: item.kind != "choice", itertools.islice(items, place + 1, place + 60))
+    following = itertools.takewhile(lambda item: item.kind != "choice", items[place + 1 : place + 60])
     return any(item.text in ("if", "unless", "whether") for item in following)
 
 
@@ -416,9 +418,9 @@ def _joined_before(items: Sequence[Item], place: int) -> bool:
 def may_follow(items: Sequence[Item], place: int) -> bool:
     """Whether what follows a choice leaves it one: an end, a mark, a reason; behind a letter with its name anything."""
     item = items[place]
-    following = next((one for one in items[place + 1 :] if one.text not in (")", "|")), None)
+    following = next((one for one in items[place + 1 : place + 4] if one.text not in (")", "|")), None)
     if following is None or following.kind == "mark" or item.form == "both":
         return True
-    if following.text == "not" and following is items[-1]:
+    if following.text == "not" and not any(one.form for one in items[place + 1 : place + 12]):
         return False
     return following.text in (_AFTER_NAME if item.form == "name" else REASONS | {"and", "to"})
