@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from string import ascii_uppercase
 
 from sepm_eval.answer_items import Item, Sentence
 from sepm_eval.answer_statements import blocks, is_heading, is_joined, may_follow
@@ -29,8 +30,9 @@ def listed(sentences: Sequence[Sentence]) -> set[int]:
 
     A list is two or more sentences that start with choices whose letters ascend ("A. Amusement", "B. Anger", ...), or
     names with something said of each ("Fear: ...", "Anger: ..."). What comes before or behind it is not part of it.
+    A sentence that is nothing but letters with their names from A on is one, too.
     """
-    found: set[int] = set()
+    found = {number for number, sentence in enumerate(sentences) if _is_list(sentence)}
     run: list[int] = []
     before = ""
     headed: dict[int, str] = {}
@@ -56,6 +58,13 @@ def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[st
     said = sentences[courtesy:]
     lists = {number - courtesy for number in lists}
     return {*_leading(said, lists), *_lines(said, lists), *_closing(said, lists), *_offered(said)}
+
+
+def _is_list(sentence: Sentence) -> bool:
+    """ "A. Amusement B. Anger C. Awe"."""
+    choices = [item for item in sentence.items if item.kind != "mark"]
+    letters = "".join(item.letter for item in choices)
+    return len(choices) > 1 and all(item.form == "both" for item in choices) and ascii_uppercase.startswith(letters)
 
 
 def _is_courtesy(sentence: Sentence) -> bool:
@@ -139,7 +148,9 @@ def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool
     if not may_follow(items, place) or any(one.text in ("if", "unless") for one in rest):
         return False
     if mark in (":", "-", "|"):
-        return len(rest) > 1 and item.text != "content" and not rest[0].text[:1].isdigit() and not any(map(blocks, rest))
+        return (
+            len(rest) > 1 and item.text != "content" and not rest[0].text[:1].isdigit() and not any(map(blocks, rest))
+        )
     if mark == "," and item.form == "name":
         return rest[0].text in _BECAUSE | _AGAINST_OTHERS
     if mark in _BECAUSE or mark in (",", "(") or mark in _AGAINST_OTHERS:

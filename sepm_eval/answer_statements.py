@@ -146,7 +146,12 @@ def is_heading(sentence: Sentence) -> bool:
     items = sentence.items
     if items[-1].text in (":", "=", "is", "be"):
         return True
-    return sentence.end == "\n" and len(items) < 6 and items[-1].text in _HEADS and all(item.kind == "word" for item in items)
+    return (
+        sentence.end == "\n"
+        and len(items) < 6
+        and items[-1].text in _HEADS
+        and all(item.kind == "word" for item in items)
+    )
 
 
 # Statements in words

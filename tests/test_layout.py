@@ -22,12 +22,17 @@ FOLDERS = {
 
 # What a module may import of ours; later rows may be used by nothing above them.
 BASE = {"emotions", "prompts", "types"}
+ANSWERS = {"answer_text", "answer_items", "answer_statements", "answer_positions"}
 PURE = BASE | {"parsing", "evidence", "selection", "backbone", "images", "scoring", "journal", "demo"}
 ALLOWED = {
     "emotions": set(),
     "prompts": set(),
     "types": {"emotions", "prompts"},
-    "parsing": BASE,
+    "answer_text": set(),
+    "answer_items": set(),
+    "answer_statements": {"answer_items", "emotions"},
+    "answer_positions": {"answer_items", "answer_statements"},
+    "parsing": BASE | ANSWERS,
     "evidence": set(),
     "selection": set(),
     "cost": {"selection", "methods"},
