@@ -11,17 +11,11 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from sepm_eval import answer_words as words
+
 _TOKEN = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|\n|([^\w\s'])\1*")
 _OPENERS, _CLOSERS = frozenset("(<"), frozenset(")>")
 _ENDS = frozenset(".!?;")
-_PREFIXES = frozenset({"option", "choice", "letter"})
-_JOINTS = frozenset({".", ":", ")", "-", "=", ",", "(", "<", ">", "|", "/"})  # between a letter and its name
-# What may follow the letter A, and never the article.
-_AFTER_A = frozenset("is but because since and or would should seems appears which".split())
-# What says that a small letter behind it is an option's, where it ends its clause.
-_BEFORE_SMALL = frozenset("is be it's choose pick select say with answer letter : = ( -".split())
-# A capital behind a choice that starts a sentence, though no full stop stands between.
-_STARTS = frozenset("The This It In Because Explanation Reason Reasoning He She They There Based".split())
 
 
 class Item(NamedTuple):
@@ -103,23 +97,23 @@ class _Reader:
         bracketed = before in _OPENERS and after in _CLOSERS
         own = self._own_name_follows(index)
         if token.islower():
-            told = before in _BEFORE_SMALL and (ends or (token not in "ai" and not after[:1].isalnum()))
+            told = before in words.BEFORE_SMALL and (ends or (token not in "ai" and not after[:1].isalnum()))
             return bracketed or self.one_word or told or own or (prefixed and not after[:1].isalnum())
         if token not in "AI":
             return True
         if prefixed or ends or own or bracketed:
             return True
         if after[:1].isalnum():
-            return (token == "A" and after in _AFTER_A) or after == "is"
+            return (token == "A" and after in words.AFTER_A) or after == "is"
         if after == "," and token == "I":
-            return before in _BEFORE_SMALL
+            return before in words.BEFORE_SMALL
         if after == "(":
-            return before in _BEFORE_SMALL or index == 0
+            return before in words.BEFORE_SMALL or index == 0
         return after != "..." and after != "'"
 
     def _own_name_follows(self, index: int) -> bool:
         """Whether the letter's own name follows; with nothing between, A and I need an end behind it."""
-        start = self.skip(index + 1, _JOINTS)
+        start = self.skip(index + 1, words.JOINTS)
         if self.name(start) != self.at(index).upper():
             return False
         after = self.at(start + 1)
@@ -141,7 +135,7 @@ class _Reader:
     def _one_choice(self, index: int, before: str) -> tuple[Item, int] | None:
         start = self.skip(index, _OPENERS)
         before = self.at(start - 1) if start > index else before
-        prefixed = self.at(start).lower() in _PREFIXES
+        prefixed = self.at(start).lower() in words.PREFIXES
         if prefixed:
             start = self.skip(start + 1, _OPENERS)
         if self.is_letter(start, before, prefixed):
@@ -156,7 +150,7 @@ class _Reader:
 
     def _after_letter(self, index: int, prefixed: bool) -> tuple[Item, int]:
         letter = self.at(index).upper() if self.at(index).upper() in self.letters else ""
-        start = self.skip(index + 1, _JOINTS)
+        start = self.skip(index + 1, words.JOINTS)
         named = self.name(start)
         if named is None and self.at(start) == "\n" and self.name(start + 1) == letter:
             named, start = letter, start + 1
@@ -168,9 +162,9 @@ class _Reader:
 
     def _after_name(self, index: int) -> tuple[Item, int]:
         letter = self.spellings[self.at(index).lower()]
-        start = self.skip(index + 1, _JOINTS - {".", ")"})
+        start = self.skip(index + 1, words.JOINTS - {".", ")"})
         joint = self.tokens[index + 1 : start]
-        prefixed = self.at(start).lower() in _PREFIXES
+        prefixed = self.at(start).lower() in words.PREFIXES
         start += prefixed
         if not self.is_letter(start, "" if not joint else joint[-1], prefixed):
             return Item("choice", self.at(index).lower(), letter, "name"), index + 1
@@ -229,7 +223,7 @@ def sentences(text: str, letters: str, spellings: Mapping[str, str], others: Set
                 items.append(Item("mark", "("))
             items.append(choice[0])
             index = choice[1]
-            if choice[0].lettered and reader.at(index) in _STARTS:
+            if choice[0].lettered and reader.at(index) in words.STARTS:
                 writer.close(".")
         elif token == "\n" or (token[0] in _ENDS and token != "..."):
             writer.close(token[0])
@@ -239,7 +233,7 @@ def sentences(text: str, letters: str, spellings: Mapping[str, str], others: Set
         else:
             lower = token.lower()
             item = Item("word" if token[0].isalnum() else "mark", lower, form="name" if lower in others else "")
-            if len(token) > 1 and token[0].isalpha() and lower not in _PREFIXES:
+            if len(token) > 1 and token[0].isalpha() and lower not in words.PREFIXES:
                 plain[token] = item
             writer.add(token, item)
             index += 1

@@ -5,24 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from string import ascii_uppercase
 
+from sepm_eval import answer_words as words
 from sepm_eval.answer_items import Item, Sentence
-from sepm_eval.answer_statements import blocks, is_heading, is_joined, may_follow
-
-# What a sentence may start with before the choice it consists of.
-_CONNECTIVES = frozenset(
-    """so thus therefore hence definitely clearly obviously certainly probably likely most surely ok okay sure well
-    finally overall ultimately simply final conclusion in consequently accordingly to conclude summarize summary short think believe guess say would i
-    i'd""".split()
-)
-_OPENINGS = frozenset("based looking in from considering given judging after according".split())
-_BECAUSE = frozenset("because since as due given based".split())
-_AGAINST_OTHERS = frozenset({"not", "rather", "instead", "over"})
-_EXPLANATIONS = _BECAUSE | frozenset("the this it he she they there a an in his her their not rather instead".split())
-_COURTESIES = frozenset("sure certainly okay ok yes of course absolutely well hmm great question , alright".split())
-_AFTERTHOUGHTS = frozenset("option choice definitely certainly obviously clearly probably likely for sure".split())
-_OFFERS = frozenset("or maybe perhaps possibly alternatively".split())
-_HEAD_MARKS = frozenset({":", "-", ")", "=", "("})
-_OF_OPTIONS = frozenset({"option", "options", "choices", "each"})
+from sepm_eval.answer_statements import blocks, is_joined, may_follow
 
 
 def listed(sentences: Sequence[Sentence]) -> set[int]:
@@ -61,21 +46,21 @@ def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[st
 
 
 def _is_list(sentence: Sentence) -> bool:
-    """ "A. Amusement B. Anger C. Awe"."""
+    """Such as "A. Amusement B. Anger C. Awe"."""
     choices = [item for item in sentence.items if item.kind != "mark"]
     letters = "".join(item.letter for item in choices)
     return len(choices) > 1 and all(item.form == "both" for item in choices) and ascii_uppercase.startswith(letters)
 
 
 def _is_courtesy(sentence: Sentence) -> bool:
-    """ "Sure!", "Of course!": nothing, before the answer."""
-    return all(item.text in _COURTESIES for item in sentence.items)
+    """Such as "Sure!", "Of course!": nothing, before the answer."""
+    return all(item.text in words.COURTESIES for item in sentence.items)
 
 
 def _start(sentence: Sentence) -> int:
     """The place behind opening marks and connectives."""
     for place, item in enumerate(sentence.items):
-        if item.kind == "choice" or (item.kind == "word" and item.text not in _CONNECTIVES) or item.text == "...":
+        if item.kind == "choice" or (item.kind == "word" and item.text not in words.CONNECTIVES) or item.text == "...":
             return place
     return len(sentence.items)
 
@@ -85,7 +70,7 @@ def _head(sentence: Sentence) -> int | None:
     place = _start(sentence)
     if place >= len(sentence.items) or sentence.items[place].kind != "choice":
         return None
-    if _is_whole(sentence, place) or sentence.items[place + 1].text in _HEAD_MARKS:
+    if _is_whole(sentence, place) or sentence.items[place + 1].text in words.HEAD_MARKS:
         return place
     return None
 
@@ -93,7 +78,7 @@ def _head(sentence: Sentence) -> int | None:
 def _is_whole(sentence: Sentence, place: int) -> bool:
     """Whether nothing but marks follows the choice, or a word that makes nothing else of it ("B, definitely")."""
     return all(
-        (item.kind == "mark" and item.text[0] not in "+/&%") or item.text in _AFTERTHOUGHTS
+        (item.kind == "mark" and item.text[0] not in "+/&%") or item.text in words.AFTERTHOUGHTS
         for item in sentence.items[place + 1 :]
     )
 
@@ -132,12 +117,12 @@ def _goes_with(sentence: Sentence, after: Sentence) -> bool:
         return True
     if first.text[:1].isdigit():
         return False
-    if after.small and not after.bullet and first.text not in _EXPLANATIONS:
+    if after.small and not after.bullet and first.text not in words.EXPLANATIONS:
         return False
     return (
         sentence.closes_line
         or len(after.items) > 2
-        or first.text in _AFTERTHOUGHTS
+        or first.text in words.AFTERTHOUGHTS
         or any(one.form for one in after.items)
     )
 
@@ -152,8 +137,8 @@ def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool
             len(rest) > 1 and item.text != "content" and not rest[0].text[:1].isdigit() and not any(map(blocks, rest))
         )
     if mark == "," and item.form == "name":
-        return rest[0].text in _BECAUSE | _AGAINST_OTHERS
-    if mark in _BECAUSE or mark in (",", "(") or mark in _AGAINST_OTHERS:
+        return rest[0].text in words.BECAUSE | words.AGAINST_OTHERS
+    if mark in words.BECAUSE or mark in (",", "(") or mark in words.AGAINST_OTHERS:
         return True
     return item.form == "both" and not connected and not any(map(blocks, items[place + 1 :]))
 
@@ -172,14 +157,13 @@ def _lines(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
             elif whole and (sentence.closes_line or item.form == "both"):
                 if not (of_a_list and (item.letter == "A" or not sentence.closes_line)):
                     yield item.letter
-            elif not whole and item.form == "both" and not of_a_list and not is_joined(sentence.items, place):
-                if _is_explained(sentence.items, place, connected=place > 0):
-                    yield item.letter
+            elif not (whole or of_a_list or is_joined(sentence.items, place)) and item.form == "both":
+                yield from [item.letter] if _is_explained(sentence.items, place, connected=place > 0) else []
         of_options = of_options or _speaks_of_options(sentence)
 
 
 def _speaks_of_options(sentence: Sentence) -> bool:
-    return sentence.end == "?" or any(item.text in _OF_OPTIONS for item in sentence.items)
+    return sentence.end == "?" or any(item.text in words.OF_OPTIONS for item in sentence.items)
 
 
 def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
@@ -205,24 +189,28 @@ def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
         yield from _tail(sentence)
     elif _is_whole(sentence, place) and not (sentence.opens_line and (above.items[-1].text == ":" or sentence.bullet)):
         item = sentence.items[place]
-        if item.lettered and not sentence.opens_line and sentence.end != "?":
-            yield item.letter
-        elif item.form == "name" and (sentence.opens_line or place > 0):
+        by_letter = item.lettered and not sentence.opens_line and sentence.end != "?"
+        if by_letter or (item.form == "name" and (sentence.opens_line or place > 0)):
             yield item.letter
 
 
 def _tail(sentence: Sentence) -> Iterator[str]:
-    """ "Based on the picture, B.": an opening phrase and nothing else but a letter."""
+    """Such as "Based on the picture, B.": an opening phrase and nothing else but a letter."""
     items = sentence.items
-    if len(items) < 3 or items[0].text not in _OPENINGS or items[-2].text not in (",", ":") or not items[-1].lettered:
+    if (
+        len(items) < 3
+        or items[0].text not in words.OPENINGS
+        or items[-2].text not in (",", ":")
+        or not items[-1].lettered
+    ):
         return
     if not any(item.kind == "choice" or blocks(item) for item in items[:-1]):
         yield items[-1].letter
 
 
 def _offered(sentences: Sequence[Sentence]) -> Iterator[str]:
-    """An empty letter for a further choice that is offered behind the first: "B. Or maybe C." """
+    """An empty letter for a further choice that is offered behind the first, as in "B. Or maybe C"."""
     for sentence in sentences[1:]:
         texts = [item.text for item in sentence.items[:4]]
-        if texts[0] in _OFFERS and any(item.kind == "choice" for item in sentence.items[1:4]):
+        if texts[0] in words.OFFERS and any(item.kind == "choice" for item in sentence.items[1:4]):
             yield ""

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the look-alikes of ASCII are what this file is about
 """What a model wrote, as the plain text its answer is read from: no thinking, no special tokens, no markup.
 
 Every step looks at a character a bounded number of times, so the time is linear in the text.

@@ -22,16 +22,17 @@ FOLDERS = {
 
 # What a module may import of ours; later rows may be used by nothing above them.
 BASE = {"emotions", "prompts", "types"}
-ANSWERS = {"answer_text", "answer_items", "answer_statements", "answer_positions"}
+ANSWERS = {"answer_text", "answer_words", "answer_items", "answer_statements", "answer_positions"}
 PURE = BASE | {"parsing", "evidence", "selection", "backbone", "images", "scoring", "journal", "demo"}
 ALLOWED = {
     "emotions": set(),
     "prompts": set(),
     "types": {"emotions", "prompts"},
     "answer_text": set(),
-    "answer_items": set(),
-    "answer_statements": {"answer_items", "emotions"},
-    "answer_positions": {"answer_items", "answer_statements"},
+    "answer_words": set(),
+    "answer_items": {"answer_words"},
+    "answer_statements": {"answer_items", "answer_words", "emotions"},
+    "answer_positions": {"answer_items", "answer_statements", "answer_words"},
     "parsing": BASE | ANSWERS,
     "evidence": set(),
     "selection": set(),

@@ -72,18 +72,62 @@ def test_any_text_gives_a_letter_of_the_question_or_none(text):
 
 # One choice, in every dress. {} is a letter, a name, or both.
 WRAPPINGS = (
-    "{}", "{}.", "**{}**", "({})", "[{}]", '"{}"', "\u201c{}\u201d", "`{}`", "{}\n", "{}</s>", "{}<|im_end|>", "<answer>{}</answer>",
-    "\\boxed{{{}}}", '{{"answer": "{}"}}', "<think>B or C, not A.</think>{}", "Answer: {}", "**Answer:** {}", "{} is the answer.",
-    "The answer is {}.", "The correct answer is **{}**.", "I choose {}.", "I would say {}", "The best description is {}.",
-    "The man shouts.\n\nFinal answer: {}", "Sure! The answer is {}.", "\u7b54\u6848\u662f{}\u3002", "The answer is {}. However, there is more to see.",
-)  # fmt: skip
+    "{}",
+    "{}.",
+    "**{}**",
+    "({})",
+    "[{}]",
+    '"{}"',
+    "\u201c{}\u201d",
+    "`{}`",
+    "{}\n",
+    "{}</s>",
+    "{}<|im_end|>",
+    "<answer>{}</answer>",
+    "\\boxed{{{}}}",
+    '{{"answer": "{}"}}',
+    "<think>B or C, not A.</think>{}",
+    "Answer: {}",
+    "**Answer:** {}",
+    "{} is the answer.",
+    "The answer is {}.",
+    "The correct answer is **{}**.",
+    "I choose {}.",
+    "I would say {}",
+    "The best description is {}.",
+    "The man shouts.\n\nFinal answer: {}",
+    "Sure! The answer is {}.",
+    "\u7b54\u6848\u662f{}\u3002",
+    "The answer is {}. However, there is more to see.",
+)
 DENIALS = (
-    "not {}", "Not {}.", "It is not {}.", "It isn't {}", "The answer is not {}.", "The answer isn't {}.", "The correct answer cannot be {}.",
-    "I would not choose {}.", "I don't think it is {}.", "I don't think the answer is {}.", "I would rule out {}.", "{} is wrong.",
-    "{} is not the answer.", "{} is incorrect", "{} does not fit.", "The wrong answer is {}.", "The least likely answer is {}.",
-    "My second choice is {}.", "Another option is {}.", "Neither {} nor anything else.", "Anything but {}.", "The answer could be {}.",
-    "Could it be {}?", "If he shouts, the answer is {}.", "\u7b54\u6848\u4e0d\u662f{}", "The answer is unclear, maybe {}.",
-)  # fmt: skip
+    "not {}",
+    "Not {}.",
+    "It is not {}.",
+    "It isn't {}",
+    "The answer is not {}.",
+    "The answer isn't {}.",
+    "The correct answer cannot be {}.",
+    "I would not choose {}.",
+    "I don't think it is {}.",
+    "I don't think the answer is {}.",
+    "I would rule out {}.",
+    "{} is wrong.",
+    "{} is not the answer.",
+    "{} is incorrect",
+    "{} does not fit.",
+    "The wrong answer is {}.",
+    "The least likely answer is {}.",
+    "My second choice is {}.",
+    "Another option is {}.",
+    "Neither {} nor anything else.",
+    "Anything but {}.",
+    "The answer could be {}.",
+    "Could it be {}?",
+    "If he shouts, the answer is {}.",
+    "\u7b54\u6848\u4e0d\u662f{}",
+    "The answer is unclear, maybe {}.",
+)
 
 
 @st.composite
@@ -127,9 +171,31 @@ def test_an_echoed_list_is_no_answer_and_hides_none(choice, between, line):
 
 
 LONG = (
-    "answer ", "(", "( ", "B ", "B C ", "B\n", "B\nC\n", "<b>", "<think>", "<answer>", "answer is B ", "I think B ", "B or ", "fear, ",
-    "A. Amusement\n", "B is the answer and ", "as B described ", "\u9009", "the ", '{"a": ', "*", "- ", "if I had to choose ", "<|x",
-)  # fmt: skip
+    "answer ",
+    "(",
+    "( ",
+    "B ",
+    "B C ",
+    "B\n",
+    "B\nC\n",
+    "<b>",
+    "<think>",
+    "<answer>",
+    "answer is B ",
+    "I think B ",
+    "B or ",
+    "fear, ",
+    "A. Amusement\n",
+    "B is the answer and ",
+    "as B described ",
+    "\u9009",
+    "the ",
+    '{"a": ',
+    "*",
+    "- ",
+    "if I had to choose ",
+    "<|x",
+)
 
 
 @pytest.mark.parametrize("unit", LONG)
