@@ -101,7 +101,7 @@ class _Reader:
             return bracketed or self.one_word or told or own or (prefixed and not after[:1].isalnum())
         if token not in "AI":
             return True
-        if prefixed or ends or own or bracketed:
+        if ends or own or bracketed or (prefixed and not (token == "I" and after[:1].isalnum())):
             return True
         if after[:1].isalnum():
             return (token == "A" and after in words.AFTER_A) or after == "is"
@@ -154,11 +154,18 @@ class _Reader:
         named = self.name(start)
         if named is None and self.at(start) == "\n" and self.name(start + 1) == letter:
             named, start = letter, start + 1
-        if named is None and start > index + 1 and self.at(start).lower() in self.others:
+        if named is None and start > index + 1 and self._names_another(start):
             named = ""
         if named is None or (named != letter and "," in self.tokens[index + 1 : start]):
             return Item("choice", "", letter, "cited" if prefixed else "letter"), index + 1
         return Item("choice", "", letter if named == letter else "", "both"), start + 1
+
+    def _names_another(self, index: int) -> bool:
+        """Whether what stands behind a letter is a name that is not on offer: "B. Rage", "B. Outrage"."""
+        token, after = self.at(index), self.skip(index + 1, _ENDS)
+        alone = token[0].isupper() and self.at(after) == "\n" and token not in words.STARTS
+        unknown = token.lower() not in words.AFTERTHOUGHTS | words.COURTESIES
+        return token.lower() in self.others or (alone and unknown and len(token) > 1)
 
     def _after_name(self, index: int) -> tuple[Item, int]:
         letter = self.spellings[self.at(index).lower()]
@@ -228,7 +235,7 @@ def sentences(text: str, letters: str, spellings: Mapping[str, str], others: Set
         elif token == "\n" or (token[0] in _ENDS and token != "..."):
             writer.close(token[0])
             index += 1
-        elif token.isdigit() and not items and reader.at(index + 1) in (".", ")"):
+        elif token.isdigit() and not items and writer.current.opens_line and reader.at(index + 1) in (".", ")"):
             writer.current.bullet, index = True, index + 2
         else:
             lower = token.lower()

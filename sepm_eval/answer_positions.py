@@ -8,6 +8,7 @@ from string import ascii_uppercase
 from sepm_eval import answer_words as words
 from sepm_eval.answer_items import Item, Sentence
 from sepm_eval.answer_statements import blocks, is_joined, may_follow
+from sepm_eval.emotions import POLARITY
 
 
 def listed(sentences: Sequence[Sentence]) -> set[int]:
@@ -93,6 +94,8 @@ def _leading(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
     item = items[place]
     if is_joined(items, place) or (after is not None and not sentence.closes_line and _rivals(after, item)):
         yield ""
+    elif place and item.form == "name" and items[place - 1].kind == "word" and item.text not in POLARITY:
+        return  # "So sad."
     elif _is_whole(sentence, place):
         if after is None or item.form == "both" or _goes_with(sentence, after):
             yield item.letter
@@ -137,7 +140,8 @@ def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool
             len(rest) > 1 and item.text != "content" and not rest[0].text[:1].isdigit() and not any(map(blocks, rest))
         )
     if mark == "," and item.form == "name":
-        return rest[0].text in words.BECAUSE | words.AGAINST_OTHERS
+        confirmed = rest[-1].lettered and rest[-1].letter == item.letter  # "Anger, which is option B"
+        return confirmed or rest[0].text in words.BECAUSE | words.AGAINST_OTHERS
     if mark in words.BECAUSE or mark in (",", "(") or mark in words.AGAINST_OTHERS:
         return True
     return item.form == "both" and not connected and not any(map(blocks, items[place + 1 :]))
@@ -189,22 +193,20 @@ def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
         yield from _tail(sentence)
     elif _is_whole(sentence, place) and not (sentence.opens_line and (above.items[-1].text == ":" or sentence.bullet)):
         item = sentence.items[place]
-        by_letter = item.lettered and not sentence.opens_line and sentence.end != "?"
-        if by_letter or (item.form == "name" and (sentence.opens_line or place > 0)):
+        numbered = above.items[-1].text.isdigit()  # "1. B 2. C"
+        by_letter = item.lettered and not sentence.opens_line and sentence.end != "?" and not numbered
+        if by_letter or (item.form == "name" and (item.text in POLARITY if place else sentence.opens_line)):
             yield item.letter
 
 
 def _tail(sentence: Sentence) -> Iterator[str]:
-    """Such as "Based on the picture, B.": an opening phrase and nothing else but a letter."""
+    """Such as "Based on the picture, B." or "..., so B.": a phrase and a letter that ends it."""
     items = sentence.items
-    if (
-        len(items) < 3
-        or items[0].text not in words.OPENINGS
-        or items[-2].text not in (",", ":")
-        or not items[-1].lettered
-    ):
+    if len(items) < 3 or not items[-1].lettered or any(item.kind == "choice" for item in items[:-1]):
         return
-    if not any(item.kind == "choice" or blocks(item) for item in items[:-1]):
+    concluded = items[-2].text in ("so", "therefore", "hence", "thus")
+    opening = items[0].text in words.OPENINGS and items[-2].text in (",", ":") and not any(map(blocks, items[:-1]))
+    if concluded or opening:
         yield items[-1].letter
 
 

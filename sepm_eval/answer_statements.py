@@ -115,7 +115,8 @@ def _noun_before(items: Sequence[Item], link: int, item: Item, *, colon: bool) -
         one = items[place]
         if one.kind == "choice" or one.text == ":" or blocks(one):
             return False
-        if one.text in (words.HEADS if colon or item.form != "name" else words.NOUNS):
+        named = words.HEADS if colon else words.NOUNS
+        if one.text in (named if item.form == "name" else words.HEADS | words.MOODS):
             free = not colon and (item.form != "name" or one.text in words.FREE)
             return (free or about_picture) and _is_clean(items, place, item)
         about_picture = about_picture and (one.text in words.ABOUT_PICTURE or one.text in ("(", ")"))
@@ -144,6 +145,8 @@ def _chosen(items: Sequence[Item], place: int) -> bool:
         if blocks(items[start]):
             return False
     clause = [one.text for one in items[start + 1 : verb]]
+    if words.INTENTIONS.intersection(clause):
+        return False
     if words.SPEAKERS.intersection(clause):
         return True
     return items[verb].text in words.IMPERATIVE and set(clause) <= {"please", "just", "should", "finally", "answer"}
@@ -292,8 +295,11 @@ def _clause_after(items: Sequence[Item], place: int, over: Container[str] = (")"
 
 def _is_supposed(items: Sequence[Item], place: int) -> bool:
     """Whether the sentence states a condition or an example, before the choice or up to the next one."""
-    if any(item.text in words.SUPPOSED for item in items[max(place - 60, 0) : place]):
-        return True
+    for item in reversed(items[max(place - 60, 0) : place]):
+        if item.text in ("so", "but", "therefore", "thus", "hence"):
+            break
+        if item.text in words.SUPPOSED:
+            return True
     following = itertools.takewhile(lambda item: item.kind != "choice", items[place + 1 : place + 60])
     return any(item.text in ("if", "unless", "whether") for item in following)
 
@@ -305,7 +311,7 @@ def is_joined(items: Sequence[Item], place: int) -> bool:
         item = items[number]
         after = items[number + 1].text if number + 1 < len(items) else ""
         if item.form:
-            a_new_clause = set(joints) <= {","} and joints and after in words.VERBS
+            a_new_clause = set(joints) == {","} and after in words.VERBS and item.form != "both"
             beside = "with" in joints and not item.lettered
             return item.letter != items[place].letter and not a_new_clause and not beside
         if (item.text, after) in words.JOIN_PAIRS or (item.text == "but" and after in words.JOIN_WORDS):

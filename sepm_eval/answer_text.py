@@ -35,6 +35,7 @@ _FENCE = re.compile(r"^[ \t]*```[^\n`]{0,20}$", re.MULTILINE)
 _BULLET = re.compile(r"^[ \t]*(?:[*+•·▪●‣◦-][ \t]+|[•·▪●‣◦])(?=\S)", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*$", re.MULTILINE)
 _EXAMPLE = re.compile(r"\be\.g\b\.?", re.IGNORECASE)
+_VERSUS = re.compile(r"\bvs\.", re.IGNORECASE)
 _INITIALS = re.compile(r"\b([A-Za-z])\.(?=[A-Za-z]\.)")  # "E.g.", "U.S."
 _PLURAL = re.compile(r"(?<=[a-z])\((?:s|es)\)")
 
@@ -178,7 +179,9 @@ def plain(text: str) -> str:
     text = _BULLET.sub("• ", _RULE.sub("", _FENCE.sub("", _NEXT_KEY.sub("\n", text))))
     text = _CHINESE_EDGE.sub(" ", text.translate(_CHARACTERS))
     text = _CHINESE_WORDS.sub(lambda found: f" {_CHINESE[found[0]]} ", text)
-    return _NEUTRAL.sub(" ", _INITIALS.sub(r"\1", _EXAMPLE.sub(" example ", _PLURAL.sub("", text)))).strip()
+    return _NEUTRAL.sub(
+        " ", _INITIALS.sub(r"\1", _EXAMPLE.sub(" example ", _VERSUS.sub("vs", _PLURAL.sub("", text))))
+    ).strip()
 
 
 def _after_thinking(text: str) -> str:

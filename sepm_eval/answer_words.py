@@ -26,7 +26,7 @@ NEGATION = _words(
     eliminating discard discarded reject rejected rejecting rule ruled ruling avoid dismiss dismissed disagree doubt
     wrong incorrect incorrectly false invalid inappropriate inaccurate unsuitable unlikely least less worst weakest
     opposite contrary missing absent lacking lack lacks mistaken mistake mistakenly trap distractor tempting cant dont
-    doesnt isnt wasnt wouldnt shouldnt wont didnt arent unlike unrelated irrelevant hardly farthest furthest than
+    doesnt isnt wasnt wouldnt shouldnt wont didnt arent unlike unrelated irrelevant hardly odd nothing nobody farthest furthest than
     instead over opposed unsure unclear unable uncertain refuse neutral"""
 )
 OTHER = _words(
@@ -72,11 +72,12 @@ VERBS = _words(
 # What the answer is called; FEELINGS of these belong to a picture or to somebody in it, HEADS only before a colon.
 NOUNS = _words(
     """answer ans option choice selection pick conclusion verdict decision guess letter match fit description
-    descriptor representation caption label category class classification emotion feeling sentiment one prediction word
+    descriptor representation label category class classification emotion feeling sentiment one prediction word
     term best correct appropriate fitting suitable likely accurate solution answer's"""
 )
 FEELINGS = _words("emotion feeling sentiment")
-HEADS = NOUNS | _words("final selected chosen output result response assistant mood")
+HEADS = NOUNS | _words("final selected chosen output result response assistant")
+MOODS = _words("mood tone atmosphere caption theme")  # of these only behind a letter
 # What may stand between "emotion" and "is" where a name follows: the picture, not somebody in it.
 ABOUT_PICTURE = _words(
     """in of by from for to the this that which image image's picture picture's photo photograph scene artwork painting
@@ -94,6 +95,7 @@ NEAR = _words(
 )
 # What makes "be" a statement; "could", "might" and "may" do not.
 MODALS = _words("would should must will to only")
+INTENTIONS = _words("was were almost wanted tempted about")  # of somebody who chose otherwise in the end
 PRONOUNS = _words("it this that")
 # What somebody does who answers; IMPERATIVE: without saying who.
 CHOOSE = _words(
@@ -112,7 +114,9 @@ POINT = _words(
     """corresponds correspond corresponding aligns align aligned matches match fits fit represents represent describes
     points point"""
 )
-SUGGEST = _words("indicates suggests depicts conveys evokes expresses reflects captures portrays shows")
+SUGGEST = _words(
+    "indicates suggests depicts conveys evokes expresses reflects captures portrays shows suggest indicate"
+)
 BEST = _words("best accurately closely")
 FREE = _words("answer ans option choice selection solution")  # no picture has one, so any words may follow
 # What may stand between "choose" and the choice; THE_FEELING: between "as" and the choice.

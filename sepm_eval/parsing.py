@@ -2,7 +2,7 @@
 
 The shared extractors of the hosts guess (lmms-eval's reads "I cannot determine" as option I and "Anger" as option A;
 VLMEvalKit's reads "awesome joy" as awe). Here an answer counts when it is a letter, a name, or says which one it
-chooses; everything else is unparsed, and scored and counted as such.
+chooses; everything else is unparsed, and scored and counted as such. The grammar is in docs/answers.md.
 """
 
 from __future__ import annotations
