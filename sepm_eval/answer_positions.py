@@ -60,9 +60,15 @@ def _is_courtesy(sentence: Sentence) -> bool:
 
 def _start(sentence: Sentence) -> int:
     """The place behind opening marks and connectives."""
-    for place, item in enumerate(sentence.items):
+    items = sentence.items
+    for place, item in enumerate(items):
         if item.kind == "choice" or (item.kind == "word" and item.text not in words.CONNECTIVES) or item.text == "...":
-            return place
+            the_option = item.text == "the" and place + 1 < len(items) and items[place + 1].form in ("cited", "both")
+            return place + the_option
+        if item.text in ("i", "in", "to") and (
+            place + 1 == len(items) or items[place + 1].text not in words.CONNECTIVES
+        ):
+            return place  # "I, A", "in love"
     return len(sentence.items)
 
 

@@ -30,7 +30,8 @@ def stated_in_words(sentences: Sequence[Sentence], listed: Set[int]) -> tuple[se
         above = sentences[number - 1] if number and sentence.opens_line and number not in listed else None
         for place, item in enumerate(sentence.items):
             if item.kind == "choice":
-                stated.update(_spoken(sentence, place, above, only=len(sentences) == 1))
+                only = number + 1 == len(sentences) and number == bool(denied)  # or "It is not B. It is C."
+                stated.update(_spoken(sentence, place, above, only=only))
                 if _is_denied(sentence.items, place):
                     denied.add(item.letter)
     return stated, denied
@@ -253,6 +254,8 @@ def _is_clean(items: Sequence[Item], place: int, item: Item) -> bool:
         qualified = number and items[number - 1].text in ("most", "best", "only")
         if blocks(one) or one.text in words.OWNERS or (one.text in words.POSSIBLE and not qualified):
             return False
+        if items[place].text in ("word", "term") and number == place - 1 and one.text == "the":
+            return False  # in the picture, perhaps
         if one.text in ("first", "last") and items[place].text != "choice":
             return False
         if one.text == "one" and items[number + 1].text in ("would", "will"):

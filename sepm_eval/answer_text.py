@@ -154,6 +154,7 @@ _CHINESE = {
     "作为": "as",
     "行为": "behaviour",
     "我": "I",
+    "这是": "this is",
     "的": "",
     "所": "",
     "对应": "matches",

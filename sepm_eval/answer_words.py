@@ -26,8 +26,8 @@ NEGATION = _words(
     eliminating discard discarded reject rejected rejecting rule ruled ruling avoid dismiss dismissed disagree doubt
     wrong incorrect incorrectly false invalid inappropriate inaccurate unsuitable unlikely least less worst weakest
     opposite contrary missing absent lacking lack lacks mistaken mistake mistakenly trap distractor tempting cant dont
-    doesnt isnt wasnt wouldnt shouldnt wont didnt arent unlike unrelated irrelevant hardly odd nothing nobody farthest furthest than
-    instead over opposed unsure unclear unable uncertain refuse neutral"""
+    doesnt isnt wasnt wouldnt shouldnt wont didnt arent unlike unrelated irrelevant hardly odd nothing nobody farthest
+    furthest than instead over opposed unsure unclear unable uncertain refuse neutral"""
 )
 OTHER = _words(
     """other others another second third fourth next secondary alternative alternatively alternate runner-up previous
@@ -72,8 +72,8 @@ VERBS = _words(
 # What the answer is called; FEELINGS of these belong to a picture or to somebody in it, HEADS only before a colon.
 NOUNS = _words(
     """answer ans option choice selection pick conclusion verdict decision guess letter match fit description
-    descriptor representation label category class classification emotion feeling sentiment one prediction word
-    term best correct appropriate fitting suitable likely accurate solution answer's"""
+    descriptor representation label category class classification emotion feeling sentiment one prediction word term
+    best correct appropriate fitting suitable likely accurate solution answer's"""
 )
 FEELINGS = _words("emotion feeling sentiment")
 HEADS = NOUNS | _words("final selected chosen output result response assistant")
@@ -85,7 +85,7 @@ ABOUT_PICTURE = _words(
     describes described describe conveys conveyed convey expresses expressed express depicts depicted depict shown
     displayed evokes evoked evoke captured portrayed illustrated reflected matches match fits fit me would overall seen
     presented it question only i see feel comes mind seems appears has ought can being given above provided
-    corresponding associated with"""
+    corresponding associated with prominently strongly detected recognized identified perceived"""
 )
 # What may stand between "is" and the choice.
 NEAR = _words(

@@ -32,7 +32,7 @@ ALLOWED = {
     "answer_words": set(),
     "answer_items": {"answer_words"},
     "answer_statements": {"answer_items", "answer_words", "emotions"},
-    "answer_positions": {"answer_items", "answer_statements", "answer_words"},
+    "answer_positions": {"answer_items", "answer_statements", "answer_words", "emotions"},
     "parsing": BASE | ANSWERS,
     "evidence": set(),
     "selection": set(),

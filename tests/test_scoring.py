@@ -78,7 +78,7 @@ def test_both_hosts_count_alike():
     benchmark = find_benchmarks()["emoset"]
     rows, summary = score_table(data, pd.Series(texts, index=data["index"], dtype=object), benchmark)
     ours = [score(text, "anger", EIGHT) for text in texts]
-    assert [row for row in rows["status"]] == [
+    assert list(rows["status"]) == [
         ("right" if one.correct else "wrong") if one.status == "answered" else one.status for one in ours
     ]
     assert summary[["right", "wrong", "unparsed", "failed"]].iloc[0].tolist() == [1, 1, 2, len(MARKS)]
