@@ -16,6 +16,7 @@ from sepm_eval import answer_words as words
 _TOKEN = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|\n|([^\w\s'])\1*")
 _OPENERS, _CLOSERS = frozenset("(<"), frozenset(")>")
 _ENDS = frozenset(".!?;")
+_INTRODUCING = frozenset({":", "=", "(", "-", "answer"})
 
 
 class Item(NamedTuple):
@@ -68,6 +69,7 @@ class _Reader:
         self.tokens: list[str] = []
         for match in _TOKEN.finditer(text):
             self.tokens.extend(self._split(match[0]))
+        self.all_small = text.islower()
         self.one_word = sum(token[0].isalnum() for token in self.tokens) == 1
 
     def _split(self, token: str) -> list[str]:
@@ -97,7 +99,12 @@ class _Reader:
         bracketed = before in _OPENERS and after in _CLOSERS
         own = self._own_name_follows(index)
         if token.islower():
-            told = before in words.BEFORE_SMALL and (ends or (token not in "ai" and not after[:1].isalnum()))
+            article = token in "ai" and before not in _INTRODUCING and not self.all_small  # "It is a", cut off
+            told = (
+                not article
+                and before in words.BEFORE_SMALL
+                and (ends or (token not in "ai" and not after[:1].isalnum()))
+            )
             return bracketed or self.one_word or told or own or (prefixed and not after[:1].isalnum())
         if token not in "AI":
             return True
@@ -112,12 +119,15 @@ class _Reader:
         return after != "..." and after != "'"
 
     def _own_name_follows(self, index: int) -> bool:
-        """Whether the letter's own name follows; with nothing between, A and I need an end behind it."""
+        """Whether the letter's own name follows; with nothing between, A and I must be no words ("A Amusement")."""
         start = self.skip(index + 1, words.JOINTS)
         if self.name(start) != self.at(index).upper():
             return False
         after = self.at(start + 1)
-        return start > index + 1 or self.at(index) not in "AIai" or after == "\n" or after in _ENDS
+        if start > index + 1 or self.at(index) not in "AIai" or after == "\n" or after in _ENDS:
+            return True
+        name = self.at(start)
+        return name[0].isupper() and (self.at(index) == "I" or (self.at(index) == "A" and name[0] in "AEIOU"))
 
     def choice(self, index: int, before: str) -> tuple[Item, int] | None:
         """The choice that starts here, said once or again and again, and the index behind it."""

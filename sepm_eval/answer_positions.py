@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence, Set
 from string import ascii_uppercase
 
@@ -43,7 +44,8 @@ def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[st
     courtesy = next((n for n, one in enumerate(sentences) if not _is_courtesy(one)), len(sentences))
     said = sentences[courtesy:]
     lists = {number - courtesy for number in lists}
-    return {*_leading(said, lists), *_lines(said, lists), *_closing(said, lists), *_offered(said)}
+    rules = (_leading(said, lists), _lines(said, lists), _names(said, lists), _closing(said, lists), _offered(said))
+    return set(itertools.chain.from_iterable(rules))
 
 
 def _is_list(sentence: Sentence) -> bool:
@@ -121,7 +123,7 @@ def _goes_with(sentence: Sentence, after: Sentence) -> bool:
     """Whether a leading letter or name is one whatever the next sentence is: an explanation, and no end of its own."""
     first = after.items[0]
     if sentence.end == "?":
-        return not blocks(first) and first.kind == "word"
+        return after.items[-1].text == "so" and not any(map(blocks, after.items))  # "B? I think so."
     if sentence.closes_line and sentence.end != "\n":
         return True
     if first.text[:1].isdigit():
@@ -130,7 +132,7 @@ def _goes_with(sentence: Sentence, after: Sentence) -> bool:
         return False
     return (
         sentence.closes_line
-        or len(after.items) > 2
+        or len(after.items) > 1
         or first.text in words.AFTERTHOUGHTS
         or any(one.form for one in after.items)
     )
@@ -176,19 +178,28 @@ def _speaks_of_options(sentence: Sentence) -> bool:
     return sentence.end == "?" or any(item.text in words.OF_OPTIONS for item in sentence.items)
 
 
-def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
-    """What the last sentence is, where it is a choice; and names that stand on lines of their own and disagree."""
-    names = {
-        sentence.items[place].letter
-        for sentence in sentences
+def _names(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
+    """Names that have a line below the first to themselves; an empty letter where lines disagree."""
+    lines = [
+        (number, sentence.items[place])
+        for number, sentence in enumerate(sentences)
         if (place := _head(sentence)) is not None
         and sentence.items[place].form == "name"
         and sentence.opens_line
         and sentence.closes_line
         and _is_whole(sentence, place)
-    }
-    if len(names) > 1:
+        and (sentence.items[0].kind == "choice" or sentence.items[place].text in POLARITY)  # and not "So sad."
+    ]
+    if len({item.letter for _, item in lines}) > 1:
         yield ""
+    for number, item in lines:
+        announced_otherwise = number and sentences[number - 1].items[-1].text == ":"
+        if number and number not in lists and not sentences[number].bullet and not announced_otherwise:
+            yield item.letter
+
+
+def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
+    """What the first and the last sentence end with, and a last sentence that is a choice on a line with others."""
     if sentences:
         yield from _tail(sentences[0])
     if len(sentences) < 2 or len(sentences) - 1 in lists:
@@ -197,11 +208,10 @@ def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
     place = _head(sentence)
     if place is None:
         yield from _tail(sentence)
-    elif _is_whole(sentence, place) and not (sentence.opens_line and (above.items[-1].text == ":" or sentence.bullet)):
-        item = sentence.items[place]
-        numbered = above.items[-1].text.isdigit()  # "1. B 2. C"
-        by_letter = item.lettered and not sentence.opens_line and sentence.end != "?" and not numbered
-        if by_letter or (item.form == "name" and (item.text in POLARITY if place else sentence.opens_line)):
+    elif _is_whole(sentence, place) and not sentence.opens_line:
+        item, numbered = sentence.items[place], above.items[-1].text.isdigit()  # "1. B 2. C"
+        by_letter = item.lettered and sentence.end != "?" and not numbered
+        if by_letter or (place > 0 and item.text in POLARITY):
             yield item.letter
 
 

@@ -337,6 +337,9 @@ def may_follow(items: Sequence[Item], place: int) -> bool:
     """Whether what follows a choice leaves it one: an end, a mark, a reason; behind a letter with its name anything."""
     item = items[place]
     following = next((one for one in items[place + 1 : place + 4] if one.text not in (")", "|")), None)
+    after = "".join(one.text[:1] for one in items[place + 1 : place + 3])
+    if after[:1] in (":", "=") and after[1:].isdigit():
+        return False  # "A: 0.2, B: 0.8"
     if following is None or following.kind == "mark" or item.form == "both":
         return True
     if following.text == "not" and not any(one.form for one in items[place + 1 : place + 12]):

@@ -59,7 +59,7 @@ REASONS = _words(
 )
 AFTER_NAME = REASONS - _words("of at with")
 # What stands between choices that are named in the same breath.
-JOIN_MARKS = _words(", / & + ( - |")
+JOIN_MARKS = _words(", / & + ( - | > =")
 JOIN_WORDS = _words(
     "or and maybe perhaps possibly also then either even plus alternatively to through vs versus nor with"
 )
