@@ -68,7 +68,8 @@ class _Reader:
         self.letters, self.spellings, self.others = letters, spellings, others
         self.tokens: list[str] = []
         for match in _TOKEN.finditer(text):
-            self.tokens.extend(self._split(match[0]))
+            token = match[0]
+            self.tokens.extend(self._split(token) if "-" in token else (token,))
         self.all_small = text.islower()
         self.one_word = sum(token[0].isalnum() for token in self.tokens) == 1
 
@@ -131,7 +132,8 @@ class _Reader:
 
     def choice(self, index: int, before: str) -> tuple[Item, int] | None:
         """The choice that starts here, said once or again and again, and the index behind it."""
-        said = self._one_choice(index, before)
+        first = self.at(index)[0]
+        said = self._one_choice(index, before) if first.isalnum() or first in _OPENERS else None
         if said is None or not said[0].letter:
             return said
         (item, end), letter = said, said[0].letter

@@ -20,6 +20,7 @@ from sepm_eval.answer_text import plain
 
 # One line, and no two parts that can take the same character: the time is linear in the text.
 _OPTION = re.compile(r"^[^\S\n]*\(?([A-Z])[.):][^\S\n]*(\S.*)$", re.MULTILINE)
+_SHORT = 40  # characters
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,19 @@ def parse_answer(text: str, options: Options) -> str | None:
     denies it, contradicts itself, names several or only repeats the options is unparsed. docs/answers.md has the
     grammar; the time is linear in the text.
     """
+    return _read_short(text, options) if len(text) <= _SHORT else _read(text, options)
+
+
+def _read(text: str, options: Options) -> str | None:
     letters = ascii_uppercase[: len(options.labels)]
     said = sentences(plain(text), letters, *_names(options))
     lists = listed(said)
     stated, denied = stated_in_words(said, lists)
     stated |= stated_by_position(said, lists)
     return None if len(stated) != 1 or stated & (denied | {""}) else stated.pop()
+
+
+_read_short = lru_cache(maxsize=4096)(_read)  # most answers of a run are among a few
 
 
 @lru_cache(maxsize=64)
