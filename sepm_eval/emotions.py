@@ -63,6 +63,44 @@ SYNONYMS = {
     "irritability": "irritabilty",
 }
 
+# The adjective of each label for who feels it: what an answer may say for the name. A word that only means the same
+# ("scared", "happy") or says what arouses it ("amusing") is none.
+ADJECTIVES = {
+    "affectionate": "affection",
+    "amused": "amusement",
+    "awed": "awe",
+    "awestruck": "awe",
+    "cheerful": "cheerfullness",
+    "contented": "contentment",
+    "enthralled": "enthrallment",
+    "excited": "excitement",
+    "grateful": "gratitude",
+    "joyful": "joy",
+    "joyous": "joy",
+    "loving": "love",
+    "lustful": "lust",
+    "optimistic": "optimism",
+    "proud": "pride",
+    "relieved": "relief",
+    "surprised": "surprise",
+    "zestful": "zest",
+    "angry": "anger",
+    "confused": "confusion",
+    "disappointed": "disappointment",
+    "disgusted": "disgust",
+    "envious": "envy",
+    "exasperated": "exasperation",
+    "fearful": "fear",
+    "horrified": "horror",
+    "irritable": "irritabilty",
+    "irritated": "irritabilty",
+    "neglected": "neglect",
+    "nervous": "nervousness",
+    "enraged": "rage",
+    "ashamed": "shame",
+    "sympathetic": "sympathy",
+}
+
 # The eight classes in the order every question lists them, with the name shown for each.
 # Alphabetical, as in the public SEPM code; EmoSet's own info.json numbers them differently.
 MIKELS = {

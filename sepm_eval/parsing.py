@@ -2,21 +2,25 @@
 
 The shared extractors of the hosts guess (lmms-eval's reads "I cannot determine" as option I and "Anger" as option A;
 VLMEvalKit's reads "awesome joy" as awe). Here an answer counts when it is a letter, a name, or says which one it
-chooses; everything else is unparsed, and scored and counted as such.
+chooses; everything else is unparsed, and scored and counted as such. The grammar is in docs/answers.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from string import ascii_uppercase
 
 from sepm_eval import emotions
+from sepm_eval.answer_items import sentences
+from sepm_eval.answer_positions import listed, stated_by_position
+from sepm_eval.answer_statements import stated_in_words
+from sepm_eval.answer_text import plain
 
-# One line each, and no two parts that can take the same character: the time is linear in the text.
+# One line, and no two parts that can take the same character: the time is linear in the text.
 _OPTION = re.compile(r"^[^\S\n]*\(?([A-Z])[.):][^\S\n]*(\S.*)$", re.MULTILINE)
-_CHOICE = re.compile(r"\b(?:answer|option|choice)\b(?:\s+(?:is|would be))?\s*:?\s*(.*)", re.IGNORECASE)
-_LETTERED = re.compile(r"^\(?([A-Za-z])(?:[).:]+\s*(.*)|)$", re.DOTALL)
+_SHORT = 40  # characters
 
 
 @dataclass(frozen=True)
@@ -51,54 +55,41 @@ def parse_question(text: str) -> Options | None:
 
 
 def parse_answer(text: str, options: Options) -> str | None:
-    """The letter that an answer chooses, or None ("unparsed").
+    """The letter that an answer states, or None ("unparsed").
 
-    Read are, in any case and with closing punctuation: a letter ("B", "(b)", "B."), a letter with its own name
-    ("B. Anger"), a name or label ("anger"), and any of these after the last "answer", "answer is", "option" or
-    "choice" of a longer text ("A man is smiling. Answer: D"), or alone on its last line. A letter with another
-    option's name is a contradiction.
+    Read are a choice at the head of the text or alone on a line, and one that is said to be the answer ("the answer is
+    B", "I choose fear", "B is correct"). A choice is a letter, a name, or a letter with its own name. An answer that
+    denies it, contradicts itself, names several or only repeats the options is unparsed. docs/answers.md has the
+    grammar; the time is linear in the text.
     """
-    text = text.strip()
-    chosen = _read_choice(text, options)
-    last_line = text.rpartition("\n")[2]
-    return chosen or _read_choice(_last_choice(text), options) or _read_choice(last_line, options)
+    return _read_short(text, options) if len(text) <= _SHORT else _read(text, options)
 
 
-def _last_choice(text: str) -> str:
-    """What follows the last word that announces a choice, up to the end of its line."""
-    said = ""
-    for announced in re.finditer(r"\b(?:answer|option|choice)\b", text, re.IGNORECASE):
-        match = _CHOICE.match(text, announced.start())
-        said = match.group(1) if match else ""
-    return said
+def _read(text: str, options: Options) -> str | None:
+    letters = ascii_uppercase[: len(options.labels)]
+    said = sentences(plain(text), letters, *_names(options))
+    lists = listed(said)
+    stated, denied = stated_in_words(said, lists)
+    stated |= stated_by_position(said, lists)
+    return None if len(stated) != 1 or stated & (denied | {""}) else stated.pop()
 
 
-def _read_choice(text: str, options: Options) -> str | None:
-    """The letter of a text that is nothing but a choice."""
-    text = text.strip().strip("*\"'`").rstrip(".!,; \n")
-    letter_of = _letters(options)
-    named = letter_of.get(text.lower())
-    if named:
-        return named
-    match = _LETTERED.match(text)
-    if match is None:
-        return None
-    letter, rest = match.group(1).upper(), (match.group(2) or "").strip()
-    if letter not in letter_of.values():
-        return None
-    if rest and letter_of.get(rest.lower().rstrip(".)")) != letter:
-        return None
-    return letter
+_read_short = lru_cache(maxsize=4096)(_read)  # most answers of a run are among a few
+
+
+@lru_cache(maxsize=64)
+def _names(options: Options) -> tuple[dict[str, str], frozenset[str]]:
+    """Letter by every spelling of an option, and the spellings of all emotions that are not among them."""
+    letters = _letters(options)
+    return letters, frozenset({*emotions.POLARITY, *emotions.SYNONYMS, *emotions.ADJECTIVES} - set(letters))
 
 
 def _letters(options: Options) -> dict[str, str]:
-    """Letter by lower-case label, shown name and other spelling."""
+    """Letter by lower-case label, shown name, other spelling and adjective."""
     found: dict[str, str] = {}
-    for index, (label, name) in enumerate(zip(options.labels, options.names, strict=True)):
-        for spelling in (label, name.lower(), *_spellings(label)):
-            found[spelling] = chr(ord("A") + index)
+    for letter, label, name in zip(ascii_uppercase, options.labels, options.names, strict=False):
+        others = (
+            word for table in (emotions.SYNONYMS, emotions.ADJECTIVES) for word, key in table.items() if key == label
+        )
+        found.update(dict.fromkeys((label, name.lower(), *others), letter))
     return found
-
-
-def _spellings(label: str) -> Sequence[str]:
-    return [other for other, key in emotions.SYNONYMS.items() if key == label]

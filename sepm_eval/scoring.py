@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +11,35 @@ from sepm_eval.parsing import Options, parse_answer
 
 _FAILURE = "[sepm_eval: not answered] "
 
+# What stands in an answer's place when there is none, by who writes it. A mark is how the text starts, or (with "$")
+# the whole of it; within an answer it is a quotation. Files are those of lmms-eval 0.7.3 and ms-vlmeval 0.0.20. Not
+# here, because a model may say the same: an empty text (lmms-eval's claude, qwen_vl_api, srt_api and others after
+# their last try), "Error: ..." with an exception's text (VLMEvalKit's jt_vl_chat) and refusals. Those are unparsed.
+FAILURE_MARKS = (
+    (r"\[sepm_eval: not answered\]", "sepm_eval, failure_text"),
+    (
+        r"\[LMMS_EVAL_REQUEST_FAILED\b",
+        "lmms-eval, models/{simple,chat}/{openai,gemini}.py, models/chat/async_openai.py",
+    ),
+    (r"\[SAFETY_BLOCKED:", "lmms-eval, models/{simple,chat}/gemini.py: the service returned no text"),
+    (r"\[GENERATION_FAILED\]", "lmms-eval, models/simple/{cosmos_wm,diffusers_wm_base,generation_api,magi1_wm}.py"),
+    (r"\[ERROR\] ", "lmms-eval, the same and wan2_1_t2i.py"),
+    (r"Video .* (?:can not load|generate failed), check the source$", "lmms-eval, models/simple/{oryx,llava_vid}.py"),
+    (r"Fail(?:ed)? to obtain answer", "VLMEvalKit, inference*.py, api/*.py, vlm/cogvlm.py"),
+    (r"Chat Mode: Failed with all possible conversation turns", "VLMEvalKit, vlm/base.py"),
+    (r"Image Decode Error$", "VLMEvalKit, vlm/omnilmm.py"),
+    (r"Error: (?:Bad Response Statuse Code|Failed to parse the response)\.", "VLMEvalKit, api/qwen_api.py"),
+)
+_MARKS = re.compile("|".join(pattern for pattern, _ in FAILURE_MARKS))
+
 
 @dataclass(frozen=True)
 class Score:
     """What became of one question.
 
     Attributes:
-        status: "answered" (right or wrong), "unparsed" (an answer that names no option; scored wrong) or "failed" (no
-            answer, because the picture or the model failed; not scored).
+        status: "answered" (right or wrong), "unparsed" (an answer that states no option; scored wrong) or "failed" (no
+            answer, because the picture, the model or the service behind it failed; not scored).
         label: the emotion answered.
         correct: whether it is the item's.
     """
@@ -33,8 +55,8 @@ def failure_text(error: Exception) -> str:
 
 
 def is_failure(output: str) -> bool:
-    """Whether an output is a ``failure_text``."""
-    return output.startswith(_FAILURE.rstrip())
+    """Whether an output stands for a question that got no answer: one of ``FAILURE_MARKS``, ours or a host's."""
+    return _MARKS.match(output.strip()) is not None
 
 
 def score(output: str, target: str, options: Options) -> Score:

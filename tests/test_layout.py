@@ -22,12 +22,18 @@ FOLDERS = {
 
 # What a module may import of ours; later rows may be used by nothing above them.
 BASE = {"emotions", "prompts", "types"}
+ANSWERS = {"answer_text", "answer_words", "answer_items", "answer_statements", "answer_positions"}
 PURE = BASE | {"parsing", "evidence", "selection", "backbone", "images", "scoring", "journal", "demo"}
 ALLOWED = {
     "emotions": set(),
     "prompts": set(),
     "types": {"emotions", "prompts"},
-    "parsing": BASE,
+    "answer_text": set(),
+    "answer_words": set(),
+    "answer_items": {"answer_words"},
+    "answer_statements": {"answer_items", "answer_words", "emotions"},
+    "answer_positions": {"answer_items", "answer_statements", "answer_words", "emotions"},
+    "parsing": BASE | ANSWERS,
     "evidence": set(),
     "selection": set(),
     "cost": {"selection", "methods"},

@@ -49,6 +49,23 @@ def options(draw) -> Options:
 def near_answers(draw, offered: Options) -> str:
     """Texts made of what answers are made of."""
     words = ["answer", "Answer:", "is", "option", "choice", "not", "or", "(", ")", ".", ":", "**", "\n", " ", "I", "a"]
+    words += [
+        "best",
+        "because",
+        "but",
+        "if",
+        "said",
+        "second",
+        ",",
+        "?",
+        "-",
+        "<think>",
+        "</think>",
+        "{",
+        "}",
+        "\u7b54\u6848",
+        "\u662f",
+    ]
     parts = st.sampled_from([*words, *offered.names, *offered.labels, *string.ascii_letters])
     return draw(st.sampled_from(["", " "])).join(draw(st.lists(parts, max_size=12)))
 
@@ -95,8 +112,11 @@ def test_every_way_to_name_an_option_names_it(data, offered):
 @example("A. Joy\n" * 50_000)
 @example("A." + " " * 200_000 + "x")
 @example("\n" * 200_000)
-@example("answer " * 30_000)
-@example("(" * 100_000)
+@example("answer " * 60_000)
+@example("(" * 200_000)
+@example("B " * 50_000)
+@example("<think>" * 30_000)
+@example("\\boxed{" * 30_000)
 def test_no_text_breaks_or_delays_the_reader(text):
     with limited(5):
         found = parse_question(text)

@@ -10,12 +10,10 @@ from sepm_eval.datasets import Benchmark
 from sepm_eval.parsing import Options
 from sepm_eval.scoring import is_failure, macro_f1, score
 
-FAILURE = "Failed to obtain answer"  # in every answer that stands for a fault in VLMEvalKit
-
 
 def is_failed(prediction: object) -> bool:
-    """Whether a prediction stands for a question that could not be asked, by our mark or by VLMEvalKit's."""
-    return is_failure(str(prediction)) or FAILURE in str(prediction)
+    """Whether a prediction stands for a question that got no answer (``scoring.FAILURE_MARKS``)."""
+    return is_failure(str(prediction))
 
 
 def predictions(loaded: Any) -> pd.Series:
@@ -47,14 +45,10 @@ def score_table(data: pd.DataFrame, answers: pd.Series, benchmark: Benchmark) ->
     options = Options(tuple(benchmark.names), tuple(benchmark.names.values()))
     rows = data.drop(columns=["image", "prediction"], errors="ignore").reset_index(drop=True)
     rows["prediction"] = [answers[index] for index in indices]
-    found = [
-        score("" if is_failed(text) else text, label, options)
-        for text, label in zip(rows["prediction"], rows["category"], strict=True)
-    ]
+    found = [score(text, label, options) for text, label in zip(rows["prediction"], rows["category"], strict=True)]
     rows["answer_label"] = [one.label for one in found]
     rows["status"] = [
-        "failed" if is_failed(text) else "unparsed" if one.status == "unparsed" else "right" if one.correct else "wrong"
-        for text, one in zip(rows["prediction"], found, strict=True)
+        ("right" if one.correct else "wrong") if one.status == "answered" else one.status for one in found
     ]
     rows["hit"] = [None if status == "failed" else int(status == "right") for status in rows["status"]]
     asked = rows[rows["status"] != "failed"]
