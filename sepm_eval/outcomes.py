@@ -30,7 +30,9 @@ class Record:
 
     Attributes:
         stages: how many prompts the model was shown.
-        visual_tokens: of the picture, before any was dropped; None if the question went without.
+        visual_tokens: of the picture as the last prompt showed it, before any was dropped; None if the question went
+            without.
+        tokens_read: how many visual tokens were read with each prompt; none if the journal does not say.
         p_positive: probability of "positive" in stage 1; None of methods without one, as are the following.
         p_negative: of "negative".
         confidence: of stage 1.
@@ -42,6 +44,7 @@ class Record:
 
     stages: int
     visual_tokens: int | None
+    tokens_read: tuple[int, ...]
     p_positive: float | None
     p_negative: float | None
     confidence: float | None

@@ -265,6 +265,7 @@ def _kept(record: Mapping[str, Any]) -> Record:
     return Record(
         stages=len(record.get("prompts") or ()),
         visual_tokens=record.get("visual_tokens"),
+        tokens_read=tuple(record.get("tokens_read") or ()),
         p_positive=record.get("p_positive"),
         p_negative=record.get("p_negative"),
         confidence=record.get("confidence"),

@@ -32,6 +32,7 @@ def ask(
     prefix: Reading | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),
+    read_before: int = 0,
     write_out: int | None = None,
 ) -> list[Answer]:
     """Put one question a picture and read the letter it is answered with.
@@ -49,6 +50,7 @@ def ask(
         prefix: an earlier reading of the same pictures to go on from.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
+        read_before: how many visual tokens a picture were read with those.
         write_out: write every answer out, up to so many tokens, also where it starts with a letter.
 
     Raises:
@@ -57,6 +59,9 @@ def ask(
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, write_out) if write_out else _texts(questions, reading, backbone)
     visual_tokens = visual.features.shape[1]
+    now = [visual_tokens] * len(prompts) if keep is None else keep.sum(-1).tolist()
+    if prefix is not None:
+        now = [0] * len(prompts)
     answers = []
     for i, (question, text) in enumerate(zip(questions, texts, strict=True)):
         letter = parse_answer(text, Options(question.labels, question.names))
@@ -70,6 +75,7 @@ def ask(
                 visual_tokens=visual_tokens,
                 evidence=None if evidence is None else evidence[i],
                 prompts=(*asked_before[i : i + 1], prompts[i]),
+                tokens_read=(*(read_before for _ in asked_before[i : i + 1]), now[i]),
             )
         )
     return answers

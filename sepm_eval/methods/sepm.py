@@ -112,6 +112,7 @@ class Sepm:
             )
             for i, question in enumerate(questions)
         ]
+        first_tokens = visual.features.shape[1]
         visual = self._second_look(questions, backbone, visual)
         return ask(
             questions,
@@ -122,6 +123,7 @@ class Sepm:
             prefix=first,
             evidence=found or None,
             asked_before=asked,
+            read_before=first_tokens,
         )
 
     def _probe(self, asked: Sequence[str]) -> str | Sequence[str] | None:
