@@ -28,7 +28,9 @@ def leaderboard(runs: Sequence[Run]) -> Table:
             ranked[key] = own
     common = [column for column in main if ranked and all(column in own for own in ranked.values())]
     mean = {
-        key: sum(own[column].accuracy or 0.0 for column in common) / len(common) for key, own in ranked.items() if common
+        key: sum(own[column].accuracy or 0.0 for column in common) / len(common)
+        for key, own in ranked.items()
+        if common
     }
     first = {key: next(iter(own.values())) for key, own in rows.items()}
     cells, records = [], []

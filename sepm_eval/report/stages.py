@@ -89,7 +89,7 @@ def costs(runs: Sequence[Run]) -> Table | None:
 
 def _known(run: Run) -> list[Record]:
     """The journal records that say what was read of a picture."""
-    return [one.record for one in run.scored if one.record is not None and sum(one.record.tokens_read)]
+    return [one.record for one in run.scored if one.record is not None and any(one.record.tokens_read)]
 
 
 def _mean_read(records: Sequence[Record]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sepm_eval.emotions import POLARITY, Polarity
+from sepm_eval.emotions import POLARITY
 from sepm_eval.outcomes import OUR_ENTRIES, Run
 from sepm_eval.plan import slug
 from sepm_eval.statistics import Interval
@@ -96,7 +96,7 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
     return list(found.values())
 
 
-def polarities(run: Run) -> Mapping[str, Polarity]:
+def polarities(run: Run) -> Mapping[str, str]:
     """The polarity of every label as the run had it."""
     return {**POLARITY, **run.identity.polarity}
 

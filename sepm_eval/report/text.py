@@ -1,4 +1,4 @@
-"""Texts that others wrote (answers, ids, labels, paths) as they may stand on a page, in Markdown and in a spreadsheet."""
+"""Texts that others wrote (answers, ids, labels, paths) as they may stand on a page, in Markdown and in a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _LAYOUT = "\t\n\r"
 # What a spreadsheet takes for a formula where a cell begins with it; full-width forms too.
-_FORMULA = "=+\\-@＝＋－＠"
+_FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _BEGINS = re.compile(rf"[\s\x00-\x1f\x7f-\x9f]*[{_FORMULA}]")
 # Where a cell may begin for a program that splits at another character, or at a line break inside a cell.
 _SPLIT = re.compile(rf"([;,|\t\r\n\v\f\x85\u2028\u2029][\s\x00-\x1f\x7f-\x9f\"']*)([{_FORMULA}])")
