@@ -27,11 +27,8 @@ def leaderboard(runs: Sequence[Run]) -> Table:
         if here and all(run.complete for run in here):
             ranked[key] = own
     common = [column for column in main if ranked and all(column in own for own in ranked.values())]
-    mean = {
-        key: sum(own[column].accuracy or 0.0 for column in common) / len(common)
-        for key, own in ranked.items()
-        if common
-    }
+    shares = {key: [own[column].accuracy or 0.0 for column in common] for key, own in ranked.items()}
+    mean = {key: sum(values) / len(values) for key, values in shares.items() if values}
     first = {key: next(iter(own.values())) for key, own in rows.items()}
     cells, records = [], []
     for key in sorted(rows, key=lambda key: (-mean.get(key, -1.0), first[key].title, first[key].entry, key)):
@@ -45,8 +42,8 @@ def leaderboard(runs: Sequence[Run]) -> Table:
         ]
         cells.append((*line, *(_cell(own.get(column)) for column in columns)))
         about = {"rank": place, "model": run.model, "model_id": run.identity.key, "entry": run.entry}
-        shares = {column: own[column].accuracy if column in own else None for column in columns}
-        records.append({**about, "method": run.variant, "mean": mean.get(key), **shares})
+        single = {column: own[column].accuracy if column in own else None for column in columns}
+        records.append({**about, "method": run.variant, "mean": mean.get(key), **single})
     notes = [
         f"Ranked by the mean. {mean_note(common, columns)}" if common else "No task was run completely with all.",
         "Only complete runs over the same items are ranked; two accuracies whose intervals overlap may be equal.",

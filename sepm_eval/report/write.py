@@ -94,8 +94,8 @@ def superseded(runs: Sequence[Run]) -> list[str]:
     """Which files do not count, because others of the same run over the same items do."""
     root = _root(runs)
     return [
-        f"{run.column}, {run.title}: {_below(root, run.source)} counts; superseded, as the same run over the same items: "
-        f"{', '.join(_below(root, path) for path in run.superseded)}."
+        f"{run.column}, {run.title}: {_below(root, run.source)} counts; superseded, as the same run over the same "
+        f"items: {', '.join(_below(root, path) for path in run.superseded)}."
         for run in runs
         if run.superseded
     ]
@@ -116,8 +116,8 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if run.missing or run.count("failed"):
             found.append(
-                f"{run.column}, {run.title} is incomplete: {run.count('failed')} questions failed and {run.missing} were "
-                "not asked. Failed questions are not scored."
+                f"{run.column}, {run.title} is incomplete: {run.count('failed')} questions failed and {run.missing} "
+                "were not asked. Failed questions are not scored."
             )
     if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")
