@@ -11,9 +11,10 @@ import dataclasses
 import glob
 import json
 import logging
+import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -22,7 +23,6 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sepm_eval.identity import PLACEMENT, Identity, from_json
-from sepm_eval.journal import read_journal
 from sepm_eval.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 from sepm_eval.parsing import Options, parse_question
 from sepm_eval.scoring import score
@@ -32,7 +32,7 @@ __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", 
 logger = logging.getLogger(__name__)
 
 _RESULTS, _SAMPLES = "_results.json", "_samples_"
-_JOURNAL_START = b'{"key": '
+_JOURNAL_START = b'{"key": "'
 _HOST_ZONE = "Asia/Singapore"  # lmms-eval's clock unless --timezone says otherwise
 _HOST_OFFSET = timezone(timedelta(hours=8))
 
@@ -141,15 +141,15 @@ def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
     output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
     question = log.rows[0][0].question if log.rows and log.rows[0][0].question == sample["input"] else sample["input"]
     outcome = Outcome(
-        item=_writable(sample["item_id"]),
+        item=sys.intern(_writable(sample["item_id"])),
         doc_id=int(sample["doc_id"]),
-        target=target,
+        target=sys.intern(target),
         question=str(question),
         output=output,
-        score=score(output, target, options),
+        score=_scored(output, target, options),
         logged=bool(sample["acc"]) if "acc" in sample else None,
-        picture=next((one for one in sample.get("input_media") or [] if isinstance(one, str)), None),
-        sha256=str(sample.get("picture") or ""),
+        picture=next((sys.intern(one) for one in sample.get("input_media") or [] if isinstance(one, str)), None),
+        sha256=sys.intern(str(sample.get("picture") or "")),
         record=None,
     )
     log.rows.append((outcome, str(sample.get("record") or "")))
@@ -246,34 +246,80 @@ def _date(log: _Log) -> datetime:
 def _journal_records(folders: Sequence[Path], logs: Sequence[_Log]) -> dict[_Key, Record]:
     """The journal records that the logs' answers came from: same key, document and text."""
     wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
+    keys = {key.encode() for key, _, _ in wanted}
     found: dict[_Key, Record] = {}
     for path in _files(folders, "*.jsonl"):
         if not wanted or not _is_journal(path):
             continue
-        for record in _records(path):
-            place = record["key"], record["task"], record["doc_id"]
+        for place, text, record in _records(path, keys):
             if place not in wanted:
                 continue
-            if record["status"] == "failed":
-                found.setdefault(place, _kept(record))
-            elif record["text"] == wanted[place]:
-                found[place] = _kept(record)
+            if text is None:
+                found.setdefault(place, record)
+            elif text == wanted[place]:
+                found[place] = record
     return found
 
 
-def _kept(record: Mapping[str, Any]) -> Record:
-    return Record(
-        stages=len(record.get("prompts") or ()),
-        visual_tokens=record.get("visual_tokens"),
-        tokens_read=tuple(record.get("tokens_read") or ()),
-        p_positive=record.get("p_positive"),
-        p_negative=record.get("p_negative"),
-        confidence=record.get("confidence"),
-        polarity=record.get("polarity"),
-        ambiguous=record.get("ambiguous"),
-        dropped=array("I", record.get("dropped") or ()),
-        error=record.get("error"),
+def _records(path: Path, keys: Container[bytes]) -> Iterator[tuple[_Key, str | None, Record]]:
+    """A journal's whole records with certain keys, one at a time, each with its text, None of one that failed.
+
+    Lines with other keys are passed over without being read.
+
+    Raises:
+        ValueError: a line is not a record, or lacks what every record has.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return  # being written, or torn
+            if (
+                line.startswith(_JOURNAL_START)
+                and line[len(_JOURNAL_START) : line.find(b'"', len(_JOURNAL_START))] not in keys
+            ):
+                continue
+            try:
+                yield _record(json.loads(line))
+            except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+                raise ValueError(
+                    f"{path}, line {number} is not a journal record ({error!r}); move the file away"
+                ) from error
+
+
+def _record(content: Mapping[str, Any]) -> tuple[_Key, str | None, Record]:
+    """What a report takes from a journal record.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
+    """
+    answered = {"answered": True, "failed": False}[content["status"]]
+    kinds = {"key": str, "task": str, "doc_id": int, "versions": dict, "model": dict}
+    kinds |= {"text": str, "method": dict} if answered else {}
+    odd = [name for name, kind in kinds.items() if type(content[name]) is not kind]
+    if odd:
+        raise TypeError(f"{odd[0]} is {content[odd[0]]!r}")
+    record = Record(
+        stages=len(content.get("prompts") or ()),
+        visual_tokens=content.get("visual_tokens"),
+        tokens_read=_shared(tuple(content.get("tokens_read") or ())),
+        p_positive=content.get("p_positive"),
+        p_negative=content.get("p_negative"),
+        confidence=content.get("confidence"),
+        polarity=content.get("polarity") and sys.intern(content["polarity"]),
+        ambiguous=content.get("ambiguous"),
+        dropped=array("I", content.get("dropped") or ()),
+        error=content.get("error"),
     )
+    place = content["key"], content["task"], content["doc_id"]
+    return place, content["text"] if answered else None, record
+
+
+@lru_cache(maxsize=1024)
+def _shared(counts: tuple[int, ...]) -> tuple[int, ...]:
+    """The same, one object for all that are equal."""
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise TypeError(f"tokens_read is {counts!r}")
+    return counts
 
 
 def _writable(text: Any) -> str:
@@ -320,6 +366,9 @@ def _options(question: str) -> Options | None:
     return parse_question(question)
 
 
+_scored = lru_cache(maxsize=4096)(score)  # most answers are one of a few letters
+
+
 def _flaw(sample: Mapping[str, Any], options: Options) -> str:
     """What keeps a sample from being scored; "" if nothing does."""
     if type(sample["doc_id"]) is not int:
@@ -331,24 +380,6 @@ def _flaw(sample: Mapping[str, Any], options: Options) -> str:
     if "acc" in sample and sample["acc"] not in (0, 1):
         return f"acc is {sample['acc']!r}, neither 0 nor 1"
     return ""
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    """A journal's records, with all that a report takes from them.
-
-    Raises:
-        ValueError: a line is not a record, or lacks what every record has.
-    """
-    try:
-        records = read_journal(path)
-    except RecursionError as error:
-        raise ValueError(f"{path} is no journal ({error}); move it away") from error
-    for number, record in enumerate(records, start=1):
-        whole = all(isinstance(record.get(key, {}), dict) for key in ("method", "model", "versions"))
-        text = record.get("text") if record["status"] == "answered" else ""
-        if not whole or "versions" not in record or not isinstance(text, str) or type(record["doc_id"]) is not int:
-            raise ValueError(f"{path}, line {number} is not a journal record; move the file away")
-    return records
 
 
 def _is_journal(path: Path) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
 from sepm_eval.backbone import Backbone, Prune, Reading, VisualTokens
 from sepm_eval.evidence import answer_probabilities
 from sepm_eval.parsing import Options, parse_answer
@@ -87,7 +85,7 @@ def check_finite(reading: Reading) -> Reading:
     Raises:
         FloatingPointError: they do; which rows of the batch is said.
     """
-    broken = (~torch.isfinite(reading.logits).all(-1)).nonzero().flatten().tolist()
+    broken = (~reading.logits.isfinite().all(-1)).nonzero().flatten().tolist()
     if broken:
         raise FloatingPointError(
             f"the model's logits are NaN or infinite (rows {broken} of the batch); try dtype=float32"

@@ -6,6 +6,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -237,6 +238,8 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
         ready = [o for o in found if o is not None and o.record is not None and len(o.record.dropped)]
         if outcome.picture is None or len(ready) < len(runs) or outcome.target in labels:
             continue
+        if not Path(outcome.picture).is_file():
+            return  # the pictures are elsewhere, or gone
         labels.add(outcome.target)
         yield ready
         if len(labels) == _OVERLAYS:
