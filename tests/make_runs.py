@@ -22,6 +22,7 @@ from typing import Any
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import POLARITY
 from sepm_eval.identity import Identity, answering
+from sepm_eval.images import UnreadableImage
 from sepm_eval.journal import question_key
 from sepm_eval.plan import parse_method, slug, split_method
 from sepm_eval.prompts import letters
@@ -112,7 +113,7 @@ def run(
         if (name, task, doc_id) == ("zero_shot_cot", "emotion6", 3):
             output = NASTY
         if (name, task, doc_id) == ("sparsevlm", "emoset", 5):
-            output = failure_text(ValueError("picture 5 cannot be read as a picture"))
+            output = failure_text(UnreadableImage("picture 5 cannot be read as a picture"))
         picture = hashlib.sha256(f"{pictures}{task}/{doc_id}".encode()).hexdigest()
         doc = {"benchmark": task, "id": f"{task}/{doc_id:03d}", "item_list": item_list, "label": target}
         doc |= {"picture": picture, "question": question}

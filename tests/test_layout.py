@@ -62,7 +62,7 @@ ALLOWED = {
     "plan": {"identity", "methods"},
     "pricing": BASE | {"cost", "datasets", "demo", "model_wrappers", "plan"},
     "statistics": set(),
-    "results": {"identity", "journal", "methods", "outcomes", "parsing", "scoring"},
+    "results": {"identity", "methods", "outcomes", "parsing", "scoring"},
     "report": BASE
     | {
         "identity",
