@@ -65,7 +65,7 @@ def make(folder: Path) -> None:
 def run(
     folder: Path,
     entry: str,
-    model: str,
+    checkpoint: str,
     method: str,
     task: str,
     skill: float,
@@ -83,7 +83,7 @@ def run(
     Args:
         folder: below which to write.
         entry: lmms-eval's name of the model.
-        model: its checkpoint.
+        checkpoint: the model's.
         method: as in a plan; "" for a model that is not ours.
         task: the task.
         skill: share of the answers that are right, roughly.
@@ -100,9 +100,9 @@ def run(
     """
     benchmark = find_benchmarks()[task]
     labels, question = list(benchmark.names), benchmark.question()
-    draw = random.Random(f"{entry} {model} {method} {task}")
+    draw = random.Random(f"{entry} {checkpoint} {method} {task}")
     name, _ = split_method(method) if method else ("", {})
-    about = who(entry, model, method, **identity) if name else None
+    about = who(entry, checkpoint, method, **identity) if name else None
     keys: dict[tuple[str, str], str] = {}
     answering.start(about, keys)
     samples, records = [], []
@@ -129,7 +129,7 @@ def run(
             }
         )
     answering.start(None)
-    arguments = {"pretrained": model, **({"method": method} if name else {})}
+    arguments = {"pretrained": checkpoint, **({"method": method} if name else {})}
     asked = len(samples)
     results = {
         "results": {task: {"alias": task, "acc,none": sum(s.get("acc", 0) for s in samples) / asked}},
@@ -141,7 +141,7 @@ def run(
             **({"offset": items.start} if items.start else {}),
         },
         "date": date,
-        "model_name": model,
+        "model_name": checkpoint,
         "lmms_eval_version": "0.7.3",
     }
     where = folder / (place or slug(f"{entry}_{method}"))
