@@ -270,8 +270,8 @@ def test_of_repeated_runs_the_others_are_named(runs, tmp_path):
         page = write(runs, tmp_path / write.__name__)
         text = page.with_suffix(".md").read_text(encoding="utf-8").replace("\\", "")
         assert (
-            "sepm_llava_zero_shot/20261102_120000_emotion6_results.json counts; superseded, as the same run over the same "
-            "items: sepm_llava_zero_shot/20261101_120000_emotion6_results.json."
+            "sepm_llava_zero_shot/20261102_120000_emotion6_results.json counts; superseded, as the same run over the "
+            "same items: sepm_llava_zero_shot/20261101_120000_emotion6_results.json."
         ) in text
         assert "2026-11-02 12:00 UTC" in text
 

@@ -262,7 +262,9 @@ def test_a_changed_identity_is_refused(tmp_path):
         read_runs([tmp_path])
 
 
-@pytest.mark.parametrize(("change", "message"), [({"run": "1" * 64}, "2 different runs"), ({"item_list": "x"}, "lists")])
+@pytest.mark.parametrize(
+    ("change", "message"), [({"run": "1" * 64}, "2 different runs"), ({"item_list": "x"}, "of the lists")]
+)
 def test_two_runs_in_one_log_are_refused(tmp_path, change, message):
     run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, "20261101_120000")
     path, samples = logs(tmp_path)

@@ -14,9 +14,12 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 _LAYOUT = "\t\n\r"
 # What a spreadsheet takes for a formula where a cell begins with it; full-width forms too.
 _FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-_BEGINS = re.compile(rf"[\s\x00-\x1f\x7f-\x9f]*[{_FORMULA}]")
-# Where a cell may begin for a program that splits at another character, or at a line break inside a cell.
-_SPLIT = re.compile(rf"([;,|\t\r\n\v\f\x85\u2028\u2029][\s\x00-\x1f\x7f-\x9f\"']*)([{_FORMULA}])")
+_BEGINS = re.compile(rf"[\s{_UNSEEN.pattern[1:-1]}]*[{_FORMULA}]")
+# Where a program that splits at another character, or at a line break inside a cell, may see one begin: a whole run of
+# separators, white space and quotes, taken once, so that the time is linear in the text.
+_SEPARATORS = ";,|\t\r\n\v\f\x85\u2028\u2029"
+_RUN = rf"\s\"'{_SEPARATORS}{_UNSEEN.pattern[1:-1]}"
+_INSIDE = re.compile(rf"(?<![{_RUN}])([{_RUN}]+)(?=[{_FORMULA}])")
 
 
 def visible(text: str, layout: str = "") -> str:
@@ -44,8 +47,8 @@ def harmless(value: Any) -> Any:
     """A value for a CSV file: no spreadsheet takes it, or a part of it, for a formula."""
     if not isinstance(value, str):
         return value
-    text = _SPLIT.sub(r"\1'\2", value)
-    return visible(f"'{text}" if _BEGINS.match(text) else text)
+    text = _INSIDE.sub(lambda found: found[0] + "'" * any(one in _SEPARATORS for one in found[0]), value)
+    return visible(f"'{text}" if _BEGINS.match(value) else text)
 
 
 def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:

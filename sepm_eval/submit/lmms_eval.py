@@ -39,7 +39,9 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
         lacking = [key for key in _NEEDED if key not in results]
         if lacking:
             raise ValueError(f"{run.source} lacks {lacking}: it is no results file of lmms-eval 0.7")
-        folder = out / f"{slug(f'{run.model}_{run.variant}')[:80]}-{run.identity.digest[:8]}"
+        folder = (
+            out / f"{slug(f'{_without_paths(run.identity).checkpoint}_{run.variant}')[:80]}-{run.identity.digest[:8]}"
+        )
         stamp = run.source.name.removesuffix("_results.json")
         path = folder / f"{stamp}_{column_key(run)}_results.json"
         samples = folder / f"{stamp}_{column_key(run)}_samples_{run.task}.jsonl"
