@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -32,7 +33,7 @@ __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", 
 logger = logging.getLogger(__name__)
 
 _RESULTS, _SAMPLES = "_results.json", "_samples_"
-_JOURNAL_START = b'{"key": "'
+_JOURNAL_START = b'{"key": '
 _HOST_ZONE = "Asia/Singapore"  # lmms-eval's clock unless --timezone says otherwise
 _HOST_OFFSET = timezone(timedelta(hours=8))
 
@@ -86,7 +87,11 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         )
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
     records = _journal_records(folders, logs)
-    return arranged(_run(log, identities, records) for log in logs)
+    runs = []
+    for log in logs:
+        with _as_written(log.results):
+            runs.append(_run(log, identities, records))
+    return arranged(runs)
 
 
 def defaults_of(method: str) -> dict[str, Any]:
@@ -110,8 +115,15 @@ def _logs(path: Path) -> list[_Log]:
     Raises:
         ValueError: it or a file beside it is not what lmms-eval writes; the message names the file.
     """
-    try:
+    with _as_written(path):
         return list(_read_results(path))
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Say which file is to blame where something else stands in it than lmms-eval writes."""
+    try:
+        yield
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError(f"{path} or its samples are not as lmms-eval writes them ({error!r}); move it away") from error
 
@@ -202,6 +214,8 @@ def _identity(log: _Log, identities: Mapping[str, Identity]) -> Identity:
         if digest not in identities:
             raise ValueError(f"{log.path} names the run {digest[:16]}, whose identity is in none of the logs")
         found = identities[digest]
+        if found.entry != entry:
+            raise ValueError(f"{log.results} is of {entry}, and its samples are of {found.entry}; move it away")
         if not found.entry.startswith(OUR_ENTRIES):
             return dataclasses.replace(found, model={**found.model, "generation_kwargs": generation})
         lacking = sum(not key for _, key in log.rows)
@@ -273,10 +287,8 @@ def _records(path: Path, keys: Container[bytes]) -> Iterator[tuple[_Key, str | N
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return  # being written, or torn
-            if (
-                line.startswith(_JOURNAL_START)
-                and line[len(_JOURNAL_START) : line.find(b'"', len(_JOURNAL_START))] not in keys
-            ):
+            key = _key(line)
+            if key and key not in keys:
                 continue
             try:
                 yield _record(json.loads(line))
@@ -284,6 +296,12 @@ def _records(path: Path, keys: Container[bytes]) -> Iterator[tuple[_Key, str | N
                 raise ValueError(
                     f"{path}, line {number} is not a journal record ({error!r}); move the file away"
                 ) from error
+
+
+def _key(line: bytes) -> bytes:
+    """The key of a journal's line, which stands first; b"" if none does."""
+    begin = len(_JOURNAL_START) + 1
+    return line[begin : line.find(b'"', begin)] if line.startswith(_JOURNAL_START + b'"') else b""
 
 
 def _record(content: Mapping[str, Any]) -> tuple[_Key, str | None, Record]:

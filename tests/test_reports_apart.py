@@ -281,3 +281,13 @@ def test_names_do_not_depend_on_what_stands_beside(runs):
     alone = arranged([dataclasses.replace(one, model="", column="") for one in runs if one.entry == "sepm_vila"])
     assert set(keys(tables.all_tables(alone))) <= set(keys(tables.all_tables(runs)))
     assert set(keys(all_figures(alone))) <= set(keys(all_figures(runs)))
+
+
+def test_settings_that_are_written_alike_are_told_apart():
+    """True and "True" differ in the digest, and so in the name, of ours and of stock models."""
+    (ours,) = [one for one in read_runs([RUNS]) if one.title == f"{LLAVA}: sepm" and one.task == "emoset"]
+    (stock,) = [one for one in read_runs([RUNS]) if one.entry == "llava_hf" and one.task == "emoset"]
+    for one in (ours, stock):
+        identities = [dataclasses.replace(one.identity, model={"load_in_4bit": value}) for value in (True, "True")]
+        named = arranged([dataclasses.replace(one, identity=identity, model="") for identity in identities])
+        assert len({found.model for found in named}) == 2

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -238,7 +238,7 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
         ready = [o for o in found if o is not None and o.record is not None and len(o.record.dropped)]
         if outcome.picture is None or len(ready) < len(runs) or outcome.target in labels:
             continue
-        if not Path(outcome.picture).is_file():
+        if not os.path.isfile(outcome.picture):  # False also of what can be no path
             return  # the pictures are elsewhere, or gone
         labels.add(outcome.target)
         yield ready
