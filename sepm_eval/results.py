@@ -12,9 +12,8 @@ import glob
 import json
 import logging
 import sys
-from array import array
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -24,6 +23,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sepm_eval.identity import PLACEMENT, Identity, from_json
+from sepm_eval.journal_records import Place, journal_records
 from sepm_eval.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 from sepm_eval.parsing import Options, parse_question
 from sepm_eval.scoring import score
@@ -33,11 +33,8 @@ __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", 
 logger = logging.getLogger(__name__)
 
 _RESULTS, _SAMPLES = "_results.json", "_samples_"
-_JOURNAL_START = b'{"key": '
 _HOST_ZONE = "Asia/Singapore"  # lmms-eval's clock unless --timezone says otherwise
 _HOST_OFFSET = timezone(timedelta(hours=8))
-
-_Key = tuple[str, str, int]  # of a journal record: key, task, doc_id
 
 
 class NoResults(ValueError):
@@ -86,7 +83,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
             "`lmms-eval --output_path FOLDER --log_samples` did"
         )
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
-    records = _journal_records(folders, logs)
+    wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
+    records = journal_records(_files(folders, "*.jsonl"), wanted) if wanted else {}
     runs = []
     for log in logs:
         with _as_written(log.results):
@@ -176,7 +174,7 @@ def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"{where}: {error}; move the file away") from error
 
 
-def _run(log: _Log, identities: Mapping[str, Identity], records: Mapping[_Key, Record]) -> Run:
+def _run(log: _Log, identities: Mapping[str, Identity], records: Mapping[Place, Record]) -> Run:
     content, task = log.content, log.task
     identity = _identity(log, identities)
     counts = content.get("n-samples", {}).get(task, {})
@@ -257,89 +255,6 @@ def _date(log: _Log) -> datetime:
         return local.replace(tzinfo=_HOST_OFFSET).astimezone(timezone.utc)
 
 
-def _journal_records(folders: Sequence[Path], logs: Sequence[_Log]) -> dict[_Key, Record]:
-    """The journal records that the logs' answers came from: same key, document and text."""
-    wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
-    keys = {key.encode() for key, _, _ in wanted}
-    found: dict[_Key, Record] = {}
-    for path in _files(folders, "*.jsonl"):
-        if not wanted or not _is_journal(path):
-            continue
-        for place, text, record in _records(path, keys):
-            if place not in wanted:
-                continue
-            if text is None:
-                found.setdefault(place, record)
-            elif text == wanted[place]:
-                found[place] = record
-    return found
-
-
-def _records(path: Path, keys: Container[bytes]) -> Iterator[tuple[_Key, str | None, Record]]:
-    """A journal's whole records with certain keys, one at a time, each with its text, None of one that failed.
-
-    Lines with other keys are passed over without being read.
-
-    Raises:
-        ValueError: a line is not a record, or lacks what every record has.
-    """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return  # being written, or torn
-            key = _key(line)
-            if key and key not in keys:
-                continue
-            try:
-                yield _record(json.loads(line))
-            except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-                raise ValueError(
-                    f"{path}, line {number} is not a journal record ({error!r}); move the file away"
-                ) from error
-
-
-def _key(line: bytes) -> bytes:
-    """The key of a journal's line, which stands first; b"" if none does."""
-    begin = len(_JOURNAL_START) + 1
-    return line[begin : line.find(b'"', begin)] if line.startswith(_JOURNAL_START + b'"') else b""
-
-
-def _record(content: Mapping[str, Any]) -> tuple[_Key, str | None, Record]:
-    """What a report takes from a journal record.
-
-    Raises:
-        ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
-    """
-    answered = {"answered": True, "failed": False}[content["status"]]
-    kinds = {"key": str, "task": str, "doc_id": int, "versions": dict, "model": dict}
-    kinds |= {"text": str, "method": dict} if answered else {}
-    odd = [name for name, kind in kinds.items() if type(content[name]) is not kind]
-    if odd:
-        raise TypeError(f"{odd[0]} is {content[odd[0]]!r}")
-    record = Record(
-        stages=len(content.get("prompts") or ()),
-        visual_tokens=content.get("visual_tokens"),
-        tokens_read=_shared(tuple(content.get("tokens_read") or ())),
-        p_positive=content.get("p_positive"),
-        p_negative=content.get("p_negative"),
-        confidence=content.get("confidence"),
-        polarity=content.get("polarity") and sys.intern(content["polarity"]),
-        ambiguous=content.get("ambiguous"),
-        dropped=array("I", content.get("dropped") or ()),
-        error=content.get("error"),
-    )
-    place = content["key"], content["task"], content["doc_id"]
-    return place, content["text"] if answered else None, record
-
-
-@lru_cache(maxsize=1024)
-def _shared(counts: tuple[int, ...]) -> tuple[int, ...]:
-    """The same, one object for all that are equal."""
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise TypeError(f"tokens_read is {counts!r}")
-    return counts
-
-
 def _writable(text: Any) -> str:
     """A text that can be written as UTF-8: JSON lets through halves of a surrogate pair."""
     return str(text).encode("utf-8", "backslashreplace").decode()
@@ -398,11 +313,6 @@ def _flaw(sample: Mapping[str, Any], options: Options) -> str:
     if "acc" in sample and sample["acc"] not in (0, 1):
         return f"acc is {sample['acc']!r}, neither 0 nor 1"
     return ""
-
-
-def _is_journal(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_JOURNAL_START)) == _JOURNAL_START
 
 
 def _files(folders: Sequence[Path], pattern: str) -> list[Path]:

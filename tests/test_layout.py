@@ -62,7 +62,8 @@ ALLOWED = {
     "plan": {"identity", "methods"},
     "pricing": BASE | {"cost", "datasets", "demo", "model_wrappers", "plan"},
     "statistics": set(),
-    "results": {"identity", "methods", "outcomes", "parsing", "scoring"},
+    "journal_records": {"outcomes"},
+    "results": {"identity", "journal_records", "methods", "outcomes", "parsing", "scoring"},
     "report": BASE
     | {
         "identity",

@@ -179,7 +179,7 @@ def test_a_trial_is_shown_apart_with_its_part(tmp_path):
     assert [row[0].text for row in board.rows] == ["1", "2"]  # by the whole list; the trial stands beside it
     assert "emoset [mini, items 9 to 16 of 32] is not in it" in board.notes[0]
     page = write_report(found, tmp_path / "report").with_suffix(".md").read_text(encoding="utf-8")
-    assert "is over a part of the task (items 9 to 16 of 32): no result to report" in page
+    assert ": 2 of the runs are over a part of the task (items 9 to 16 of 32): no result to report." in page
 
 
 def test_ranks_are_over_equal_items(tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sepm_eval import Question, demo, get_method
 from sepm_eval.emotions import MIKELS
-from sepm_eval.results import _records
+from sepm_eval.journal_records import records
 from sepm_eval.runner import Asked, Runner
 from sepm_eval.shared import Shared
 
@@ -54,5 +54,5 @@ def test_the_journal_says_it_and_the_report_reads_it(demo_backbone, pictures, tm
     runner.answer([Asked("task", 0, lambda: (text, [pictures[0]]), 8)], quiet=True)
     runner.journal.close()
     (line,) = (tmp_path / "journal.jsonl").read_text().splitlines()
-    ((_, _, record),) = _records(tmp_path / "journal.jsonl", {json.loads(line)["key"].encode()})
+    ((_, _, record),) = records(tmp_path / "journal.jsonl", {json.loads(line)["key"].encode()})
     assert sum(record.tokens_read) == total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -121,10 +122,11 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
             )
     if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")
+    parts = Counter((run.column, run.part) for run in runs if run.asked < run.available)
     found += [
-        f"{run.column}, {run.title} is over a part of the task ({run.part}): no result to report."
-        for run in runs
-        if run.asked < run.available
+        f"{column}: {count} of the runs {'is' if count == 1 else 'are'} over a part of the task ({part}): no result to "
+        "report."
+        for (column, part), count in parts.items()
     ]
     return found + superseded(runs)
 
