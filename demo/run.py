@@ -25,7 +25,7 @@ COMMANDS = (
     ),
     ("sepm-eval", "run", "demo", "--out", str(RUN)),
     ("sepm-eval", "report", str(RUN), "--out", str(REPORT)),
-    ("sepm-eval", "compare", str(LMMS_EVAL), str(RUN / "results" / "sepm_llava_demo" / "sepm_beta-0.2")),
+    ("sepm-eval", "compare", str(LMMS_EVAL), str(RUN), "--b", "sepm"),
 )
 
 

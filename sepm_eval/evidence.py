@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def answer_probabilities(logits: Tensor, ids: list[int]) -> Tensor:
@@ -38,5 +40,7 @@ def significance(attention: Tensor, rows: Tensor) -> Tensor:
     attention: [B, H, R, L] softmax weights of R query rows; rows: [B, R] bool, which rows are focus tokens (a prompt
     may have fewer than R). Returns [B, L], float32.
     """
-    weights = rows.to(torch.float32) / rows.sum(-1, keepdim=True)
+    import torch
+
+    weights = rows.float() / rows.sum(-1, keepdim=True)
     return torch.einsum("brl,br->bl", attention.float().mean(1), weights)

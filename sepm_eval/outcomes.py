@@ -30,7 +30,9 @@ class Record:
 
     Attributes:
         stages: how many prompts the model was shown.
-        visual_tokens: of the picture, before any was dropped; None if the question went without.
+        visual_tokens: of the picture as the last prompt showed it, before any was dropped; None if the question went
+            without.
+        tokens_read: how many visual tokens were read with each prompt; none if the journal does not say.
         p_positive: probability of "positive" in stage 1; None of methods without one, as are the following.
         p_negative: of "negative".
         confidence: of stage 1.
@@ -42,6 +44,7 @@ class Record:
 
     stages: int
     visual_tokens: int | None
+    tokens_read: tuple[int, ...]
     p_positive: float | None
     p_negative: float | None
     confidence: float | None
@@ -250,22 +253,27 @@ def _model_names(runs: Sequence[Run]) -> dict[str, str]:
     """
     groups: dict[tuple[str, str], dict[str, Identity]] = {}
     for run in runs:
-        entry = "" if run.entry.startswith(OUR_ENTRIES) else run.entry
-        groups.setdefault((run.identity.checkpoint, entry), {})[run.identity.of_model.digest] = run.identity.of_model
+        model = run.identity.of_model
+        groups.setdefault((model.checkpoint, _shown_entry(run)), {})[model.digest] = model
     names: dict[str, str] = {}
     for (checkpoint, _), models in groups.items():
         odd = differences(list(models.values()))
         for digest, identity in models.items():
             told = ", ".join(f"{name.rpartition('.')[2]}={identity.fields().get(name)}" for name in odd)
             names[digest] = f"{checkpoint} ({told})" if odd else checkpoint
-    return _unique(names, {run.identity.of_model.digest: run.entry.startswith(OUR_ENTRIES) for run in runs})
+    return _unique(names, {run.identity.of_model.digest: _shown_entry(run) for run in runs})
 
 
-def _unique(names: dict[str, str], ours: Mapping[str, bool]) -> dict[str, str]:
-    """The same, where two models of ours would still share a name with a part of their digest."""
-    count = Counter(name for digest, name in names.items() if ours[digest])
+def _shown_entry(run: Run) -> str:
+    """What tells models of one name apart in a table: of a stock model its entry; ours have nothing but their name."""
+    return "" if run.entry.startswith(OUR_ENTRIES) else run.entry
+
+
+def _unique(names: dict[str, str], entries: Mapping[str, str]) -> dict[str, str]:
+    """The same, where two models of ours, or of one entry, would still share a name with a part of their digest."""
+    count = Counter((entries[digest], name) for digest, name in names.items())
     return {
-        digest: f"{name} [{digest[:8]}]" if ours[digest] and count[name] > 1 else name for digest, name in names.items()
+        digest: f"{name} [{digest[:8]}]" if count[entries[digest], name] > 1 else name for digest, name in names.items()
     }
 
 

@@ -11,9 +11,10 @@ import dataclasses
 import glob
 import json
 import logging
-from array import array
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -22,7 +23,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sepm_eval.identity import Identity, decides, from_json
-from sepm_eval.journal import read_journal
+from sepm_eval.journal_records import Place, journal_records
 from sepm_eval.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 from sepm_eval.parsing import Options, parse_question
 from sepm_eval.scoring import score
@@ -32,11 +33,8 @@ __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", 
 logger = logging.getLogger(__name__)
 
 _RESULTS, _SAMPLES = "_results.json", "_samples_"
-_JOURNAL_START = b'{"key": '
 _HOST_ZONE = "Asia/Singapore"  # lmms-eval's clock unless --timezone says otherwise
 _HOST_OFFSET = timezone(timedelta(hours=8))
-
-_Key = tuple[str, str, int]  # of a journal record: key, task, doc_id
 
 
 class NoResults(ValueError):
@@ -85,8 +83,13 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
             "`lmms-eval --output_path FOLDER --log_samples` did"
         )
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
-    records = _journal_records(folders, logs)
-    return arranged(_run(log, identities, records) for log in logs)
+    wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
+    records = journal_records(_files(folders, "*.jsonl"), wanted) if wanted else {}
+    runs = []
+    for log in logs:
+        with _as_written(log.results):
+            runs.append(_run(log, identities, records))
+    return arranged(runs)
 
 
 def defaults_of(method: str) -> dict[str, Any]:
@@ -110,8 +113,15 @@ def _logs(path: Path) -> list[_Log]:
     Raises:
         ValueError: it or a file beside it is not what lmms-eval writes; the message names the file.
     """
-    try:
+    with _as_written(path):
         return list(_read_results(path))
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Say which file is to blame where something else stands in it than lmms-eval writes."""
+    try:
+        yield
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError(f"{path} or its samples are not as lmms-eval writes them ({error!r}); move it away") from error
 
@@ -141,15 +151,15 @@ def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
     output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
     question = log.rows[0][0].question if log.rows and log.rows[0][0].question == sample["input"] else sample["input"]
     outcome = Outcome(
-        item=_writable(sample["item_id"]),
+        item=sys.intern(_writable(sample["item_id"])),
         doc_id=int(sample["doc_id"]),
-        target=target,
+        target=sys.intern(target),
         question=str(question),
         output=output,
-        score=score(output, target, options),
+        score=_scored(output, target, options),
         logged=bool(sample["acc"]) if "acc" in sample else None,
-        picture=next((one for one in sample.get("input_media") or [] if isinstance(one, str)), None),
-        sha256=str(sample.get("picture") or ""),
+        picture=next((sys.intern(one) for one in sample.get("input_media") or [] if isinstance(one, str)), None),
+        sha256=sys.intern(str(sample.get("picture") or "")),
         record=None,
     )
     log.rows.append((outcome, str(sample.get("record") or "")))
@@ -164,7 +174,7 @@ def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"{where}: {error}; move the file away") from error
 
 
-def _run(log: _Log, identities: Mapping[str, Identity], records: Mapping[_Key, Record]) -> Run:
+def _run(log: _Log, identities: Mapping[str, Identity], records: Mapping[Place, Record]) -> Run:
     content, task = log.content, log.task
     identity = _identity(log, identities)
     counts = content.get("n-samples", {}).get(task, {})
@@ -202,6 +212,8 @@ def _identity(log: _Log, identities: Mapping[str, Identity]) -> Identity:
         if digest not in identities:
             raise ValueError(f"{log.path} names the run {digest[:16]}, whose identity is in none of the logs")
         found = identities[digest]
+        if found.entry != entry:
+            raise ValueError(f"{log.results} is of {entry}, and its samples are of {found.entry}; move it away")
         if not found.entry.startswith(OUR_ENTRIES):
             return dataclasses.replace(found, model={**found.model, "generation_kwargs": generation})
         lacking = sum(not key for _, key in log.rows)
@@ -241,38 +253,6 @@ def _date(log: _Log) -> datetime:
         return local.replace(tzinfo=ZoneInfo(zone)).astimezone(timezone.utc)
     except (ZoneInfoNotFoundError, ValueError):  # no time zone data on this system
         return local.replace(tzinfo=_HOST_OFFSET).astimezone(timezone.utc)
-
-
-def _journal_records(folders: Sequence[Path], logs: Sequence[_Log]) -> dict[_Key, Record]:
-    """The journal records that the logs' answers came from: same key, document and text."""
-    wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
-    found: dict[_Key, Record] = {}
-    for path in _files(folders, "*.jsonl"):
-        if not wanted or not _is_journal(path):
-            continue
-        for record in _records(path):
-            place = record["key"], record["task"], record["doc_id"]
-            if place not in wanted:
-                continue
-            if record["status"] == "failed":
-                found.setdefault(place, _kept(record))
-            elif record["text"] == wanted[place]:
-                found[place] = _kept(record)
-    return found
-
-
-def _kept(record: Mapping[str, Any]) -> Record:
-    return Record(
-        stages=len(record.get("prompts") or ()),
-        visual_tokens=record.get("visual_tokens"),
-        p_positive=record.get("p_positive"),
-        p_negative=record.get("p_negative"),
-        confidence=record.get("confidence"),
-        polarity=record.get("polarity"),
-        ambiguous=record.get("ambiguous"),
-        dropped=array("I", record.get("dropped") or ()),
-        error=record.get("error"),
-    )
 
 
 def _writable(text: Any) -> str:
@@ -319,6 +299,9 @@ def _options(question: str) -> Options | None:
     return parse_question(question)
 
 
+_scored = lru_cache(maxsize=4096)(score)  # most answers are one of a few letters
+
+
 def _flaw(sample: Mapping[str, Any], options: Options) -> str:
     """What keeps a sample from being scored; "" if nothing does."""
     if type(sample["doc_id"]) is not int:
@@ -330,29 +313,6 @@ def _flaw(sample: Mapping[str, Any], options: Options) -> str:
     if "acc" in sample and sample["acc"] not in (0, 1):
         return f"acc is {sample['acc']!r}, neither 0 nor 1"
     return ""
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    """A journal's records, with all that a report takes from them.
-
-    Raises:
-        ValueError: a line is not a record, or lacks what every record has.
-    """
-    try:
-        records = read_journal(path)
-    except RecursionError as error:
-        raise ValueError(f"{path} is no journal ({error}); move it away") from error
-    for number, record in enumerate(records, start=1):
-        whole = all(isinstance(record.get(key, {}), dict) for key in ("method", "model", "versions"))
-        text = record.get("text") if record["status"] == "answered" else ""
-        if not whole or "versions" not in record or not isinstance(text, str) or type(record["doc_id"]) is not int:
-            raise ValueError(f"{path}, line {number} is not a journal record; move the file away")
-    return records
-
-
-def _is_journal(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_JOURNAL_START)) == _JOURNAL_START
 
 
 def _files(folders: Sequence[Path], pattern: str) -> list[Path]:

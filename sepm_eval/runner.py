@@ -417,6 +417,7 @@ def _answered(answer: Answer) -> dict[str, Any]:
         "option_probabilities": answer.option_probabilities,
         "visual_tokens": answer.visual_tokens,
         "prompts": answer.prompts,
+        "tokens_read": answer.tokens_read,
         **found,
     }
 

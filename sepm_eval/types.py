@@ -109,6 +109,8 @@ class Answer:
         visual_tokens: how many visual tokens the picture gave, before any was dropped.
         evidence: what the coarse stage found, for methods that have one.
         prompts: the user's turns the model was shown, in order.
+        tokens_read: for each of them, how many visual tokens the model read with it; none anew where it went on from an
+            earlier one.
     """
 
     text: str
@@ -118,6 +120,7 @@ class Answer:
     visual_tokens: int
     evidence: Evidence | None = None
     prompts: tuple[str, ...] = ()
+    tokens_read: tuple[int, ...] = ()
 
     @property
     def kept(self) -> tuple[bool, ...]:

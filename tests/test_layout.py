@@ -75,7 +75,8 @@ ALLOWED = {
     "plan": {"identity", "methods"},
     "pricing": BASE | {"cost", "datasets", "demo", "model_wrappers", "plan"},
     "statistics": set(),
-    "results": {"identity", "journal", "methods", "outcomes", "parsing", "scoring"},
+    "journal_records": {"outcomes"},
+    "results": {"identity", "journal_records", "methods", "outcomes", "parsing", "scoring"},
     "report": BASE
     | {
         "identity",

@@ -10,12 +10,14 @@ import jsonschema
 import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
-from make_runs import LLAVA, RUNS, run
+from make_runs import LLAVA, MODEL, RUNS, read_lines, run, write_lines
 from typer.testing import CliRunner
 
 from sepm_eval.cli import app
-from sepm_eval.submit import every_eval_ever, formats
+from sepm_eval.results import read_runs
+from sepm_eval.submit import About, every_eval_ever, formats, submit
 
+DAY = "20261101_120000"
 ZERO_SHOT, SEPM = RUNS / "sepm_llava_zero_shot", RUNS / "sepm_llava_sepm"
 
 
@@ -40,13 +42,85 @@ def test_compare():
 
 def test_compare_refuses_what_is_not_comparable(tmp_path):
     run(tmp_path / "a", "llava_hf", LLAVA, "", "emotion6", 0.5, "20261101_120000")
-    assert "runs of emoset (" in call("compare", RUNS, SEPM, code=1)
+    assert "13 different runs are there" in call("compare", RUNS, SEPM, code=1)
     (log,) = (tmp_path / "a").rglob("*_samples_*.jsonl")
-    samples = [json.loads(line) | {"item_list": "mine"} for line in log.read_text().splitlines()]
-    log.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    write_lines(log, [sample | {"item_list": "mine"} for sample in read_lines(log)])
     assert "differ in their item_list: 'mine' and 'mini'" in call("compare", tmp_path / "a", SEPM, code=1)
     run(tmp_path / "b", "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
     assert "no task in common" in call("compare", tmp_path / "a", tmp_path / "b", code=1)
+
+
+def test_compare_two_methods_of_one_folder():
+    output = call("compare", RUNS, "--a", "zero_shot", "--b", "sepm", "--model", "llava-1.5")
+    assert output == call("compare", ZERO_SHOT, SEPM)  # where each run has a folder of its own
+    for written in ("sepm,beta=0.1", "sepm, beta=1e-1", "sepm (beta=0.1)"):
+        output = call("compare", RUNS, "--a", "zero_shot", "--b", written, "--model", LLAVA)
+        assert "B - A: +15.62 points" in output
+        assert "sepm (beta=0.1)" in output
+    output = call("compare", RUNS, "--a", "zero_shot", "--b", "llava_hf", "--model", LLAVA)
+    assert "B - A: +6.25 points" in output
+
+
+def test_compare_says_which_file_counts():
+    output = call("compare", ZERO_SHOT, SEPM)
+    where = "sepm_llava_zero_shot/2026110{}_120000_emotion6_results.json"
+    told = f"A is read from {RUNS}/{where.format(2)}; superseded, as the same run over the same items: {RUNS}/"
+    assert told + where.format(1) in output
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ((), r"name two folders, or say which two runs"),
+        (("--a", "sepm"), r"name two folders, or say which two runs"),
+        (("--a", "zero_shot", "--b", "sepm"), r"--a: 2 different runs are zero_shot: .*VILA.*; llava-hf/.*Say which"),
+        (
+            ("--a", "zero_shot", "--b", "sepm,beta=0.3", "--model", LLAVA),
+            r"--b: there is no run sepm,beta=0.3 of .*There",
+        ),
+        (
+            ("--a", "zero_shot", "--b", "sepm", "--model", "qwen"),
+            r"there is no run zero_shot of qwen\. There are .*VILA",
+        ),
+        (
+            ("--a", "zero_shot", "--b", "magic", "--model", LLAVA),
+            r"--b: unknown method 'magic'.* There are runs of .*sepm \(beta=0\.4\)",
+        ),
+        (
+            ("--a", "zero_shot", "--b", "sepm,beta", "--model", LLAVA),
+            r"'beta' is no option: write name=value\. There are runs of",
+        ),
+    ],
+)
+def test_compare_refuses_what_it_cannot_tell(options, reason):
+    assert re.search(reason, call("compare", RUNS, *options, code=1))
+
+
+def test_compare_refuses_other_items_and_says_why(tmp_path):
+    run(tmp_path, "sepm_llava", LLAVA, "zero_shot", "emoset", 0.5, DAY)
+    run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, DAY, pictures="vanished ")
+    run(tmp_path, "sepm_llava", LLAVA, "sepm,beta=0.1", "emoset", 0.5, DAY, items=slice(4))
+    output = call("compare", tmp_path, "--a", "zero_shot", "--b", "sepm", code=1)
+    assert "had other pictures for 32 items of emoset" in output
+    output = call("compare", tmp_path, "--a", "zero_shot", "--b", "sepm,beta=0.1", code=1)
+    assert "were asked different items of emoset: 28 are only in one" in output
+    run(tmp_path, "sepm_llava", LLAVA, "sepm", "emotion6", 0.5, DAY)
+    run(tmp_path, "sepm_llava", LLAVA, "zero_shot", "emotion6", 0.5, DAY)
+    output = call("compare", tmp_path, "--a", "zero_shot", "--b", "sepm")
+    assert "emotion6, list 'mini', N = 30" in output
+    assert "Not compared: " in output
+    assert "had other pictures for 32 items of emoset" in output
+
+
+def test_compare_does_not_choose_between_models_that_differ_in_a_setting(tmp_path):
+    for kind in ("float16", "float32"):
+        for method in ("zero_shot", "sepm"):
+            more = {"place": f"{kind}-{method}", "model": {**MODEL, "dtype": kind}}
+            run(tmp_path, "sepm_llava", LLAVA, method, "emoset", 0.5, DAY, **more)
+    asked = ("compare", tmp_path, "--a", "zero_shot", "--b", "sepm")
+    assert "2 different runs are zero_shot" in call(*asked, code=1)
+    assert "2 different runs are zero_shot of llava" in call(*asked, "--model", "llava", code=1)
+    assert "N = 32" in call(*asked, "--model", "dtype=float32")
 
 
 def test_leaderboard(tmp_path):
@@ -70,8 +144,11 @@ def test_rescore_agrees_with_the_log_or_says_where_not(tmp_path):
 
 def test_submit_refuses_an_incomplete_run(tmp_path):
     output = call("submit", RUNS / "sepm_llava_sparsevlm", "--format", "csv", "--out", tmp_path, code=1)
-    assert "sparsevlm is incomplete: asked 32 of 32 items, 1 failed" in output
+    assert "sparsevlm is incomplete: asked all 32 items, 1 failed" in output
     assert not list(tmp_path.iterdir())
+    run(tmp_path / "a", "llava_hf", LLAVA, "", "emoset", 0.5, DAY, items=slice(8, 16), available=594)
+    output = call("submit", tmp_path / "a", "--format", "csv", "--out", tmp_path / "out", code=1)
+    assert "llava_hf is incomplete: asked items 9 to 16 of 594 items, 0 failed" in output
 
 
 def test_submit_csv(tmp_path):
@@ -102,7 +179,7 @@ def test_submit_openvlm(tmp_path):
     assert "give --organization" in call("submit", SEPM, "--format", "openvlm", "--out", tmp_path, code=1)
     call("submit", SEPM, "--format", "openvlm", "--out", tmp_path, "--organization", "A group")
     (entry,) = json.loads((tmp_path / "OpenVLM.json").read_text()).values()
-    assert entry["META"]["Method"] == ["llava-1.5-7b-hf sepm", f"https://huggingface.co/{LLAVA}"]
+    assert entry["META"]["Method"] == [f"{LLAVA} sepm", f"https://huggingface.co/{LLAVA}"]
     assert entry["META"]["Language Model"] == "Vicuna-v1.5-7B"
     assert entry["META"]["Time"] == "2026/11/01"
     assert entry["emoset"]["Overall"] == 68.75
@@ -140,6 +217,126 @@ def test_submit_every_eval_ever(tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
     call("submit", SEPM, "--format", "every-eval-ever", "--out", tmp_path, "--organization", "A group")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
+
+
+def two_checkpoints(folder):
+    """Two checkpoints of one last name, a local folder that looks like a hub id, two lists, two dtypes."""
+    run(folder, "sepm_llava", "a/final", "sepm", "emoset", 0.5, DAY, place="a")
+    run(folder, "sepm_llava", "b/final", "sepm", "emoset", 0.6, DAY, place="b")
+    run(
+        folder,
+        "sepm_llava",
+        "ckpts/final",
+        "sepm",
+        "emoset",
+        0.6,
+        DAY,
+        place="local",
+        revision="files-0123456789abcdef",
+    )
+    run(folder, "llava_hf", "c/final", "", "emoset", 0.6, DAY, place="stock")
+    run(folder, "sepm_llava", "a/final", "sepm", "emoset", 0.7, DAY, place="list", item_list="mine", items=slice(20))
+    more = {"place": "dtype", "model": {**MODEL, "dtype": "float32"}}
+    run(folder, "sepm_llava", "a/final", "sepm", "emoset", 0.5, DAY, **more)
+
+
+def test_no_submission_makes_one_of_two_runs(tmp_path):
+    two_checkpoints(tmp_path / "runs")
+    options = ("--organization", "A group", "--dataset-id", "emoset=x/emoset")
+    for name in formats():
+        call("submit", tmp_path / "runs", "--format", name, "--out", tmp_path / name, *options)
+    entries = json.loads((tmp_path / "openvlm/OpenVLM.json").read_text())
+    assert len(entries) == 6
+    assert all(entry["META"]["Method"][0] == name for name, entry in entries.items())
+    with (tmp_path / "csv/results.csv").open(newline="") as file:
+        assert len({(row["identity"], row["exam"]) for row in csv.DictReader(file)}) == 6
+    entries = [
+        entry
+        for path in (tmp_path / "hf-eval-results").rglob("*.yaml")
+        for entry in parse_eval_result_entries(yaml.safe_load(path.read_text()))
+    ]
+    assert len(entries) == len({entry.notes for entry in entries}) == 6
+    assert {
+        "dtype=float16" in one.notes or "dtype=float32" in one.notes for one in entries if "sepm_llava" in one.notes
+    }
+    names = [path.name for path in (tmp_path / "every-eval-ever").rglob("*.json")]
+    assert len(names) == len(set(names)) == 6
+    card = yaml.safe_load((tmp_path / "lmms-eval/README.md").read_text(encoding="utf-8").split("---")[1])
+    assert len({one["config_name"] for one in card["configs"]}) == 6
+    assert len({(tmp_path / "lmms-eval" / one["data_files"]).read_bytes() for one in card["configs"]}) == 6
+
+
+def test_only_a_known_commit_is_called_a_hub_model(tmp_path):
+    two_checkpoints(tmp_path / "runs")
+    options = ("--organization", "A group", "--dataset-id", "emoset=x/emoset")
+    call("submit", tmp_path / "runs", "--format", "openvlm", "--out", tmp_path, *options)
+    links = {
+        entry["META"]["Method"][0].split()[0]: (entry["META"]["Method"][1], entry["META"]["OpenSource"])
+        for entry in json.loads((tmp_path / "OpenVLM.json").read_text()).values()
+    }
+    assert links == {
+        "a/final": ("https://huggingface.co/a/final", "Yes"),
+        "b/final": ("https://huggingface.co/b/final", "Yes"),
+        "ckpts/final": ("", "No"),
+        "c/final": ("", "No"),
+    }
+    call("submit", tmp_path / "runs", "--format", "every-eval-ever", "--out", tmp_path / "eee", *options)
+    said = {}
+    for path in (tmp_path / "eee").rglob("*.json"):
+        about = json.loads(path.read_text())["model_info"]
+        details = about["additional_details"]
+        said[about["name"].split()[0]] = (details["model_availability"], details["deployment_type"], about["id"][:8])
+    assert said == {
+        "a/final": ("open_weights", "self_deployed", "a/final"),
+        "b/final": ("open_weights", "self_deployed", "b/final"),
+        "ckpts/final": ("unknown", "self_deployed", "unknown/"),
+        "c/final": ("unknown", "unknown", "unknown/"),
+    }
+    call("submit", tmp_path / "runs", "--format", "hf-eval-results", "--out", tmp_path / "hf", *options)
+    folders = {path.name for path in (tmp_path / "hf").iterdir()}
+    assert {"a__final", "b__final"} < folders
+    assert {name for name in folders if name.startswith(("ckpts-final-", "c-final-"))} == folders - {
+        "a__final",
+        "b__final",
+    }
+
+
+def test_the_same_run_twice_is_refused(tmp_path):
+    runs = [*read_runs([SEPM]), *read_runs([SEPM])]
+    about = About("A group", {"emoset": "x/emoset", "emotion6": "x/emotion6"})
+    for name, message in (
+        ("openvlm", "two runs would be the entry"),
+        ("hf-eval-results", "two entries of .* would be the same"),
+        ("every-eval-ever", "is given twice"),
+        ("lmms-eval", "is given twice"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            submit(runs, name, tmp_path / name, about)
+
+
+def test_a_submitted_log_tells_no_path_and_can_still_be_read(tmp_path):
+    more = {"revision": "files-0123456789abcdef", "model": {**MODEL, "peft": "/home/somebody/adapter"}}
+    run(tmp_path / "runs", "sepm_llava", "/home/somebody/ckpts/x", "sepm", "emoset", 0.5, DAY, **more)
+    call("submit", tmp_path / "runs", "--format", "lmms-eval", "--out", tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*.*"):
+        if path.is_file():
+            assert "somebody" not in path.read_text(encoding="utf-8"), path
+    (before,), (after,) = read_runs([tmp_path / "runs"]), read_runs([tmp_path / "out"])
+    assert (after.identity.checkpoint, after.identity.model["peft"]) == ("x", "adapter")
+    assert [one.output for one in after.outcomes] == [one.output for one in before.outcomes]
+    call("submit", SEPM, "--format", "lmms-eval", "--out", tmp_path / "hub")
+    assert read_runs([tmp_path / "hub"])[0].identity == read_runs([SEPM])[0].identity
+    (results,) = (tmp_path / "hub").rglob("*_emoset_results.json")
+    assert json.loads(results.read_text())["model_name"] == LLAVA
+
+
+def test_a_spreadsheet_takes_nothing_of_a_submission_for_a_formula(tmp_path):
+    run(tmp_path / "runs", "sepm_llava", "=cmd()", "sepm", "emoset", 0.5, DAY)
+    call("submit", tmp_path / "runs", "--format", "csv", "--out", tmp_path)
+    with (tmp_path / "results.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["model"] == "'=cmd()"
+    assert row["date"] == "2026-11-01T12:00:00+00:00"
 
 
 def test_submit_unknown_format(tmp_path):

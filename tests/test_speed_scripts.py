@@ -69,6 +69,16 @@ def test_memory_is_told_from_few_layers(scripts):
     assert told["llava, batch 2: weights"] == memory.weights(backbone)
 
 
+def test_a_report_on_few_items_is_measured_as_one_on_many(scripts):
+    """Every answer finds its journal record, and the targets are those of 50,000 items."""
+    import report_scale
+
+    time, memory = report_scale.measure([40])
+    assert (time.unit, memory.unit) == ("s", "MB")
+    assert (time.at_most, memory.at_most) == (30, 600)
+    assert 50 < memory.value < 600
+
+
 @pytest.mark.parametrize(
     ("value", "targets", "missed"),
     [

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
-from sepm_eval.results import Run
+from sepm_eval.report.text import visible
+
+if TYPE_CHECKING:
+    from sepm_eval.outcomes import Run
+    from sepm_eval.report.comparing import Pairs
+    from sepm_eval.statistics import Comparison
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders that `sepm-eval run` or `lmms-eval --log_samples` wrote.")]
 
@@ -31,43 +36,67 @@ def report(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="Folder of one run, or of one run a task.")],
-    second: Annotated[Path, typer.Argument(help="The other's.")],
+    first: Annotated[Path, typer.Argument(help="Folder of a run, or of many, such as a plan's.")],
+    second: Annotated[Path | None, typer.Argument(help="The other's; by default the same folder.")] = None,
+    a: Annotated[str, typer.Option("--a", help="Which runs of the first: a method, such as sepm,beta=0.1.")] = "",
+    b: Annotated[str, typer.Option("--b", help="Which runs of the second.")] = "",
+    model: Annotated[str, typer.Option(help="Only runs of the model whose name this is, or is part of.")] = "",
 ) -> None:
     """Compare two runs item by item: difference, its interval, flips, agreement, McNemar's test, power."""
     from sepm_eval import statistics
-    from sepm_eval.report.tables import compare_pairs, power_note
+    from sepm_eval.report.choosing import choose, side_by_side
+    from sepm_eval.report.comparing import compare_pairs
     from sepm_eval.results import paired, read_runs
 
+    if second is None and not (a and b):
+        stop(f"name two folders, or say which two runs of {first} to compare: --a zero_shot --b sepm")
     try:
-        sides = [_one_a_task(read_runs([folder]), folder) for folder in (first, second)]
-        tasks = [task for task in sides[0] if task in sides[1]]
-        if not tasks:
-            stop(f"{first} has runs of {sorted(sides[0])}, {second} of {sorted(sides[1])}: no task in common")
-        both = [(sides[0][task], sides[1][task]) for task in tasks]
+        ours = read_runs([first])
+        theirs = ours if second is None else read_runs([second])
+        both, refused = side_by_side(
+            choose(ours, a, model, f"{first}, --a"), choose(theirs, b, model, f"{second or first}, --b")
+        )
         pairs = [paired(one, other) for one, other in both]
+        if not all(pairs):
+            stop("there is no item that both answered")
         results = [compare_pairs(items) for items in pairs]
     except (ValueError, OSError) as error:
         stop(str(error))
     adjusted = statistics.holm([result.p_value for result in results])
     for (one, other), items, result, p_holm in zip(both, pairs, results, adjusted, strict=True):
-        same = sum(a.score.label == b.score.label and a.score.status == b.score.status for a, b in items)
-        table = new_table("", "A", "B", title=f"{one.task}, list {one.item_list!r}, N = {result.n}")
-        table.add_row("run", one.title, other.title)
-        rights = [sum(pair[side].score.correct for pair in items) for side in (0, 1)]
-        intervals = [statistics.wilson(right, result.n) for right in rights]
-        accuracies = [
-            f"{right / result.n:.2%} [{interval.low:.1%}, {interval.high:.1%}]"
-            for right, interval in zip(rights, intervals, strict=True)
-        ]
-        table.add_row("accuracy", *accuracies)
-        table.add_row("only this one right", str(result.lost), str(result.gained))
-        console.print(table)
-        low, high = 100 * result.interval.low, 100 * result.interval.high
-        console.print(f"B - A: {100 * result.difference:+.2f} points, 95 % interval [{low:+.2f}, {high:+.2f}]")
-        console.print(f"same answer: {same} of {result.n} ({same / result.n:.1%})")
-        console.print(f"exact McNemar p = {result.p_value:.4g}; Holm over these tables: {p_holm:.4g}")
-        console.print(f"items for 80 % power: {power_note(result)}")
+        _show_comparison(one, other, items, result, p_holm)
+    for reason in refused:
+        console.print(f"Not compared: {visible(reason)}.", markup=False, soft_wrap=True)
+
+
+def _show_comparison(one: Run, other: Run, items: Pairs, result: Comparison, p_holm: float) -> None:
+    from sepm_eval import statistics
+    from sepm_eval.report.comparing import power_note
+    from sepm_eval.report.table import when
+
+    same = sum(x.score.label == y.score.label and x.score.status == y.score.status for x, y in items)
+    table = new_table("", "A", "B", title=visible(f"{one.task}, list {one.item_list!r}, N = {result.n}"))
+    table.add_row("run", visible(one.title), visible(other.title))
+    rights = [sum(pair[side].score.correct for pair in items) for side in (0, 1)]
+    intervals = [statistics.wilson(right, result.n) for right in rights]
+    accuracies = [
+        f"{right / result.n:.2%} [{interval.low:.1%}, {interval.high:.1%}]"
+        for right, interval in zip(rights, intervals, strict=True)
+    ]
+    table.add_row("accuracy", *accuracies)
+    table.add_row("only this one right", str(result.lost), str(result.gained))
+    table.add_row("of the task", one.part, other.part)
+    table.add_row("answered", when(one.date), when(other.date))
+    console.print(table)
+    low, high = 100 * result.interval.low, 100 * result.interval.high
+    console.print(f"B - A: {100 * result.difference:+.2f} points, 95 % interval [{low:+.2f}, {high:+.2f}]")
+    console.print(f"same answer: {same} of {result.n} ({same / result.n:.1%})")
+    console.print(f"exact McNemar p = {result.p_value:.4g}; Holm over these tables: {p_holm:.4g}")
+    console.print(f"items for 80 % power: {power_note(result)}")
+    for side, run in (("A", one), ("B", other)):
+        for path in run.superseded:
+            told = f"{side} is read from {run.source}; superseded, as the same run over the same items: {path}"
+            console.print(visible(told), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -102,12 +131,15 @@ def rescore(folders: Folders) -> None:
         odd = [o for o in run.outcomes if o.logged != (None if o.score.status == "failed" else o.score.correct)]
         changed += [(run, outcome) for outcome in odd]
         before = sum(bool(outcome.logged) for outcome in logged)
-        table.add_row(run.task, run.model, run.variant, *map(str, (len(run.scored), before, run.right, len(odd))))
+        counts = (len(run.scored), before, run.right, len(odd))
+        table.add_row(*map(visible, (run.column, run.model, run.variant)), *map(str, counts))
     console.print(table)
     for run, outcome in changed[:20]:
         verdict = outcome.score.label or outcome.score.status
         console.print(
-            f"{run.task}, {run.variant}, {outcome.item}: {outcome.output!r} is {verdict}, label {outcome.target}",
+            visible(
+                f"{run.column}, {run.title}, {outcome.item}: {outcome.output!r} is {verdict}, label {outcome.target}"
+            ),
             markup=False,
             soft_wrap=True,
         )
@@ -141,16 +173,3 @@ def submit(
     for path in files[:10]:
         console.print(str(path), soft_wrap=True)
     console.print(f"{len(files)} files written to {out}; nothing was uploaded", soft_wrap=True)
-
-
-def _one_a_task(runs: list[Run], folder: Path) -> dict[str, Run]:
-    """Runs by task, if there is one a task."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        if run.task in found:
-            titles = [one.title for one in runs if one.task == run.task]
-            stop(
-                f"{folder} holds {len(titles)} runs of {run.task} ({'; '.join(titles)}): name the folder of one of them"
-            )
-        found[run.task] = run
-    return found

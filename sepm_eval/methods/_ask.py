@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
 from sepm_eval.backbone import Backbone, Prune, Reading, VisualTokens
 from sepm_eval.evidence import answer_probabilities
 from sepm_eval.parsing import Options, parse_answer
@@ -29,6 +27,7 @@ def ask(
     prefix: Reading | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),
+    read_before: int = 0,
     max_new_tokens: int | None = None,
 ) -> list[Answer]:
     """Put one question a picture, have the answers written, and read which option each chooses.
@@ -46,6 +45,7 @@ def ask(
         prefix: an earlier reading of the same pictures to go on from.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
+        read_before: how many visual tokens a picture were read with those.
         max_new_tokens: how long an answer may be; None is ``MAX_NEW_TOKENS``.
 
     Raises:
@@ -54,6 +54,9 @@ def ask(
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
     visual_tokens = visual.features.shape[1]
+    now = [visual_tokens] * len(prompts) if keep is None else keep.sum(-1).tolist()
+    if prefix is not None:
+        now = [0] * len(prompts)
     answers = []
     for i, (question, text) in enumerate(zip(questions, texts, strict=True)):
         letter = parse_answer(text, Options(question.labels, question.names))
@@ -67,6 +70,7 @@ def ask(
                 visual_tokens=visual_tokens,
                 evidence=None if evidence is None else evidence[i],
                 prompts=(*asked_before[i : i + 1], prompts[i]),
+                tokens_read=(*(read_before for _ in asked_before[i : i + 1]), now[i]),
             )
         )
     return answers
@@ -79,7 +83,7 @@ def check_finite(reading: Reading) -> Reading:
         FloatingPointError: the logits or the probe's attention do; which rows of the batch is said.
     """
     for what, numbers in (("logits are", reading.logits), ("attention to the picture is", reading.probe_attention)):
-        broken = [] if numbers is None else (~torch.isfinite(numbers).all(-1)).nonzero().flatten().tolist()
+        broken = [] if numbers is None else (~numbers.isfinite().all(-1)).nonzero().flatten().tolist()
         if broken:
             raise FloatingPointError(
                 f"the model's {what} NaN or infinite (rows {broken} of the batch); try dtype=float32"

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sepm_eval.backbone import Backbone, VisualTokens
 from sepm_eval.images import image_sha256
 from sepm_eval.methods._options import check_whole
 from sepm_eval.methods.sepm import Sepm
 from sepm_eval.types import Question
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class RandomDrop(Sepm):
         return None
 
     def _significance(self, questions: Sequence[Question], attention: Tensor | None, visual: VisualTokens) -> Tensor:
+        import torch
+
         count = visual.features.shape[1]
         digests = [int(image_sha256(question.image)[:16], 16) for question in questions]
         rows = [np.random.default_rng([self.seed, digest]).random(count) for digest in digests]

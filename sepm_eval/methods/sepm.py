@@ -111,6 +111,7 @@ class Sepm:
             )
             for i, question in enumerate(questions)
         ]
+        first_tokens = visual.features.shape[1]
         visual = self._second_look(questions, backbone, visual)
         return ask(
             questions,
@@ -121,6 +122,7 @@ class Sepm:
             prefix=first,
             evidence=found or None,
             asked_before=asked,
+            read_before=first_tokens,
         )
 
     def _probe(self, asked: Sequence[str]) -> str | Sequence[str] | None:

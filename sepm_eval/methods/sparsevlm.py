@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from sepm_eval import prompts
 from sepm_eval.backbone import Backbone
 from sepm_eval.methods._ask import ask
 from sepm_eval.methods._options import check_one_of
 from sepm_eval.types import Answer, Question
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Visual tokens kept after decoder layers 2, 6 and 15 of LLaVA-1.5 (576 tokens), by the average number kept.
 KEPT = {192: (300, 200, 110), 128: (303, 110, 36), 96: (238, 48, 26), 64: (66, 30, 17)}
@@ -46,6 +46,8 @@ class Sparsify:
 
     def step(self, layer: int, visual: Tensor, scores: Tensor) -> Tensor:
         """Keep the best rated tokens in order, merge some of the others behind them (Sec. 3.3 and 3.4)."""
+        import torch
+
         keep = min(self.kept[self.layers.index(layer)], len(visual) - 1)
         order = scores.argsort(descending=True, stable=True)
         kept, dropped = order[:keep].sort().values, order[keep:]
@@ -58,6 +60,8 @@ def merge(tokens: Tensor) -> Tensor:
 
     tokens: [n, d], best rated first. Returns [n // 10 + 1, d].
     """
+    import torch
+
     clusters = len(tokens) // 10 + 1
     points = tokens.float()
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") / points.shape[1] ** 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,9 @@ from matplotlib.figure import Figure as Canvas
 
 from sepm_eval import statistics
 from sepm_eval.emotions import POLARITY
-from sepm_eval.plan import slug
-from sepm_eval.report.table import file_key
+from sepm_eval.outcomes import OUR_ENTRIES, Outcome, Run
+from sepm_eval.report.table import column_key, groups, model_key, polarities, variant_key
 from sepm_eval.report.tables import main_runs
-from sepm_eval.results import Outcome, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,13 +49,12 @@ class Figure:
 def all_figures(runs: Sequence[Run]) -> list[Figure]:
     """All figures there is something to show in, in the order of the paper."""
     made: list[Figure] = []
-    for model, task in dict.fromkeys((run.model, run.task) for run in runs):
-        mine = [run for run in runs if (run.model, run.task) == (model, task)]
+    for mine in groups(runs):
         made += _sensitivity(mine)
         made += _overlays(mine)
         made += _confidence(mine)
         made += _per_class(mine)
-        made += [_confusion(run) for run in main_runs(mine)]
+        made += [_confusion(run, mine) for run in main_runs(mine)]
     return made
 
 
@@ -64,7 +63,9 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
     chosen = main_runs(runs)
     if not chosen:
         return []
-    sides = [[label for label in chosen[0].options.labels if POLARITY[label] == s] for s in ("positive", "negative")]
+    differ = len({tuple(sorted(run.identity.polarity.items())) for run in chosen}) > 1
+    polarity = POLARITY if differ else polarities(chosen[0])
+    sides = [[label for label in chosen[0].options.labels if polarity[label] == s] for s in ("positive", "negative")]
     labels = [*sides[0], *sides[1]]
     canvas, axes = _canvas(width=max(7.0, 0.9 * len(labels)), height=4.2)
     room = 0.8 / len(chosen)
@@ -79,7 +80,7 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
     axes.axvline(len(sides[0]) - 0.5, color=NEUTRAL, linewidth=0.8)
     axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
-        tick.set_color(POSITIVE if POLARITY[label] == "positive" else NEGATIVE)
+        tick.set_color(POSITIVE if polarity[label] == "positive" else NEGATIVE)
     axes.set_ylabel("accuracy (%)")
     axes.set_ylim(0, 100)
     axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), frameon=False)
@@ -87,10 +88,12 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
         "Accuracy of each label (Fig. 6). Green labels are positive, red ones negative; dashed lines are the overall "
         "accuracy of each method."
     )
-    return [_figure(canvas, "per_class", "Accuracy by label", caption, runs[0])]
+    if differ:
+        caption += " Polarities are the known ones; some of the runs had others."
+    return [_figure(canvas, "per_class", "Accuracy by label", caption, runs)]
 
 
-def _confusion(run: Run) -> Figure:
+def _confusion(run: Run, runs: Sequence[Run]) -> Figure:
     """Rows are labels, columns answers; the last column is what named no option."""
     labels = run.options.labels
     unparsed = [*labels, "unparsed"] if run.count("unparsed") else list(labels)
@@ -110,21 +113,26 @@ def _confusion(run: Run) -> Figure:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
     caption = f"What {run.variant} answered (columns) for each label (rows); shades are shares of a row."
-    return _figure(canvas, "confusion", f"Confusion of {run.variant}", caption, run, run.variant)
+    return _figure(canvas, "confusion", f"Confusion of {run.variant}", caption, runs, variant_key(run))
 
 
 def _confidence(runs: Sequence[Run]) -> list[Figure]:
     """Fig. 5: accuracy of the polarity and of the answer by confidence of stage 1, and the threshold alpha."""
     run = next((run for run in main_runs(runs) if run.method == "sepm"), None)
-    known = [o for o in run.scored if o.record and o.record.get("confidence") is not None] if run else []
-    if run is None or not known:
+    if run is None:
+        return []
+    sides = polarities(run)
+    known = [
+        (one.record.confidence, one.score.correct, one.record.polarity == sides[one.target])
+        for one in run.scored
+        if one.record is not None and one.record.confidence is not None
+    ]
+    if not known:
         return []
     most = 0.5 if run.settings.get("preset") == "code" else 0.25
     bins: dict[int, list[tuple[bool, bool]]] = defaultdict(list)
-    for outcome in known:
-        assert outcome.record is not None
-        place = min(int(outcome.record["confidence"] / most * _BINS), _BINS - 1)
-        bins[place].append((outcome.score.correct, outcome.record["polarity"] == POLARITY[outcome.target]))
+    for confidence, *rights in known:
+        bins[min(int(confidence / most * _BINS), _BINS - 1)].append((rights[0], rights[1]))
     canvas, axes = _canvas(width=7.0, height=4.0)
     places = sorted(bins)
     middle = [(place + 0.5) * most / _BINS for place in places]
@@ -146,7 +154,7 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
         f"Accuracy of {run.variant} by the confidence of stage 1 (Fig. 5), with 95 % Wilson intervals; numbers at the "
         "bottom are items. Left of the threshold stage 2 is shown all labels."
     )
-    return [_figure(canvas, "confidence", "Confidence and accuracy", caption, run)]
+    return [_figure(canvas, "confidence", "Confidence and accuracy", caption, runs)]
 
 
 def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
@@ -155,8 +163,7 @@ def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
     for name in ("alpha", "beta"):
         curve = []
         for run in runs:
-            changed = {key for key, value in run.settings.items() if run.defaults.get(key) != value}
-            if run.method == "sepm" and changed <= {name} and run.scored:
+            if _is_sepm_but(run, name) and run.scored:
                 curve.append((float(run.settings[name]), run))
         if len(curve) < 3:
             continue
@@ -176,17 +183,19 @@ def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
         axes.set_xlabel(name)
         axes.set_ylabel("accuracy (%)")
         caption = f"Accuracy of SEPM over {name} (Fig. 3), the other settings at their defaults; band: 95 % Wilson."
-        made.append(_figure(canvas, f"sensitivity_{name}", f"Sensitivity to {name}", caption, runs[0]))
+        made.append(_figure(canvas, f"sensitivity_{name}", f"Sensitivity to {name}", caption, runs))
     return made
+
+
+def _is_sepm_but(run: Run, name: str) -> bool:
+    """Whether a run is SEPM with everything but one option as it is by default."""
+    changed = {key for key, value in run.settings.items() if run.defaults.get(key) != value}
+    return run.method == "sepm" and changed <= {name} and not run.identity.polarity
 
 
 def _overlays(runs: Sequence[Run]) -> list[Figure]:
     """Fig. 4: pictures with the dropped visual tokens covered, at two drop rates (20 % and 40 % if they were run)."""
-    by_rate = {
-        float(run.settings["beta"]): run
-        for run in runs
-        if run.method == "sepm" and {k for k, v in run.settings.items() if run.defaults.get(k) != v} <= {"beta"}
-    }
+    by_rate = {float(run.settings["beta"]): run for run in runs if _is_sepm_but(run, "beta")}
     rates = [rate for rate in (0.2, 0.4) if rate in by_rate]
     shown = list(_with_pictures([by_rate[rate] for rate in rates])) if rates else []
     if not shown:
@@ -195,28 +204,29 @@ def _overlays(runs: Sequence[Run]) -> list[Figure]:
     from sepm_eval.model_wrappers import picture_layout
     from sepm_eval.overlay import draw_dropped
 
+    identity = by_rate[rates[0]].identity
+    frame, cells = picture_layout(identity.entry.removeprefix(OUR_ENTRIES), identity.model)
     canvas = Canvas(figsize=(2.3 * (len(rates) + 1), 2.5 * len(shown)), layout="constrained")
     grid = canvas.subplots(len(shown), len(rates) + 1, squeeze=False)
     for line, outcomes in zip(grid, shown, strict=True):
         first = outcomes[0]
         assert first.picture is not None  # see _with_pictures
         assert first.record is not None
-        frame, cells = picture_layout(first.record["model"]["backbone"], first.record["model"])
+        assert first.record.visual_tokens is not None
         try:
             framed = frame(open_image(first.picture))
         except (UnreadableImage, OSError):
             return []  # the pictures have changed since the run
-        pictures = [draw_dropped(framed, cells(first.record["visual_tokens"]), ())]
-        for outcome in outcomes:
-            assert outcome.record is not None
-            pictures.append(draw_dropped(framed, cells(outcome.record["visual_tokens"]), outcome.record["dropped"]))
+        places = cells(first.record.visual_tokens)
+        pictures = [draw_dropped(framed, places, ())]
+        pictures += [draw_dropped(framed, places, one.record.dropped) for one in outcomes if one.record is not None]
         names = [first.target, *(f"{rate:.0%} dropped" for rate in rates)]
         for axes, picture, name in zip(line, pictures, names, strict=True):
             axes.imshow(picture)
             axes.set_title(name, fontsize=9)
             axes.axis("off")
     caption = "Pictures as the model sees them, and with the dropped visual tokens covered (Fig. 4)."
-    return [_figure(canvas, "dropped", "Dropped visual tokens", caption, runs[0])]
+    return [_figure(canvas, "dropped", "Dropped visual tokens", caption, runs)]
 
 
 def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
@@ -225,9 +235,11 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
     labels: set[str] = set()
     for outcome in runs[0].outcomes:
         found = [table.get(outcome.item) for table in others]
-        ready = [o for o in found if o is not None and o.record is not None and o.record.get("dropped")]
+        ready = [o for o in found if o is not None and o.record is not None and len(o.record.dropped)]
         if outcome.picture is None or len(ready) < len(runs) or outcome.target in labels:
             continue
+        if not os.path.isfile(outcome.picture):  # False also of what can be no path
+            return  # the pictures are elsewhere, or gone
         labels.add(outcome.target)
         yield ready
         if len(labels) == _OVERLAYS:
@@ -241,11 +253,12 @@ def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
     return canvas, axes
 
 
-def _figure(canvas: Canvas, key: str, title: str, caption: str, run: Run, more: str = "") -> Figure:
-    name = "_".join(slug(part) for part in (key, file_key(run.model), run.task, more) if part)
+def _figure(canvas: Canvas, key: str, title: str, caption: str, runs: Sequence[Run], more: str = "") -> Figure:
+    """A drawn figure of the runs of one model over one set of items."""
+    name = "_".join(part for part in (key, model_key(runs), column_key(runs[0]), more) if part)
     return Figure(
         name,
-        f"{title} · {run.model}, {run.task}",
+        f"{title} · {runs[0].model}, {runs[0].column}",
         caption,
         _saved(canvas, "png", {"Software": None}),
         _saved(canvas, "svg", {"Date": None, "Creator": None}),

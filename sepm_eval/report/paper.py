@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sepm_eval.results import Run
+from sepm_eval.outcomes import Run
 
 # Checkpoints by the name they have in the paper.
 MODELS = {
@@ -40,10 +40,11 @@ class Row:
     accuracy: Mapping[str, Mapping[str, float]]
 
     def is_that_of(self, run: Run) -> bool:
-        """Whether a run is this line's; a fast variant, or another polarity of a label, is not."""
+        """Whether a run is this line's; a fast variant, or one with polarities set by hand, is not."""
         others = run.settings.keys() - self.settings.keys()
         return (
             run.method == self.method
+            and not run.identity.polarity
             and all(run.settings.get(key) == value for key, value in self.settings.items())
             and all(run.settings[key] == run.defaults.get(key) for key in others)
         )
@@ -70,7 +71,7 @@ class PaperTable:
 
 def paper_model(run: Run) -> str | None:
     """What the paper calls a run's checkpoint, if it used it."""
-    last = run.model.rstrip("/").rpartition("/")[2].partition("@")[0].lower()
+    last = run.identity.checkpoint.rstrip("/").rpartition("/")[2].partition("@")[0].lower()
     return next((name for name, known in MODELS.items() if last in known), None)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from sepm_eval.outcomes import Run
 from sepm_eval.report import paper
-from sepm_eval.report.table import Cell, Table, file_key, record_of
-from sepm_eval.results import Run
+from sepm_eval.report.table import Cell, Table, main_columns, mean_note, model_key, record_of, state
+
+_Rows = Sequence[tuple[paper.Row, Sequence[Run]]]
 
 
 def paper_tables(runs: Sequence[Run]) -> list[Table]:
@@ -15,54 +17,78 @@ def paper_tables(runs: Sequence[Run]) -> list[Table]:
     for table in paper.TABLES:
         for model in dict.fromkeys(run.model for run in runs):
             mine = [run for run in runs if run.model == model]
-            if made := _paper_table(table, model, mine):
+            if made := _paper_table(table, mine):
                 found.append(made)
     return found
 
 
-def _paper_table(table: paper.PaperTable, model: str, runs: Sequence[Run]) -> Table | None:
+def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
     by_row = [(row, [run for run in runs if row.is_that_of(run)]) for row in table.rows]
     if table.name == paper.TABLES[0].name:
         by_row += _other_methods(table, runs)
     by_row = [(row, own) for row, own in by_row if own]
     if len(by_row) < 2:
         return None  # nothing to compare
-    every = [run for _, own in by_row for run in own]
-    here = dict.fromkeys(run.task for run in every)
-    tasks = [task for task in table.tasks if task in here] + [task for task in here if task not in table.tasks]
-    average = table.average and set(tasks) >= set(table.tasks)
-    rows, records, notes = [], [], []
+    model, columns = runs[0].model, _columns(table, by_row)
+    averaged = _averaged(table, by_row) if table.average else []
     best = {
-        task: max((run.accuracy for run in every if run.task == task and run.accuracy is not None), default=None)
-        for task in tasks
+        column: max((run.accuracy or 0.0 for _, own in by_row for run in own if _counts(run, column)), default=None)
+        for column in columns
     }
+    rows, records = [], []
     for row, own in by_row:
-        cells, values = [Cell(row.label)], {}
-        for task in tasks:
-            run = next((run for run in own if run.task == task), None)
+        here = {run.column: run for run in own}
+        cells = [Cell(row.label)]
+        for column, task in columns.items():
+            run = here.get(column)
             figure = row.accuracy.get(paper.paper_model(run) or "", {}).get(task) if run else None
-            cells.append(_accuracy_cell(run, figure, best.get(task)))
-            if run is None:
-                continue
-            values[task] = run.accuracy
-            records.append(
-                {"table": table.name, "model": model, "row": row.label, **record_of(run), **_beside(run, figure)}
-            )
-            if task in paper.ITEMS and figure is not None and len(run.scored) != paper.ITEMS[task]:
-                notes.append(f"{task}: N is {len(run.scored)} here and {paper.ITEMS[task]} in the paper.")
-        if average:
-            cells.append(_average_cell(row, own, values, table.tasks))
+            cells.append(_accuracy_cell(run, figure, best[column]))
+            if run is not None:
+                about = {"table": table.name, "row": row.label}
+                records.append({**about, **record_of(run), "complete": run.complete, **_beside(run, figure)})
+        if averaged:
+            cells.append(_average_cell(row, [here.get(column) for column in averaged], table.tasks))
         rows.append(tuple(cells))
-    if any(record["paper"] is not None for record in records):
+    headers = ("method", *columns, *(["average"] if averaged else []))
+    notes = _notes(table, columns, averaged, records)
+    key = f"{table.name.lower().replace(' ', '')}_{model_key(runs)}"
+    title = f"{table.name} · {model}: {table.caption}"
+    return Table(key, title, headers, tuple(rows), tuple(notes), tuple(records))
+
+
+def _columns(table: paper.PaperTable, by_row: _Rows) -> dict[str, str]:
+    """The sets of items there are runs over, each with its task; the paper's tasks first."""
+    here = {run.column: run.task for _, own in by_row for run in own}
+    order = {task: place for place, task in enumerate(table.tasks)}
+    return dict(sorted(here.items(), key=lambda pair: order.get(pair[1], len(order))))
+
+
+def _averaged(table: paper.PaperTable, by_row: _Rows) -> list[str]:
+    """What the average is over: one set of items for each of the paper's tasks; nothing if one has no complete run."""
+    main = main_columns([run for _, own in by_row for run in own])
+    return [main[task] for task in table.tasks] if set(table.tasks) <= main.keys() else []
+
+
+def _notes(
+    table: paper.PaperTable, columns: Mapping[str, str], averaged: Sequence[str], records: Sequence[dict[str, object]]
+) -> list[str]:
+    notes = []
+    if averaged:
+        notes.append(f"Average: over the paper's five tasks. {mean_note(averaged, list(columns))}")
+    if any(not record["complete"] for record in records):
+        notes.append("Best of a column is the best of its complete runs; no other is in an average.")
+    with_figure = [record for record in records if record["paper"] is not None]
+    for record in with_figure:
+        task, n = str(record["task"]), record["n"]
+        if task in paper.ITEMS and n != paper.ITEMS[task]:
+            notes.append(f"{record['column']}: N is {n} here and {paper.ITEMS[task]} in the paper.")
+    if with_figure:
         notes.append("Paper: the accuracy printed there, and ours minus it in points.")
-        if any(record["paper"] is not None and record["task"] not in paper.ITEMS for record in records):
+        if any(record["task"] not in paper.ITEMS for record in with_figure):
             notes.append("The paper does not publish its item lists; where N may differ, so may the figures.")
     else:
         notes.append("The paper has no figures for this model and these tasks.")
-    columns = ("method", *tasks, *(["average"] if average else []))
-    key = f"{table.name.lower().replace(' ', '')}_{file_key(model)}"
-    title = f"{table.name} · {model}: {table.caption}"
-    return Table(key, title, columns, tuple(rows), tuple(dict.fromkeys(notes)), tuple(records))
+    return list(dict.fromkeys(notes))
 
 
 def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[paper.Row, list[Run]]]:
@@ -73,9 +99,14 @@ def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[p
     return [(paper.Row(name, name, {}, {}), [run for run in others if run.method == name]) for name in labels]
 
 
+def _counts(run: Run, column: str) -> bool:
+    """Whether a run may be the best of a column: others of it were asked the same."""
+    return run.column == column and run.complete
+
+
 def _accuracy_cell(run: Run | None, figure: float | None, best: float | None) -> Cell:
     if run is None:
-        return Cell("-", (f"paper {figure:.2f}",) if figure is not None else ())
+        return Cell("-")
     share = run.accuracy
     if share is None:
         return Cell("none scored")
@@ -83,15 +114,16 @@ def _accuracy_cell(run: Run | None, figure: float | None, best: float | None) ->
     if figure is not None:
         details.append(f"paper {figure:.2f} ({round(share, 2) - figure:+.2f})")
     if not run.complete:
-        details.append("incomplete")
-    return Cell(f"{share:.2f}", tuple(details), share, best=share == best)
+        details.append(state(run))
+    return Cell(f"{share:.2f}", tuple(details), share, best=run.complete and share == best)
 
 
-def _average_cell(row: paper.Row, own: Sequence[Run], values: dict[str, float | None], tasks: Sequence[str]) -> Cell:
-    if any(values.get(task) is None for task in tasks):
+def _average_cell(row: paper.Row, own: Sequence[Run | None], tasks: Sequence[str]) -> Cell:
+    runs = [run for run in own if run is not None and run.complete and run.accuracy is not None]
+    if len(runs) < len(tasks):
         return Cell("-")
-    mean = sum(values[task] or 0.0 for task in tasks) / len(tasks)
-    printed = row.accuracy.get(paper.paper_model(own[0]) or "")
+    mean = sum(run.accuracy or 0.0 for run in runs) / len(runs)
+    printed = row.accuracy.get(paper.paper_model(runs[0]) or "")
     if printed is None:
         return Cell(f"{mean:.2f}", (), mean)
     figure = sum(printed[task] for task in tasks) / len(tasks)

@@ -1,13 +1,18 @@
-"""What a report's tables are made of, and how numbers are written in them."""
+"""What a report's tables are made of, how numbers are written in them, and which runs may stand side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from sepm_eval.emotions import POLARITY
+from sepm_eval.outcomes import OUR_ENTRIES, Run
 from sepm_eval.plan import slug
-from sepm_eval.results import Run
 from sepm_eval.statistics import Interval
+
+_LONGEST_PART = 60  # characters of a model, a column or a method in a file's name
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,20 @@ class Table:
     records: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
+def labels_of(run: Run) -> dict[str, Any]:
+    """What tells a run from every other, in every CSV."""
+    return {
+        **{"task": run.task, "items": run.exam[:8], "column": run.column},
+        **{"model": run.model, "model_id": run.identity.key, "method": run.variant},
+    }
+
+
 def record_of(run: Run) -> dict[str, Any]:
     """What stands of a run in every CSV that has a line a run."""
     return {
-        **{"task": run.task, "item_list": run.item_list, "entry": run.entry, "model": run.model},
-        **{"method": run.variant, "right": run.right, "n": len(run.scored), "accuracy": run.accuracy},
+        **labels_of(run),
+        **{"item_list": run.item_list, "entry": run.entry},
+        **{"right": run.right, "n": len(run.scored), "accuracy": run.accuracy},
     }
 
 
@@ -59,6 +73,93 @@ def interval_text(interval: Interval, unit: float, digits: int = 1) -> str:
     return f"[{unit * interval.low:.{digits}f}, {unit * interval.high:.{digits}f}]"
 
 
-def file_key(checkpoint: str) -> str:
-    """The last part of a checkpoint's name, as part of a file's."""
-    return slug(checkpoint.rstrip("/").rpartition("/")[2])
+def when(date: datetime) -> str:
+    """A time as it is written on pages: "2026-11-24 08:00 UTC"."""
+    return date.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def state(run: Run) -> str:
+    """Whether a run is all that its task asks for, and what is lacking."""
+    lacking = [f"{run.missing} missing"] if run.missing else []
+    lacking += [f"{run.count('failed')} failed"] if run.count("failed") else []
+    if run.complete:
+        return "complete"
+    part = [] if run.asked == run.available else [run.part]
+    return "; ".join([*part, *([f"incomplete: {', '.join(lacking)}"] if lacking else [])])
+
+
+def groups(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs by model and set of items: what one table or figure may hold."""
+    found: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        found.setdefault((run.model, run.column), []).append(run)
+    return list(found.values())
+
+
+def polarities(run: Run) -> Mapping[str, str]:
+    """The polarity of every label as the run had it."""
+    return {**POLARITY, **run.identity.polarity}
+
+
+def model_key(runs: Sequence[Run]) -> str:
+    """A model in names of files: its whole name and a digest of its identity.
+
+    Args:
+        runs: all of one name. A stock model stands beside ours of its checkpoint; the digest is then that of ours.
+    """
+    first = next((run for run in runs if run.entry.startswith(OUR_ENTRIES)), runs[0])
+    return f"{_short(first.model)}-{first.identity.key}"
+
+
+def column_key(run: Run) -> str:
+    """A set of items in names of files: the task, with a digest where there are several sets of it."""
+    return slug(run.task) if run.column == run.task else f"{_short(run.column)}-{run.exam[:8]}"
+
+
+def variant_key(run: Run) -> str:
+    """A method in names of files: with a digest where it is not as it is by default."""
+    told = _short(run.variant)
+    return told if run.variant == run.method else f"{told}-{run.identity.digest[:8]}"
+
+
+def main_columns(runs: Sequence[Run]) -> dict[str, str]:
+    """For each task the set of items that means and ranks are over: what most complete runs were asked.
+
+    Tasks without a complete run are left out. Of equals the larger set counts, then the first by name.
+    """
+    found = {}
+    for task in dict.fromkeys(run.task for run in runs):
+        mine = [run for run in runs if run.task == task and run.complete]
+        names = sorted({run.column for run in mine})
+        if names:
+            sizes = {run.column: len(run.outcomes) for run in mine}
+            found[task] = max(names, key=lambda name: (sum(run.column == name for run in mine), sizes[name]))
+    return found
+
+
+def mean_note(columns: Sequence[str], shown: Sequence[str]) -> str:
+    """What a mean of accuracies is taken over, and what stands beside it without being in it."""
+    others = [column for column in shown if column not in columns]
+    outside = f"; {', '.join(others)} {'is' if len(others) == 1 else 'are'} not in it" if others else ""
+    return f"The mean is over {', '.join(columns)}, each counting the same{outside}."
+
+
+def _short(text: str) -> str:
+    return slug(text)[:_LONGEST_PART].strip("-")
+
+
+SHOWN = 40  # rows of a list of single items
+
+
+def spread(records: Sequence[dict[str, Any]], by: Sequence[str], most: int = SHOWN) -> list[dict[str, Any]]:
+    """At most so many records, taken in turn from every group, in their order."""
+    places: dict[tuple[Any, ...], list[int]] = {}
+    for index, record in enumerate(records):
+        places.setdefault(tuple(record[key] for key in by), []).append(index)
+    turns = sorted((turn, index) for group in places.values() for turn, index in enumerate(group[:most]))
+    return [records[index] for index in sorted(index for _, index in turns[:most])]
+
+
+def shown_note(shown: int, total: int, file: str) -> str:
+    """How many of the records a table shows, and where the others are."""
+    return f"All {total}." if shown == total else f"{shown} of {total}; all are in {file}."

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
-import html
 import os
-import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
 from tabulate import tabulate
 
+from sepm_eval.outcomes import Run
 from sepm_eval.report.figures import Figure, all_figures
-from sepm_eval.report.table import Cell, Table
+from sepm_eval.report.table import Cell, Table, when
 from sepm_eval.report.tables import all_tables
-from sepm_eval.results import Run
+from sepm_eval.report.text import inert, on_page, write_csv
 
 
 @dataclass(frozen=True)
@@ -62,31 +60,56 @@ def write_report(runs: Sequence[Run], out: Path) -> Path:
 
 
 def write_page(page: Page, out: Path, name: str) -> Path:
-    """Write a page as HTML and Markdown under a name, its tables as CSV, its figures as PNG and SVG; the HTML file."""
+    """Write a page as HTML and Markdown under a name, its tables as CSV, its figures as PNG and SVG; the HTML file.
+
+    Raises:
+        ValueError: two of its tables or figures would be one file; nothing is written.
+    """
+    for kind, keys in (("tables", [one.key for one in page.tables]), ("figures", [one.key for one in page.figures])):
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise ValueError(f"several {kind} would be written to the same file: {', '.join(twice)}")
     _write(out / f"{name}.html", _html(page).encode())
     _write(out / f"{name}.md", _markdown(page).encode())
     for figure in page.figures:
         _write(out / "figures" / f"{figure.key}.png", figure.png)
         _write(out / "figures" / f"{figure.key}.svg", figure.svg)
     for table in page.tables:
-        (out / "tables").mkdir(parents=True, exist_ok=True)
-        with (out / "tables" / f"{table.key}.csv").open("w", newline="", encoding="utf-8") as file:
-            if table.records:
-                writer = csv.DictWriter(file, list(table.records[0]))
-                writer.writeheader()
-                writer.writerows({key: _harmless(value) for key, value in record.items()} for record in table.records)
+        write_csv(out / "tables" / f"{table.key}.csv", table.records)
     return out / f"{name}.html"
 
 
 def sources(runs: Sequence[Run]) -> list[str]:
     """Where each run was read, when it was made, and with which versions."""
-    root = Path(os.path.commonpath([run.source.resolve().parent for run in runs]))
-    found = []
+    root, found = _root(runs), []
     for run in runs:
         packages = ", ".join(f"{name} {number}" for name, number in run.versions.items()) or "versions not recorded"
-        where = run.source.resolve().relative_to(root)
-        found.append(f"{run.task}, {run.title}: {where}, {run.date}, list {run.item_list!r}, {packages}")
+        where = _below(root, run.source)
+        found.append(
+            f"{run.column}, {run.title} ({run.entry}): {where}, {when(run.date)}, list {run.item_list!r}, {run.part}, "
+            f"items {run.exam[:8]}, model {run.identity.key}, {packages}"
+        )
     return found
+
+
+def superseded(runs: Sequence[Run]) -> list[str]:
+    """Which files do not count, because others of the same run over the same items do."""
+    root = _root(runs)
+    return [
+        f"{run.column}, {run.title}: {_below(root, run.source)} counts; superseded, as the same run over the same "
+        f"items: {', '.join(_below(root, path) for path in run.superseded)}."
+        for run in runs
+        if run.superseded
+    ]
+
+
+def _root(runs: Sequence[Run]) -> Path:
+    """The folder below which all files of some runs lie."""
+    paths = [path for run in runs for path in (run.source, *run.superseded)]
+    return Path(os.path.commonpath([path.resolve().parent for path in paths]))
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.resolve().relative_to(root).as_posix()
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
@@ -94,21 +117,26 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if run.missing or run.count("failed"):
             found.append(
-                f"{run.task}, {run.title} is incomplete: {run.count('failed')} questions failed and {run.missing} were "
-                "not asked. Failed questions are not scored."
+                f"{run.column}, {run.title} is incomplete: {run.count('failed')} questions failed and {run.missing} "
+                "were not asked. Failed questions are not scored."
             )
-    if any(run.model == "demo" for run in runs):
+    if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")
-    short = [run for run in runs if run.asked < run.available]
-    if short:
-        found.append(f"{len(short)} runs asked only the first items of a task (--limit): no result to report.")
-    return found
+    parts = Counter((run.column, run.part) for run in runs if run.asked < run.available)
+    found += [
+        f"{column}: {count} of the runs {'is' if count == 1 else 'are'} over a part of the task ({part}): no result to "
+        "report."
+        for (column, part), count in parts.items()
+    ]
+    return found + superseded(runs)
 
 
 def _html(page: Page) -> str:
     folder = resources.files("sepm_eval.report") / "page"
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=on_page
+    )
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     template = environment.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
     return template.render(
@@ -122,33 +150,23 @@ def _html(page: Page) -> str:
 
 
 def _markdown(page: Page) -> str:
-    parts = [f"# {_inert(page.title)}", _inert(page.summary), *(f"> {_inert(warning)}" for warning in page.warnings)]
+    parts = [f"# {inert(page.title)}", inert(page.summary), *(f"> {inert(warning)}" for warning in page.warnings)]
     for table in page.tables:
         rows = [[_text(cell) for cell in row] for row in table.rows]
-        body = tabulate(rows, [_inert(column) for column in table.columns], tablefmt="pipe", disable_numparse=True)
-        parts += [f"## {_inert(table.title)}", body, *(_inert(note) for note in table.notes)]
+        body = tabulate(rows, [inert(column) for column in table.columns], tablefmt="pipe", disable_numparse=True)
+        parts += [f"## {inert(table.title)}", body, *(inert(note) for note in table.notes)]
     for figure in page.figures:
-        picture = f"![{_inert(figure.caption)}](figures/{figure.key}.png)"
-        parts += [f"## {_inert(figure.title)}", picture, _inert(figure.caption)]
+        picture = f"![{inert(figure.caption)}](figures/{figure.key}.png)"
+        parts += [f"## {inert(figure.title)}", picture, inert(figure.caption)]
     if page.sources:
-        parts += ["## Sources", "\n".join(f"* {_inert(source)}" for source in page.sources)]
+        parts += ["## Sources", "\n".join(f"* {inert(source)}" for source in page.sources)]
     return "\n\n".join(parts) + "\n"
 
 
 def _text(cell: Cell) -> str:
-    text = _inert(cell.text)
+    text = inert(cell.text)
     text = f"**{text}**" if cell.best else text
-    return "; ".join([text, *(_inert(line) for line in cell.details)])
-
-
-def _inert(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no line break."""
-    return re.sub(r"([\\`*_{}\[\]|~!])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
-
-
-def _harmless(value: Any) -> Any:
-    """A value that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return "; ".join([text, *(inert(line) for line in cell.details)])
 
 
 def _digest(text: str) -> str:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sepm_eval.results import Run
+from sepm_eval.outcomes import Run
+from sepm_eval.plan import slug
+
+_HUB_ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(?:@.*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,22 @@ def formats() -> dict[str, Writer]:
     return found
 
 
+def hub_id(run: Run) -> str:
+    """The repository on the Hugging Face Hub whose weights answered; "" if that is not known.
+
+    It is known by the commits that the run's revision consists of. A folder's revision is a digest of its files, and a
+    folder may have any name.
+    """
+    named = _HUB_ID.fullmatch(run.identity.checkpoint)
+    commits = run.identity.revision.split("+")  # of the checkpoint, and of its vision tower if that is another's
+    return named[1] if named and all(map(_COMMIT.fullmatch, commits)) else ""
+
+
+def model_folder(run: Run) -> str:
+    """A name for a model's files, which no other model has."""
+    return f"{slug(run.model)[:80]}-{run.identity.key}"
+
+
 def submit(runs: Sequence[Run], target: str, out: Path, about: About) -> list[Path]:
     """Write runs for a target; the files written.
 
@@ -55,7 +76,7 @@ def submit(runs: Sequence[Run], target: str, out: Path, about: About) -> list[Pa
     for run in runs:
         if not run.complete:
             raise Incomplete(
-                f"{run.task}, {run.title} is incomplete: asked {run.asked} of {run.available} items, "
+                f"{run.column}, {run.title} is incomplete: asked {run.part} items, "
                 f"{run.count('failed')} failed, {run.missing} missing. Finish it, or name folders without it"
             )
     return known[target](runs, out, about)

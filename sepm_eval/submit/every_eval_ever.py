@@ -9,7 +9,6 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any
 import jsonschema
 
 from sepm_eval import statistics
-from sepm_eval.results import Run
-from sepm_eval.submit import About
+from sepm_eval.outcomes import Run
+from sepm_eval.submit import About, hub_id, model_folder
 
 SCHEMA_VERSION = "0.3.0"
 _NAMESPACE = uuid.UUID("5d9f8f0e-7a5c-4c52-9f63-2a3c0a4f6a61")
@@ -35,11 +34,15 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     if not about.organization:
         raise ValueError("Every Eval Ever records who ran an evaluation: give --organization")
     whole, single = _schema("eval.schema.json"), _schema("instance_level_eval.schema.json")
-    written = []
+    written: list[Path] = []
+    made: set[tuple[Path, str]] = set()
     for run in runs:
-        model = run.model if run.model.count("/") == 1 else f"local/{run.model.replace('/', '_')}"
+        model = hub_id(run) or f"unknown/{model_folder(run)}"
         name = _uuid(run)
         folder = Path("data") / run.task / model
+        if (folder, name) in made:
+            raise ValueError(f"{run.column}, {run.title} is given twice")
+        made.add((folder, name))
         lines = list(_instances(run, model, name))
         for line in lines:
             jsonschema.validate(line, single)
@@ -62,7 +65,6 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
 
 
 def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
-    made = datetime.strptime(run.date[:15], "%Y%m%d_%H%M%S").replace(tzinfo=timezone.utc)
     interval = statistics.wilson(run.right, len(run.scored))
     source: dict[str, Any] = {"dataset_name": run.task, "source_type": "other"}
     if run.task in about.datasets:
@@ -70,8 +72,8 @@ def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "evaluation_id": _evaluation_id(run, model, name),
-        "evaluation_timestamp": made.isoformat(),
-        "retrieved_timestamp": str(int(made.timestamp())),
+        "evaluation_timestamp": run.date.isoformat(),
+        "retrieved_timestamp": str(int(run.date.timestamp())),
         "source_metadata": {
             "source_name": "sepm-eval",
             "source_type": "evaluation_run",
@@ -84,20 +86,21 @@ def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
             "additional_details": {"plugin": "sepm-eval", "plugin_version": version("sepm-eval")},
         },
         "model_info": {
-            "name": f"{model} {run.variant}",
+            "name": f"{run.model} {run.variant}",
             "id": model,
             "additional_details": {
-                "deployment_type": "self_deployed",
-                "model_availability": "open_weights",
+                "deployment_type": "self_deployed" if run.identity.revision else "unknown",
+                "model_availability": "open_weights" if hub_id(run) else "unknown",
                 "method": run.method,
                 "settings": json.dumps(dict(run.settings), sort_keys=True),
+                **{key: str(value) for key, value in _told(run).items()},
             },
         },
         "evaluation_results": [
             {
                 "evaluation_result_id": f"{name}-accuracy",
                 "evaluation_name": run.task,
-                "source_data": {**source, "additional_details": {"item_list": run.item_list}},
+                "source_data": {**source, "additional_details": {"item_list": run.item_list, "items": run.exam}},
                 "metric_config": {
                     "evaluation_description": f"{len(run.options.labels)}-way image emotion classification",
                     "metric_id": "accuracy",
@@ -167,8 +170,17 @@ def _evaluation_id(run: Run, model: str, name: str) -> str:
 
 def _uuid(run: Run) -> str:
     """A version 4 style identifier that is the same each time the run is written."""
-    digest = bytearray(uuid.uuid5(_NAMESPACE, f"{run.task} {run.title} {run.item_list} {run.date}").bytes)
-    return str(uuid.UUID(bytes=bytes(digest), version=4))
+    text = f"{run.identity.digest} {run.exam} {run.date.isoformat()}"
+    return str(uuid.UUID(bytes=uuid.uuid5(_NAMESPACE, text).bytes, version=4))
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """What decides the answers besides checkpoint and method, by name, and the digest of it all."""
+    fields = run.identity.fields()
+    told = {
+        name: value for name, value in fields.items() if name.partition(".")[0] in ("model", "polarity", "versions")
+    }
+    return {"entry": run.entry, "revision": run.identity.revision, **told, "identity": run.identity.digest}
 
 
 def _schema(name: str) -> dict[str, Any]:

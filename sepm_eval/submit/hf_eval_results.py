@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml, parse_eval_result_entries
 
-from sepm_eval.results import Run
-from sepm_eval.submit import About
+from sepm_eval.outcomes import Run
+from sepm_eval.submit import About, hub_id, model_folder
 
 
 def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     """Write .eval_results/TASK.yaml for each model, in a folder named after it.
 
+    An entry's notes tell what decides its answers, so that two entries of one file are told apart.
+
     Raises:
-        ValueError: the benchmark's id on the Hub is not given, or a file does not read back as it was meant.
+        ValueError: the benchmark's id on the Hub is not given, two entries would be equal, or a file does not read back
+            as it was meant.
     """
     unknown = sorted({run.task for run in runs} - about.datasets.keys())
     if unknown:
@@ -28,25 +30,39 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
         )
     groups: dict[tuple[str, str], list[EvalResultEntry]] = defaultdict(list)
     for run in runs:
-        date = datetime.strptime(run.date[:8], "%Y%m%d").replace(tzinfo=timezone.utc)
-        groups[run.model, run.task].append(
+        model = hub_id(run).replace("/", "__") or model_folder(run)
+        notes = _notes(run)
+        if any(entry.notes == notes for entry in groups[model, run.task]):
+            raise ValueError(f"two entries of {run.model} for {run.task} would be the same: {notes}")
+        groups[model, run.task].append(
             EvalResultEntry(
                 dataset_id=about.datasets[run.task],
                 task_id=run.task,
                 value=round(100 * run.right / len(run.scored), 2),
-                date=date.date().isoformat(),
-                notes=f"{run.variant}; item list {run.item_list}, N={len(run.scored)}; sepm-eval on lmms-eval",
+                date=run.date.date().isoformat(),
+                notes=notes,
             )
         )
     written = []
     for (model, task), entries in groups.items():
-        path = out / model.replace("/", "__") / ".eval_results" / f"{task}.yaml"
+        path = out / model / ".eval_results" / f"{task}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False), encoding="utf-8")
         if parse_eval_result_entries(yaml.safe_load(path.read_text(encoding="utf-8"))) != entries:
             raise ValueError(f"{path} does not read back as it was written")
         written.append(path)
     return written
+
+
+def _notes(run: Run) -> str:
+    told = [
+        f"{name.partition('.')[2]}={value}" for name, value in run.identity.fields().items() if name[:6] == "model."
+    ]
+    about = ", ".join([run.entry, *told])
+    return (
+        f"{run.variant}; {about}; item list {run.item_list}, N={len(run.scored)}; sepm-eval on lmms-eval; "
+        f"run {run.identity.digest[:16]}, items {run.exam[:16]}"
+    )
 
 
 FORMATS = {"hf-eval-results": write}

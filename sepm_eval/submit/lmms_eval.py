@@ -5,19 +5,22 @@ Paths of the machine they were made on are taken out: a sample names its item, a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from sepm_eval.results import Run
+from sepm_eval.identity import Identity
+from sepm_eval.outcomes import Run
+from sepm_eval.report.table import column_key
 from sepm_eval.submit import About
 
 _NEEDED = ("results", "configs", "versions", "n-samples", "config", "date")
-_PATH = re.compile(r"(?:/|[A-Za-z]:\\)[^\s'\",)]*")
+_PATH = re.compile(r"(?<![\w.~-])(?:/|[A-Za-z]:\\)[^\s'\",)]*")
 _LOCAL = ("journal", "dataset_kwargs", "process_docs", "resolved_cli_args", "model_backend")
 
 
@@ -25,33 +28,57 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     """Write a folder for each model and method, and a card that lists them.
 
     Raises:
-        ValueError: a results file lacks what lmms-eval puts into it.
+        ValueError: a results file lacks what lmms-eval puts into it, or two runs would be one file.
     """
     from sepm_eval.plan import slug
 
-    written, configs = [], []
+    written: list[Path] = []
+    configs = []
     for run in runs:
         results = json.loads(run.source.read_text(encoding="utf-8"))
         lacking = [key for key in _NEEDED if key not in results]
         if lacking:
             raise ValueError(f"{run.source} lacks {lacking}: it is no results file of lmms-eval 0.7")
-        folder = out / slug(f"{run.model}_{run.variant}".replace("/", "__"))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = (
+            out / f"{slug(f'{_without_paths(run.identity).checkpoint}_{run.variant}')[:80]}-{run.identity.digest[:8]}"
+        )
         stamp = run.source.name.removesuffix("_results.json")
-        path = folder / f"{stamp}_{run.task}_results.json"
+        path = folder / f"{stamp}_{column_key(run)}_results.json"
+        samples = folder / f"{stamp}_{column_key(run)}_samples_{run.task}.jsonl"
+        if path in written:
+            raise ValueError(f"{run.column}, {run.title} is given twice: {run.source}")
+        folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_scrubbed(results), indent=2, ensure_ascii=False), encoding="utf-8")
-        samples = folder / f"{stamp}_{run.task}_samples_{run.task}.jsonl"
-        log = run.source.with_name(f"{stamp}_samples_{run.task}.jsonl")
-        lines = (json.loads(line) for line in log.read_bytes().splitlines())
-        told = (json.dumps({**line, "input_media": []}, ensure_ascii=False) for line in lines)
-        samples.write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
+        with samples.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in _samples(run, stamp))
         written += [path, samples]
-        configs.append({"config_name": f"{folder.name}__{run.task}", "data_files": f"{folder.name}/{samples.name}"})
+        name = f"{folder.name}__{column_key(run)}"
+        configs.append({"config_name": name, "data_files": f"{folder.name}/{samples.name}"})
     data = DatasetCardData(configs=configs, tags=["lmms-eval", "image-emotion"])
     text = "# Results of image-emotion tasks\n\nWritten by `sepm-eval submit --format lmms-eval`. No pictures."
     card = DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{text}\n")
     card.save(out / "README.md")
     return [out / "README.md", *written]
+
+
+def _samples(run: Run, stamp: str) -> Iterator[dict[str, Any]]:
+    """A run's samples without paths of this machine; an identity that held one gets another digest."""
+    identity = _without_paths(run.identity)
+    changed = identity.digest != run.identity.digest
+    with run.source.with_name(f"{stamp}_samples_{run.task}.jsonl").open("rb") as file:
+        for line in map(json.loads, file):
+            line["input_media"] = []
+            if changed and "run" in line:
+                line["run"] = identity.digest
+            if changed and "identity" in line:
+                line["identity"] = identity.as_json()
+            yield line
+
+
+def _without_paths(identity: Identity) -> Identity:
+    absolute = Path(identity.checkpoint).is_absolute()
+    checkpoint = Path(identity.checkpoint).name if absolute else _scrubbed(identity.checkpoint)
+    return dataclasses.replace(identity, checkpoint=checkpoint, model=_scrubbed(dict(identity.model)))
 
 
 def _scrubbed(value: Any) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sepm_eval.results import Run
-from sepm_eval.submit import About
+from sepm_eval.outcomes import Run
+from sepm_eval.submit import About, hub_id
 
 # Language model and vision model of the checkpoints the paper uses, by a part of their name.
 _KNOWN = {
@@ -48,26 +48,29 @@ class _Scores(BaseModel):
 
 
 def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
-    """Write OpenVLM.json.
+    """Write OpenVLM.json: an entry for each model and method, and for each set of items of a task if there are several.
 
     Raises:
-        ValueError: no organization is named.
+        ValueError: no organization is named, or two runs would be one entry.
     """
     if not about.organization:
         raise ValueError("the OpenVLM entry names who ran it: give --organization")
     entries: dict[str, dict[str, Any]] = {}
+    owners: dict[str, str] = {}
     for run in runs:
-        name = f"{run.model.rpartition('/')[2]} {run.variant}"
+        name = f"{run.model} {run.variant}" + ("" if run.column == run.task else f", {run.column}")
+        if owners.setdefault(name, run.identity.digest) != run.identity.digest or run.task in entries.get(name, {}):
+            raise ValueError(f"two runs would be the entry {name!r} for {run.task}: submit them apart")
         if name not in entries:
             known = next((facts for part, facts in _KNOWN.items() if part in run.model.lower()), ("", "", ""))
-            link = f"https://huggingface.co/{run.model}" if run.model.count("/") == 1 else ""
+            link = f"https://huggingface.co/{hub_id(run)}" if hub_id(run) else ""
             meta = _Meta(
                 method=(name, link),
                 parameters=known[0],
                 language_model=known[1],
                 vision_model=known[2],
                 org=about.organization,
-                time=f"{run.date[:4]}/{run.date[4:6]}/{run.date[6:8]}",
+                time=run.date.strftime("%Y/%m/%d"),
                 verified="No",
                 open_source="Yes" if link else "No",
             )

@@ -1,0 +1,100 @@
+"""The report of two runs over N items, with journals: how long it takes, and how much memory it needs.
+
+The runs are the test suite's made-up ones (``tests/make_runs.py``) with as many items as asked for, 576 visual tokens
+and records as long as real ones; there are no pictures, so the figure of dropped tokens, which loads torch, is left
+out. Reading and writing run in a process of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from table import Figure, show
+
+SIZES = [50_000]
+SECONDS, MEGABYTES = 30, 600
+TESTS = Path(__file__).parent.parent / "tests"
+
+
+def make(folder: Path, count: int) -> None:
+    """Write zero-shot and SEPM over ``count`` items."""
+    sys.path.insert(0, str(TESTS))
+    import make_runs
+
+    short = make_runs.record
+
+    def record(*arguments: Any) -> dict[str, Any]:
+        found = short(*arguments)
+        found["option_probabilities"] = dict.fromkeys(make_runs.POLARITY, 0.03125)
+        return {**found, "prompts": [found["question"]] * len(found["prompts"])}
+
+    make_runs.N["emoset"], make_runs.TOKENS, make_runs.record = count, 576, record
+    for method in ("zero_shot", "sepm"):
+        make_runs.run(folder, "sepm_llava", make_runs.LLAVA, method, "emoset", 0.5, "20261101_120000")
+
+
+def report(folder: Path) -> None:
+    """Write the report of a folder's runs; print seconds, peak memory in bytes and items as JSON."""
+    begin = time.perf_counter()
+    from sepm_eval.report.write import write_report
+    from sepm_eval.results import read_runs
+
+    runs = read_runs([folder])
+    write_report(runs, folder / "report")
+    seconds = time.perf_counter() - begin
+    joined = sum(outcome.record is not None for run in runs for outcome in run.outcomes)
+    print(json.dumps({"seconds": seconds, "peak": _peak(), "joined": joined}))
+
+
+def _peak() -> int:
+    """This program's largest resident memory so far, in bytes: Linux's getrusage counts that of who started it too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def measure(sizes: list[int]) -> list[Figure]:
+    """Time and peak memory of each size."""
+    figures = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            for step in ("--make", "--report"):
+                command = [sys.executable, __file__, step, folder, str(size)]
+                output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        found = json.loads(output.splitlines()[-1])
+        if found["joined"] != 2 * size:
+            raise AssertionError(f"{found['joined']} of {2 * size} answers found their journal record")
+        figures += [
+            Figure(f"report on {size:,} items x 2 runs: time", found["seconds"], at_most=SECONDS, unit="s"),
+            Figure(f"report on {size:,} items x 2 runs: memory", found["peak"] / 1e6, at_most=MEGABYTES, unit="MB"),
+        ]
+    return figures
+
+
+def main() -> None:
+    """Measure and show; exit 1 if a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", type=int, nargs="*", default=SIZES)
+    for step in ("--make", "--report"):
+        parser.add_argument(step, nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.make:
+        make(Path(args.make[0]), int(args.make[1]))
+    elif args.report:
+        report(Path(args.report[0]))
+    else:
+        show(measure(args.sizes))
+
+
+if __name__ == "__main__":
+    main()

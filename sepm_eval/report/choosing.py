@@ -1,0 +1,82 @@
+"""Which runs of some folders a comparison is of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sepm_eval.outcomes import DifferentItems, Run, paired
+from sepm_eval.plan import parse_method, split_method
+
+
+def choose(runs: Sequence[Run], method: str, model: str, where: str) -> list[Run]:
+    """The runs of one model with one method: one for each set of items.
+
+    Args:
+        runs: what there is.
+        method: as in a plan ("sepm,beta=0.1") or as in a report ("sepm (beta=0.1)"); "" is any, if there is one only.
+        model: the model's name, or a part of it; "" is any, likewise.
+        where: where they were looked for, for messages.
+
+    Raises:
+        ValueError: none or several match; the message lists what there is.
+    """
+    named = [run for run in runs if model in (run.model, run.identity.checkpoint, run.identity.key)]
+    chosen = (named or [run for run in runs if model in run.model]) if model else list(runs)
+    if method:
+        try:
+            chosen = [run for run in chosen if run.variant == method] or _with_options(chosen, method)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}. There are runs of {_list(runs)}") from error
+    asked = " ".join(filter(None, (method, f"of {model}" if model else "")))
+    if not chosen:
+        raise ValueError(f"{where}: there is no run {asked}. There are {_list(runs)}")
+    answering = dict.fromkeys(run.identity.digest for run in chosen)
+    if len(answering) > 1:
+        raise ValueError(
+            f"{where}: {len(answering)} different runs are {asked or 'there'}: {_list(chosen)}. Say which with "
+            "--a, --b and --model"
+        )
+    return chosen
+
+
+def _with_options(runs: Sequence[Run], method: str) -> list[Run]:
+    """Runs of a method as written in a plan, without polarities set by hand; of a stock model its entry.
+
+    Raises:
+        ValueError: the method is written wrongly.
+    """
+    if any(run.entry == method for run in runs):
+        return [run for run in runs if run.entry == method]
+    name, _ = split_method(method)
+    options = json.loads(json.dumps(asdict(parse_method(method))))
+    mine = [run for run in runs if run.identity.method == name and not run.identity.polarity]
+    return [run for run in mine if dict(run.identity.options) == options]
+
+
+def side_by_side(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[tuple[Run, Run]], list[str]]:
+    """Runs over the same items, and why others of the same task are not among them.
+
+    Raises:
+        DifferentItems: there are none; the message says why.
+    """
+    theirs = {run.exam: run for run in second}
+    both = [(run, theirs[run.exam]) for run in first if run.exam in theirs]
+    refused = []
+    exams = {one.exam for one, _ in both}
+    for run in first:
+        others = [one for one in second if one.task == run.task and one.exam not in exams]
+        if run.exam not in exams and others:
+            try:
+                paired(run, others[0])
+            except DifferentItems as error:
+                refused.append(str(error))
+    if not both:
+        told = [", ".join(sorted({run.task for run in runs})) for runs in (first, second)]
+        raise DifferentItems("; ".join(refused) or f"no task in common: A has runs of {told[0]}, B of {told[1]}")
+    return both, refused
+
+
+def _list(runs: Sequence[Run]) -> str:
+    return "; ".join(dict.fromkeys(f"{run.title} ({run.entry})" for run in runs))

@@ -1,0 +1,65 @@
+"""Texts that others wrote (answers, ids, labels, paths) as they may stand on a page, in Markdown and in a table."""
+
+from __future__ import annotations
+
+import csv
+import html
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Control characters, and those that turn the direction of what follows or end a line unseen.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_LAYOUT = "\t\n\r"
+# What a spreadsheet takes for a formula where a cell begins with it; full-width forms too.
+_FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+_BEGINS = re.compile(rf"[\s{_UNSEEN.pattern[1:-1]}]*[{_FORMULA}]")
+# Where a program that splits at another character, or at a line break inside a cell, may see one begin: a whole run of
+# separators, white space and quotes, taken once, so that the time is linear in the text.
+_SEPARATORS = ";,|\t\r\n\v\f\x85\u2028\u2029"
+_RUN = rf"\s\"'{_SEPARATORS}{_UNSEEN.pattern[1:-1]}"
+_INSIDE = re.compile(rf"(?<![{_RUN}])([{_RUN}]+)(?=[{_FORMULA}])")
+
+
+def visible(text: str, layout: str = "") -> str:
+    r"""The same with every control character as an escape that can be read: ESC is \x1b.
+
+    Args:
+        text: the text.
+        layout: of tab, line feed and carriage return those that stay as they are.
+    """
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in layout else _escape(found[0]), text)
+
+
+def on_page(value: Any) -> Any:
+    """A value as a page shows it: white space is the browser's business, other control characters are shown."""
+    return visible(value, _LAYOUT) if type(value) is str else value
+
+
+def inert(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no HTML, no line break, no control character."""
+    plain = " ".join(visible(text, _LAYOUT).split())
+    return re.sub(r"([\\`*_{}\[\]|~!])", r"\\\1", html.escape(plain, quote=False))
+
+
+def harmless(value: Any) -> Any:
+    """A value for a CSV file: no spreadsheet takes it, or a part of it, for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = _INSIDE.sub(lambda found: found[0] + "'" * any(one in _SEPARATORS for one in found[0]), value)
+    return visible(f"'{text}" if _BEGINS.match(value) else text)
+
+
+def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write records with the same keys as CSV; an empty file if there are none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        if records:
+            writer = csv.DictWriter(file, list(records[0]))
+            writer.writeheader()
+            writer.writerows({key: harmless(value) for key, value in record.items()} for record in records)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
