@@ -34,7 +34,8 @@ ALLOWED = {
     "backbone": set(),
     "images": set(),
     "scoring": {"parsing"},
-    "journal": set(),
+    "files": set(),
+    "journal": {"files"},
     "demo": set(),
     "tokenizers": set(),
     "weights": set(),
@@ -53,7 +54,7 @@ ALLOWED = {
     "tsv": {"datasets", "prompts"},
     "prepare": {"datasets", "images", "tsv"},
     "download": {"images"},
-    "hub_copies": {"datasets", "prepare"},
+    "hub_copies": {"datasets", "files", "prepare"},
     "plan": {"methods"},
     "pricing": BASE | {"cost", "datasets", "demo", "model_wrappers", "plan"},
     "statistics": set(),
@@ -64,7 +65,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "tasks": {"datasets", "images", "parsing", "scoring"},
     "hosts": PURE
-    | {"datasets", "environment", "hosts", "methods", "model_wrappers", "plan", "prepare", "results", "runner"}
+    | {"datasets", "environment", "files", "hosts", "methods", "model_wrappers", "plan", "prepare", "results", "runner"}
     | {"shared", "tasks", "tsv"},
 }
 

@@ -7,7 +7,6 @@ import hashlib
 import io
 import logging
 import mimetypes
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks, list_settings
+from sepm_eval.files import write_whole
 from sepm_eval.hosts._vlmevalkit_scores import predictions, score_table
 from sepm_eval.hosts.vlmevalkit import tls_verified
 from sepm_eval.prepare import prepared_folder
@@ -92,9 +92,7 @@ class EmotionMCQ(ImageBaseDataset):
         path = Path(self.img_root) / f"{hashlib.sha256(content).hexdigest()}{suffix}"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            part.write_bytes(content)
-            part.replace(path)
+            write_whole(path, content)
         return [str(path)]
 
     def evaluate(self, eval_file: str, **judge_kwargs: Any) -> pd.DataFrame:
