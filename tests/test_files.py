@@ -48,9 +48,13 @@ def test_a_fault_leaves_what_was_there_and_nothing_else(path, monkeypatch, funct
 
 
 def test_a_fault_of_who_writes_piece_by_piece_leaves_nothing(path):
-    with pytest.raises(KeyboardInterrupt), writing_whole(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+    def stopped():
+        with writing_whole(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert not os.listdir(path.parent)
 
 
