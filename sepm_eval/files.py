@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_PART = ".part"
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -34,7 +37,7 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; what was there is as it was.
     """
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{uuid.uuid4().hex}{_PART}")
     try:
         with part.open("xb") as file:
             yield file
@@ -46,6 +49,13 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
             part.unlink()
         raise
     sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left anywhere below a folder that nobody is writing to now."""
+    for part in folder.rglob(f".*{_PART}"):
+        if re.fullmatch(rf"\.[0-9a-f]{{32}}{re.escape(_PART)}", part.name):
+            part.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from sepm_eval.files import write_whole, writing_whole
+from sepm_eval.files import remove_leftovers, write_whole, writing_whole
 
 
 @pytest.fixture
@@ -87,3 +87,9 @@ with writing_whole(pathlib.Path({str(path)!r})) as file:
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+    assert len(os.listdir(path.parent)) == 2
+    mine = path.parent / "deep" / ".mine.part"
+    mine.parent.mkdir()
+    mine.write_text("not ours")
+    remove_leftovers(path.parent.parent)
+    assert {one.name for one in path.parent.rglob("*")} == {path.name, "deep", ".mine.part"}

@@ -31,12 +31,14 @@ from loguru import logger as eval_logger
 
 from sepm_eval import environment
 from sepm_eval.datasets import list_settings
+from sepm_eval.files import remove_leftovers
 from sepm_eval.hosts._loading import parse_polarity
 from sepm_eval.hosts.lmms_eval_model import ChatModel, own_device, place, shard
 from sepm_eval.hosts.lmms_eval_plugin import add_tasks
+from sepm_eval.hosts.lmms_eval_results import read_results, write_results
 from sepm_eval.model_wrappers import backbone_options, load_backbone
 from sepm_eval.plan import ModelPlan, Plan, parse_method, slug, split_method
-from sepm_eval.results import NoResults, Run, read_runs
+from sepm_eval.results import Run
 from sepm_eval.runner import Runner, answer_variants
 from sepm_eval.shared import Shared
 
@@ -74,7 +76,7 @@ class Part:
 
     def result(self, limit: int | None) -> Run | None:
         """Its finished run, if there is one in which nothing is missing or failed."""
-        run = _read(self.folder)
+        run = read_results(self.folder)
         if run is None:
             return None
         wanted = run.available if limit is None else min(limit, run.available)
@@ -156,6 +158,7 @@ def run_plan(plan: Plan, out: Path) -> Outcome:
     tasks = list(_expand(plan.tasks, manager))
     if rank == 0:
         _begin(plan, out)
+        remove_leftovers(out)
     _wait(world_size)
     outcome = Outcome()
     for model in plan.models:
@@ -224,17 +227,9 @@ def _note(part: Part, run: Run | None, fault: str, outcome: Outcome) -> None:
         outcome.done.append(run)
         return
     why = fault or "lmms-eval wrote no results"
-    if found := _read(part.folder):
+    if found := read_results(part.folder):
         why = f"{found.count('failed')} questions failed, {found.missing} have no answer"
     outcome.missing.append((part, why))
-
-
-def _read(folder: Path) -> Run | None:
-    try:
-        (run,) = read_runs([folder])
-    except NoResults:
-        return None
-    return run
 
 
 def _agree(todo: list[int]) -> list[int]:
@@ -306,10 +301,7 @@ def _evaluate(loaded: lmms, part: Part, index: int, limit: int | None, manager: 
     if place()[0] == 0 and results is not None:
         results["config"]["model"] = part.model.model
         tracker.general_config_tracker.model_source = part.model.model  # it holds the loaded model, which is no text
-        samples = results.pop("samples")
-        tracker.save_results_aggregated(results=results, samples=samples, datetime_str=now)
-        for task in results["configs"]:
-            tracker.save_results_samples(task_name=task, samples=samples[task])
+        write_results(tracker, results, part.folder, now)
     _wait(place()[1])
 
 
