@@ -25,6 +25,7 @@ PARTS = {
     "throughput": {"pictures": 12},
     "linear": {"sizes": [100, 1000, 10000]},
     "variants": {"pictures": 64, "rounds": 3},
+    "journal_size": {"megabytes": 100},
 }
 
 

@@ -69,6 +69,15 @@ def test_memory_is_told_from_few_layers(scripts):
     assert told["llava, batch 2: weights"] == memory.weights(backbone)
 
 
+def test_a_large_journal_is_measured(scripts):
+    """In small: every record is found, in time and memory that have targets."""
+    import journal_size
+
+    figures = journal_size.measure(megabytes=1)
+    assert len(figures) == 4
+    assert all(figure.value > 0 and figure.target for figure in figures)
+
+
 @pytest.mark.parametrize(
     ("value", "targets", "missed"),
     [
