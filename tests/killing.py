@@ -59,7 +59,7 @@ class Watch:
         self._folder, self._at, self._fault = os.path.join(os.path.realpath(folder), ""), at, fault
         self._open, self._sync = io.open, os.fsync
         sys.addaudithook(self._audit)
-        io.open = builtins.open = self._opened  # type: ignore[assignment]
+        io.open = builtins.open = self._opened
         os.fsync = self._synced
 
     def happens(self, kind: str, before: Callable[[], object] = lambda: None) -> None:
