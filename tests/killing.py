@@ -34,6 +34,7 @@ import yaml
 from lmms_eval.tasks import TaskManager
 
 import sepm_eval.hosts.lmms_eval_run  # noqa: F401  -- so that every child has it
+from sepm_eval import environment
 from sepm_eval.cli import app
 from sepm_eval.hosts.lmms_eval_plugin import add_tasks
 from sepm_eval.journal import read_journal
@@ -249,6 +250,8 @@ class Cases:
 def warm() -> None:
     """Make ready what every child would: lmms-eval's list of tasks above all, which takes seconds."""
     torch.set_num_threads(1)
+    loaded = environment.commit()
+    environment.commit = lambda: loaded  # whatever becomes of the working tree meanwhile: all children run this code
     add_tasks()
     plain, known = TaskManager.initialize_tasks, {}
 
