@@ -38,7 +38,7 @@ vlmeval: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py
 
-# Kills, cuts and starves runs, and counts what is lost; about six minutes.
+# Kills, cuts and starves runs, and counts what is lost; about a quarter of an hour.
 soak: .venv/installed
 	$(BIN)/python tests/soak.py
 

@@ -26,6 +26,7 @@ PARTS = {
     "linear": {"sizes": [100, 1000, 10000]},
     "variants": {"pictures": 64, "rounds": 3},
     "report_scale": {"sizes": [50_000]},
+    "journal_size": {"megabytes": 100},
 }
 
 

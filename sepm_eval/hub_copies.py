@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sepm_eval.datasets import Benchmark, inside
+from sepm_eval.files import write_whole
 from sepm_eval.prepare import unpack
 
 PREFIX = "hf:"
@@ -94,9 +95,7 @@ def _emoset_from_parquet(files: list[Path], columns: tuple[str, str, str], folde
             raise ValueError(f"{path} is not the expected copy: {error}") from error
     if not listed:
         raise ValueError(f"{[path.name for path in files]} hold no rows")
-    part = folder / "test.json.part"
-    part.write_text(json.dumps(listed), encoding="utf-8")
-    part.replace(folder / "test.json")
+    write_whole(folder / "test.json", json.dumps(listed))
 
 
 def _write(row: dict[str, Any], columns: tuple[str, str, str], folder: Path, benchmark: Benchmark) -> list[str]:

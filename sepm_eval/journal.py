@@ -1,7 +1,8 @@
 """An append-only record of every question asked, and the answers a later run need not ask for again.
 
 One JSON object a line. Lines are written in one call and synced a batch at a time, so a run that is killed loses at
-most the batch in flight; a line it left unfinished is cut off when the journal is opened again.
+most the batch in flight; a line it left unfinished is cut off when the journal is opened again. Nothing is ever cut off
+a file that is not a journal.
 """
 
 from __future__ import annotations
@@ -11,13 +12,22 @@ import hashlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from sepm_eval.files import sync_folder
+
+if sys.platform != "win32":
+    import fcntl
+
 logger = logging.getLogger(__name__)
+
+_START = b'{"key": '  # of every record, so of every journal
 
 
 class Journal:
@@ -26,6 +36,9 @@ class Journal:
     The index holds places in the file, not records, so a long run stays small. Every record has ``key`` (what decides
     the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``. Failed ones are kept as a trace and never
     reused.
+
+    The file belongs to one run at a time, whatever names it is reached by: a link's target is locked, and so is the
+    file itself where the system can (not on Windows), which tells hard links of one file.
     """
 
     def __init__(self, path: Path, others: Sequence[Path] = ()) -> None:
@@ -38,124 +51,177 @@ class Journal:
         Raises:
             RuntimeError: another run is writing to it.
             OSError: it cannot be written; the message says what to do.
-            ValueError: a line before the last is not a record, so the file is not a journal or was damaged.
+            ValueError: it is not a journal or was damaged, and is left as it was.
         """
         self.path = path
-        self._lock = FileLock(f"{path}.lock", timeout=0)
-        self._answered: dict[str, tuple[Path, int]] = {}  # file, and where in it
-        self._noted: set[tuple[str, str, int]] = set()
-        try:
-            if path.exists() and not path.is_file():
-                raise OSError(errno.EINVAL, "not a regular file")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._take()
-            _cut_torn_line(path)
-            self._file = path.open("ab")
-        except OSError as error:
-            raise type(error)(
-                error.errno, f"the journal {path} cannot be written ({error.strerror}); name another with journal=FILE"
-            ) from error
-        try:
-            for place, record in _records(path):
-                self._note(record, path, place)
-            for other in others:
-                for place, record in _records(other):
-                    self._index(record, other, place)
-        except ValueError:
-            self.close()
-            raise
+        self._noted: set[bytes] = set()
+        real = Path(os.path.realpath(path))
+        with ExitStack() as held:
+            try:
+                _check_start(path)
+                real.parent.mkdir(parents=True, exist_ok=True)
+                self._take(real, held)
+                self._file = held.enter_context(real.open("a+b", buffering=0))
+                _take_file(self._file, path, held)
+                sync_folder(real.parent)
+            except OSError as error:
+                raise self._unwritable(error, "name another with journal=FILE") from error
+            places, self._end = _index(path, self._noted)
+            if not self._end:
+                _check_torn(path)
+            self._file.truncate(self._end)
+            self._check_unchanged()
+            self._own = _Answers(held.enter_context(path.open("rb")), path, places)
+            self._all = [self._own]
+            for other in filter(Path.exists, others):
+                found, _ = _index(other)
+                self._all.append(_Answers(held.enter_context(other.open("rb")), other, found))
+            self._held = held.pop_all()
 
     def __len__(self) -> int:
         """How many different questions it answers."""
-        return len(self._answered)
+        return len(set().union(*(answers.places for answers in self._all)))
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """The answered record with this key."""
-        if key not in self._answered:
-            return None
-        path, place = self._answered[key]
-        with path.open("rb") as file:
-            file.seek(place)
-            found: dict[str, Any] = json.loads(file.readline())
-        return found
+        """The answered record with this key.
+
+        Raises:
+            OSError: the file was changed since it was opened.
+        """
+        digest = _digest(key)
+        holder = next((answers for answers in self._all if digest in answers.places), None)
+        return None if holder is None else holder.read(key)
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
-        """Write records and sync them to disk. One that stands there already, of the same document, is left out."""
-        new, place = [], self._file.tell()
+        """Write records and sync them to disk. One that stands there already, of the same document, is left out.
+
+        Raises:
+            OSError: they could not be written, and the file ends where it ended before; or it was deleted, replaced or
+                changed by somebody else.
+        """
+        lines: list[bytes] = []
+        end, noted = self._end, set[bytes]()
+        places: dict[bytes, int] = {}
         for record in records:
-            if record["status"] == "failed" or _identity(record) not in self._noted:
-                new.append(json.dumps(record).encode() + b"\n")  # ASCII: half a character can be written too
-                self._note(record, self.path, place)
-                place += len(new[-1])
-        if not new:
+            _check(record)
+            if record["status"] == "answered":
+                identity = _digest(record["key"], record["task"], record["doc_id"])
+                if identity in self._noted or identity in noted:
+                    continue
+                noted.add(identity)
+                places.setdefault(_digest(record["key"]), end)
+            # the key first, as a journal begins; ASCII, so that half a character can be written too
+            lines.append(json.dumps({"key": record["key"], **record}).encode() + b"\n")
+            end += len(lines[-1])
+        self._check_unchanged()
+        if not lines:
             return
-        self._file.write(b"".join(new))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._write(b"".join(lines))
+        self._end = end
+        self._noted |= noted
+        for digest, place in places.items():
+            self._own.places.setdefault(digest, place)
+        self._check_unchanged()
 
     def close(self) -> None:
         """Close the file and let other runs have it."""
-        self._file.close()
-        self._lock.release()
+        self._held.close()
 
-    def _take(self) -> None:
+    def _take(self, real: Path, held: ExitStack) -> None:
         """Lock the journal, or say that it cannot be locked where the file system has no locks."""
+        lock = FileLock(f"{real}.lock", timeout=0)
+        held.callback(lock.release)
         try:
-            self._lock.acquire()
+            lock.acquire()
         except Timeout:
-            raise RuntimeError(
-                f"another run is writing to the journal {self.path}; wait for it, or name another file"
-            ) from None
+            raise _taken(self.path) from None
         except NotImplementedError:
             logger.warning("%s: no file locks there, so take care that no other run writes to it", self.path)
 
-    def _note(self, record: dict[str, Any], path: Path, place: int) -> None:
-        """Index a record of this file."""
-        self._index(record, path, place)
-        if record["status"] == "answered":
-            self._noted.add(_identity(record))
+    def _write(self, content: bytes) -> None:
+        """Put content at the end and sync it; if that fails, what came of it is cut off again."""
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except BaseException as error:
+            with suppress(OSError):  # then the next append finds it changed
+                self._file.truncate(self._end)
+            if isinstance(error, OSError):
+                raise self._unwritable(error, "what was answered before stands in it") from error
+            raise
 
-    def _index(self, record: dict[str, Any], path: Path, place: int) -> None:
-        if record["status"] == "answered":
-            self._answered.setdefault(record["key"], (path, place))
+    def _check_unchanged(self) -> None:
+        """Whether the path still names the file that is written to, and nobody else writes to it.
+
+        Raises:
+            OSError: it does not.
+        """
+        ours = os.fstat(self._file.fileno())
+        try:
+            found = os.stat(self.path)
+        except OSError as error:
+            raise self._unwritable(error, _GONE) from error
+        if not os.path.samestat(ours, found):
+            raise OSError(errno.EEXIST, f"the journal {self.path} was replaced by another file; {_GONE}")
+        if ours.st_size != self._end:
+            raise OSError(
+                errno.EBUSY,
+                f"the journal {self.path} has {ours.st_size} bytes where this run left {self._end}: another program "
+                "writes to it; stop that, and start again",
+            )
+
+    def _unwritable(self, error: OSError, remedy: str) -> OSError:
+        return type(error)(error.errno, f"the journal {self.path} cannot be written ({error.strerror}); {remedy}")
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """All whole records of a journal; none if there is no such file.
+_GONE = "what this run has answered so far was written to a file that is gone: start again"
+
+
+class _Answers:
+    """Where the answered records of one file begin, by the digests of their keys."""
+
+    def __init__(self, file: BinaryIO, path: Path, places: dict[bytes, int]) -> None:
+        self.places = places
+        self._file = file
+        self._path = path
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The record with a key that is among the places.
+
+        Raises:
+            OSError: it is no longer there.
+        """
+        self._file.seek(self.places[_digest(key)])
+        try:
+            found: dict[str, Any] = json.loads(self._file.readline())
+            if found["key"] != key:
+                raise ValueError("another record")
+        except (ValueError, LookupError, TypeError) as error:
+            raise OSError(errno.EBUSY, f"the journal {self._path} was changed while a run was using it") from error
+        return found
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole records of a journal, one at a time; none if there is no such file.
 
     Raises:
         ValueError: a line is not a record.
     """
-    return [record for _, record in _records(path)]
+    if path.exists():
+        with path.open("rb") as file:
+            for _, _, record in _scan(file, path):
+                yield record
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The whole records of a journal and where in the file each begins."""
-    if not path.exists():
-        return
-    place = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                break  # being written, or torn
-            try:
-                record = json.loads(line)
-                _check(record)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise ValueError(
-                    f"{path}, line {number} is not a journal record ({error!r}); move the file away"
-                ) from error
-            yield place, record
-            place += len(line)
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All whole records of a journal at once, for small ones; none if there is no such file.
 
-
-def _check(record: dict[str, Any]) -> None:
-    """Refuse what ``append`` would not have written."""
-    answered = {"answered": True, "failed": False}[record["status"]]
-    expected = {"key": str, "task": str, "doc_id": int, **({"text": str} if answered else {})}
-    for name, kind in expected.items():
-        if not isinstance(record[name], kind):
-            raise TypeError(f"{name} is {record[name]!r}")
+    Raises:
+        ValueError: a line is not a record.
+    """
+    return list(records(path))
 
 
 def question_key(**parts: Any) -> str:
@@ -163,20 +229,114 @@ def question_key(**parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _identity(record: dict[str, Any]) -> tuple[str, str, int]:
-    return record["key"], record["task"], record["doc_id"]
+def _digest(*parts: str | int) -> bytes:
+    """16 bytes in place of a key, or of a key, a task and a document."""
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
 
 
-def _cut_torn_line(path: Path) -> None:
-    """Remove what follows the last line break: a record whose writing was interrupted."""
-    if not path.exists() or not path.stat().st_size:
+def _scan(file: BinaryIO, path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """The whole records of a journal, and where in the file each begins and ends.
+
+    Raises:
+        ValueError: a line is not a record.
+    """
+    start = 0
+    for number, line in enumerate(file, start=1):
+        if not line.endswith(b"\n"):
+            break  # being written, or torn
+        try:
+            record = json.loads(line)
+            _check(record)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{path}, line {number} is not a journal record ({error!r}); move the file away, or name another"
+            ) from error
+        end = start + len(line)
+        yield start, end, record
+        start = end
+
+
+def _index(path: Path, noted: set[bytes] | None = None) -> tuple[dict[bytes, int], int]:
+    """Where a journal's answered records begin, by the digests of their keys, and where its whole lines end.
+
+    Args:
+        path: the journal.
+        noted: is given the digests of key, task and document of them all.
+
+    Raises:
+        ValueError: a line is not a record.
+    """
+    places: dict[bytes, int] = {}
+    last = 0
+    with path.open("rb") as file:
+        for start, end, record in _scan(file, path):
+            last = end
+            if record["status"] == "answered":
+                places.setdefault(_digest(record["key"]), start)
+                if noted is not None:
+                    noted.add(_digest(record["key"], record["task"], record["doc_id"]))
+    return places, last
+
+
+def _check(record: dict[str, Any]) -> None:
+    """Refuse what is no record."""
+    answered = {"answered": True, "failed": False}[record["status"]]
+    expected = {"key": str, "task": str, "doc_id": int, **({"text": str} if answered else {})}
+    for name, kind in expected.items():
+        if not isinstance(record[name], kind):
+            raise TypeError(f"{name} is {record[name]!r}")
+
+
+def _check_start(path: Path) -> None:
+    """Refuse a file that does not begin as a journal, before anything is made beside it.
+
+    Raises:
+        OSError: it is a folder, a pipe or the like.
+        ValueError: it holds something else.
+    """
+    if not path.exists():
         return
-    with path.open("r+b") as file:
-        position = file.seek(0, os.SEEK_END)
-        kept = 0
-        while position and not kept:
-            start = max(position - 65536, 0)
-            file.seek(start)
-            kept = file.read(position - start).rfind(b"\n") + 1
-            position, kept = start, start + kept if kept else 0
-        file.truncate(kept)
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file")
+    with path.open("rb") as file:
+        start = file.read(len(_START))
+    if not _START.startswith(start):
+        raise ValueError(f"{path} is not a journal: it begins with {start!r}; name another file with journal=FILE")
+
+
+def _check_torn(path: Path) -> None:
+    """Refuse a file without a whole line, unless it is empty or the beginning of a record.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    text = path.read_bytes().decode("latin-1")
+    whole = text.isascii() and text.isprintable()  # as every record is
+    try:
+        record, end = json.JSONDecoder().raw_decode(text)
+        _check(record)
+        whole = whole and end == len(text)
+    except (KeyError, TypeError):
+        whole = False
+    except (ValueError, RecursionError):
+        pass  # it ends in the middle
+    if not whole:
+        raise ValueError(f"{path} is not a journal: no record is in it; name another file with journal=FILE")
+
+
+def _take_file(file: BinaryIO, path: Path, held: ExitStack) -> None:
+    """Lock the file itself, which is one under all its names. Where that cannot be done, the lock beside it must do."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _taken(path) from None
+    except OSError as error:
+        logger.debug("%s: %s", path, error)
+    else:
+        held.callback(fcntl.flock, file, fcntl.LOCK_UN)
+
+
+def _taken(path: Path) -> RuntimeError:
+    return RuntimeError(f"another run is writing to the journal {path}; wait for it, or name another file")

@@ -3,12 +3,13 @@
 A run of SEPM over demo pictures is killed with SIGKILL at 25 random moments (now and then SIGTERM or SIGINT) and
 started again until it is done, over and over; a journal is cut at random bytes; a disk is full. After each the outputs
 must be those of an undisturbed run, byte by byte, every question must be answered once, and its record must be the same
-(``worker.same``).
+(``worker.same``). Then a plan of two methods is stopped at every single thing it does to a file (``killing.py``).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import resource
@@ -26,6 +27,7 @@ from worker import same
 from sepm_eval.journal import read_journal
 
 WORKER = Path(__file__).parent / "worker.py"
+KILLING = Path(__file__).parent / "killing.py"
 ITEMS, BATCH = 48, 4
 
 
@@ -108,6 +110,23 @@ def starved(folder: Path, draw: random.Random, times: int) -> tuple[int, int]:
     return times, lost
 
 
+def stopped_at_every_event(folder: Path) -> dict[str, tuple[int, int]]:
+    """Kill a plan, and take its room away, at each of its file events; tear each of its results."""
+    (folder / "plan").mkdir()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(KILLING), str(folder / "plan")]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True).stdout
+    report = json.loads(output.splitlines()[-1])
+    print(f"  events of a plan's run: {report['events']}", *report["wrong"], sep="\n  ", flush=True)
+    names = {
+        "kill": "a plan killed at a file event, each of them",
+        "full": "disk full from a file event on, each",
+        "torn": "a finished file of results torn",
+    }
+    lost = {fault: len({why.partition(":")[0] for why in report["wrong"] if why.startswith(fault)}) for fault in names}
+    return {name: (report["injected"][fault], lost[fault]) for fault, name in names.items()}
+
+
 def _answered(place: Path) -> int:
     journal = place / "journal.jsonl"
     return len(read_journal(journal)) if journal.exists() else 0
@@ -136,12 +155,13 @@ def main() -> None:
             "killed or stopped at a random moment": killed(folder, draw, args.kills, length),
             "journal cut at a random byte": torn(folder, draw, 5),
             "disk full at a random moment": starved(folder, draw, 3),
+            **stopped_at_every_event(folder),
         }
-    print(f"\n{'fault':<40}{'injected':>10}{'survived':>10}{'lost':>6}")
+    print(f"\n{'fault':<46}{'injected':>10}{'survived':>10}{'lost':>6}")
     for fault, (injected, lost) in rows.items():
         counts.update(injected=injected, lost=lost)
-        print(f"{fault:<40}{injected:>10}{injected - lost:>10}{lost:>6}")
-    print(f"{'all':<40}{counts['injected']:>10}{counts['injected'] - counts['lost']:>10}{counts['lost']:>6}")
+        print(f"{fault:<46}{injected:>10}{injected - lost:>10}{lost:>6}")
+    print(f"{'all':<46}{counts['injected']:>10}{counts['injected'] - counts['lost']:>10}{counts['lost']:>6}")
     print(f"{ITEMS} questions a run, seed {args.seed}, {time.monotonic() - begin:.0f} s")
     sys.exit(counts["lost"] > 0)
 

@@ -18,6 +18,7 @@ from worker import same
 from sepm_eval.journal import Journal, read_journal
 
 WORKER = Path(__file__).parent / "worker.py"
+KILLING = Path(__file__).parent / "killing.py"
 ITEMS = 32
 
 
@@ -117,3 +118,18 @@ def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatc
     journal.close()
     assert "no file locks there" in caplog.text
     assert len(read_journal(tmp_path / "journal.jsonl")) == 1
+
+
+def test_a_plan_stopped_at_any_file_event_goes_on(tmp_path):
+    """Killed, out of room, and with torn results, at events spread over the run; `make soak` takes every one."""
+    injected = {"kill": 8, "full": 4, "torn": 3}
+    command = [sys.executable, str(KILLING), str(tmp_path)]
+    for fault, count in injected.items():
+        command += [f"--{fault}", str(count)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    report = json.loads(run.stdout.splitlines()[-1])
+    assert report["wrong"] == []
+    assert report["injected"] == injected
+    assert report["events"].keys() >= {"open", "write", "sync", "close", "os.rename", "os.mkdir"}

@@ -148,6 +148,17 @@ def test_a_part_of_another_model_is_not_taken_over(tmp_path):
     assert {run.identity.digest for run in again.values()} == {pad.identity.digest, crop.identity.digest}
 
 
+@pytest.mark.parametrize("pattern", ["*_results.json", "*_samples_*.jsonl"])
+def test_damaged_results_are_set_aside_and_made_again(tmp_path, pattern, capsys):
+    ((_, before),) = done(run_plan(plan({"pretrained": "demo"}), tmp_path / "out")).items()
+    (path,) = (tmp_path / "out").rglob(pattern)
+    path.write_bytes(path.read_bytes()[:-20])
+    ((_, after),) = done(run_plan(plan({"pretrained": "demo"}), tmp_path / "out")).items()
+    assert "results from before are set aside (" in capsys.readouterr().err
+    assert [one.output for one in after.outcomes] == [one.output for one in before.outcomes]
+    assert len(list((tmp_path / "out").rglob("*.superseded"))) == 2
+
+
 def test_what_cannot_be_run_is_known_before_a_model_is_loaded(tmp_path, monkeypatch, capsys):
     from sepm_eval.hosts import lmms_eval_run
 

@@ -79,6 +79,15 @@ def test_a_report_on_few_items_is_measured_as_one_on_many(scripts):
     assert 50 < memory.value < 600
 
 
+def test_a_large_journal_is_measured(scripts):
+    """In small: every record is found, in time and memory that have targets."""
+    import journal_size
+
+    figures = journal_size.measure(megabytes=1)
+    assert len(figures) == 4
+    assert all(figure.value > 0 and figure.target for figure in figures)
+
+
 @pytest.mark.parametrize(
     ("value", "targets", "missed"),
     [

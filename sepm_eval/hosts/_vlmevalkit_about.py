@@ -7,7 +7,6 @@ its answers belong to; it is written before the first of them, and compared befo
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from sepm_eval.datasets import Benchmark
 from sepm_eval.exams import Exam
+from sepm_eval.files import write_whole
 from sepm_eval.identity import Identity, digest_of, exam_digest, from_json
 from sepm_eval.identity import differences as identity_differences
 from sepm_eval.item_sets import item_set_digest
@@ -135,13 +135,8 @@ def to_file(path: Path, about: About) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file in one step."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def differences(former: About, now: About, *, answering: bool) -> list[str]:

@@ -15,6 +15,7 @@ import yaml
 from sepm_eval import environment
 from sepm_eval.datasets import list_settings
 from sepm_eval.exams import Exam
+from sepm_eval.files import write_whole
 from sepm_eval.hosts._loading import parse_polarity
 from sepm_eval.hosts.lmms_eval_model import place
 from sepm_eval.identity import Identity, decides, is_secret
@@ -175,8 +176,8 @@ def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[st
         if odd:
             raise ValueError(f"{out} was begun with other things ({'; '.join(odd)}): name another folder with --out")
     now["checkpoints"] = {**before.get("checkpoints", {}), **{key: one for key, one in revisions.items() if one}}
-    replace(out / ENVIRONMENT, json.dumps({**now, "starts": [*before["starts"], started]}, indent=1) + "\n")
-    replace(out / PLAN, told)  # last: a folder that has a plan has both
+    write_whole(out / ENVIRONMENT, json.dumps({**now, "starts": [*before["starts"], started]}, indent=1) + "\n")
+    write_whole(out / PLAN, told)  # last: a folder that has a plan has both
 
 
 def _begun(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -215,10 +216,3 @@ def _decisive(plan: Plan) -> dict[str, Any]:
 def _differing(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     keys = dict.fromkeys([*former, *now])
     return [f"{key}: {former.get(key)}, now {now.get(key)}" for key in keys if former.get(key) != now.get(key)]
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file in one step, so that an interruption leaves the old one or the new one."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

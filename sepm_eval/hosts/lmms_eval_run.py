@@ -26,9 +26,11 @@ from lmms_eval.tasks import TaskManager
 from loguru import logger as eval_logger
 
 from sepm_eval.exams import Exam
+from sepm_eval.files import remove_leftovers
 from sepm_eval.hosts.lmms_eval_folder import Part, begin, parts
 from sepm_eval.hosts.lmms_eval_model import place
 from sepm_eval.hosts.lmms_eval_plugin import add_tasks
+from sepm_eval.hosts.lmms_eval_results import write_results
 from sepm_eval.hosts.lmms_eval_variants import Variants, load, stock_identity
 from sepm_eval.identity import answering
 from sepm_eval.outcomes import arranged
@@ -77,6 +79,7 @@ def run_plan(plan: Plan, out: Path) -> Outcome:
         raise ValueError(found.disk)
     if rank == 0:
         begin(plan, out, found.revisions, found.exams)
+        remove_leftovers(out)
         for problem in found.problems():
             print(f"sepm-eval run: {problem}", file=sys.stderr)
     _wait(world_size)
@@ -228,10 +231,7 @@ class _ModelRun:
             tracker.general_config_tracker.model_source = (
                 part.model.model
             )  # it holds the loaded model, which is no text
-            samples = results.pop("samples")
-            tracker.save_results_aggregated(results=results, samples=samples, datetime_str=now)
-            for task in results["configs"]:
-                tracker.save_results_samples(task_name=task, samples=samples[task])
+            write_results(tracker, results, part.folder, now)
         _wait(place()[1])
 
 

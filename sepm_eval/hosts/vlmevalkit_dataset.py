@@ -8,7 +8,6 @@ import io
 import json
 import logging
 import mimetypes
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from PIL import Image
 
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks, list_settings
 from sepm_eval.digests import readable_sha256s
+from sepm_eval.files import write_whole
 from sepm_eval.hosts._vlmevalkit_about import (
     SUFFIX,
     About,
@@ -124,9 +124,7 @@ class EmotionMCQ(ImageBaseDataset):
         path = Path(self.img_root) / f"{hashlib.sha256(content).hexdigest()}{suffix}"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            part.write_bytes(content)
-            part.replace(path)
+            write_whole(path, content)
         return [str(path)]
 
     def evaluate(self, eval_file: str, **judge_kwargs: Any) -> pd.DataFrame:

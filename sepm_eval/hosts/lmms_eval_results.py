@@ -1,0 +1,86 @@
+"""What lmms-eval found, on disk: it is there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lmms_eval.loggers import EvaluationTracker
+
+from sepm_eval.files import writing_whole
+
+_RESULTS, _SAMPLES = "_results.json", "_samples_"
+
+
+def write_results(tracker: EvaluationTracker, results: dict[str, Any], folder: Path, stamp: str) -> None:
+    """Write what lmms-eval found in its usual files: the samples first, so where there are results, all is there.
+
+    lmms-eval opens its files by their final names, appends a sample at a time, and goes on where that fails. So it is
+    given a folder among the system's temporary files, and what it wrote there is checked and brought into place.
+
+    Args:
+        tracker: lmms-eval's, which has followed the evaluation.
+        results: what ``simple_evaluate`` returned, with its samples, which are taken out.
+        folder: the part's.
+        stamp: time of the evaluation, with which the files' names begin.
+
+    Raises:
+        OSError: they could not be written whole; no results file was added.
+    """
+    samples = results.pop("samples")
+    with tempfile.TemporaryDirectory(prefix="sepm_eval-") as name:
+        aside = Path(name)
+        tracker.output_path = name
+        tracker.save_results_aggregated(results=results, samples=samples, datetime_str=stamp)
+        for task in results["configs"]:
+            tracker.save_results_samples(task_name=task, samples=samples[task])
+        files = [path for path in aside.rglob("*") if path.is_file()]
+        if flaw := _flaw(files, {task: len(samples[task]) for task in results["configs"]}):
+            raise OSError(
+                errno.EIO,
+                f"lmms-eval did not write its results whole ({flaw}): is there room in {aside.parent}? "
+                "The environment variable TMPDIR names another place",
+            )
+        _remove_unfinished(folder)
+        for path in sorted(files, key=lambda path: path.name.endswith(_RESULTS)):
+            place = folder / path.relative_to(aside)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("rb") as source, writing_whole(place) as target:
+                shutil.copyfileobj(source, target)
+
+
+def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:
+    """What is missing in lmms-eval's files; "" if nothing is.
+
+    Args:
+        files: what it wrote.
+        counts: how many samples there are, by task.
+    """
+    results = [path for path in files if path.name.endswith(_RESULTS)]
+    if len(results) != 1:
+        return f"{len(results)} results files"
+    try:
+        json.loads(results[0].read_bytes())
+    except ValueError as error:
+        return f"{results[0].name}: {error}"
+    for task, count in counts.items():
+        whole = 0
+        for log in (path for path in files if path.name.endswith(f"{_SAMPLES}{task}.jsonl")):
+            with log.open("rb") as file:
+                whole += sum(line.endswith(b"\n") for line in file)
+        if whole != count:
+            return f"{whole} of {count} samples of {task}"
+    return ""
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove samples whose results were never written, because the run was stopped before."""
+    finished = {path.name.removesuffix(_RESULTS) for path in folder.rglob(f"*{_RESULTS}")}
+    for path in folder.rglob(f"*{_SAMPLES}*.jsonl"):
+        if path.name.partition(_SAMPLES)[0] not in finished:
+            path.unlink()
