@@ -91,7 +91,7 @@ def default_checkpoint(name: str) -> str:
     return str(inspect.signature(_loader(name)).parameters["pretrained"].default)
 
 
-def picture_layout(name: str, settings: Mapping[str, str]) -> tuple[Frame, Cells]:
+def picture_layout(name: str, settings: Mapping[str, Any]) -> tuple[Frame, Cells]:
     """``Backbone.frame`` and ``Backbone.cells`` of an architecture, without loading a checkpoint.
 
     Args:
