@@ -115,8 +115,8 @@ def test_bad_model_args(tmp_path, arguments, more, message):
 def test_zero_shot_equals_the_stock_llava_hf(tmp_path):
     """Same checkpoint, same centre crop: lmms-eval's own LLaVA and ours predict the same, item by item.
 
-    The stock entry preprocesses with torchvision, ours with Pillow. Where our two best options are equal to five digits,
-    that decides, and the item is left out; among the first 64 this is one.
+    The stock entry preprocesses with torchvision, ours with Pillow. Where our two best options are equal to five
+    digits, that decides, and the item is left out; among the first 64 this is one.
     """
     pytest.importorskip("decord", reason="lmms-eval's llava_hf imports decord")
     both = {}
