@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,10 @@ from sepm_eval.methods import find_methods, method_options
 from sepm_eval.model_wrappers import backbone_names, backbone_options
 from sepm_eval.outcomes import DifferentItems, paired
 from sepm_eval.plan import ModelPlan, Plan
+from sepm_eval.report.leaderboard import leaderboard
+from sepm_eval.report.tables import all_tables, runs_table
 from sepm_eval.results import read_runs
+from sepm_eval.submit import About, submit
 
 VILA = Path(__file__).parent / "oracles" / "vila15_tiny" / "checkpoint"
 DEMO, ZERO = {"pretrained": "demo"}, {"pretrained": "demo", "method": "zero_shot"}
@@ -225,3 +229,22 @@ def test_only_runs_over_the_same_items_are_compared(by_name):
             assert paired(first, second), f"{one} and {other}"
     asked = {name: run.exam for name, run in by_name.items() if name in QUESTIONS}
     assert len({*asked.values(), by_name["dtype"].exam}) == len(QUESTIONS) + 1
+
+
+def test_every_run_has_a_line_of_its_own_in_every_table(world, tmp_path):
+    """Tables, leaderboard and submissions; that no two files share a name, ``write_page`` refuses by itself."""
+    rows = runs_table(world.runs).records
+    names = {(row["column"], row["model"], row["model_id"], row["method"], row["entry"]) for row in rows}
+    assert len(names) == len(rows) == len(world.runs)
+    tables = all_tables(world.runs)
+    assert len({table.key for table in tables}) == len(tables)
+    ranking = leaderboard(world.runs).records
+    assert len(ranking) == len({run.identity.digest for run in world.runs})
+    complete = [run for run in world.runs if run.complete]
+    assert len(complete) == len(world.runs) - len([asked for asked in QUESTIONS.values() if "limit" in asked])
+    submit(complete, "openvlm", tmp_path / "openvlm", About("test"))
+    entries = json.loads((tmp_path / "openvlm" / "OpenVLM.json").read_text())
+    assert sum(len(entry) - 1 for entry in entries.values()) == len(complete)
+    for target in ("every-eval-ever", "lmms-eval"):
+        files = submit(complete, target, tmp_path / target, About("test"))
+        assert len(set(files)) == len(files) >= 2 * len(complete)
