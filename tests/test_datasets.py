@@ -59,7 +59,7 @@ def test_a_failure_counts_as_nothing_else(release):
 
     metrics = process_results(emoset.docs(None)[0], [failure_text(OSError("gone")).strip()])
     assert metrics.pop("answer_label") is None
-    assert set(metrics) == {"n_failed", "item_id", "item_list", "label"}
+    assert set(metrics) == {"n_failed", "item_id", "item_list", "label", "picture", "answered_at"}
     assert metrics["n_failed"] == 1
 
 

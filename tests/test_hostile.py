@@ -16,6 +16,7 @@ from miniature import emoset_release
 
 from sepm_eval import get_method
 from sepm_eval.datasets import find_benchmarks
+from sepm_eval.identity import answering
 from sepm_eval.journal import read_journal
 from sepm_eval.report.write import write_report
 from sepm_eval.results import read_runs
@@ -86,7 +87,13 @@ def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monk
         path.write_bytes(make())
     docs = find_benchmarks()["emoset"].docs(None)
     questions = [
-        Asked("emoset", n, partial(lambda doc: (doc_to_text(doc), doc_to_visual(doc)), doc), 8)
+        Asked(
+            "emoset",
+            n,
+            partial(lambda doc: (doc_to_text(doc), doc_to_visual(doc)), doc),
+            8,
+            item=(doc["benchmark"], doc["id"]),
+        )
         for n, doc in enumerate(docs)
     ]
     journal = tmp_path / "out" / "journal.jsonl"
@@ -101,11 +108,13 @@ def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monk
     assert len(failed) == len(bad) == 10
     assert all(any(str(path) in record["error"] for record in failed) for path in bad)
 
+    answering.start(runner.identity, runner.keys)
     samples = [
         {**process_results(doc, [output]), "doc_id": n, "filtered_resps": [output], "input": doc["question"]}
         for n, (doc, output) in enumerate(zip(docs, outputs, strict=True))
     ]
-    config = {"model": "sepm_llava", "model_args": "pretrained=scripted,method=zero_shot,journal=journal.jsonl"}
+    answering.start(None)
+    config = {"model": runner.identity.entry, "model_args": ""}
     counts = {"n-samples": {"emoset": {"original": 32, "effective": 32}}}
     (tmp_path / "out" / "x_results.json").write_text(
         json.dumps({"config": config, "date": "20261101_120000", **counts})

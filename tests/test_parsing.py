@@ -200,25 +200,28 @@ LONG = (
 
 @pytest.mark.parametrize("unit", LONG)
 def test_the_time_grows_with_the_text_and_no_faster(unit):
-    """In calls, which are the same on every machine, and in seconds, with room for noise (the square would be 64)."""
+    """In calls, which are the same on every machine; what a regular expression does inside is bounded by its form."""
 
-    def cost(size: int) -> tuple[int, float]:
+    def cost(size: int) -> int:
         text = (unit * size)[:size]
         calls = Counter[str]()
-        started = time.process_time()
-        parse_answer(text, EIGHT)
-        seconds = time.process_time() - started
         sys.setprofile(lambda _frame, event, _argument: calls.update((event,)))
         try:
             parse_answer(text, EIGHT)
         finally:
             sys.setprofile(None)
-        return calls.total(), seconds
+        return calls.total()
 
     cost(100)
-    (few, short), (many, long) = cost(2_000), cost(16_000)
-    assert many <= 8.5 * few + 500
-    assert long <= 24 * max(short, 0.01)
+    assert cost(16_000) <= 8.5 * cost(2_000) + 500
+
+
+@pytest.mark.parametrize("unit", LONG)
+def test_a_long_text_is_read_at_all(unit):
+    """A quadratic expression would take minutes for this; the limit is no measure of speed."""
+    started = time.process_time()
+    parse_answer((unit * 200_000)[:200_000], EIGHT)
+    assert time.process_time() - started < 60
 
 
 @pytest.mark.parametrize("options", [EIGHT, TWENTY_FIVE])

@@ -34,7 +34,7 @@ LETTERS = {"A": 319, "F": 383, "G": 402}  # a space and the letter
 class RealIds:
     """As much of Llama-2's vocabulary as these answers need, with its own ids."""
 
-    vocab_size, adds_bos = 32000, True
+    vocab_size, largest_id, adds_bos = 32000, 31999, True
     pieces: ClassVar = {319: " A", 350: " B", 383: " F", 402: " G", 799: "ear", 705: "we", STOP: "."}
 
     def encode(self, text):
