@@ -9,14 +9,16 @@ from typing import Annotated
 import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
-from sepm_eval.plan import Plan, load_plan
+from sepm_eval.plan import MOST_ITEMS, Plan, load_plan
 
 
 @app.command()
 def run(
     plan: Annotated[str, typer.Argument(help="A YAML file, or one that ships: table1, table2, table3, figure3, demo.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default results/PLAN.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items of each task.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MOST_ITEMS, help="Only the first so many items of each task.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and what it costs.")] = False,
 ) -> None:
     """Run models, methods and tasks through lmms-eval. Can be interrupted and repeated; exits 1 if anything is missing.
