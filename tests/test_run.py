@@ -229,8 +229,8 @@ def test_a_limit_beyond_reason_is_refused_before_anything_is_loaded(tmp_path):
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     call("run", tmp_path / "plan.yaml", "--out", tmp_path / "out", "--limit", 10**20, code=2)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "limit": 10**20}))
     with pytest.raises(ValueError, match="limit: Input should be less than or equal to"):
-        (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "limit": 10**20}))
         load_plan(str(tmp_path / "plan.yaml"))
 
 
