@@ -96,7 +96,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/selection.py": (
-        "methods",
+        "evidence methods",
         (
             ("int(Fraction(str(beta)) * visual_tokens)", "round(Fraction(str(beta)) * visual_tokens)"),
             ("int(Fraction(str(beta)) * visual_tokens)", "int(beta * visual_tokens)"),
