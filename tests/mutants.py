@@ -96,7 +96,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/selection.py": (
-        "evidence methods",
+        "evidence",
         (
             ("int(Fraction(str(beta)) * visual_tokens)", "round(Fraction(str(beta)) * visual_tokens)"),
             ("int(Fraction(str(beta)) * visual_tokens)", "int(beta * visual_tokens)"),
@@ -105,7 +105,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/evidence.py": (
-        "evidence methods",
+        "evidence",
         (
             (".softmax(-1)[:, ids]", "[:, ids].softmax(-1)"),
             ("1 if unbiased else 0", "0 if unbiased else 1"),
