@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-oldest test-next bench soak vlmeval lint types clean
+.PHONY: demo test test-oldest test-next bench soak mutants vlmeval lint types clean
 
 demo: .venv/installed
 	$(BIN)/python demo/run.py
@@ -29,6 +29,10 @@ test-next:
 	.venv-next/bin/pip install --quiet --pre --editable ".[test]"
 	.venv-next/bin/pip list | grep -iE "^(torch|transformers|tokenizers|lmms[-_]eval|pillow|huggingface)"
 	.venv-next/bin/pytest --numprocesses auto --dist loadfile
+
+# Slips made in the core one at a time, which the tests must notice; not part of make test.
+mutants: .venv/installed
+	$(BIN)/python tests/mutants.py
 
 # Not every machine can build VLMEvalKit: it needs a C compiler (Polygon3) and x86-64 Linux (decord).
 vlmeval: .venv/installed

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sepm_eval.evidence import answer_probabilities, confidence, is_sure
+from sepm_eval.evidence import answer_probabilities, confidence, is_sure, significance
 from sepm_eval.selection import count_to_drop, keep_most_significant
 
 
@@ -36,3 +36,10 @@ def test_how_many_are_dropped(beta, tokens, count):
 def test_the_least_significant_go_and_ties_break_by_position():
     keep = keep_most_significant(torch.tensor([[0.3, 0.1, 0.1, 0.5, 0.1], [5.0, 4.0, 3.0, 2.0, 1.0]]), 0.4)
     assert keep.tolist() == [[True, False, False, True, True], [True, True, True, False, False]]
+
+
+def test_the_significance_is_the_mean_over_heads_of_the_weighted_mean_over_the_rows():
+    attention = torch.tensor([[[[0.2, 0.4], [0.6, 0.8]], [[0.4, 0.0], [0.2, 0.4]]]])  # (1, 2 heads, 2 rows, 2 tokens)
+    found = significance(attention, torch.tensor([[1, 1]]))
+    torch.testing.assert_close(found, torch.tensor([[0.35, 0.4]]))
+    torch.testing.assert_close(significance(attention, torch.tensor([[0, 1]])), torch.tensor([[0.4, 0.6]]))

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sepm_eval.identity import Identity, answering, decides, differences, from_json
+from sepm_eval.identity import Identity, answering, decides, differences, exam_digest, from_json
 
 BASE = Identity(
     entry="sepm_llava",
@@ -91,3 +91,16 @@ def test_a_stamp_names_the_run_the_record_and_once_the_identity():
     finally:
         answering.start(None)
     assert answering.stamp("emoset", "a") == {}
+
+
+def test_the_key_names_the_model_and_not_the_method():
+    first, second = (Identity("sepm_llava", "a/b", method=method) for method in ("sepm", "zero_shot"))
+    assert first.digest != second.digest and first.key == second.key
+    assert first.key != Identity("sepm_llava", "a/b", revision="other", method="sepm").key
+
+
+def test_an_exam_is_known_by_its_list_and_its_set_of_questions():
+    plain = exam_digest("emoset", "full", "items", ["one", "two"])
+    assert plain == exam_digest("emoset", "full", "items", ["two", "one", "two"])
+    assert plain != exam_digest("emoset", "small", "items", ["one", "two"])
+    assert plain != exam_digest("emoset", "full", "items", ["one"])

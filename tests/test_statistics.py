@@ -138,3 +138,13 @@ def test_probabilities_are_scaled_to_the_two_letters():
     few = statistics.calibration([0.09, 0.01], [0.01, 0.09], [True, False])
     many = statistics.calibration([0.9, 0.1], [0.1, 0.9], [True, False])
     assert few == many
+
+
+def test_needed_items_are_rounded_up():
+    exact = (stats.norm.ppf(0.975) * 0.3**0.5 + stats.norm.ppf(0.8) * (0.3 - 0.1**2) ** 0.5) / 0.1
+    assert statistics.needed_items(0.1, 0.3) == int(exact**2) + 1
+
+
+def test_equal_probabilities_are_read_as_positive():
+    assert statistics.calibration([0.5], [0.5], [True]).accuracy == 1.0
+    assert statistics.calibration([0.5], [0.5], [False]).accuracy == 0.0
