@@ -95,7 +95,8 @@ def test_a_stamp_names_the_run_the_record_and_once_the_identity():
 
 def test_the_key_names_the_model_and_not_the_method():
     first, second = (Identity("sepm_llava", "a/b", method=method) for method in ("sepm", "zero_shot"))
-    assert first.digest != second.digest and first.key == second.key
+    assert first.digest != second.digest
+    assert first.key == second.key
     assert first.key != Identity("sepm_llava", "a/b", revision="other", method="sepm").key
 
 
