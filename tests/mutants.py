@@ -198,7 +198,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/datasets/emotion6.py": (
-        "datasets",
+        "benchmarks datasets",
         (
             ("return max(EMOTION6", "return min(EMOTION6"),
             ("numbers[2:]]", "numbers[1:-1]]"),
@@ -225,7 +225,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/report/comparing.py": (
-        "report_text reports_apart",
+        "report_text reports_apart statistics",
         (
             (" and one.identity.polarity == polarity]", "]"),
             ("if one.exam == run.exam)", "if one.task == run.task)"),

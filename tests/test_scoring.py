@@ -9,7 +9,7 @@ from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts._vlmevalkit_scores import is_failed, score_table
 from sepm_eval.parsing import Options
-from sepm_eval.scoring import failure_text, is_failure, score
+from sepm_eval.scoring import failure_text, is_failure, macro_f1, score
 
 EIGHT = Options(tuple(MIKELS), tuple(MIKELS.values()))
 
@@ -83,3 +83,18 @@ def test_both_hosts_count_alike():
     ]
     assert summary[["right", "wrong", "unparsed", "failed"]].iloc[0].tolist() == [1, 1, 2, len(MARKS)]
     assert summary["Overall"].iloc[0] == 0.25
+
+
+def test_an_answer_is_right_or_wrong_or_unparsed():
+    found = [score(text, "anger", EIGHT) for text in ("B", "C", "who knows")]
+    assert [(one.status, one.label, one.correct) for one in found] == [
+        ("answered", "anger", True),
+        ("answered", "awe", False),
+        ("unparsed", None, False),
+    ]
+
+
+def test_macro_f1_counts_every_label_alike():
+    """Nine of ten are anger: a weighted mean would hide that the tenth is never found."""
+    targets, answers = ["anger"] * 9 + ["awe"], ["anger"] * 10
+    assert macro_f1(targets, answers) == pytest.approx((2 * 9 / 19 + 0) / 2)

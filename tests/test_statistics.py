@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sepm_eval import statistics
+from sepm_eval.report.comparing import power_note
 from sepm_eval.scoring import macro_f1
 
 
@@ -148,3 +149,9 @@ def test_needed_items_are_rounded_up():
 def test_equal_probabilities_are_read_as_positive():
     assert statistics.calibration([0.5], [0.5], [True]).accuracy == 1.0
     assert statistics.calibration([0.5], [0.5], [False]).accuracy == 0.0
+
+
+@pytest.mark.parametrize(("n", "told"), [(124, "enough (124 needed)"), (123, "too few: 124 needed")])
+def test_whether_the_items_suffice_is_said(n, told):
+    result = statistics.Comparison(n, 0.0625, statistics.Interval(0, 0.2), 1, 0, 1.0, needed=124)
+    assert power_note(result) == told

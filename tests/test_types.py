@@ -28,6 +28,7 @@ def test_polarity_can_be_given(picture):
         ({"labels": ("joy", "joy")}, "each label once"),
         ({"labels": ("joy", "hunger")}, r"unknown emotions \['hunger'\].*positive="),
         ({"labels": ("joy", "fear"), "names": ("Joy",)}, "as many names"),
+        ({"labels": ("joy", "fear"), "names": ("Joy", " joy")}, "no two labels are shown by the same name"),
         ({"labels": ("joy", "fear"), "positive": {"awe"}}, r"\['awe'\] names labels that are not among"),
     ],
 )
