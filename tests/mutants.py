@@ -79,7 +79,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/exams.py": (
-        "item_sets identity",
+        "exams",
         (
             ("asked=len(asked)", "asked=len(items)"),
             ("items[:limit]", "items[-limit:]"),
@@ -87,7 +87,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/journal_records.py": (
-        "results",
+        "results tokens_read",
         (
             ("elif text == wanted[place]:", "else:"),
             ("if place not in wanted:", "if place in wanted:"),
@@ -225,7 +225,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/report/comparing.py": (
-        "report_text reports_apart statistics",
+        "report_text reports_apart statistics report",
         (
             (" and one.identity.polarity == polarity]", "]"),
             ("if one.exam == run.exam)", "if one.task == run.task)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,3 +70,31 @@ def test_without_a_cache_every_digest_is_taken_anew(tmp_path, taken, damage):
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path, taken):
     with pytest.raises(OSError, match=r"gone\.jpg"):
         digests.file_sha256(tmp_path / "gone.jpg")
+
+
+def test_everything_that_changes_with_a_file_is_part_of_its_state():
+    plain = {"st_size": 1, "st_ino": 2, "st_mtime_ns": 3, "st_ctime_ns": 4}
+    states = [
+        digests._state(SimpleNamespace(stat=lambda found=found: SimpleNamespace(**found)))
+        for found in (plain, *({**plain, name: 9} for name in plain))
+    ]
+    assert len(set(states)) == 5
+
+
+def test_a_new_file_with_an_old_time_is_not_remembered(tmp_path, taken):
+    """As one that was copied with its times: its content may still be changing."""
+    path = tmp_path / "copied.jpg"
+    path.write_bytes(b"one")
+    os.utime(path, (1, 1))
+    digests.file_sha256(path)
+    digests.file_sha256(path)
+    assert taken == ["copied.jpg"] * 2
+
+
+def test_one_unreadable_file_leaves_the_others_their_digests(tmp_path, taken):
+    paths = [tmp_path / f"{number}.jpg" for number in range(7)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    paths[4].unlink()
+    expected = ["" if n == 4 else hashlib.sha256(f"{n}.jpg".encode()).hexdigest() for n in range(7)]
+    assert digests.readable_sha256s(paths) == expected

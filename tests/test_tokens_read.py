@@ -7,7 +7,7 @@ import json
 import pytest
 from PIL import Image
 
-from sepm_eval import Question, demo, get_method
+from sepm_eval import Question, demo, get_method, journal_records
 from sepm_eval.emotions import MIKELS
 from sepm_eval.journal_records import records
 from sepm_eval.runner import Asked, Runner
@@ -56,3 +56,9 @@ def test_the_journal_says_it_and_the_report_reads_it(demo_backbone, pictures, tm
     (line,) = (tmp_path / "journal.jsonl").read_text().splitlines()
     ((_, _, record),) = records(tmp_path / "journal.jsonl", {json.loads(line)["key"].encode()})
     assert sum(record.tokens_read) == total
+
+
+@pytest.mark.parametrize("counts", [(-1,), (True,), ("64",), (1.5,)])
+def test_what_is_no_count_is_no_record(counts):
+    with pytest.raises(TypeError, match="tokens_read is"):
+        journal_records._shared(counts)
