@@ -206,7 +206,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/methods/sepm.py": (
-        "methods",
+        "methods sepm_reference",
         (
             ("beta=0.2, unbiased=False", "beta=0.2, unbiased=True"),
             ("pair[i, 0] >= pair[i, 1]", "pair[i, 0] < pair[i, 1]"),
@@ -218,7 +218,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/methods/drop.py": (
-        "methods",
+        "methods tokens_read",
         (
             ("(1 - self.beta) ** 0.5", "(1 - self.beta)"),
             ("default_rng([self.seed, digest])", "default_rng([self.seed])"),

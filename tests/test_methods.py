@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sepm_eval import Question, get_method
 from sepm_eval.emotions import MIKELS
@@ -266,3 +267,15 @@ def test_equal_options_are_written_alike():
     """They stand in the identity of a run: 0, 0.0 and -0.0 would be three runs."""
     written = {json.dumps(dataclasses.asdict(get_method("sepm", alpha=zero, beta=zero))) for zero in (0, 0.0, -0.0)}
     assert len(written) == 1
+
+
+def test_random_tokens_are_the_pictures_own(scripted):
+    """Other pictures lose other tokens, the same picture the same ones, whatever stands beside it."""
+    pictures = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 90, 180, 0)]
+    questions = [Question(picture, ("joy", "fear")) for picture in pictures]
+    method = get_method("random_drop", beta=0.5)
+    together = [one.evidence.dropped for one in method.answer(questions, scripted(lambda _: {"A": 1.0}))]
+    alone = [method.answer([one], scripted(lambda _: {"A": 1.0}))[0].evidence.dropped for one in questions]
+    assert together == alone
+    assert together[0] == together[3]
+    assert len(set(together)) == 3
