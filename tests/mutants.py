@@ -206,7 +206,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/methods/sepm.py": (
-        "methods sepm_reference",
+        "methods",
         (
             ("beta=0.2, unbiased=False", "beta=0.2, unbiased=True"),
             ("pair[i, 0] >= pair[i, 1]", "pair[i, 0] < pair[i, 1]"),
@@ -235,7 +235,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/shards.py": (
-        "damaged_checkpoints",
+        "checkpoints",
         (
             ("if 8 + length + end != size", "if 8 + length + end > size"),
             ("if tensor not in held[shard]", "if tensor in ()"),

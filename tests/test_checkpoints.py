@@ -303,3 +303,11 @@ def test_vilas_parts_are_looked_into(tmp_path):
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"llm/model\.safetensors is cut off"):
         find_checkpoint(str(tmp_path / "vila"))
+
+
+def test_bytes_behind_the_tensors_are_damage(folder):
+    """No loader reads them, but they belong to another file."""
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        check_files(folder)

@@ -279,3 +279,17 @@ def test_random_tokens_are_the_pictures_own(scripted):
     assert together == alone
     assert together[0] == together[3]
     assert len(set(together)) == 3
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_stage_two_goes_on_from_stage_one_only_where_that_is_asked_for(scripted, picture, reuse):
+    """With reuse off the picture is read anew, which is what makes SEPM exact."""
+    given = []
+
+    class Watched(scripted):
+        def read(self, prompts, visual, *, prefix=None, **more):
+            given.append(prefix is not None)
+            return super().read(prompts, visual, prefix=prefix, **more)
+
+    get_method("sepm", reuse=reuse).answer([Question(picture, ("joy", "fear"))], Watched(lambda _: {"A": 1.0}))
+    assert given == [False, reuse]
