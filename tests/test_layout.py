@@ -106,6 +106,7 @@ ALLOWED = {
         "hosts",
         "identity",
         "item_sets",
+        "memory",
         "methods",
         "outcomes",
         "preflight",

@@ -7,7 +7,6 @@ the end, and go on where a run was interrupted.
 
 from __future__ import annotations
 
-import gc
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from sepm_eval.hosts.lmms_eval_plugin import add_tasks
 from sepm_eval.hosts.lmms_eval_results import write_results
 from sepm_eval.hosts.lmms_eval_variants import Variants, load, stock_identity
 from sepm_eval.identity import answering
+from sepm_eval.memory import release
 from sepm_eval.outcomes import arranged
 from sepm_eval.plan import ModelPlan, Plan
 from sepm_eval.preflight import Findings, look
@@ -128,9 +128,7 @@ class _ModelRun:
             if isinstance(self.loaded, Variants):
                 self.loaded.close()
             self.loaded = None
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            release()
 
     def _todo(self, group: Sequence[Part]) -> list[int]:
         """Which of a task's parts are to be asked; results that are not what is wanted are set aside."""
