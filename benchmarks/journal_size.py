@@ -18,7 +18,7 @@ from pathlib import Path
 from table import Figure, show
 
 from sepm_eval.emotions import MIKELS
-from sepm_eval.journal import Journal, question_key, records
+from sepm_eval.runs.journal import Journal, question_key, records
 
 TARGETS = {"open": (12, 300), "read": (15, 300)}  # seconds and MB for 500 MB
 

@@ -26,15 +26,15 @@ from transformers import (
 )
 
 from sepm_eval import Question, prompts
-from sepm_eval.checkpoints import Checkpoint
-from sepm_eval.cost import KNOWN, Decoder, Geometry, Tower
+from sepm_eval.backbone.checkpoints import Checkpoint
+from sepm_eval.backbone.tokenizers import JsonTokenizer
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import open_image
+from sepm_eval.methods.cost import KNOWN, Decoder, Geometry, Tower
 from sepm_eval.model_wrappers._templates import LLAMA_3_MAY2024, VICUNA_V1
 from sepm_eval.model_wrappers.llava import Llava
 from sepm_eval.model_wrappers.vila import Projector, Vila
-from sepm_eval.tokenizers import JsonTokenizer
 
 # LLaVA-1.5-7B on a scale for two CPU cores: 576 visual tokens, and the tower's share of the work (4 %) about as there.
 CPU = Geometry(Tower(336, 14, 256, 1024, 6, class_token=True), Decoder(1024, 2752, 8, 16, 16, 64, 4096))

@@ -46,7 +46,7 @@ def make_release(root: Path, count: int) -> None:
 def measure(root: Path) -> None:
     """Prepare the release below ``root`` and print N, seconds and peak memory as JSON."""
     from sepm_eval.datasets import find_benchmarks
-    from sepm_eval.prepare import prepare
+    from sepm_eval.datasets.releases.prepare import prepare
 
     begin = time.perf_counter()
     manifest = prepare(find_benchmarks()["emoset"], root / "prepared")

@@ -45,7 +45,7 @@ def report(folder: Path) -> None:
     """Write the report of a folder's runs; print seconds, peak memory in bytes and items as JSON."""
     begin = time.perf_counter()
     from sepm_eval.report.write import write_report
-    from sepm_eval.results import read_runs
+    from sepm_eval.runs.results import read_runs
 
     runs = read_runs([folder])
     write_report(runs, folder / "report")

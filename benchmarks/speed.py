@@ -17,7 +17,8 @@ from models import CPU, FULL, build, demo_questions
 from recipe import Recipe
 from table import Figure, show
 
-from sepm_eval import Answer, Question, cost, get_method, prompts
+from sepm_eval import Answer, Question, get_method, prompts
+from sepm_eval.methods import cost
 from sepm_eval.model_wrappers._image_first import ImageFirst
 
 

@@ -20,7 +20,7 @@ from table import Figure, show
 from sepm_eval import get_method
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
-from sepm_eval.runner import Asked, Runner
+from sepm_eval.runs.runner import Asked, Runner
 
 
 class Clocked:

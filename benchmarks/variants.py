@@ -12,9 +12,9 @@ import time
 from table import Figure, show
 
 from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
-from sepm_eval.shared import Shared
 
 TARGET = 4.0
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sepm_eval.results import Outcome, read_runs
-from sepm_eval.statistics import wilson
+from sepm_eval.report.statistics import wilson
+from sepm_eval.runs.results import Outcome, read_runs
 
 RESULTS = Path("results") / "demo"
 LMMS_EVAL, RUN, REPORT = RESULTS / "lmms-eval", RESULTS / "run", RESULTS / "report"

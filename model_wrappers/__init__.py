@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sepm_eval.backbone import Backbone
+from sepm_eval.backbone.interface import Backbone
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sepm_eval.backbone import Prune, Reading, VisualTokens
-from sepm_eval.causal_lm import CausalLM, Prompt
-from sepm_eval.checkpoints import Checkpoint
+from sepm_eval.backbone.causal_lm import CausalLM, Prompt
+from sepm_eval.backbone.checkpoints import Checkpoint
+from sepm_eval.backbone.interface import Prune, Reading, VisualTokens
+from sepm_eval.backbone.tokenizers import Tokenizer, overlapping
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
-from sepm_eval.tokenizers import Tokenizer, overlapping
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +49,7 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
 class ImageFirst(ABC):
     """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame``, and how it cuts up input.
 
-    Its methods are described in ``sepm_eval.backbone.Backbone``.
+    Its methods are described in ``sepm_eval.backbone.interface.Backbone``.
     """
 
     image_first = True

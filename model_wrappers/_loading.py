@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from transformers.image_utils import PILImageResampling
 
-from sepm_eval.memory import is_out_of_memory
-from sepm_eval.shards import weight_files
+from sepm_eval.backbone.memory import is_out_of_memory
+from sepm_eval.backbone.shards import weight_files
 
 _MOST_LAYERS = 1000
 

@@ -23,14 +23,14 @@ from transformers import (
 )
 from transformers.image_utils import OPENAI_CLIP_MEAN
 
-from sepm_eval.backbone import VisualTokens
-from sepm_eval.causal_lm import CausalLM
-from sepm_eval.checkpoints import Checkpoint, find_checkpoint, find_tower
+from sepm_eval.backbone.causal_lm import CausalLM
+from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, find_tower
+from sepm_eval.backbone.interface import VisualTokens
+from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
+from sepm_eval.backbone.weights import read_weights, whole_files
 from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
 from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import VICUNA_V1
-from sepm_eval.tokenizers import Tokenizer, load_tokenizer
-from sepm_eval.weights import read_weights, whole_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image

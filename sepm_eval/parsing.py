@@ -13,10 +13,10 @@ from functools import lru_cache
 from string import ascii_uppercase
 
 from sepm_eval import emotions
-from sepm_eval.answer_items import sentences
-from sepm_eval.answer_positions import listed, stated_by_position
-from sepm_eval.answer_statements import stated_in_words
-from sepm_eval.answer_text import plain
+from sepm_eval.answers.items import sentences
+from sepm_eval.answers.positions import listed, stated_by_position
+from sepm_eval.answers.statements import stated_in_words
+from sepm_eval.answers.text import plain
 
 # One line, and no two parts that can take the same character: the time is linear in the text.
 _OPTION = re.compile(r"^[^\S\n]*\(?([A-Z])[.):][^\S\n]*(\S.*)$", re.MULTILINE)

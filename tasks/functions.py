@@ -9,9 +9,9 @@ from typing import Any
 from PIL.Image import Image
 
 from sepm_eval.datasets import MissingData
-from sepm_eval.identity import answering
 from sepm_eval.images import open_image
 from sepm_eval.parsing import parse_question
+from sepm_eval.runs.identity import answering
 from sepm_eval.scoring import macro_f1, score
 
 Doc = dict[str, Any]

@@ -17,7 +17,7 @@ from hypothesis import settings
 from packaging.version import Version
 from PIL import Image
 
-from sepm_eval.backbone import Reading, VisualTokens
+from sepm_eval.backbone.interface import Reading, VisualTokens
 
 settings.register_profile("sepm_eval", deadline=None)  # no test may depend on how fast a machine is
 settings.load_profile("sepm_eval")

@@ -30,17 +30,17 @@ from make_runs import run as make_run
 from miniature import abstract_release, artphoto_release, emoset_release, emotion6_release, webemo_release
 from PIL import Image
 
-from sepm_eval import hub_copies
-from sepm_eval.checkpoints import checkpoint_revision, find_checkpoint
+from sepm_eval.backbone.checkpoints import checkpoint_revision, find_checkpoint
+from sepm_eval.backbone.shards import check_files
+from sepm_eval.backbone.tokenizers import load_tokenizer
+from sepm_eval.backbone.weights import read_weights
 from sepm_eval.datasets import find_benchmarks
+from sepm_eval.datasets.releases import hub_copies
+from sepm_eval.datasets.releases.prepare import prepare, unpack, verify
 from sepm_eval.images import open_image
-from sepm_eval.plan import load_plan
-from sepm_eval.prepare import prepare, unpack, verify
-from sepm_eval.results import read_runs
-from sepm_eval.shards import check_files
-from sepm_eval.tokenizers import load_tokenizer
+from sepm_eval.runs.plan import load_plan
+from sepm_eval.runs.results import read_runs
 from sepm_eval.types import Question
-from sepm_eval.weights import read_weights
 
 BENCHMARKS = find_benchmarks()
 RED, BLUE = (254, 0, 0), (0, 0, 254)

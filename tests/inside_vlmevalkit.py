@@ -20,7 +20,7 @@ def main(work: Path, former_run: list[str]) -> None:
     found: dict[str, Any] = {}
 
     from sepm_eval import cli, demo  # noqa: F401
-    from sepm_eval.hosts import vlmevalkit
+    from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
 
     found["imported_unasked"] = [name for name in sys.modules if name.split(".")[0] == "vlmeval"]
     verified = ssl._create_default_https_context
@@ -34,7 +34,7 @@ def main(work: Path, former_run: list[str]) -> None:
     from vlmeval.smp import load
     from vlmeval.vlm.base import BaseModel
 
-    from sepm_eval.hosts.vlmevalkit_dataset import EmotionMCQ
+    from sepm_eval.hosts.vlmevalkit.dataset import EmotionMCQ
 
     found["registered"] = DATASET_CLASSES.count(EmotionMCQ)
     found["others"] = sorted({name for c in DATASET_CLASSES if c is not EmotionMCQ for name in c.supported_datasets()})
@@ -129,7 +129,7 @@ def main(work: Path, former_run: list[str]) -> None:
     except ValueError as error:
         found["refused"].append(str(error))
 
-    from sepm_eval.hosts.vlmevalkit_model import before_loading
+    from sepm_eval.hosts.vlmevalkit.model import before_loading
 
     mine = supported_VLM["zero_shot_demo"](journal=str(work / "other.jsonl"))
     before, _ = before_loading(vlmevalkit.model_entries()["zero_shot_demo"], find=True)
@@ -144,8 +144,8 @@ def main(work: Path, former_run: list[str]) -> None:
 def other_answers(work: Path, configured: Callable[..., list[str]]) -> dict[str, str | None]:
     """What is said where answers of a former run would be taken over by another; None if they are."""
     from sepm_eval import demo
-    from sepm_eval.hosts import vlmevalkit
-    from sepm_eval.hosts.vlmevalkit_dataset import EmotionMCQ
+    from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
+    from sepm_eval.hosts.vlmevalkit.dataset import EmotionMCQ
 
     def said(arguments: list[str]) -> str | None:
         try:
@@ -192,7 +192,7 @@ def nothing_left(work: Path) -> list[str]:
     """What a run says whose data, or checkpoint, are not there; its VLMEvalKit must not even begin."""
     import vlmeval.run as host
 
-    from sepm_eval.hosts import vlmevalkit
+    from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
 
     main, host.main = host.main, None
     (work / "absent.json").write_text(

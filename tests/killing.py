@@ -33,12 +33,12 @@ import torch
 import yaml
 from lmms_eval.tasks import TaskManager
 
-import sepm_eval.hosts.lmms_eval_run  # noqa: F401  -- so that every child has it
-from sepm_eval import environment
+import sepm_eval.hosts.lmms_eval.run  # noqa: F401  -- so that every child has it
 from sepm_eval.cli import app
-from sepm_eval.hosts.lmms_eval_plugin import add_tasks
-from sepm_eval.journal import read_journal
-from sepm_eval.results import NoResults, read_runs
+from sepm_eval.hosts.lmms_eval.plugin import add_tasks
+from sepm_eval.runs import environment
+from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.results import NoResults, read_runs
 
 PLAN = {
     "tasks": ["emotion_demo"],

@@ -21,11 +21,11 @@ from typing import Any
 
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import POLARITY
-from sepm_eval.identity import Identity, answering
 from sepm_eval.images import UnreadableImage
-from sepm_eval.journal import question_key
-from sepm_eval.plan import parse_method, slug, split_method
 from sepm_eval.prompts import letters
+from sepm_eval.runs.identity import Identity, answering
+from sepm_eval.runs.journal import question_key
+from sepm_eval.runs.plan import parse_method, slug, split_method
 from sepm_eval.scoring import failure_text
 from sepm_eval.tasks.functions import process_results
 

@@ -20,7 +20,7 @@ LIMIT = 300  # seconds for the tests of one mutant; one that hangs is noticed to
 
 # File: the test files that must notice, and the pairs of a text that occurs once in the file and its replacement.
 MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "sepm_eval/identity.py": (
+    "sepm_eval/runs/identity.py": (
         "identity results",
         (
             ("argument not in PLACEMENT and not is_secret", "argument not in PLACEMENT or not is_secret"),
@@ -38,7 +38,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("not in self._told:", "in self._told:"),
         ),
     ),
-    "sepm_eval/outcomes.py": (
+    "sepm_eval/runs/outcomes.py": (
         "results report_text identity reports_apart",
         (
             ("sorted(self.identity.polarity.items())]\n        return", "sorted({}.items())]\n        return"),
@@ -59,7 +59,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("count[entries[digest], name] > 1", "count[entries[digest], name] > 2"),
         ),
     ),
-    "sepm_eval/item_sets.py": (
+    "sepm_eval/runs/item_sets.py": (
         "item_sets",
         (
             ("sorted((key, label, picture)", "list((key, label, picture)"),
@@ -78,7 +78,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("readable_sha256s(paths[middle:])", "readable_sha256s(paths[middle + 1 :])"),
         ),
     ),
-    "sepm_eval/exams.py": (
+    "sepm_eval/runs/exams.py": (
         "exams",
         (
             ("asked=len(asked)", "asked=len(items)"),
@@ -86,7 +86,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("(item.id, item.label, picture)", '(item.id, item.label, "")'),
         ),
     ),
-    "sepm_eval/journal_records.py": (
+    "sepm_eval/runs/journal_records.py": (
         "results tokens_read",
         (
             ("elif text == wanted[place]:", "else:"),
@@ -95,7 +95,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("type(count) is int and count >= 0", "type(count) is int"),
         ),
     ),
-    "sepm_eval/selection.py": (
+    "sepm_eval/methods/selection.py": (
         "evidence",
         (
             ("int(Fraction(str(beta)) * visual_tokens)", "round(Fraction(str(beta)) * visual_tokens)"),
@@ -104,18 +104,20 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("argsort(dim=-1,", "argsort(dim=0,"),
         ),
     ),
-    "sepm_eval/evidence.py": (
+    "sepm_eval/methods/evidence.py": (
         "evidence",
         (
             (".softmax(-1)[:, ids]", "[:, ids].softmax(-1)"),
             ("1 if unbiased else 0", "0 if unbiased else 1"),
             ("confidence >= alpha if at_threshold", "confidence > alpha if at_threshold"),
             ("else confidence > alpha", "else confidence >= alpha"),
-            ("mean(1), weights", "amax(1), weights"),
-            ("/ rows.sum(-1, keepdim=True)", ""),
         ),
     ),
-    "sepm_eval/statistics.py": (
+    "sepm_eval/backbone/probe.py": (
+        "probe",
+        (("mean(1), weights", "amax(1), weights"), ("/ rows.sum(-1, keepdim=True)", "")),
+    ),
+    "sepm_eval/report/statistics.py": (
         "statistics",
         (
             ("(~one & other)", "(one & ~other) * 1 + 0 * (~one & other)"),
@@ -169,12 +171,15 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("<= set(self.labels)", ">= set(self.labels)"),
         ),
     ),
-    "sepm_eval/memory.py": ("device_faults", (("any(text in said", "all(text in said"), (", MemoryError)", ",)"))),
+    "sepm_eval/backbone/memory.py": (
+        "device_faults",
+        (("any(text in said", "all(text in said"), (", MemoryError)", ",)")),
+    ),
     "sepm_eval/files.py": (
         "files",
         (("            part.unlink()\n        raise", "            pass\n        raise"), ("{{32}}", "{{31}}")),
     ),
-    "sepm_eval/journal.py": (
+    "sepm_eval/runs/journal.py": (
         "journal",
         (
             ("identity in self._noted or ", ""),
@@ -186,7 +191,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ('if found["key"] != key:', 'if found["key"] == "":'),
         ),
     ),
-    "sepm_eval/datasets/_lists.py": (
+    "sepm_eval/datasets/lists.py": (
         "datasets item_sets",
         (
             ("-shares[label][1])", "shares[label][1])"),
@@ -234,7 +239,7 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("paired(base or others[0], run)", "paired(run, base or others[0])"),
         ),
     ),
-    "sepm_eval/shards.py": (
+    "sepm_eval/backbone/shards.py": (
         "checkpoints",
         (
             ("if 8 + length + end != size", "if 8 + length + end > size"),

@@ -24,7 +24,7 @@ from typing import Any
 
 from worker import same
 
-from sepm_eval.journal import read_journal
+from sepm_eval.runs.journal import read_journal
 
 WORKER = Path(__file__).parent / "worker.py"
 KILLING = Path(__file__).parent / "killing.py"

@@ -9,8 +9,8 @@ import pytest
 from conftest import ORACLES
 
 from sepm_eval import load_backbone
-from sepm_eval.checkpoints import checkpoint_revision, find_checkpoint
-from sepm_eval.shards import check_files
+from sepm_eval.backbone.checkpoints import checkpoint_revision, find_checkpoint
+from sepm_eval.backbone.shards import check_files
 
 TINY = ORACLES / "llava15_tiny"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -95,7 +95,7 @@ def test_a_folder_that_is_no_checkpoint_is_not_read(tmp_path, monkeypatch):
     def read(paths):
         raise AssertionError("read before config.json was looked for")
 
-    monkeypatch.setattr("sepm_eval.checkpoints.file_sha256s", read)
+    monkeypatch.setattr("sepm_eval.backbone.checkpoints.file_sha256s", read)
     (tmp_path / "photos").mkdir()
     for find in (find_checkpoint, checkpoint_revision):
         with pytest.raises(FileNotFoundError, match=r"not a model checkpoint: no config\.json .*photos"):

@@ -9,8 +9,9 @@ from conftest import ORACLES
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sepm_eval import Question, cost, get_method, load_backbone
+from sepm_eval import Question, get_method, load_backbone
 from sepm_eval.emotions import MIKELS
+from sepm_eval.methods import cost
 from sepm_eval.methods.sparsevlm import KEPT, Sparsify
 from sepm_eval.prompts import FOCUS_ON_EMOTION
 
@@ -60,7 +61,7 @@ def _text(backbone, answer):
 def test_torch_counts_the_same(priced, llava_oracle, monkeypatch, name, options):
     """To the last operation; the tiny models do not stop after the letter, so they are stopped."""
     backbone, geometry = priced
-    monkeypatch.setattr("sepm_eval.methods._ask.MAX_NEW_TOKENS", 2)
+    monkeypatch.setattr("sepm_eval.methods.common.MAX_NEW_TOKENS", 2)
     question = Question(llava_oracle.images[0], tuple(MIKELS), tuple(MIKELS.values()))
     method = get_method(name, **options)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # the counter sees its products

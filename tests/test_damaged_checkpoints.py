@@ -17,7 +17,7 @@ from damage import damages
 from PIL import Image
 
 from sepm_eval import Question, demo, get_method, load_backbone
-from sepm_eval.tokenizers import load_tokenizer
+from sepm_eval.backbone.tokenizers import load_tokenizer
 
 LAYOUTS = {
     "demo": ("llava", demo.MODEL, "."),

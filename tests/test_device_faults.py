@@ -10,8 +10,8 @@ import torch
 from test_runner import asked, says_fear
 
 from sepm_eval import get_method
-from sepm_eval.journal import read_journal
-from sepm_eval.runner import Runner
+from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.runner import Runner
 from sepm_eval.scoring import is_failure
 
 

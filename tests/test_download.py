@@ -16,10 +16,10 @@ from miniature import webemo_release
 from PIL import Image
 from typer.testing import CliRunner
 
-from sepm_eval import download as downloading
 from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.download import Wanted, download
+from sepm_eval.datasets.releases import download as downloading
+from sepm_eval.datasets.releases.download import Wanted, download
 
 
 def jpeg(name: str) -> bytes:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from sepm_eval.evidence import answer_probabilities, confidence, is_sure, significance
-from sepm_eval.selection import count_to_drop, keep_most_significant
+from sepm_eval.backbone.probe import mean_attention
+from sepm_eval.methods.evidence import answer_probabilities, confidence, is_sure
+from sepm_eval.methods.selection import count_to_drop, keep_most_significant
 
 
 def test_probabilities_are_over_the_whole_vocabulary():
@@ -40,6 +41,6 @@ def test_the_least_significant_go_and_ties_break_by_position():
 
 def test_the_significance_is_the_mean_over_heads_of_the_weighted_mean_over_the_rows():
     attention = torch.tensor([[[[0.2, 0.4], [0.6, 0.8]], [[0.4, 0.0], [0.2, 0.4]]]])  # (1, 2 heads, 2 rows, 2 tokens)
-    found = significance(attention, torch.tensor([[1, 1]]))
+    found = mean_attention(attention, torch.tensor([[1, 1]]))
     torch.testing.assert_close(found, torch.tensor([[0.35, 0.4]]))
-    torch.testing.assert_close(significance(attention, torch.tensor([[0, 1]])), torch.tensor([[0.4, 0.6]]))
+    torch.testing.assert_close(mean_attention(attention, torch.tensor([[0, 1]])), torch.tensor([[0.4, 0.6]]))

@@ -6,9 +6,9 @@ import pytest
 from miniature import emoset_release, picture
 
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.exams import exam_of
-from sepm_eval.identity import exam_digest
-from sepm_eval.item_sets import item_set_digest
+from sepm_eval.runs.exams import exam_of
+from sepm_eval.runs.identity import exam_digest
+from sepm_eval.runs.item_sets import item_set_digest
 
 
 @pytest.fixture

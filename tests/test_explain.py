@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
-from sepm_eval.overlay import draw_dropped
-from sepm_eval.plan import parse_method
+from sepm_eval.report.overlay import draw_dropped
+from sepm_eval.runs.plan import parse_method
 
 PICTURE = str(demo.PICTURES / "seen" / "awe_000.jpg")
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sepm_eval.identity import Identity, answering, decides, differences, exam_digest, from_json
+from sepm_eval.runs.identity import Identity, answering, decides, differences, exam_digest, from_json
 
 BASE = Identity(
     entry="sepm_llava",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from worker import same
 
-from sepm_eval.journal import Journal, read_journal
+from sepm_eval.runs.journal import Journal, read_journal
 
 WORKER = Path(__file__).parent / "worker.py"
 KILLING = Path(__file__).parent / "killing.py"

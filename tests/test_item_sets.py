@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from miniature import all_releases, artphoto_release, emoset_release
 
 from sepm_eval.datasets import Item, find_benchmarks
-from sepm_eval.datasets._lists import interleaved
-from sepm_eval.item_sets import item_set_digest
+from sepm_eval.datasets.lists import interleaved
+from sepm_eval.runs.item_sets import item_set_digest
 
 BENCHMARKS = find_benchmarks()
 LISTS = [(name, chosen) for name, benchmark in sorted(BENCHMARKS.items()) for chosen in benchmark.lists]
@@ -186,7 +186,7 @@ def test_a_digest_of_items_changes_with_anything_in_them():
 
 def test_digests_of_items_need_nothing_heavy():
     code = (
-        "import sys; from sepm_eval.item_sets import item_set_digest; "
+        "import sys; from sepm_eval.runs.item_sets import item_set_digest; "
         "print(sorted({'torch', 'datasets', 'numpy', 'PIL', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sepm_eval.journal import Journal, question_key, read_journal, records
+from sepm_eval.runs.journal import Journal, question_key, read_journal, records
 
 
 def record(key="k", task="t", doc_id=0, status="answered", **more):

@@ -5,8 +5,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, GPT2Config, GPT2Model, LlamaConfig, LlamaModel
 
-from sepm_eval import last_layer
-from sepm_eval import probe as probes
+from sepm_eval.backbone import last_layer
+from sepm_eval.backbone import probe as probes
 
 SHAPES = {"vocab_size": 90, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3}
 

@@ -16,9 +16,9 @@ from miniature import all_releases, emoset_release
 from sepm_eval import demo
 from sepm_eval.datasets import MissingData, find_benchmarks
 from sepm_eval.emotions import MIKELS
-from sepm_eval.hosts import lmms_eval_model
-from sepm_eval.hosts.lmms_eval_plugin import add_tasks, manifests
-from sepm_eval.journal import read_journal
+from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
+from sepm_eval.hosts.lmms_eval.plugin import add_tasks, manifests
+from sepm_eval.runs.journal import read_journal
 
 LMMS_EVAL = shutil.which("lmms-eval", path=str(Path(sys.executable).parent)) or "lmms-eval"
 
@@ -205,7 +205,7 @@ def test_tasks_are_added_once():
 
 def test_broken_tasks_leave_the_models_standing(monkeypatch, caplog):
     """lmms-eval drops every later plug-in when one raises, so ours does not."""
-    import sepm_eval.hosts.lmms_eval_plugin as plugin
+    import sepm_eval.hosts.lmms_eval.plugin as plugin
 
     monkeypatch.setattr(plugin, "add_tasks", lambda: 1 / 0)
     assert [manifest.model_id for manifest in manifests()] == ["sepm_llava", "sepm_vila"]

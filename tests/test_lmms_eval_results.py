@@ -9,7 +9,7 @@ import os
 import pytest
 from lmms_eval.loggers import EvaluationTracker, evaluation_tracker
 
-from sepm_eval.hosts.lmms_eval_results import write_results
+from sepm_eval.hosts.lmms_eval.results import write_results
 
 STAMP = "20261124_120000"
 

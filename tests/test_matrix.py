@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods import find_methods, method_options
-from sepm_eval.shared import Shared
 
 METHODS = sorted(find_methods())
 
@@ -29,7 +29,7 @@ def questions(llava_oracle):
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch):
     """The tiny models never stop; a few tokens show as much."""
-    import sepm_eval.methods._ask as ask
+    import sepm_eval.methods.common as ask
     import sepm_eval.methods.zero_shot_cot as cot
 
     monkeypatch.setattr(ask, "MAX_NEW_TOKENS", 6)

@@ -14,7 +14,7 @@ from PIL import Image
 from sepm_eval import Question, get_method
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods import find_methods, method_options
-from sepm_eval.plan import parse_method
+from sepm_eval.runs.plan import parse_method
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "prompts.json"
 

@@ -8,7 +8,7 @@ import pytest
 from make_runs import RUNS
 
 from sepm_eval.report.write import write_report
-from sepm_eval.results import read_runs
+from sepm_eval.runs.results import read_runs
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")

@@ -21,19 +21,20 @@ from miniature import emoset_release
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from sepm_eval import demo, environment, runner
+from sepm_eval import demo
 from sepm_eval.datasets import LISTS_VARIABLE
-from sepm_eval.hosts import lmms_eval_model
-from sepm_eval.hosts.lmms_eval_plugin import add_tasks
-from sepm_eval.identity import PLACEMENT, answering
-from sepm_eval.journal import read_journal
+from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
+from sepm_eval.hosts.lmms_eval.plugin import add_tasks
 from sepm_eval.methods import find_methods, method_options
 from sepm_eval.model_wrappers import backbone_names, backbone_options
-from sepm_eval.outcomes import DifferentItems, paired
-from sepm_eval.plan import ModelPlan, Plan
 from sepm_eval.report.leaderboard import leaderboard
 from sepm_eval.report.tables import all_tables, runs_table
-from sepm_eval.results import read_runs
+from sepm_eval.runs import environment, runner
+from sepm_eval.runs.identity import PLACEMENT, answering
+from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.outcomes import DifferentItems, paired
+from sepm_eval.runs.plan import ModelPlan, Plan
+from sepm_eval.runs.results import read_runs
 from sepm_eval.submit import About, submit
 
 VILA = Path(__file__).parent / "oracles" / "vila15_tiny" / "checkpoint"

@@ -9,15 +9,16 @@ import pytest
 from miniature import emoset_release, picture
 from safetensors.torch import load_file, save_file
 
-from sepm_eval import demo, room
+from sepm_eval import demo
 from sepm_eval.datasets import LISTS_VARIABLE
-from sepm_eval.hosts.lmms_eval_folder import begin, parts
-from sepm_eval.hosts.lmms_eval_run import run_plan
-from sepm_eval.hosts.lmms_eval_variants import stock_identity
-from sepm_eval.identity import answering
-from sepm_eval.journal import read_journal
-from sepm_eval.plan import Plan
-from sepm_eval.results import read_runs
+from sepm_eval.hosts.lmms_eval.folder import begin, parts
+from sepm_eval.hosts.lmms_eval.run import run_plan
+from sepm_eval.hosts.lmms_eval.variants import stock_identity
+from sepm_eval.runs import room
+from sepm_eval.runs.identity import answering
+from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.plan import Plan
+from sepm_eval.runs.results import read_runs
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +161,7 @@ def test_damaged_results_are_set_aside_and_made_again(tmp_path, pattern, capsys)
 
 
 def test_what_cannot_be_run_is_known_before_a_model_is_loaded(tmp_path, monkeypatch, capsys):
-    from sepm_eval.hosts import lmms_eval_run
+    from sepm_eval.hosts.lmms_eval import run as lmms_eval_run
 
     loaded = []
     real = lmms_eval_run.load

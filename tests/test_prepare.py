@@ -14,10 +14,10 @@ import pytest
 from miniature import artphoto_release, emoset_release, picture
 from typer.testing import CliRunner
 
-from sepm_eval import prepare as preparing
 from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.prepare import BrokenArchive, prepare, unpack, verify
+from sepm_eval.datasets.releases import prepare as preparing
+from sepm_eval.datasets.releases.prepare import BrokenArchive, prepare, unpack, verify
 
 EMOSET = find_benchmarks()["emoset"]
 
@@ -225,7 +225,7 @@ def test_killed_half_way_and_resumed(tmp_path, monkeypatch):
     emoset_release(tmp_path, per_class=400)
     out = tmp_path / "out"
     code = f"""
-import sepm_eval.prepare as p, pathlib
+import sepm_eval.datasets.releases.prepare as p, pathlib
 from sepm_eval.datasets import find_benchmarks
 p.SHARD, p.ROW_GROUP = 100, 10
 p.prepare(find_benchmarks()["emoset"], pathlib.Path({str(out)!r}))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from sepm_eval import probe as probes
-from sepm_eval.evidence import significance
+from sepm_eval.backbone import probe as probes
+from sepm_eval.backbone.probe import mean_attention
 
 
 def _llama(attention: str) -> LlamaModel:
@@ -73,7 +73,7 @@ def test_vision_tower_keeps_its_attention(tiny_llava):
 
 def test_significance_averages_valid_rows_only():
     attention = torch.tensor([[[[0.1, 0.9], [0.5, 0.5]], [[0.3, 0.7], [0.7, 0.3]]]])  # 1 picture, 2 heads, 2 rows
-    both = significance(attention, torch.tensor([[True, True]]))
+    both = mean_attention(attention, torch.tensor([[True, True]]))
     torch.testing.assert_close(both, torch.tensor([[0.4, 0.6]]))
-    first = significance(attention, torch.tensor([[True, False]]))
+    first = mean_attention(attention, torch.tensor([[True, False]]))
     torch.testing.assert_close(first, torch.tensor([[0.2, 0.8]]))

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from sepm_eval.journal import read_journal
-from sepm_eval.results import read_runs
+from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.results import read_runs
 
 ITEMS = 9
 ENVIRONMENT = {
@@ -99,7 +99,7 @@ def test_two_machines_equal_one(tmp_path):
 FAILING = """
 import os
 from sepm_eval.cli import main
-from sepm_eval.runner import Runner
+from sepm_eval.runs.runner import Runner
 
 if os.environ["RANK"] == "1":
     def fail(self, batch):

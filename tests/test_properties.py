@@ -20,15 +20,16 @@ from make_runs import run as make_run
 from miniature import artphoto_release, emoset_release
 from test_hostile import is_documented, limited
 
-from sepm_eval import prompts, statistics
+from sepm_eval import prompts
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import NEGATIVE, POSITIVE, SYNONYMS
-from sepm_eval.journal import Journal, read_journal
+from sepm_eval.methods.selection import count_to_drop, keep_most_significant
 from sepm_eval.parsing import Options, half_known, parse_answer, parse_question
-from sepm_eval.plan import load_plan, parse_method, slug
-from sepm_eval.results import read_runs
+from sepm_eval.report import statistics
+from sepm_eval.runs.journal import Journal, read_journal
+from sepm_eval.runs.plan import load_plan, parse_method, slug
+from sepm_eval.runs.results import read_runs
 from sepm_eval.scoring import failure_text, macro_f1, score
-from sepm_eval.selection import count_to_drop, keep_most_significant
 from sepm_eval.types import Question
 
 ANY_TEXT = st.text(st.characters(), max_size=200)  # lone surrogates too

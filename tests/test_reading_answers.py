@@ -12,18 +12,18 @@ from conftest import ORACLES, Oracle
 from transformers import LlamaConfig, LlamaModel
 
 from sepm_eval import Question, get_method, load_backbone
-from sepm_eval.backbone import VisualTokens
-from sepm_eval.causal_lm import CausalLM
-from sepm_eval.checkpoints import Checkpoint
+from sepm_eval.backbone.causal_lm import CausalLM
+from sepm_eval.backbone.checkpoints import Checkpoint
+from sepm_eval.backbone.interface import VisualTokens
+from sepm_eval.backbone.shared import Shared
+from sepm_eval.backbone.writing import End
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import open_image
-from sepm_eval.methods._ask import MAX_NEW_TOKENS, ask
+from sepm_eval.methods.common import MAX_NEW_TOKENS, ask
 from sepm_eval.methods.sparsevlm import FULL, KEPT, Sparsify
 from sepm_eval.model_wrappers._image_first import ImageFirst
 from sepm_eval.model_wrappers._templates import VICUNA_V1
-from sepm_eval.shared import Shared
-from sepm_eval.writing import End
 
 REAL = json.loads((ORACLES / "real_tokenizer_ids.json").read_text())
 PROMPT = REAL["llama2_vicuna_v1"]["stage2_ambiguous"]  # offers all eight

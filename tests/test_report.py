@@ -20,7 +20,7 @@ from sepm_eval.report import paper, tables
 from sepm_eval.report.figures import all_figures
 from sepm_eval.report.leaderboard import leaderboard
 from sepm_eval.report.write import write_report
-from sepm_eval.results import read_runs
+from sepm_eval.runs.results import read_runs
 
 GOLDEN = Path(__file__).parent / "golden"
 

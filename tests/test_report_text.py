@@ -12,7 +12,7 @@ from make_runs import LLAVA, read_lines, run, write_lines
 
 from sepm_eval.report.text import harmless, inert, on_page, visible
 from sepm_eval.report.write import write_report
-from sepm_eval.results import read_runs
+from sepm_eval.runs.results import read_runs
 
 FORMULAS = "=+-@\uff1d\uff0b\uff0d\uff20"
 HOSTILE = "\x1b[31mred\x00\x07 fear;=1+1\t@SUM(A1)\n+2 \u202egnp\u2028\x9b"

@@ -14,7 +14,7 @@ from make_runs import LLAVA, MODEL, RUNS, read_lines, run, write_lines
 from typer.testing import CliRunner
 
 from sepm_eval.cli import app
-from sepm_eval.results import read_runs
+from sepm_eval.runs.results import read_runs
 from sepm_eval.submit import About, every_eval_ever, formats, submit
 
 DAY = "20261101_120000"

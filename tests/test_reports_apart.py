@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 from make_runs import LLAVA, MODEL, RUNS, read_lines, run, write_lines
 
-from sepm_eval.outcomes import arranged
 from sepm_eval.report import figures, paper, stages, tables
 from sepm_eval.report.comparing import baseline_of, comparisons, flips
 from sepm_eval.report.figures import all_figures
@@ -15,7 +14,8 @@ from sepm_eval.report.leaderboard import leaderboard, write_leaderboard
 from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.table import Table, main_columns, state
 from sepm_eval.report.write import Page, write_page, write_report
-from sepm_eval.results import read_runs
+from sepm_eval.runs.outcomes import arranged
+from sepm_eval.runs.results import read_runs
 
 DAY = "20261101_120000"
 AWE = {"awe": "negative"}

@@ -14,7 +14,7 @@ from make_runs import LLAVA, NASTY, RUNS, read_lines, run, write_lines
 from make_runs import make as make_runs
 
 from sepm_eval.report.write import write_report
-from sepm_eval.results import DifferentItems, NoResults, paired, parse_model_args, read_runs
+from sepm_eval.runs.results import DifferentItems, NoResults, paired, parse_model_args, read_runs
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +308,7 @@ def test_lmms_evals_clock_is_not_ours(tmp_path):
 def test_reading_runs_loads_no_torch():
     """A report on many items has to fit beside a model, and torch alone takes half a gigabyte."""
     code = (
-        "import sys; from pathlib import Path; from sepm_eval.results import read_runs\n"
+        "import sys; from pathlib import Path; from sepm_eval.runs.results import read_runs\n"
         f"runs = read_runs([Path({str(RUNS)!r})]); from sepm_eval.report.tables import all_tables; all_tables(runs)\n"
         "print(sorted({'torch', 'transformers', 'lmms_eval'} & set(sys.modules)), len(runs))"
     )

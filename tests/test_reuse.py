@@ -9,8 +9,8 @@ from conftest import ORACLES
 from PIL import Image
 
 from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
-from sepm_eval.shared import Shared
 
 COARSE = "Please focus on emotion.\nPositive or negative?"
 FINE = [
@@ -39,7 +39,7 @@ def questions(llava_oracle):
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch):
     """The tiny models never stop; a few tokens show as much."""
-    monkeypatch.setattr("sepm_eval.methods._ask.MAX_NEW_TOKENS", 6)
+    monkeypatch.setattr("sepm_eval.methods.common.MAX_NEW_TOKENS", 6)
 
 
 def masks(visual, *shares):

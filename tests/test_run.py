@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
-from sepm_eval.identity import Identity
-from sepm_eval.journal import read_journal
 from sepm_eval.methods import method_options
-from sepm_eval.plan import load_plan, method_key, parse_method, shipped_plans, slug, split_method
-from sepm_eval.pricing import price
 from sepm_eval.report import paper
-from sepm_eval.results import Run, defaults_of, read_runs
+from sepm_eval.runs.identity import Identity
+from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.plan import load_plan, method_key, parse_method, shipped_plans, slug, split_method
+from sepm_eval.runs.pricing import price
+from sepm_eval.runs.results import Run, defaults_of, read_runs
 
 PLAN = {
     "tasks": ["emoset", "emotion_demo"],

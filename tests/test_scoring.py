@@ -7,7 +7,7 @@ import pytest
 
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
-from sepm_eval.hosts._vlmevalkit_scores import is_failed, score_table
+from sepm_eval.hosts.vlmevalkit.scores import is_failed, score_table
 from sepm_eval.parsing import Options
 from sepm_eval.scoring import failure_text, is_failure, macro_f1, score
 

@@ -27,8 +27,8 @@ from test_run import sepm_eval
 from typer.testing import CliRunner
 
 from sepm_eval import demo, load_backbone
+from sepm_eval.backbone.weights import read_weights
 from sepm_eval.cli import app
-from sepm_eval.weights import read_weights
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for folder in FOLDERS.values() for path in folder.rglob("*.py"))

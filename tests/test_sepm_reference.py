@@ -5,8 +5,8 @@ import pytest
 
 from sepm_eval import Question, get_method, prompts
 from sepm_eval.emotions import MIKELS
-from sepm_eval.evidence import answer_probabilities, confidence, is_sure
-from sepm_eval.selection import keep_most_significant
+from sepm_eval.methods.evidence import answer_probabilities, confidence, is_sure
+from sepm_eval.methods.selection import keep_most_significant
 
 
 @pytest.fixture

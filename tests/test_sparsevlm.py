@@ -6,7 +6,7 @@ import torch
 from conftest import ORACLES, Oracle
 
 from sepm_eval import load_backbone
-from sepm_eval import probe as probes
+from sepm_eval.backbone import probe as probes
 from sepm_eval.methods.sparsevlm import FULL, KEPT, Sparsify, merge
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sepm_eval import statistics
+from sepm_eval.report import statistics
 from sepm_eval.report.comparing import power_note
 from sepm_eval.scoring import macro_f1
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from miniature import abstract_release, all_releases, emoset_release
 
-from sepm_eval import tsv
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.prepare import prepare, verify
+from sepm_eval.datasets.releases import tsv
+from sepm_eval.datasets.releases.prepare import prepare, verify
 
 BENCHMARKS = find_benchmarks()
 

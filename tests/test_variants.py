@@ -5,12 +5,12 @@ from miniature import emoset_release
 from test_lmms_eval import lmms_eval
 
 from sepm_eval import get_method
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
-from sepm_eval.journal import read_journal
-from sepm_eval.methods._ask import MAX_NEW_TOKENS
-from sepm_eval.runner import Asked, Runner, answer_variants
-from sepm_eval.shared import Shared
+from sepm_eval.methods.common import MAX_NEW_TOKENS
+from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.runner import Asked, Runner, answer_variants
 
 
 @pytest.fixture

@@ -22,18 +22,20 @@ from typer.testing import CliRunner
 
 from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.exams import exam_of
-from sepm_eval.hosts import _loading, _vlmevalkit_pairs, vlmevalkit
-from sepm_eval.hosts._vlmevalkit_about import About, Questions, from_file, questions_of
-from sepm_eval.hosts._vlmevalkit_arguments import CHECKPOINTS, left_to_do, models_and_sets
-from sepm_eval.hosts._vlmevalkit_pairs import OtherAnswers, Pairs
-from sepm_eval.hosts._vlmevalkit_scores import is_failed, predictions, score_table
-from sepm_eval.identity import Identity
-from sepm_eval.journal import read_journal
+from sepm_eval.datasets.releases.prepare import prepare
+from sepm_eval.datasets.releases.tsv import table_name
+from sepm_eval.hosts import loading as _loading
+from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
+from sepm_eval.hosts.vlmevalkit import pairs as _vlmevalkit_pairs
+from sepm_eval.hosts.vlmevalkit.about import About, Questions, from_file, questions_of
+from sepm_eval.hosts.vlmevalkit.arguments import CHECKPOINTS, left_to_do, models_and_sets
+from sepm_eval.hosts.vlmevalkit.pairs import OtherAnswers, Pairs
+from sepm_eval.hosts.vlmevalkit.scores import is_failed, predictions, score_table
 from sepm_eval.methods import find_methods
-from sepm_eval.prepare import prepare
+from sepm_eval.runs.exams import exam_of
+from sepm_eval.runs.identity import Identity
+from sepm_eval.runs.journal import read_journal
 from sepm_eval.scoring import failure_text
-from sepm_eval.tsv import table_name
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("vlmeval") is None, reason="VLMEvalKit is not installed (extra vlmeval)"

@@ -38,7 +38,7 @@ def prepare(
     workers: Annotated[int, typer.Option(min=1, help="Pictures read at once.")] = 4,
 ) -> None:
     """Check a release picture by picture; write Parquet, TSV and a manifest. Can be interrupted and repeated."""
-    from sepm_eval import prepare as preparing
+    from sepm_eval.datasets.releases import prepare as preparing
 
     benchmark = _benchmark(name)
     try:
@@ -65,7 +65,7 @@ def prepare(
 @app.command()
 def verify(name: Name, folder: Annotated[Path | None, typer.Option(help="What prepare wrote.")] = None) -> None:
     """Check that what `prepare` wrote has not changed since."""
-    from sepm_eval import prepare as preparing
+    from sepm_eval.datasets.releases import prepare as preparing
 
     _benchmark(name)
     folder = folder or preparing.prepared_folder(name)
@@ -87,8 +87,8 @@ def download(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
 ) -> None:
     """Fetch the pictures that a release names by URL. Can be interrupted and repeated."""
-    from sepm_eval.download import Wanted
-    from sepm_eval.download import download as fetch
+    from sepm_eval.datasets.releases.download import Wanted
+    from sepm_eval.datasets.releases.download import download as fetch
 
     if name != "webemo":
         stop(f"{name!r}: only webemo is a list of links; for the others see `sepm-eval datasets`")
@@ -124,8 +124,8 @@ def _benchmark(name: str) -> Benchmark:
 
 def _use(benchmark: Benchmark, source: str) -> None:
     """Put the release into the data folder, or make the folder around it the data folder."""
-    from sepm_eval import hub_copies
-    from sepm_eval.prepare import unpack
+    from sepm_eval.datasets.releases import hub_copies
+    from sepm_eval.datasets.releases.prepare import unpack
 
     path = Path(os.path.expanduser(source))
     if source.startswith(hub_copies.PREFIX):

@@ -14,10 +14,10 @@ import typer
 from packaging.requirements import Requirement
 from rich.markup import escape
 
-from sepm_eval import environment
 from sepm_eval.cli._app import app, console, new_table
 from sepm_eval.cli.data import state
 from sepm_eval.datasets import data_folder, find_benchmarks
+from sepm_eval.runs import environment
 
 Finding = tuple[str, str, str]  # what, "ok" | "note" | "broken", in words
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sepm_eval.cli._app import app, console, stop
 from sepm_eval.emotions import MIKELS
-from sepm_eval.plan import parse_method
+from sepm_eval.runs.plan import parse_method
 
 if TYPE_CHECKING:
     from sepm_eval.types import Answer, Question
@@ -30,7 +30,7 @@ def explain(
     from sepm_eval.images import open_image
     from sepm_eval.model_wrappers import load_backbone
     from sepm_eval.model_wrappers._loading import is_out_of_memory
-    from sepm_eval.overlay import draw_dropped
+    from sepm_eval.report.overlay import draw_dropped
     from sepm_eval.types import Question
 
     try:

@@ -11,9 +11,9 @@ from sepm_eval.cli._app import app, console, new_table, stop
 from sepm_eval.report.text import visible
 
 if TYPE_CHECKING:
-    from sepm_eval.outcomes import Run
     from sepm_eval.report.comparing import Pairs
-    from sepm_eval.statistics import Comparison
+    from sepm_eval.report.statistics import Comparison
+    from sepm_eval.runs.outcomes import Run
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders that `sepm-eval run` or `lmms-eval --log_samples` wrote.")]
 
@@ -25,7 +25,7 @@ def report(
 ) -> None:
     """Tables 1-3, figures, statistics and lists of what went wrong, as one page, Markdown, CSV, PNG and SVG."""
     from sepm_eval.report.write import write_report
-    from sepm_eval.results import read_runs
+    from sepm_eval.runs.results import read_runs
 
     try:
         page = write_report(read_runs(folders), out)
@@ -43,10 +43,10 @@ def compare(
     model: Annotated[str, typer.Option(help="Only runs of the model whose name this is, or is part of.")] = "",
 ) -> None:
     """Compare two runs item by item: difference, its interval, flips, agreement, McNemar's test, power."""
-    from sepm_eval import statistics
+    from sepm_eval.report import statistics
     from sepm_eval.report.choosing import choose, side_by_side
     from sepm_eval.report.comparing import compare_pairs
-    from sepm_eval.results import paired, read_runs
+    from sepm_eval.runs.results import paired, read_runs
 
     if second is None and not (a and b):
         stop(f"name two folders, or say which two runs of {first} to compare: --a zero_shot --b sepm")
@@ -70,7 +70,7 @@ def compare(
 
 
 def _show_comparison(one: Run, other: Run, items: Pairs, result: Comparison, p_holm: float) -> None:
-    from sepm_eval import statistics
+    from sepm_eval.report import statistics
     from sepm_eval.report.comparing import power_note
     from sepm_eval.report.table import when
 
@@ -106,7 +106,7 @@ def leaderboard(
 ) -> None:
     """Merge many models and methods into one ranked page."""
     from sepm_eval.report.leaderboard import write_leaderboard
-    from sepm_eval.results import read_runs
+    from sepm_eval.runs.results import read_runs
 
     try:
         page = write_leaderboard(read_runs(folders), out)
@@ -118,7 +118,7 @@ def leaderboard(
 @app.command()
 def rescore(folders: Folders) -> None:
     """Score logged answers again with this version's rules, without a model; exits 1 if any verdict changed."""
-    from sepm_eval.results import read_runs
+    from sepm_eval.runs.results import read_runs
 
     try:
         runs = read_runs(folders)
@@ -158,7 +158,7 @@ def submit(
     dataset_id: Annotated[list[str] | None, typer.Option(help="TASK=owner/name of a benchmark on the Hub.")] = None,
 ) -> None:
     """Write runs as a leaderboard or archive takes them. Nothing is uploaded."""
-    from sepm_eval.results import read_runs
+    from sepm_eval.runs.results import read_runs
     from sepm_eval.submit import About
     from sepm_eval.submit import submit as write
 

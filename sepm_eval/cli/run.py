@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
-from sepm_eval.plan import MOST_ITEMS, Plan, load_plan
+from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
 
 
 @app.command()
@@ -32,7 +32,7 @@ def run(
         if dry_run:
             _print_cost(chosen)
             return
-        from sepm_eval.hosts.lmms_eval_run import run_plan
+        from sepm_eval.hosts.lmms_eval.run import run_plan
 
         folder = out or Path("results") / Path(plan).stem
         found = run_plan(chosen, folder)
@@ -55,7 +55,7 @@ def run(
 
 
 def _print_cost(plan: Plan) -> None:
-    from sepm_eval.pricing import price
+    from sepm_eval.runs.pricing import price
 
     prices = price(plan)
     for model in dict.fromkeys(row.model for row in prices):

@@ -14,7 +14,7 @@ def vlmeval(context: typer.Context) -> None:
     All arguments are VLMEvalKit's own, such as --data EmoSet Emotion6 --model sepm_llava_v1.5_7b --reuse. Ends with
     status 1 if a model has no result on a data set, or questions failed. Names and traps: docs/vlmevalkit.md.
     """
-    from sepm_eval.hosts import vlmevalkit
+    from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
 
     try:
         problems = vlmevalkit.run(context.args)

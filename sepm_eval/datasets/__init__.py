@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from sepm_eval import prompts
-from sepm_eval.datasets._lists import Item as Item
-from sepm_eval.datasets._lists import ItemList as ItemList
-from sepm_eval.datasets._lists import from_csv, interleaved
-from sepm_eval.datasets._lists import proportional as proportional
-from sepm_eval.datasets._lists import whole as whole
-from sepm_eval.datasets._names import flaw, unprintable
-from sepm_eval.datasets._names import inside as inside
-from sepm_eval.datasets._names import read_text as read_text
+from sepm_eval.datasets.lists import Item as Item
+from sepm_eval.datasets.lists import ItemList as ItemList
+from sepm_eval.datasets.lists import from_csv, interleaved
+from sepm_eval.datasets.lists import proportional as proportional
+from sepm_eval.datasets.lists import whole as whole
+from sepm_eval.datasets.names import flaw, unprintable
+from sepm_eval.datasets.names import inside as inside
+from sepm_eval.datasets.names import read_text as read_text
+from sepm_eval.datasets.placeholders import NAMES, placeholders
 from sepm_eval.digests import readable_sha256s
-from sepm_eval.placeholders import NAMES, placeholders
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
-from sepm_eval.backbone import Backbone
+from sepm_eval.backbone.interface import Backbone
 from sepm_eval.types import Answer, Question
 
 __all__ = ["Method", "find_methods", "get_method", "method_options"]
@@ -29,9 +29,7 @@ def find_methods() -> dict[str, type[Method]]:
     """The METHODS tables of every file in this folder, as one."""
     found: dict[str, type[Method]] = {}
     for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
-        if info.name.rpartition(".")[2].startswith("_"):
-            continue
-        for name, method in importlib.import_module(info.name).METHODS.items():
+        for name, method in getattr(importlib.import_module(info.name), "METHODS", {}).items():
             if name in found:
                 raise ValueError(f"two methods are called {name!r}; the second is in {info.name}")
             found[name] = method

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from sepm_eval.backbone import Backbone, VisualTokens
+from sepm_eval.backbone.interface import Backbone, VisualTokens
 from sepm_eval.images import image_sha256
-from sepm_eval.methods._options import check_whole
+from sepm_eval.methods.options import check_whole
 from sepm_eval.methods.sepm import Sepm
 from sepm_eval.types import Question
 

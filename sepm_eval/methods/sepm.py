@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sepm_eval import evidence as ev
 from sepm_eval import prompts
-from sepm_eval.backbone import Backbone, Reading, VisualTokens
+from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
 from sepm_eval.emotions import Polarity
-from sepm_eval.methods._ask import ask, check_finite
-from sepm_eval.methods._options import check_one_of, check_switch, checked_share
-from sepm_eval.selection import keep_most_significant
+from sepm_eval.methods import evidence as ev
+from sepm_eval.methods.common import ask, check_finite
+from sepm_eval.methods.options import check_one_of, check_switch, checked_share
+from sepm_eval.methods.selection import keep_most_significant
 from sepm_eval.types import Answer, Evidence, Question
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sepm_eval import prompts
-from sepm_eval.backbone import Backbone
-from sepm_eval.methods._ask import ask
-from sepm_eval.methods._options import check_one_of
+from sepm_eval.backbone.interface import Backbone
+from sepm_eval.methods.common import ask
+from sepm_eval.methods.options import check_one_of
 from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sepm_eval import prompts
-from sepm_eval.backbone import Backbone
-from sepm_eval.methods._ask import ask
+from sepm_eval.backbone.interface import Backbone
+from sepm_eval.methods.common import ask
 from sepm_eval.types import Answer, Question
 
 MAX_NEW_TOKENS = 512  # the default of LLaVA's command line; a chain of thought does not fit the loader's 128

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sepm_eval.outcomes import DifferentItems, Run, paired
-from sepm_eval.plan import parse_method, split_method
+from sepm_eval.runs.outcomes import DifferentItems, Run, paired
+from sepm_eval.runs.plan import parse_method, split_method
 
 
 def choose(runs: Sequence[Run], method: str, model: str, where: str) -> list[Run]:

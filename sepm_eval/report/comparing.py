@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sepm_eval import statistics
-from sepm_eval.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Run, paired
+from sepm_eval.report import statistics
 from sepm_eval.report.table import Cell, Table, count_cell, interval_text, labels_of, shown_note, spread
+from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Run, paired
 
 Pairs = Sequence[tuple[Outcome, Outcome]]
 

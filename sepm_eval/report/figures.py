@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from sepm_eval import statistics
 from sepm_eval.emotions import POLARITY
-from sepm_eval.outcomes import OUR_ENTRIES, Outcome, Run
+from sepm_eval.report import statistics
 from sepm_eval.report.table import column_key, groups, model_key, polarities, variant_key
 from sepm_eval.report.tables import main_runs
+from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -202,7 +202,7 @@ def _overlays(runs: Sequence[Run]) -> list[Figure]:
         return []
     from sepm_eval.images import UnreadableImage, open_image
     from sepm_eval.model_wrappers import picture_layout
-    from sepm_eval.overlay import draw_dropped
+    from sepm_eval.report.overlay import draw_dropped
 
     identity = by_rate[rates[0]].identity
     frame, cells = picture_layout(identity.entry.removeprefix(OUR_ENTRIES), identity.model)

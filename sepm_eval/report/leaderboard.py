@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sepm_eval import statistics
-from sepm_eval.outcomes import Run
+from sepm_eval.report import statistics
 from sepm_eval.report.table import Cell, Table, interval_text, main_columns, mean_note, state
 from sepm_eval.report.write import Page, sources, superseded, write_page
+from sepm_eval.runs.outcomes import Run
 
 
 def leaderboard(runs: Sequence[Run]) -> Table:

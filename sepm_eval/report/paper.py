@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sepm_eval.outcomes import Run
+from sepm_eval.runs.outcomes import Run
 
 # Checkpoints by the name they have in the paper.
 MODELS = {

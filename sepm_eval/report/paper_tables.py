@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sepm_eval.outcomes import Run
 from sepm_eval.report import paper
 from sepm_eval.report.table import Cell, Table, main_columns, mean_note, model_key, record_of, state
+from sepm_eval.runs.outcomes import Run
 
 _Rows = Sequence[tuple[paper.Row, Sequence[Run]]]
 

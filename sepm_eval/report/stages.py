@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sepm_eval import statistics
-from sepm_eval.outcomes import Record, Run
+from sepm_eval.report import statistics
 from sepm_eval.report.comparing import baseline_of
 from sepm_eval.report.table import Cell, Table, count_cell, labels_of, polarities
+from sepm_eval.runs.outcomes import Record, Run
 
 
 def calibration(runs: Sequence[Run]) -> Table | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from sepm_eval import statistics
-from sepm_eval.outcomes import Run
+from sepm_eval.report import statistics
 from sepm_eval.report.comparing import comparisons, flips
 from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.stages import calibration, costs
@@ -25,6 +24,7 @@ from sepm_eval.report.table import (
     spread,
     state,
 )
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.scoring import macro_f1
 
 

@@ -16,11 +16,11 @@ import jinja2
 from markupsafe import Markup
 from tabulate import tabulate
 
-from sepm_eval.outcomes import Run
 from sepm_eval.report.figures import Figure, all_figures
 from sepm_eval.report.table import Cell, Table, when
 from sepm_eval.report.tables import all_tables
 from sepm_eval.report.text import inert, on_page, write_csv
+from sepm_eval.runs.outcomes import Run
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sepm_eval.outcomes import Run
-from sepm_eval.plan import slug
+from sepm_eval.runs.outcomes import Run
+from sepm_eval.runs.plan import slug
 
 _HUB_ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(?:@.*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -16,8 +16,8 @@ from typing import Any
 
 import jsonschema
 
-from sepm_eval import statistics
-from sepm_eval.outcomes import Run
+from sepm_eval.report import statistics
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.submit import About, hub_id, model_folder
 
 SCHEMA_VERSION = "0.3.0"

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml, parse_eval_result_entries
 
-from sepm_eval.outcomes import Run
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.submit import About, hub_id, model_folder
 
 

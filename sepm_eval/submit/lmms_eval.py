@@ -14,9 +14,9 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from sepm_eval.identity import Identity
-from sepm_eval.outcomes import Run
 from sepm_eval.report.table import column_key
+from sepm_eval.runs.identity import Identity
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.submit import About
 
 _NEEDED = ("results", "configs", "versions", "n-samples", "config", "date")
@@ -30,7 +30,7 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     Raises:
         ValueError: a results file lacks what lmms-eval puts into it, or two runs would be one file.
     """
-    from sepm_eval.plan import slug
+    from sepm_eval.runs.plan import slug
 
     written: list[Path] = []
     configs = []

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sepm_eval.outcomes import Run
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.submit import About, hub_id
 
 # Language model and vision model of the checkpoints the paper uses, by a part of their name.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sepm_eval.outcomes import Run
 from sepm_eval.report.tables import runs_table
 from sepm_eval.report.text import write_csv
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.submit import About
 
 

@@ -1,0 +1,324 @@
+"""The language model behind a backbone: it reads embedded prompts in one batch and writes on from its cache."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from sepm_eval.backbone import last_layer, pruning
+from sepm_eval.backbone import probe as probes
+from sepm_eval.backbone.interface import Prune, Reading
+from sepm_eval.backbone.writing import End, positions
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One tokenised prompt: what stands before the image, what stands after it, and the probe's tokens.
+
+    Attributes:
+        before: token ids before the image (all of them in a prompt without an image).
+        after: token ids after the image.
+        probed: indices into ``after`` of the tokens whose attention is read.
+    """
+
+    before: list[int]
+    after: list[int]
+    probed: list[int]
+
+
+class CausalLM:
+    """A transformers decoder with its embedding and output layers.
+
+    Prompts of different length are padded on the left and positions count from each prompt's first token, so a
+    prompt's answer does not depend on its neighbours. Dropped visual tokens are removed before the first layer and
+    positions close up, as in the public SEPM code. The last layer is computed for the last position only.
+    """
+
+    def __init__(self, decoder: PreTrainedModel, head: nn.Module, *, vocab_size: int, stop_ids: Sequence[int]) -> None:
+        """Take over a loaded model.
+
+        Args:
+            decoder: a decoder without output layer, such as ``LlamaModel``.
+            head: hidden state to logits.
+            vocab_size: logits beyond it (padding of the embedding matrix, image and padding tokens) are cut off.
+            stop_ids: tokens that end an answer.
+        """
+        self.decoder = decoder
+        self.head = head
+        self.vocab_size = vocab_size
+        self.stop_ids = list(stop_ids)
+        probes.install(decoder)
+        last_layer.install(decoder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.decoder.parameters()).device
+
+    @torch.inference_mode()
+    def read(self, prompts: Sequence[Prompt], visual: Tensor | None, keep: Tensor | None, probe: bool) -> Reading:
+        """Run the prompts through the decoder once.
+
+        Args:
+            prompts: one per row.
+            visual: [B, N_v, D] or None.
+            keep: [B, N_v] bool, or None for all.
+            probe: report the attention of the prompts' probed tokens.
+        """
+        visuals = self._kept(visual, keep, len(prompts))
+        rows = [self._embed(prompt, kept) for prompt, kept in zip(prompts, visuals, strict=True)]
+        embedded, attended = _pad_left(rows)
+        request = self._request(prompts, attended) if probe else None
+        hidden, cache = self._forward(embedded, attended, DynamicCache(), positions(attended), request)
+        seen = None
+        if request is not None and visual is not None:
+            seen = self._attention_to_visual(request, prompts, visuals, keep, visual.shape[1])
+        whole = visual is not None and keep is None
+        return Reading(
+            logits=self._logits(hidden),
+            probe_attention=seen,
+            cache=cache,
+            attended=[attended] * len(self.decoder.layers),
+            before=tuple(tuple(prompt.before) for prompt in prompts) if whole else (),
+        )
+
+    @torch.inference_mode()
+    def go_on(self, prompts: Sequence[Prompt], visual_tokens: int, keep: Tensor | None, prefix: Reading) -> Reading:
+        """Read other text behind the pictures of an earlier reading, whose keys and values are taken over.
+
+        Args:
+            prompts: one per row; what stands before the image must be what it was.
+            visual_tokens: N_v.
+            keep: [B, N_v] bool, or None for all. What is dropped is masked out from here on: as good as evicted,
+                without a copy of the cache. The positions of the others stay.
+            prefix: the earlier reading, of whole pictures. It is not changed.
+
+        Raises:
+            ValueError: the earlier reading is of other rows, of pictures that were not whole, or of prompts that differ
+                before the image.
+        """
+        if prefix.before != tuple(tuple(prompt.before) for prompt in prompts):
+            raise ValueError(
+                "this reading cannot be gone on from: it is of other prompts, or tokens were dropped in it. "
+                "Read the prompts anew, without prefix"
+            )
+        held = self._held(prefix, visual_tokens, keep)
+        cache = DynamicCache()
+        cache.layers = [_cut(layer, held.shape[1]) for layer in prefix.cache.layers]
+        none = torch.empty(0, self.decoder.config.hidden_size, device=self.device)
+        embedded, new = _pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
+        attended = torch.cat([held, new], dim=1)
+        start = torch.tensor([len(prompt.before) + visual_tokens for prompt in prompts], device=self.device)
+        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + positions(new))
+        return Reading(
+            logits=self._logits(hidden),
+            probe_attention=None,
+            cache=cache,
+            attended=[attended] * len(self.decoder.layers),
+            evicted=start - held.sum(-1),
+        )
+
+    def _held(self, prefix: Reading, visual_tokens: int, keep: Tensor | None) -> Tensor:
+        """Which places of an earlier reading's cache stay: the text before the image, the tokens kept.
+
+        [B, E] bool, where E is the place behind the last image.
+        """
+        attended = prefix.attended[0]
+        places = torch.arange(attended.shape[1], device=attended.device) - (~attended).sum(-1, keepdim=True)
+        start = torch.tensor([len(before) for before in prefix.before], device=attended.device)[:, None]
+        held = attended & (places < start + visual_tokens)
+        end = int(held.any(0).nonzero()[-1]) + 1
+        if keep is not None:
+            token = (places - start).clamp(0, visual_tokens - 1)
+            held &= (places < start) | keep.to(held.device).gather(1, token)
+        return held[:, :end]
+
+    @torch.inference_mode()
+    def read_pruned(self, prompts: Sequence[Prompt], visual: Tensor, prune: Prune) -> Reading:
+        """Run the prompts through the decoder once, with visual tokens removed between layers.
+
+        After each removal positions are numbered anew from each row's first token. The decoder's own layers are called
+        one by one; nothing of them is replaced.
+
+        Args:
+            prompts: one per row.
+            visual: [B, N_v, D].
+            prune: what happens after which layer.
+
+        Raises:
+            ValueError: the model has none of the layers after which something is to happen.
+            RuntimeError: a layer does not report its attention.
+            FloatingPointError: a layer's attention is NaN or infinite, or no token rates the visual ones.
+        """
+        count, after = len(self.decoder.layers), [len(prompt.after) for prompt in prompts]
+        pruning.check_layers(prune, count)
+        rows = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
+        hidden, attended = _pad_left(rows)
+        cache, lengths, left = DynamicCache(), [], visual.shape[1]
+        texts = [row[len(row) - text :] for row, text in zip(rows, after, strict=True)]
+        judges = pruning.raters(prune, [one.to(hidden.dtype) for one in visual], texts)
+        rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
+        for index in range(count):
+            request = self._request(rated, attended, layer=index) if index in prune.layers else None
+            alone = index == count - 1 and request is None
+            hidden = self._layer(index, hidden, attended, positions(attended), cache, request, alone)
+            lengths.append(attended)
+            if request is not None:
+                hidden, attended, left = pruning.prune_rows(
+                    prune, index, hidden, attended, after, request.answered(), left
+                )
+        return Reading(self._logits(self.decoder.norm(hidden)[:, -1]), None, cache, lengths)
+
+    def _layer(
+        self,
+        index: int,
+        hidden: Tensor,
+        attended: Tensor,
+        positions: Tensor,
+        cache: DynamicCache,
+        request: probes.Probe | None = None,
+        last_position_only: bool = False,
+    ) -> Tensor:
+        """One decoder layer, with the mask and the rotary embedding that these positions ask for."""
+        columns = torch.arange(attended.shape[1], device=hidden.device)
+        rows = columns[-hidden.shape[1] :, None]
+        mask = (attended[:, None, None, :] & (columns <= rows)) | (columns == rows)  # padding sees itself
+        output = self.decoder.layers[index](
+            hidden,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            position_embeddings=self.decoder.rotary_emb(hidden, position_ids=positions),
+            probe=request,
+            last_position_only=last_position_only,
+        )
+        return output[0] if isinstance(output, tuple) else output
+
+    @torch.inference_mode()
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
+        """Go on greedily from a reading.
+
+        Rows that have stopped are let go, so that a long answer does not make the others' batch pay for it.
+
+        Returns the new token ids of each row, up to and without the token that stops it. The reading itself is not
+        changed: it can be written from again.
+        """
+        if rows is not None and list(rows) != list(range(len(reading.logits))):
+            reading = reading[rows]
+        end = End.of(reading)
+        stop = torch.tensor(self.stop_ids, device=self.device)
+        written: list[list[int]] = [[] for _ in reading.logits]
+        running, logits = list(range(len(written))), reading.logits
+        for step in range(max_new_tokens):
+            token = logits.argmax(-1)
+            goes_on = (~torch.isin(token, stop)).tolist()
+            left = [place for place, on in enumerate(goes_on) if on]
+            if len(left) < len(running):
+                running, token, end = [running[place] for place in left], token[left], end[left]
+            for row, new in zip(running, token.tolist(), strict=True):
+                written[row].append(new)
+            if step + 1 == max_new_tokens or not running:
+                break
+            logits = self._logits(self._step(token, end))
+        return written
+
+    def _step(self, token: Tensor, end: End) -> Tensor:
+        """Read one more token of each row, [B] ids, behind an ending, which grows by it; the hidden state, [B, D]."""
+        hidden = self.decoder.get_input_embeddings()(token[:, None])
+        end.grow()
+        if len(end.attended) == 1:
+            (seen,) = end.attended
+            return self._forward(hidden, seen, end.cache, positions(seen)[:, -1:] + end.gap)[0]
+        for index, seen in enumerate(end.attended):  # each layer numbers the new token by what it still holds
+            hidden = self._layer(index, hidden, seen, positions(seen)[:, -1:], end.cache)
+        return self.decoder.norm(hidden)[:, -1]
+
+    def _forward(
+        self,
+        embedded: Tensor,
+        attended: Tensor,
+        cache: DynamicCache,
+        positions: Tensor,
+        request: probes.Probe | None = None,
+    ) -> tuple[Tensor, DynamicCache]:
+        output = self.decoder(
+            inputs_embeds=embedded,
+            attention_mask=attended.long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            probe=request,
+            last_position_only=True,
+        )
+        return output.last_hidden_state[:, -1], output.past_key_values
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return self.head(hidden)[:, : self.vocab_size].float()
+
+    def _embed(self, prompt: Prompt, visual: Tensor) -> Tensor:
+        """[length, D]: the text before, the visual tokens, the text after."""
+        ids = torch.tensor(prompt.before + prompt.after, device=self.device)
+        text = self.decoder.get_input_embeddings()(ids)
+        before, after = text.split([len(prompt.before), len(prompt.after)])
+        return torch.cat([before, visual.to(text.dtype), after])
+
+    def _kept(self, visual: Tensor | None, keep: Tensor | None, batch: int) -> list[Tensor]:
+        """The visual tokens of each row that the language model sees, [kept, D] each."""
+        if visual is None:
+            return [torch.empty(0, self.decoder.config.hidden_size, device=self.device)] * batch
+        if keep is None:
+            return list(visual)
+        return [row[mask] for row, mask in zip(visual, keep.to(visual.device), strict=True)]
+
+    def _request(self, prompts: Sequence[Prompt], attended: Tensor, layer: int = -1) -> probes.Probe:
+        """Aim the probe at a layer. Text after the image ends a row, so its places count from the end."""
+        length = attended.shape[1]
+        width = max(len(prompt.probed) for prompt in prompts)
+        rows = torch.full((len(prompts), width), length - 1)
+        valid = torch.zeros(len(prompts), width, dtype=torch.bool)
+        for i, prompt in enumerate(prompts):
+            places = [length - len(prompt.after) + index for index in prompt.probed]
+            rows[i, : len(places)] = torch.tensor(places)
+            valid[i, : len(places)] = True
+        device = attended.device
+        return probes.Probe(layer % len(self.decoder.layers), rows.to(device), valid.to(device), attended)
+
+    def _attention_to_visual(
+        self,
+        request: probes.Probe,
+        prompts: Sequence[Prompt],
+        visuals: Sequence[Tensor],
+        keep: Tensor | None,
+        visual_tokens: int,
+    ) -> Tensor:
+        """[B, N_v]: the part of the probed attention that falls on the image, 0 where a token was dropped."""
+        attention = request.answered()
+        seen = torch.zeros(len(prompts), visual_tokens, device=attention.device)
+        for i, (prompt, kept) in enumerate(zip(prompts, visuals, strict=True)):
+            end = attention.shape[1] - len(prompt.after)
+            on_image = attention[i, end - len(kept) : end]
+            seen[i, slice(None) if keep is None else keep[i].to(seen.device)] = on_image
+        return seen
+
+
+def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:
+    """The first positions of a cache's layer, without a copy: a layer that grows leaves its tensors as they are."""
+    shorter = copy.copy(layer)
+    shorter.keys, shorter.values = layer.keys[:, :, :end], layer.values[:, :, :end]
+    return shorter
+
+
+def _pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """[length_i, D] each -> [B, L, D] and which positions are not padding, [B, L] bool."""
+    length = max(len(row) for row in rows)
+    padded = torch.stack([nn.functional.pad(row, (0, 0, length - len(row), 0)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows], device=padded.device)
+    attended = torch.arange(length, device=padded.device) >= length - lengths[:, None]
+    return padded, attended

@@ -1,0 +1,70 @@
+"""The decoder's last layer, computed for the last position alone.
+
+A first token is chosen from the last position; what the last layer makes of the others is read by nobody. They only
+need keys and values there, for the cache. So their queries, attention, output projection and MLP are left out, and what
+a probe asks of this layer is computed from the few queries it names. Answers are the same up to rounding.
+
+The layer's own forward is kept: a hook in front of it fills the cache and hands on one position instead of all. It acts
+where the call says ``last_position_only``, and holds no state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, apply_rotary_pos_emb
+
+from sepm_eval.backbone import probe as probes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def install(decoder: PreTrainedModel) -> None:
+    """Make a loaded decoder's last layer obey ``last_position_only``. One of another kind than Llama's computes all."""
+    layer = decoder.layers[-1]
+    if isinstance(layer, LlamaDecoderLayer):
+        layer.register_forward_pre_hook(_narrow, with_kwargs=True)
+
+
+def _narrow(
+    layer: LlamaDecoderLayer, args: tuple[Tensor], kwargs: dict[str, Any]
+) -> tuple[tuple[Tensor], dict[str, Any]]:
+    """What the layer is called with instead: the last of the positions [B, L, D], the others being in the cache."""
+    if not kwargs.pop("last_position_only", False) or args[0].shape[1] == 1:
+        return args, kwargs
+    hidden, attention = args[0], layer.self_attn
+    normed, rotation = layer.input_layernorm(hidden), kwargs["position_embeddings"]
+    key, value = _heads(attention, attention.k_proj, normed), _heads(attention, attention.v_proj, normed)
+    key = _rotated(key, rotation)
+    kwargs["past_key_values"].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
+    probe: probes.Probe | None = kwargs.pop("probe", None)
+    if probe is not None and probe.layer == attention.layer_idx:
+        query = _heads(attention, attention.q_proj, _picked(normed, probe.rows))
+        query = _rotated(query, tuple(_picked(part, probe.rows) for part in rotation))
+        probe.fill(query, key, attention.scaling)
+    mask = kwargs["attention_mask"]
+    if mask is not None and mask.ndim == 4:  # [B, 1, L, L + cached]; a kernel may also be given [B, L + cached]
+        mask = mask[:, :, -1:]
+    kwargs |= {
+        "attention_mask": mask,
+        "position_ids": kwargs["position_ids"][:, -1:],
+        "position_embeddings": tuple(part[:, -1:] for part in rotation),
+    }
+    return (hidden[:, -1:],), kwargs
+
+
+def _heads(attention: Any, projection: nn.Module, states: Tensor) -> Tensor:
+    """[B, L, D] -> [B, H, L, d]."""
+    return projection(states).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+
+
+def _rotated(states: Tensor, rotation: tuple[Tensor, ...]) -> Tensor:
+    """After the rotary embedding, [B, H, L, d]."""
+    return apply_rotary_pos_emb(states, states, *rotation)[0]
+
+
+def _picked(states: Tensor, rows: Tensor) -> Tensor:
+    """[B, L, D] at the positions [B, R] -> [B, R, D]."""
+    return states.gather(1, rows[..., None].expand(-1, -1, states.shape[-1]))

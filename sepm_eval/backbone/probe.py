@@ -1,0 +1,117 @@
+"""Attention rows of one layer, without eager attention.
+
+SDPA and flash kernels return no weights. transformers lets an attention function be registered by name and hands it
+query and key after the rotary embedding, so the few rows that SEPM reads can be computed beside the fast kernel:
+O(rows x length) instead of O(length^2), in one layer instead of all. The probe travels as a keyword argument of the
+forward call; nothing of it stays with the model between calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ATTENTION = "sepm_eval_probed_sdpa"
+
+
+@dataclass
+class Probe:
+    """A request for the attention of some query positions in one decoder layer.
+
+    Attributes:
+        layer: index of the decoder layer.
+        rows: [B, R] query positions in the padded sequence; where ``valid`` is False the value is ignored.
+        valid: [B, R] bool.
+        attended: [B, L] bool, which positions are not padding.
+        attention: [B, L] float32, filled in by the forward pass: mean over the valid rows and all heads.
+    """
+
+    layer: int
+    rows: Tensor
+    valid: Tensor
+    attended: Tensor
+    attention: Tensor | None = field(default=None)
+
+    def fill(self, query: Tensor, key: Tensor, scaling: float) -> None:
+        """Compute ``attention``.
+
+        Args:
+            query: [B, H, R, d] of the rows, after the rotary embedding.
+            key: [B, H_kv, L, d] of the whole prompt, after the rotary embedding, H a multiple of H_kv.
+            scaling: of the scores.
+
+        Each row's weights sum to 1 over the unpadded positions up to its own. Like transformers' eager attention,
+        scores are taken in the model's dtype and the softmax in float32.
+        """
+        batch, heads, _, width = query.shape
+        length = key.shape[2]
+        grouped = query.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
+        scores = (grouped @ key.mT).view(batch, heads, -1, length).float() * scaling
+        seen = torch.arange(length, device=key.device) <= self.rows[..., None]
+        seen = (seen & self.attended[:, None, :])[:, None]
+        self.attention = mean_attention(scores.masked_fill(~seen, float("-inf")).softmax(-1), self.valid)
+
+    def answered(self) -> Tensor:
+        """``attention``, which must have been filled in: without it tokens would be dropped for no reason, or none.
+
+        Raises:
+            RuntimeError: no layer answered.
+        """
+        if self.attention is None:
+            raise RuntimeError(
+                f"the probe of layer {self.layer} was not answered: the decoder does not use the registered attention "
+                "function"
+            )
+        return self.attention
+
+
+def mean_attention(attention: Tensor, rows: Tensor) -> Tensor:
+    """Mean attention of some query rows to each position, over rows and heads (SEPM's Eq. 6-8, as in its public code).
+
+    attention: [B, H, R, L] softmax weights of R query rows; rows: [B, R] bool, which rows count (a prompt may
+    have fewer than R). Returns [B, L], float32.
+    """
+    weights = rows.float() / rows.sum(-1, keepdim=True)
+    return torch.einsum("brl,br->bl", attention.float().mean(1), weights)
+
+
+def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling: float) -> None:
+    """Fill a probe in, if there is one and it is aimed at this layer; whatever kernel computes the output.
+
+    query: [B, H, L, d]; key: [B, H_kv, L, d].
+    """
+    if probe is not None and probe.layer == module.layer_idx:
+        rows = probe.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
+        probe.fill(query.gather(2, rows), key, scaling)
+
+
+def probed_sdpa(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    probe: Probe | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Transformers' SDPA attention that also answers a probe aimed at this layer."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    answer(module, query, key, probe, kwargs["scaling"])
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+
+def install(language_model: PreTrainedModel) -> None:
+    """Make a loaded transformers decoder use ``probed_sdpa``. Only this model's own configuration is changed."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, probed_sdpa)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    language_model.set_attn_implementation(ATTENTION)

@@ -1,0 +1,202 @@
+"""One look and one reading for all variants of a method that ask the same of a picture.
+
+Variants (methods, alphas, betas) mostly ask a model the same things: the picture's visual tokens, the coarse question,
+and a stage 2 that differs in few cases. ``Shared`` wraps a backbone and remembers, for one batch of pictures, what was
+read row by row; methods run on it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sepm_eval.backbone.interface import Backbone, Prune, Reading, VisualTokens
+from sepm_eval.images import image_sha256
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What one picture was asked."""
+
+    picture: tuple[str, float]  # digest, and the share of the tower's side it was seen at
+    prompt: str
+    keep: Tensor | None
+    prune: Prune | None
+    prefix: _Key | None  # the earlier question whose reading this one went on from
+
+
+@dataclass(frozen=True)
+class _SharedTokens(VisualTokens):
+    """Visual tokens that know whose they are."""
+
+    rows: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class _SharedReading(Reading):
+    """A reading put together from rows; what was asked is kept, to be read again if it has to be written from."""
+
+    keys: tuple[_Key, ...] = ()
+
+
+class Shared:
+    """A backbone that answers a question it was asked before from memory (see ``Backbone`` for its methods).
+
+    Keys and values are kept of the latest readings and of those that others went on from: all of them would fill the
+    memory of a large model. What is written out is remembered as text.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self.name, self.revision, self.settings = backbone.name, backbone.revision, backbone.settings
+        self.image_first = backbone.image_first
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with new pictures."""
+        self._seen: dict[_Key, Tensor] = {}
+        self._read: dict[_Key, tuple[Tensor, Tensor | None]] = {}
+        self._asked: dict[_Key, _Row] = {}
+        self._written: dict[_Key, str] = {}
+        self._latest: dict[_Key, tuple[Reading, int]] = {}
+        self._prefixes: dict[_Key, tuple[Reading, int]] = {}
+
+    def letter_ids(self, letters: str) -> list[int]:
+        """See ``Backbone.letter_ids``."""
+        return self._backbone.letter_ids(letters)
+
+    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
+        """See ``Backbone.cells``."""
+        return self._backbone.cells(visual_tokens)
+
+    def frame(self, image: Image) -> Image:
+        """See ``Backbone.frame``."""
+        return self._backbone.frame(image)
+
+    def prepare(self, image: Image) -> None:
+        """See ``Backbone.prepare``."""
+        self._backbone.prepare(image)
+
+    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+        """See ``Backbone.see``."""
+        keys = [(image_sha256(image), side) for image in images]
+        new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._seen}
+        if new:
+            features = self._backbone.see(list(new.values()), side).features
+            self._seen.update(zip(new, features, strict=True))
+        return _SharedTokens(torch.stack([self._seen[key] for key in keys]), tuple(keys))
+
+    def read(
+        self,
+        prompts: Sequence[str],
+        visual: VisualTokens | None,
+        *,
+        keep: Tensor | None = None,
+        probe: str | Sequence[str] | None = None,
+        prune: Prune | None = None,
+        prefix: Reading | None = None,
+    ) -> Reading:
+        """See ``Backbone.read``."""
+        if not isinstance(visual, _SharedTokens):
+            return self._backbone.read(prompts, visual, keep=keep, probe=probe, prune=prune, prefix=prefix)
+        before = prefix.keys if isinstance(prefix, _SharedReading) else (None,) * len(prompts)
+        phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else list(probe)
+        keys: list[_Key] = []
+        for i, prompt in enumerate(prompts):
+            mask = None if keep is None or bool(keep[i].all()) else keep[i]
+            kept = None if mask is None else bytes(mask.cpu().to(torch.uint8).tolist())
+            key: _Key = (visual.rows[i], prompt, kept, prune, before[i])
+            self._asked.setdefault(key, _Row(visual.rows[i], prompt, mask, prune, before[i]))
+            keys.append((*key, phrases[i]))
+        self._read_new(keys, phrases)
+        found = [self._known(key) for key in keys]
+        attention = [one for _, one in found if one is not None]
+        logits = torch.stack([row for row, _ in found])
+        together = torch.stack(attention) if probe is not None else None
+        return _SharedReading(logits, together, None, [], keys=tuple(key[:-1] for key in keys))
+
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+        """See ``Backbone.write``."""
+        if not isinstance(reading, _SharedReading):
+            return self._backbone.write(reading, max_new_tokens, rows)
+        keys = [reading.keys[row] for row in (range(len(reading.keys)) if rows is None else rows)]
+        new = list(dict.fromkeys(key for key in keys if (*key, max_new_tokens) not in self._written))
+        for group in _alike([key for key in new if key not in self._latest], self._asked):
+            self._remember(group, self._ask(group, None))
+        for reading_of in {id(self._latest[key][0]): self._latest[key][0] for key in new}.values():
+            group = [key for key in new if self._latest[key][0] is reading_of]
+            texts = self._backbone.write(reading_of, max_new_tokens, [self._latest[key][1] for key in group])
+            self._written.update({(*key, max_new_tokens): text for key, text in zip(group, texts, strict=True)})
+        return [self._written[(*key, max_new_tokens)] for key in keys]
+
+    def _known(self, key: _Key) -> tuple[Tensor, Tensor | None]:
+        """The logits and attention of a row; a row read with a probe serves where none is wanted."""
+        if key in self._read:
+            return self._read[key]
+        return next(found for other, found in self._read.items() if other[:-1] == key[:-1])
+
+    def _is_known(self, key: _Key) -> bool:
+        return key in self._read or (key[-1] is None and any(other[:-1] == key[:-1] for other in self._read))
+
+    def _read_new(self, keys: Sequence[_Key], phrases: Sequence[str | None]) -> None:
+        new = {key: phrase for key, phrase in zip(keys, phrases, strict=True) if not self._is_known(key)}
+        if new:
+            prefixes = [self._asked[key[:-1]].prefix for key in new]
+            self._prefixes.update({key: self._latest[key] for key in prefixes if key in self._latest})
+            self._latest.clear()
+        for group in _alike(list(new), self._asked):
+            probes = [new[key] for key in group]
+            reading = self._ask([key[:-1] for key in group], probes if probes[0] is not None else None)
+            self._remember([key[:-1] for key in group], reading)
+            for i, key in enumerate(group):
+                attention = None if reading.probe_attention is None else reading.probe_attention[i]
+                self._read[key] = (reading.logits[i], attention)
+
+    def _remember(self, keys: Sequence[_Key], reading: Reading) -> None:
+        self._latest.update({key: (reading, row) for row, key in enumerate(keys)})
+
+    def _ask(self, keys: Sequence[_Key], probes: Sequence[str | None] | None) -> Reading:
+        """Read rows that were asked, from the backbone."""
+        asked = [self._asked[key] for key in keys]
+        visual = VisualTokens(torch.stack([self._seen[row.picture] for row in asked]))
+        masks = [row.keep for row in asked]
+        keep = None
+        if any(mask is not None for mask in masks):
+            everything = torch.ones(visual.features.shape[1], dtype=torch.bool, device=visual.features.device)
+            keep = torch.stack([everything if mask is None else mask for mask in masks])
+        phrases = None if probes is None else [str(probe) for probe in probes]
+        prefix = self._prefix([row.prefix for row in asked if row.prefix is not None])
+        return self._backbone.read(
+            [row.prompt for row in asked], visual, keep=keep, probe=phrases, prune=asked[0].prune, prefix=prefix
+        )
+
+    def _prefix(self, keys: Sequence[_Key]) -> Reading | None:
+        """One reading of these earlier questions, row by row; they are read again if it was let go."""
+        if not keys:
+            return None
+        held = {id(self._prefixes[key][0]) if key in self._prefixes else None for key in keys}
+        if None in held or len(held) > 1:
+            again = list(dict.fromkeys(keys))
+            together = self._ask(again, None)
+            self._prefixes.update({key: (together, row) for row, key in enumerate(again)})
+        reading = self._prefixes[keys[0]][0]
+        return reading[[self._prefixes[key][1] for key in keys]]
+
+
+def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:
+    """Rows that can share one reading: equal in number of visual tokens, in pruning, and in having probe and prefix."""
+    groups: dict[_Key, list[_Key]] = {}
+    for key in keys:
+        row = asked[key if key in asked else key[:-1]]
+        probed = key not in asked and key[-1] is not None
+        groups.setdefault((row.picture[1], row.prune, probed, row.prefix is None), []).append(key)
+    return list(groups.values())

@@ -1,0 +1,62 @@
+"""Weights of a checkpoint folder as tensors by name: safetensors first, torch's own format without code otherwise."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sepm_eval.backbone.shards import weight_files
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder's weight files; ``.bin`` is read with ``weights_only``, so nothing runs.
+
+    Raises:
+        FileNotFoundError: the folder holds none, or not all (see ``weight_files``).
+        ValueError: a file is damaged, or holds anything but tensors by name.
+    """
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        weights.update(_read_bin(path) if path.suffix == ".bin" else _read_safetensors(path))
+    return weights
+
+
+@contextmanager
+def whole_files(folder: Path) -> Iterator[None]:
+    """Around a loader of transformers, which lets through what the libraries below it raise of damaged files.
+
+    Raises:
+        ValueError: a file is damaged, or a ``.bin`` holds more than tensors (transformers runs no code of it either).
+    """
+    try:
+        yield
+    except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"weights in {folder} are damaged or hold more than tensors: {reason}") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}): download it again") from error
+
+
+def _read_bin(path: Path) -> dict[str, Tensor]:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} is damaged or holds more than tensors, which are all that is read: {reason}"
+        ) from error
+    if not isinstance(found, dict) or not all(isinstance(one, Tensor) for one in found.values()):
+        raise ValueError(f"{path} holds a {type(found).__name__} of other things than tensors")
+    return found

@@ -1,0 +1,144 @@
+"""Items, and the lists made of them: which pictures are asked about, and in which order."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sepm_eval.datasets.names import unprintable
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a benchmark.
+
+    Attributes:
+        id: what the release calls it; unique in the benchmark.
+        path: the file.
+        label: its emotion, a key of the benchmark's names.
+        extra: further columns, such as the votes behind the label.
+    """
+
+    id: str
+    path: Path
+    label: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+ItemList = Callable[[list[Item]], list[Item]]
+
+
+def whole(items: list[Item]) -> list[Item]:
+    """The list of all items."""
+    return items
+
+
+def proportional(count: int) -> ItemList:
+    """A list of ``count`` items with the classes in proportion (largest remainders), the same on every machine.
+
+    Of equal remainders the class whose label comes first in the alphabet is rounded up. Within a class the items that
+    ``interleaved`` puts first are taken, so the choice depends on ids alone, not on an order of files or a random
+    generator.
+    """
+
+    def pick(items: list[Item]) -> list[Item]:
+        if len(items) <= count:
+            return items
+        groups = _by_label(items)
+        shares = {label: divmod(count * len(groups[label]), len(items)) for label in sorted(groups)}
+        wanted = {label: whole_part for label, (whole_part, _) in shares.items()}
+        for label in sorted(shares, key=lambda label: -shares[label][1])[: count - sum(wanted.values())]:
+            wanted[label] += 1
+        picked = {item.id for label, group in groups.items() for item in sorted(group, key=_rank)[: wanted[label]]}
+        return [item for item in items if item.id in picked]
+
+    return pick
+
+
+def interleaved(items: Iterable[Item], labels: Iterable[str]) -> list[Item]:
+    """The same items, one of each class after another, so that a list's beginning asks for every class.
+
+    Args:
+        items: in any order; what comes out does not depend on it.
+        labels: the classes, in the order they take turns. A class that has run out is left out.
+
+    Within a class items come by the digest of their id: releases put pictures of one search, artist or upload side by
+    side, and a beginning should be a fair sample of the class.
+    """
+    groups = _by_label(items)
+    turns = [
+        (turn, place, item)
+        for place, label in enumerate(labels)
+        for turn, item in enumerate(sorted(groups.get(label, ()), key=_rank))
+    ]
+    return [item for _, _, item in sorted(turns, key=lambda one: one[:2])]
+
+
+def from_csv(benchmark: str, path: Path, items: Sequence[Item], labels: Collection[str]) -> list[Item]:
+    """The user's own list: the items it names, in its order, with its labels where it has any.
+
+    Raises:
+        ValueError: the file cannot be read, or a row does not fit; the message names its line.
+    """
+    known = {item.id: item for item in items}
+    columns, rows = _read(benchmark, path)
+    picked = []
+    for number, row in rows:
+        where = f"{path}, line {number}"
+        if None in row or None in row.values():
+            raise ValueError(f"{where}: expected the {len(columns)} cells {columns}, found another number")
+        if flawed := [cell for cell in (row["id"], row.get("label", "")) if unprintable(cell)]:
+            raise ValueError(f"{where}: {flawed[0]!r} has control characters; write ids and labels as they are listed")
+        item = known.get(row["id"])
+        if item is None:
+            example = next(iter(known), None)
+            raise ValueError(f"{where}: {row['id']!r} is no item of {benchmark} (an id is like {example!r})")
+        label = row.get("label") or item.label
+        if label not in labels:
+            raise ValueError(f"{where}: {label!r} is no label of {benchmark}; known are {list(labels)}")
+        picked.append(replace(item, label=label))
+    return picked
+
+
+def _read(benchmark: str, path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns of a list, and its rows with their lines."""
+    line = 0
+    try:
+        if not path.is_file():
+            raise FileNotFoundError("no such file")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = []
+            for row in reader:
+                line = reader.line_num
+                rows.append((line, row))
+            columns = list(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{benchmark}: the item list {path} cannot be read: {error}") from error
+    except csv.Error as error:
+        raise ValueError(f"{benchmark}: the item list {path} cannot be read after line {line}: {error}") from error
+    if not rows or "id" not in columns:
+        raise ValueError(f"{benchmark}: the item list {path} needs a column id, one row an item; it has {columns}")
+    odd = [name for name in columns if name.strip().lower() in _COLUMNS and name not in _COLUMNS]
+    if odd or len(set(columns)) < len(columns):
+        raise ValueError(f"{benchmark}: the item list {path} has the columns {columns}; write id and label, once each")
+    return columns, rows
+
+
+def _by_label(items: Iterable[Item]) -> dict[str, list[Item]]:
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item.label].append(item)
+    return groups
+
+
+def _rank(item: Item) -> str:
+    return hashlib.sha256(f"sepm_eval item list 1\n{item.id}".encode()).hexdigest()
+
+
+_COLUMNS = ("id", "label")

@@ -1,0 +1,1 @@
+"""Releases of benchmarks: getting, checking and filing them away."""

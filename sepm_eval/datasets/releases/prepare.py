@@ -1,0 +1,331 @@
+"""Check a benchmark's release picture by picture, and write it as Parquet and as TSV, with a manifest.
+
+Work goes shard by shard. A shard is written beside its place and moved there when it is whole, with a small report, so
+an interrupted run goes on with the first shard that has no report, or whose file or pictures differ from it; so calling
+``prepare`` again makes whole what ``verify`` finds. Pictures are read by threads and written in small
+row groups: memory does not grow with the data set.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import lzma
+import shutil
+import zipfile
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sepm_eval.datasets import Benchmark, Item, data_folder, inside
+from sepm_eval.datasets.releases.tsv import table_name, write_tsv
+from sepm_eval.digests import readable_sha256s
+from sepm_eval.images import UnreadableImage, open_image
+
+MANIFEST = "manifest.json"
+ITEMS = "items.csv"
+SHARD = 2000  # pictures a file
+ROW_GROUP = 100  # pictures in memory at a time
+MOST_UNPACKED = 200 * 2**30
+MOST_RATIO = 50  # pictures hardly compress; an archive that unpacks to more than this many times its size is a bomb
+
+
+class BrokenArchive(ValueError):
+    """An archive that cannot be unpacked safely and whole."""
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One picture after the check: its bytes and digest ("" if it could not be read), and what is wrong with it."""
+
+    item: Item
+    content: bytes
+    sha256: str
+    problem: str | None
+
+
+def unpack(archive: Path, into: Path) -> Path:
+    """Unpack a release's zip file into a folder, unless it has been.
+
+    Returns ``into``. Files already there with the right size are kept, so an interrupted call can be repeated.
+
+    Raises:
+        BrokenArchive: not a zip file, cut off, encrypted, a member that leads out of the folder or is named twice, or
+            far too large.
+        OSError: the disk is full.
+    """
+    if not archive.is_file():
+        raise BrokenArchive(f"{archive} is no file")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir()]
+            size = sum(member.file_size for member in members)
+            if size > MOST_UNPACKED or size > MOST_RATIO * max(archive.stat().st_size, 1):
+                raise BrokenArchive(f"{archive} would unpack to {size / 2**30:.1f} GiB: this is not a picture archive")
+            for member, target in tqdm(_targets(archive, members, into), desc=f"unpacking {archive.name}", unit="file"):
+                if target.is_file() and target.stat().st_size == member.file_size:
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_name(target.name + ".part")
+                with opened.open(member) as source, part.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+                part.replace(target)
+    except _BROKEN as error:
+        raise BrokenArchive(f"{archive} is not a whole zip file ({error}); download it again") from error
+    except RuntimeError as error:  # zipfile's word for a missing password
+        raise BrokenArchive(f"{archive}: {error}; unpack it yourself and name the folder") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise BrokenArchive(f"{archive} is damaged ({error}); download it again") from error  # bz2's word for it
+    return into
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError)
+
+
+def _targets(archive: Path, members: Sequence[zipfile.ZipInfo], into: Path) -> list[tuple[zipfile.ZipInfo, Path]]:
+    """Where each member goes; checked for all before the first is written.
+
+    Raises:
+        BrokenArchive: a name leads out of the folder, stands for two files, or for a file and a folder.
+    """
+    found: dict[Path, zipfile.ZipInfo] = {}
+    root = into.resolve()
+    for member in members:
+        try:
+            target = inside(root, member.orig_filename, str(archive)).resolve()
+        except (ValueError, RuntimeError) as error:
+            raise BrokenArchive(str(error)) from error
+        if not target.is_relative_to(root):
+            raise BrokenArchive(f"{archive}: member {member.filename!r} leads out of {into} through a link")
+        if target in found:
+            raise BrokenArchive(f"{archive}: two members are called {member.filename!r}")
+        found[target] = member
+    folders = {parent for target in found for parent in target.parents}
+    if both := folders & found.keys():
+        raise BrokenArchive(f"{archive}: {found[both.pop()].filename!r} is both a file and a folder")
+    return [(member, target) for target, member in found.items()]
+
+
+def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers: int = 4) -> dict[str, Any]:
+    """Check every picture of a list and write ``test-*.parquet``, a TSV, ``items.csv`` and ``manifest.json``.
+
+    Unreadable pictures are left out of the files and named in the manifest. ``items.csv`` (id, path in the release,
+    label, sha256) is the item list as a file; it can be given wherever a list is wanted. The TSV is VLMEvalKit's.
+
+    Args:
+        benchmark: its release lies in the data folder.
+        out: the folder to write to.
+        chosen: the item list, as for ``Benchmark.items``.
+        workers: how many pictures are read at once.
+
+    Returns the manifest. Raises what ``Benchmark.items`` raises.
+    """
+    chosen = chosen or benchmark.chosen_list()
+    items = benchmark.items(chosen)
+    out.mkdir(parents=True, exist_ok=True)
+    reports = []
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(items), desc=benchmark.name, unit="picture") as bar:
+        for number, start in enumerate(range(0, len(items), SHARD)):
+            part = items[start : start + SHARD]
+            file = out / f"test-{number:05d}.parquet"
+            reports.append(_finished(file, part) or _write_shard(pool, file, part, bar))
+            bar.update(start + len(part) - bar.n)
+    manifest = _manifest(benchmark, chosen, items, reports)
+    if manifest["n"]:
+        readable = [item for item in items if item.id not in manifest["unreadable"]]
+        table = _write_table(out / f"{table_name(benchmark)}.tsv", benchmark, readable, chosen)
+        manifest["files"][table["file"]] = table["sha256"]
+    written = {out / name for report in reports for name in (report["file"], f"{report['file']}.json")}
+    for stale in set(out.glob("test-[0-9][0-9][0-9][0-9][0-9].*")) - written:
+        stale.unlink()
+    _write_list(out / ITEMS, benchmark, items, reports)
+    _write_json(out / MANIFEST, manifest)
+    return manifest
+
+
+def verify(folder: Path) -> list[str]:
+    """Compare what ``prepare`` wrote with its manifest; what is wrong, one sentence each.
+
+    Raises:
+        FileNotFoundError: there is no manifest.
+        ValueError: the manifest is damaged.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{folder} has no {MANIFEST}")
+    try:
+        files = dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+        paths = {name: inside(folder, name, str(manifest)) for name in files}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{manifest} is damaged ({error!r}): prepare the release again") from error
+    problems = []
+    for name, expected in files.items():
+        path = paths[name]
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif _file_sha256(path) != expected:
+            problems.append(f"{name} has changed since it was written")
+    return problems
+
+
+def prepared_folder(name: str) -> Path:
+    """Where ``prepare`` writes unless told otherwise."""
+    return data_folder() / "prepared" / name
+
+
+def _check(item: Item) -> _Checked:
+    try:
+        content = item.path.read_bytes()
+    except OSError as error:
+        return _Checked(item, b"", "", str(error))
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        open_image(io.BytesIO(content), name=str(item.path))
+    except UnreadableImage as error:
+        return _Checked(item, b"", digest, str(error))
+    return _Checked(item, content, digest, None)
+
+
+def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], bar: Any) -> dict[str, Any]:
+    import pyarrow
+    from datasets import Features, Image, Value
+    from pyarrow import parquet
+
+    columns = ("id", "image", "label", "sha256")
+    features = Features({name: Image() if name == "image" else Value("string") for name in columns})
+    part = file.with_suffix(".part")
+    digests: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    pictures: list[str] = []
+    try:
+        with parquet.ParquetWriter(part, features.arrow_schema) as writer:
+            checked = _in_order(pool, items)
+            while group := list(islice(checked, ROW_GROUP)):
+                good = [one for one in group if one.problem is None]
+                rows = [
+                    {
+                        "id": one.item.id,
+                        "image": {"bytes": one.content, "path": one.item.path.name},
+                        "label": one.item.label,
+                        "sha256": one.sha256,
+                    }
+                    for one in good
+                ]
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema=features.arrow_schema))
+                pictures += [one.sha256 for one in group]
+                digests |= {one.item.id: one.sha256 for one in good}
+                problems |= {one.item.id: one.problem for one in group if one.problem is not None}
+                bar.update(len(group))
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    part.replace(file)
+    report = {
+        "file": file.name,
+        "items": _items_sha256(items, pictures),
+        "sha256": _file_sha256(file),
+        "digests": digests,
+        "problems": problems,
+    }
+    _write_json(file.with_name(f"{file.name}.json"), report)
+    return report
+
+
+def _in_order(pool: ThreadPoolExecutor, items: Sequence[Item]) -> Iterator[_Checked]:
+    """Check the pictures in parallel, a row group at a time, in order."""
+    for start in range(0, len(items), ROW_GROUP):
+        yield from pool.map(_check, items[start : start + ROW_GROUP])
+
+
+def _finished(file: Path, items: Sequence[Item]) -> dict[str, Any] | None:
+    """The report of a file that an earlier run finished, if file, items and pictures are still the same."""
+    path = file.with_name(f"{file.name}.json")
+    if not file.is_file() or not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        told = report["items"], report["sha256"]
+        same = told == (_items_sha256(items, readable_sha256s([item.path for item in items])), _file_sha256(file))
+        return report if same else None
+    except (ValueError, LookupError, TypeError, RecursionError):  # damaged: the shard is written anew
+        return None
+
+
+def _write_table(file: Path, benchmark: Benchmark, items: Sequence[Item], chosen: str) -> dict[str, Any]:
+    """Write the TSV, unless an earlier run finished it with these items; its report."""
+    found = _finished(file, items)
+    about = {"item_list": chosen, "release": str(benchmark.release().absolute())}
+    if found is not None and about.items() <= found.items():
+        return found
+    write_tsv(file, benchmark, items, chosen)
+    pictures = readable_sha256s([item.path for item in items])
+    report = {"file": file.name, "items": _items_sha256(items, pictures), "sha256": _file_sha256(file), **about}
+    _write_json(file.with_name(f"{file.name}.json"), report)
+    return report
+
+
+def _manifest(
+    benchmark: Benchmark, chosen: str, items: Sequence[Item], reports: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    digests = {key: digest for report in reports for key, digest in report["digests"].items()}
+    problems = {key: problem for report in reports for key, problem in report["problems"].items()}
+    same: dict[str, list[str]] = defaultdict(list)
+    for key, digest in digests.items():
+        same[digest].append(key)
+    counts = Counter(item.label for item in items if item.id in digests)
+    return {
+        "benchmark": benchmark.name,
+        "item_list": chosen,
+        "items_sha256": _items_sha256(items, readable_sha256s([item.path for item in items])),
+        "n": len(digests),
+        "per_class": {label: counts[label] for label in benchmark.names},
+        "unreadable": problems,
+        "duplicates": [ids for ids in same.values() if len(ids) > 1],
+        "files": {report["file"]: report["sha256"] for report in reports},
+        "sepm_eval": version("sepm-eval"),
+    }
+
+
+def _write_list(path: Path, benchmark: Benchmark, items: Sequence[Item], reports: Sequence[dict[str, Any]]) -> None:
+    digests = {key: digest for report in reports for key, digest in report["digests"].items()}
+    folder = benchmark.release()
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "path", "label", "sha256"])
+        for item in items:
+            if item.id in digests:
+                writer.writerow([item.id, item.path.relative_to(folder).as_posix(), item.label, digests[item.id]])
+    part.replace(path)
+
+
+def _items_sha256(items: Sequence[Item], pictures: Sequence[str]) -> str:
+    """Digest of a list of items in their order: ids, labels, names of files and their content."""
+    rows = [[i.id, i.label, i.path.name, picture] for i, picture in zip(items, pictures, strict=True)]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,1 @@
+"""lmms-eval: its plug-in, its model entries, and plans run through its own evaluation."""

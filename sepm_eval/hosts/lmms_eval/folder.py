@@ -1,0 +1,218 @@
+"""A plan's folder: where each part's files lie, what it was begun with, and which parts are done."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sepm_eval.datasets import list_settings
+from sepm_eval.files import write_whole
+from sepm_eval.hosts.lmms_eval.model import place
+from sepm_eval.hosts.loading import parse_polarity
+from sepm_eval.model_wrappers import option_defaults
+from sepm_eval.runs import environment
+from sepm_eval.runs.exams import Exam
+from sepm_eval.runs.identity import Identity, decides, is_secret
+from sepm_eval.runs.plan import ModelPlan, Plan, method_key, parse_method, split_method
+from sepm_eval.runs.results import NoResults, Run, read_runs
+
+PLAN, ENVIRONMENT = "plan.yaml", "environment.json"
+SET_ASIDE = ".superseded"  # the end of the name of results that no longer count
+
+
+@dataclass(frozen=True)
+class Part:
+    """One model's answers to one task with one method: what lmms-eval would call a run.
+
+    Attributes:
+        model: the model's plan.
+        method: as written in the plan; "" for a model that is not ours.
+        task: the task.
+        folder: where its results are written.
+        journal: the method's journal; None for a model that is not ours.
+    """
+
+    model: ModelPlan
+    method: str
+    task: str
+    folder: Path
+    journal: Path | None
+
+    def __str__(self) -> str:
+        told = " ".join(
+            f"{key}={value}" for key, value in self.model.args.items() if decides(key) and key != "pretrained"
+        )
+        checkpoint = str(self.model.args.get("pretrained", ""))
+        return f"{' '.join(filter(None, (self.model.model, checkpoint, told, self.method)))}, {self.task}"
+
+    @property
+    def arguments(self) -> str:
+        """What --model_args would have been, for display: nothing reads it back."""
+        name, options = split_method(self.method) if self.method else ("", {})
+        mine = {"method": name, **options, "journal": self.journal} if name else {}
+        given = {key: value for key, value in self.model.args.items() if not is_secret(key)}
+        return ",".join(f"{key}={value}" for key, value in {**given, **mine}.items())
+
+    def find(self) -> Run | None:
+        """What its folder holds.
+
+        Raises:
+            ValueError: it is damaged, or holds the answers of more than one run.
+        """
+        try:
+            found = read_runs([self.folder])
+        except NoResults:
+            return None
+        if len(found) > 1:
+            raise ValueError(f"{self.folder} holds {len(found)} different runs")
+        return found[0]
+
+    def flaw(self, run: Run, exam: Exam | None, limit: int | None, revision: str, model: Identity | None) -> str:
+        """Why a run found in its folder is not what the plan asks for today; "" if it is.
+
+        Args:
+            run: the run.
+            exam: what the task asks; None if it is not one of ours.
+            limit: the plan's.
+            revision: of the checkpoint as it is now; "" if it is not known.
+            model: of the loaded model; None before one is loaded.
+        """
+        if not run.answered_all:
+            return f"{run.count('failed')} questions failed, {run.missing} have no answer"
+        wanted = exam.asked if exam else run.available if limit is None else min(limit, run.available)
+        if run.asked != wanted:
+            return f"{run.asked} questions were asked, not {wanted}"
+        if exam is not None and run.exam != exam.digest:
+            return "it was asked other items, labels, pictures or questions than there are now"
+        found = run.identity
+        if revision and found.revision and found.revision != revision:
+            return f"it was answered by {found.checkpoint} at {found.revision}, which is now at {revision}"
+        if self.method:
+            name, _ = split_method(self.method)
+            given = {**option_defaults(self.model.backbone), **self.model.args}
+            odd = [k for k, v in found.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
+            if odd or dict(found.polarity) != parse_polarity(str(given.get("polarity", ""))):
+                return "it was answered by a model with other settings"
+            if (found.method, dict(found.options)) != (name, _options(self.method)) or found.entry != self.model.model:
+                return f"it was answered by {found.method} with {dict(found.options)}"
+            if found.versions != environment.decisive_versions():
+                return f"it was answered with {dict(found.versions)}"
+        if model is not None and found.of_model.digest != model.of_model.digest:
+            return "it was answered by a model with other settings"
+        return ""
+
+    def set_aside(self, why: str) -> None:
+        """Rename its results so that nothing reads them any more, and say so."""
+        for path in sorted([*self.folder.rglob("*_results.json"), *self.folder.rglob("*_samples_*.jsonl")]):
+            path.replace(path.with_name(path.name + SET_ASIDE))
+        print(f"{self}: results from before are set aside ({why})", file=sys.stderr)
+
+
+def _options(method: str) -> dict[str, Any]:
+    """A method's options as a log holds them."""
+    return json.loads(json.dumps(asdict(parse_method(method))))
+
+
+def parts(plan: Plan, model: ModelPlan, tasks: Sequence[str], out: Path) -> dict[str, list[Part]]:
+    """The parts of a model's work by task, in the order of its methods."""
+    name = model.key
+    return {
+        task: [
+            Part(
+                model,
+                method,
+                task,
+                out / "results" / name / (method_key(method) if method else "as-it-is") / task,
+                out / "journals" / f"{name}_{method_key(method)}.jsonl" if method else None,
+            )
+            for method in plan.methods_of(model) or ("",)
+        ]
+        for task in tasks
+    }
+
+
+def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[str, Exam]) -> None:
+    """Write down plan and environment, or check that the folder was begun with the same.
+
+    Args:
+        plan: the plan.
+        out: the folder.
+        revisions: of each model's checkpoint, by the model's key, as far as they are known.
+        exams: what each task asks, as far as its data are there.
+
+    Raises:
+        ValueError: it was begun with another plan, other versions or other weights; the message names what differs.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    told = yaml.safe_dump(_without_secrets(plan), sort_keys=False)
+    now: dict[str, Any] = {"versions": environment.versions(), "commit": environment.commit()}
+    now["item_lists"] = list_settings()
+    started = {
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "devices": environment.devices(),
+        "processes": place()[1],
+        "command": ["sepm-eval", *sys.argv[1:]],
+        "items": {task: {"asked": exam.asked, "digest": exam.digest} for task, exam in exams.items()},
+    }
+    before: dict[str, Any] = {"starts": [], "checkpoints": {}}
+    if (out / PLAN).exists():
+        former, before = _begun(out)
+        if odd := _differing(former, _decisive(plan)):
+            raise ValueError(f"{out} was begun with another plan ({'; '.join(odd)}): name another folder with --out")
+        odd = [f"{key}: {before.get(key)}, now {value}" for key, value in now.items() if before.get(key) != value]
+        known = before.get("checkpoints", {})
+        odd += [
+            f"{key}: weights {known[key]}, now {revision}"
+            for key, revision in revisions.items()
+            if revision and known.get(key, revision) != revision
+        ]
+        if odd:
+            raise ValueError(f"{out} was begun with other things ({'; '.join(odd)}): name another folder with --out")
+    now["checkpoints"] = {**before.get("checkpoints", {}), **{key: one for key, one in revisions.items() if one}}
+    write_whole(out / ENVIRONMENT, json.dumps({**now, "starts": [*before["starts"], started]}, indent=1) + "\n")
+    write_whole(out / PLAN, told)  # last: a folder that has a plan has both
+
+
+def _begun(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What decides the answers of the plan that a folder was begun with, and its environment.
+
+    Raises:
+        ValueError: the files are damaged.
+    """
+    try:
+        plan = _decisive(Plan.model_validate(yaml.safe_load((out / PLAN).read_text(encoding="utf-8"))))
+        before = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8"))
+        list(before["starts"])
+        dict(before.get("checkpoints", {}))
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise ValueError(
+            f"{out} was begun, but its {PLAN} or {ENVIRONMENT} is damaged ({error!r}): name another folder with --out"
+        ) from error
+    return plan, before
+
+
+def _without_secrets(plan: Plan) -> dict[str, Any]:
+    """A plan as it is written down."""
+    content = plan.model_dump(mode="json", exclude_defaults=True)
+    for model in content["models"]:
+        args = {key: value for key, value in model.pop("args", {}).items() if not is_secret(key)}
+        model.update({"args": args} if args else {})
+    return content
+
+
+def _decisive(plan: Plan) -> dict[str, Any]:
+    """A plan without what no answer depends on, such as how many questions are read at once, and where."""
+    models = {f"model {one.key}": {**one.decisive, "methods": list(plan.methods_of(one))} for one in plan.models}
+    return {"tasks": list(plan.tasks), "limit": plan.limit, **models}
+
+
+def _differing(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    keys = dict.fromkeys([*former, *now])
+    return [f"{key}: {former.get(key)}, now {now.get(key)}" for key in keys if former.get(key) != now.get(key)]

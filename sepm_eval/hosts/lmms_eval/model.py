@@ -1,0 +1,244 @@
+"""The model entries ``sepm_<backbone>`` of lmms-eval: its requests in, answers out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+from lmms_eval.protocol import ChatMessages
+from loguru import logger as eval_logger
+from PIL.Image import Image
+
+from sepm_eval.hosts.lmms_eval.plugin import check_named_tasks
+from sepm_eval.hosts.loading import load_runner, loaded_message
+from sepm_eval.images import open_image
+from sepm_eval.methods.common import MAX_NEW_TOKENS
+from sepm_eval.model_wrappers import backbone_names
+from sepm_eval.runs.identity import answering
+from sepm_eval.runs.runner import Asked
+
+PREFIX = "sepm_"
+_OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume", "polarity")
+
+
+class ChatModel(lmms):
+    """What our models of lmms-eval's chat type share: its requests as questions of ours. Subclasses answer them."""
+
+    is_simple = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where lmms-eval gathers numbers of several processes."""
+        local = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        return torch.device(local if torch.cuda.is_available() else "cpu")
+
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
+        """Not offered: the model answers with text."""
+        raise NotImplementedError(f"{type(self).__name__} answers generate_until tasks, not loglikelihood ones")
+
+    def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
+        """Not offered: a question is answered in one round."""
+        raise NotImplementedError(f"{type(self).__name__} answers generate_until tasks, not multi-round ones")
+
+    def _questions(self, requests: Sequence[Instance]) -> list[Asked]:
+        tables: dict[tuple[str, str], _Documents] = {}
+        for request in requests:
+            _, _, settings, _, task, split = request.args
+            if (task, split) not in tables:
+                tables[task, split] = _Documents.of(self.task_dict[task][split])
+                _check_generation(task, settings, ours=tables[task, split].items is not None)
+        return [self._asked(request, tables[request.args[4], request.args[5]]) for request in requests]
+
+    def _asked(self, request: Instance, documents: _Documents) -> Asked:
+        _, doc_to_messages, settings, doc_id, task, split = request.args
+
+        def load() -> tuple[str, list[Image]]:
+            messages = ChatMessages(messages=doc_to_messages(self.task_dict[task][split][doc_id]))
+            images, videos, audios = messages.extract_media()
+            if videos or audios:
+                raise ValueError(f"{task}: {type(self).__name__} takes text and pictures, not video or audio")
+            texts = [part.text for message in messages.messages for part in message.content if part.type == "text"]
+            text = "\n".join(texts)
+            if documents.questions is not None and text != documents.questions[doc_id]:
+                raise ValueError(
+                    f"{task}: the host put other words around the question ({text[:200]!r}); leave out options such as "
+                    "--system_instruction and --num_fewshot, which change what is asked"
+                )
+            return text, [open_image(image) if isinstance(image, str) else image for image in images]
+
+        until = settings.get("until") or []
+        return Asked(
+            task=task,
+            doc_id=doc_id,
+            load=load,
+            max_new_tokens=int(settings.get("max_new_tokens", MAX_NEW_TOKENS)),
+            until=(until,) if isinstance(until, str) else tuple(until),
+            target=None if documents.targets is None else documents.targets[doc_id],
+            item=None if documents.items is None else documents.items[doc_id],
+        )
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """Columns of a task's documents, as far as they have them: those of other tasks have none.
+
+    Attributes:
+        targets: the labels.
+        items: benchmark and item, of our benchmarks.
+        questions: the questions, of our benchmarks.
+    """
+
+    targets: Sequence[str] | None
+    items: Sequence[tuple[str, str]] | None
+    questions: Sequence[str] | None
+
+    @classmethod
+    def of(cls, docs: Any) -> _Documents:
+        """The columns of a data set."""
+        targets = list(docs["label"]) if "label" in docs.column_names else None
+        if not {"benchmark", "id", "question", "picture"} <= set(docs.column_names):
+            return cls(targets, None, None)
+        items = list(zip(docs["benchmark"], docs["id"], strict=True))
+        return cls(targets, items, list(docs["question"]))
+
+
+class SepmModel(ChatModel):
+    """A backbone and a method as one lmms-eval model. Subclasses name the backbone."""
+
+    backbone_name: ClassVar[str]
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        method: str = "sepm",
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        journal: str | None = None,
+        resume: bool = True,
+        polarity: str = "",
+        **options: Any,
+    ) -> None:
+        """Load the checkpoint. These are the names that --model_args takes.
+
+        Args:
+            pretrained: hub id, folder, or "demo"; by default the backbone's usual checkpoint on the hub.
+            method: a method's name.
+            device: see ``load_backbone``; under accelerate or torchrun "auto" is this process's own GPU.
+            dtype: see ``load_backbone``.
+            batch_size: how many questions are read at once.
+            max_batch_size: lmms-eval's; there is no automatic batch size, so it must be None.
+            journal: the journal's file; by default one for this model and method in the user's state folder.
+            resume: answer from the journal what it has.
+            polarity: labels whose polarity is to be another, such as "surprise:negative+confusion:positive".
+            options: those of the method and of the backbone.
+
+        Raises:
+            MissingData: the data of a task that lmms-eval's command names are not there.
+            ValueError: an unknown or impossible argument; the message names the allowed ones.
+        """
+        super().__init__()
+        check_named_tasks(sys.argv)
+        size = _batch_size(batch_size, max_batch_size)
+        self._rank, self._world_size = place()
+        entry = f"{PREFIX}{self.backbone_name}"
+        self._runner = load_runner(
+            entry,
+            _OWN_ARGUMENTS,
+            self.backbone_name,
+            pretrained,
+            method,
+            device=own_device(device),
+            dtype=dtype,
+            batch_size=size,
+            journal=journal,
+            resume=resume,
+            polarity=polarity,
+            shard=shard(),
+            options=options,
+        )
+        answering.start(self._runner.identity, self._runner.keys)
+        eval_logger.info(loaded_message(entry, self._runner))
+
+    def generate_until(self, requests: Sequence[Instance]) -> list[str]:
+        """Answer all requests, in their order."""
+        answering.start(self._runner.identity, self._runner.keys)
+        return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
+
+
+def place() -> tuple[int, int]:
+    """This process's rank and how many there are.
+
+    lmms-eval tells a model its rank only after it is loaded; the launcher's variables say it before.
+    """
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def own_device(device: str) -> str:
+    """The device a process loads to: where several share a machine, "auto" is each one's own GPU."""
+    several = place()[1] > 1
+    own = device == "auto" and several and torch.cuda.is_available()
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if own else device
+
+
+def shard() -> str:
+    """What tells this process's journal from the others'."""
+    rank, world_size = place()
+    return f".rank{rank}" if world_size > 1 else ""
+
+
+def _batch_size(wanted: int | str, largest: int | None) -> int:
+    try:
+        size = int(wanted)
+    except ValueError:
+        size = 0
+    if size < 1 or largest is not None:
+        found = f"batch_size={wanted}" if largest is None else f"max_batch_size={largest}"
+        raise ValueError(f"{found}: give batch_size as a number, such as --batch_size 8; there is no automatic one")
+    return size
+
+
+_warned: set[str] = set()
+
+
+def _check_generation(task: str, settings: dict[str, Any], *, ours: bool) -> None:
+    """Say what of a task's generation settings has no effect here; in a benchmark of ours that is an error.
+
+    Raises:
+        ValueError: --gen_kwargs asks for something that emotion questions are not answered by, so that the run would
+            stand under a setting it was not made with.
+    """
+    sampled = bool(settings.get("do_sample")) and float(settings.get("temperature") or 1) > 0
+    searched = int(settings.get("num_beams") or 1) > 1
+    if ours:
+        usual = {
+            "max_new_tokens": MAX_NEW_TOKENS,
+            "temperature": 0,
+            "do_sample": False,
+            "num_beams": 1,
+            "until": ["\n\n"],
+        }
+        odd = {key: value for key, value in settings.items() if value is not None and usual.get(key) != value}
+        if odd:
+            raise ValueError(
+                f"{task}: generation settings {odd} have no effect on the {PREFIX}* models, which answer emotion "
+                f"questions greedily with up to {MAX_NEW_TOKENS} tokens; leave --gen_kwargs out"
+            )
+    elif (sampled or searched) and task not in _warned:
+        _warned.add(task)
+        eval_logger.warning(f"{task} asks for sampling or beams; the {PREFIX}* models answer greedily")
+
+
+def __getattr__(name: str) -> type[SepmModel]:
+    """The class of a model entry, ``sepm_llava`` for the backbone "llava"; made when lmms-eval asks for it."""
+    backbone = name.removeprefix(PREFIX)
+    if not name.startswith(PREFIX) or backbone not in backbone_names():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return type(name, (SepmModel,), {"backbone_name": backbone})

@@ -1,0 +1,89 @@
+"""What lmms-eval finds through its entry point ``lmms_eval.models``: our models, and on the way our tasks.
+
+lmms-eval (0.7.3) lets packages add models, not tasks. But it loads the models before it looks for tasks, so the
+function that names our models also adds our task folder to the places it searches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sepm_eval import tasks
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.model_wrappers import backbone_names
+
+logger = logging.getLogger(__name__)
+
+TASK_FOLDER = Path(tasks.__file__).parent
+
+
+def manifests() -> list[Any]:
+    """One chat model for each backbone: ``sepm_llava`` ... (called by lmms-eval, once a process)."""
+    from lmms_eval.models.registry_v2 import ModelManifest
+
+    try:
+        add_tasks()
+    except Exception:  # lmms-eval drops the models of every other plug-in when one raises here
+        logger.exception("sepm_eval could not add its tasks to lmms-eval; its models work, its tasks will be missing")
+    home = "sepm_eval.hosts.lmms_eval.model"
+    return [ModelManifest(model_id=f"sepm_{name}", chat_class_path=f"{home}.sepm_{name}") for name in backbone_names()]
+
+
+def check_named_tasks(command: Sequence[str]) -> None:
+    """Look at the data of our tasks that lmms-eval's own command names, before its model is loaded.
+
+    lmms-eval looks at a task's documents only after it has loaded (and perhaps downloaded) the model. Any other program
+    is left alone.
+
+    Args:
+        command: a process's ``sys.argv``.
+
+    Raises:
+        MissingData: the data of a task are not there; the message says which, and how to get them.
+        ValueError: they are not as they must be.
+    """
+    program = Path(command[0]) if command else Path()
+    if program.name not in ("lmms-eval", "lmms_eval") and program.parts[-2:] != ("lmms_eval", "__main__.py"):
+        return
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--tasks", default="")
+    named = parser.parse_known_args(list(command[1:]))[0].tasks.split(",")
+    benchmarks = find_benchmarks()
+    for task in dict.fromkeys(one for name in named for one in _members(name.strip())):
+        if task in benchmarks:
+            benchmarks[task].items()
+
+
+def _members(name: str) -> list[str]:
+    """A task, or what a group of ours consists of."""
+    path = TASK_FOLDER / f"{Path(name).name}.yaml"
+    if not path.is_file():
+        return [name]
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))["task"]
+    except yaml.YAMLError:  # a task of its own, whose functions are named in a form of lmms-eval's
+        return [name]
+    return found if isinstance(found, list) else [name]
+
+
+def add_tasks() -> None:
+    """Make every ``TaskManager`` of this process search our task folder too. Calling it again changes nothing."""
+    from lmms_eval.tasks import TaskManager
+
+    search: Callable[..., dict[str, Any]] = TaskManager.initialize_tasks
+    if hasattr(search, "sepm_eval_tasks"):
+        return
+
+    @functools.wraps(search)
+    def with_ours(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {**self._get_task_and_group(str(TASK_FOLDER)), **search(self, *args, **kwargs)}
+
+    with_ours.sepm_eval_tasks = True  # type: ignore[attr-defined]
+    TaskManager.initialize_tasks = with_ours

@@ -1,0 +1,269 @@
+"""A whole plan through lmms-eval's own evaluation: every model is loaded once and asked for all methods at a time.
+
+lmms-eval counts and logs each method by itself, in its usual files; so anything that reads lmms-eval's results reads
+these. What it does not do is done here: look at data and checkpoints before a model is loaded, say what is missing at
+the end, and go on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from lmms_eval.api.model import lmms
+from lmms_eval.evaluator import simple_evaluate
+from lmms_eval.loggers import EvaluationTracker
+from lmms_eval.tasks import TaskManager
+from loguru import logger as eval_logger
+
+from sepm_eval.backbone.memory import release
+from sepm_eval.files import remove_leftovers
+from sepm_eval.hosts.lmms_eval.folder import Part, begin, parts
+from sepm_eval.hosts.lmms_eval.model import place
+from sepm_eval.hosts.lmms_eval.plugin import add_tasks
+from sepm_eval.hosts.lmms_eval.results import write_results
+from sepm_eval.hosts.lmms_eval.variants import Variants, load, stock_identity
+from sepm_eval.runs.exams import Exam
+from sepm_eval.runs.identity import answering
+from sepm_eval.runs.outcomes import arranged
+from sepm_eval.runs.plan import ModelPlan, Plan
+from sepm_eval.runs.preflight import Findings, look
+from sepm_eval.runs.results import Run
+
+_HOURS_BETWEEN_RANKS = 24
+
+
+@dataclass
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        done: the finished runs.
+        missing: (part, why) of those that are not.
+    """
+
+    done: list[Run] = field(default_factory=list)
+    missing: list[tuple[Part, str]] = field(default_factory=list)
+
+
+def run_plan(plan: Plan, out: Path) -> Outcome:
+    """Run what of a plan is not done yet.
+
+    Args:
+        plan: what to do.
+        out: folder of its results; one begun earlier goes on.
+
+    Raises:
+        ValueError: the folder holds another plan's results or was begun with other versions or weights, or a task is
+            unknown.
+    """
+    eval_logger.remove()
+    eval_logger.add(sys.stderr, level="WARNING")
+    rank, world_size = place()
+    if world_size > 1:
+        wait = timedelta(hours=_HOURS_BETWEEN_RANKS)
+        Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=wait)])
+    add_tasks()
+    manager = TaskManager("WARNING")
+    tasks = list(_expand(plan.tasks, manager))
+    found = look(plan, tasks, out)
+    if found.disk:
+        raise ValueError(found.disk)
+    if rank == 0:
+        begin(plan, out, found.revisions, found.exams)
+        remove_leftovers(out)
+        for problem in found.problems():
+            print(f"sepm-eval run: {problem}", file=sys.stderr)
+    _wait(world_size)
+    outcome = Outcome()
+    for model in plan.models:
+        _ModelRun(plan, model, parts(plan, model, tasks, out), found, manager, outcome).do()
+    outcome.done = arranged(outcome.done)
+    return outcome
+
+
+@dataclass
+class _ModelRun:
+    """All parts of one model. A fault ends the task it is met in, not the run; several processes would lose step.
+
+    Attributes:
+        plan: the plan.
+        model: the model.
+        work: its parts by task.
+        found: what was looked at before.
+        manager: lmms-eval's tasks.
+        outcome: what the run comes to.
+    """
+
+    plan: Plan
+    model: ModelPlan
+    work: Mapping[str, Sequence[Part]]
+    found: Findings
+    manager: TaskManager
+    outcome: Outcome
+    loaded: lmms | None = None
+
+    def do(self) -> None:
+        """Ask what is not done, and count what is done and what is missing."""
+        todo = _agree({task: self._todo(group) for task, group in self.work.items()})
+        fault = ""
+        try:
+            if any(todo.values()):
+                fault = self._load()
+                todo = _agree({task: self._todo(group) for task, group in self.work.items()})
+            for task, group in self.work.items():
+                why = fault or self._ask(group, todo[task])
+                if place()[0] == 0:
+                    for part in group:
+                        self._note(part, why)
+        finally:
+            if isinstance(self.loaded, Variants):
+                self.loaded.close()
+            self.loaded = None
+            release()
+
+    def _todo(self, group: Sequence[Part]) -> list[int]:
+        """Which of a task's parts are to be asked; results that are not what is wanted are set aside."""
+        if self._hopeless(group[0]):
+            return []
+        found = []
+        for index, part in enumerate(group):
+            run, flaw = self._look_at(part)
+            if run is None or flaw:
+                found.append(index)
+            if flaw and place()[0] == 0:
+                part.set_aside(flaw)
+        return found
+
+    def _look_at(self, part: Part) -> tuple[Run | None, str]:
+        """What a part's folder holds, and why it does not count; "" if it does."""
+        try:
+            run = part.find()
+        except ValueError as error:
+            return None, str(error)
+        if run is None:
+            return None, ""
+        runners = {id(r): r for r in self.loaded.runners} if isinstance(self.loaded, Variants) else {}
+        identity = next((runner.identity for runner in runners.values()), None)
+        flaw = part.flaw(
+            run, self._exam(part.task), self.plan.limit, self.found.revisions.get(self.model.key, ""), identity
+        )
+        return run, flaw
+
+    def _exam(self, task: str) -> Exam | None:
+        return self.found.exams.get(task)
+
+    def _hopeless(self, part: Part) -> str:
+        """Why a part cannot be asked at all; "" if it can."""
+        return self.found.models.get(self.model.key, "") or self.found.tasks.get(part.task, "")
+
+    def _load(self) -> str:
+        """Load the model; why it could not be."""
+        try:
+            self.loaded = load(self.model, next(iter(self.work.values())))
+        except Exception as error:
+            if place()[1] > 1:
+                raise
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _ask(self, group: Sequence[Part], todo: Sequence[int]) -> str:
+        """Ask a task's parts; what went wrong."""
+        if not todo:
+            return self._hopeless(group[0])
+        assert self.loaded is not None
+        try:
+            if isinstance(self.loaded, Variants):
+                self.loaded.start(todo)
+            for index in todo:
+                # the first method's call answers for all; lmms-eval's bars for the others say nothing
+                quiet = redirect_stderr(io.StringIO()) if index != todo[0] else nullcontext()
+                with quiet:
+                    self._evaluate(group[index], index)
+        except Exception as error:
+            if place()[1] > 1:
+                raise
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _note(self, part: Part, fault: str) -> None:
+        """Count a part as done or as missing."""
+        run, flaw = self._look_at(part)
+        if run is not None and not flaw:
+            self.outcome.done.append(run)
+        else:
+            self.outcome.missing.append((part, flaw or fault or "lmms-eval wrote no results"))
+
+    def _evaluate(self, part: Part, index: int) -> None:
+        """Let lmms-eval ask, count and log one part."""
+        loaded = self.loaded
+        if isinstance(loaded, Variants):
+            loaded.current = index
+        else:
+            answering.start(stock_identity(self.model, self.found.revisions.get(self.model.key, "")))
+        tracker = EvaluationTracker(output_path=str(part.folder))
+        now = datetime.now(timezone.utc).strftime("%Y%m%d_%H%M%S")
+        results: dict[str, Any] | None = simple_evaluate(
+            model=loaded,
+            model_args=part.arguments,
+            tasks=[part.task],
+            batch_size=part.model.batch_size,
+            limit=self.plan.limit,
+            log_samples=True,
+            evaluation_tracker=tracker,
+            task_manager=self.manager,
+            verbosity="WARNING",
+            datetime_str=now,
+            distributed_executor_backend="torchrun" if place()[1] > 1 else "accelerate",
+        )
+        if place()[0] == 0 and results is not None:
+            results["config"]["model"] = part.model.model
+            tracker.general_config_tracker.model_source = (
+                part.model.model
+            )  # it holds the loaded model, which is no text
+            write_results(tracker, results, part.folder, now)
+        _wait(place()[1])
+
+
+def _agree(todo: dict[str, list[int]]) -> dict[str, list[int]]:
+    """What the first process found to do, for all: others may not see its files yet."""
+    if place()[1] == 1:
+        return todo
+    box = [todo]
+    torch.distributed.broadcast_object_list(box)
+    return box[0]
+
+
+def _expand(tasks: Sequence[str], manager: TaskManager) -> Iterator[str]:
+    """Tasks, with groups replaced by their members.
+
+    Raises:
+        ValueError: lmms-eval knows no such task.
+    """
+    for name in tasks:
+        if name not in manager.all_tasks:
+            ours = sorted(name for name in manager.all_subtasks if "sepm_eval" in _home(manager, name))
+            raise ValueError(f"lmms-eval knows no task {name!r}; the image-emotion tasks are {ours}")
+        if manager._name_is_group(name):
+            yield from _expand(manager._get_config(name)["task"], manager)
+        else:
+            yield name
+
+
+def _home(manager: TaskManager, task: str) -> str:
+    from sepm_eval.hosts.lmms_eval.plugin import TASK_FOLDER
+
+    return "sepm_eval" if str(manager.task_index[task]["yaml_path"]).startswith(str(TASK_FOLDER)) else ""
+
+
+def _wait(world_size: int) -> None:
+    if world_size > 1 and torch.distributed.is_initialized():
+        torch.distributed.barrier()

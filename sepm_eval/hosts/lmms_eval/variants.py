@@ -1,0 +1,110 @@
+"""The models of a plan, loaded: several methods on one backbone as one lmms-eval model, or one that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmms_eval import models
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+
+from sepm_eval.backbone.shared import Shared
+from sepm_eval.hosts.lmms_eval.folder import Part
+from sepm_eval.hosts.lmms_eval.model import ChatModel, own_device, place, shard
+from sepm_eval.hosts.loading import parse_polarity
+from sepm_eval.model_wrappers import backbone_options, load_backbone
+from sepm_eval.runs.identity import Identity, answering, decides
+from sepm_eval.runs.plan import ModelPlan, parse_method, split_method
+from sepm_eval.runs.runner import Runner, answer_variants
+
+
+class Variants(ChatModel):
+    """Several methods on one backbone as one lmms-eval model: the first call answers for all, picture by picture.
+
+    Attributes:
+        runners: one a method, on one ``Shared`` backbone.
+        active: which of them are to answer; set before the first call for a task.
+        current: the one whose answers lmms-eval is given.
+    """
+
+    def __init__(self, runners: Sequence[Runner]) -> None:
+        super().__init__()
+        self._rank, self._world_size = place()
+        self.runners = list(runners)
+        self.active = list(range(len(runners)))
+        self.current = 0
+        self._outputs: dict[tuple[str, int], dict[int, str]] = {}
+
+    def generate_until(self, requests: Sequence[Instance]) -> list[str]:
+        """Answer all requests, in their order."""
+        questions = self._questions(requests)
+        new = {(one.task, one.doc_id): one for one in questions if (one.task, one.doc_id) not in self._outputs}
+        if new:
+            chosen, asked, quiet = [self.runners[i] for i in self.active], list(new.values()), self._rank > 0
+            if len(chosen) == 1:
+                found = [chosen[0].answer(asked, quiet=quiet)]
+            else:
+                found = answer_variants(chosen, asked, quiet=quiet)
+            for place_of, *texts in zip(new, *found, strict=True):
+                self._outputs[place_of] = dict(zip(self.active, texts, strict=True))
+        answering.start(self.runners[self.current].identity, self.runners[self.current].keys)
+        return [self._outputs[one.task, one.doc_id][self.current] for one in questions]
+
+    def start(self, active: Sequence[int]) -> None:
+        """Begin with a task, for some of the methods."""
+        self.active, self._outputs = list(active), {}
+
+    def close(self) -> None:
+        """Let go of the journals."""
+        for runner in self.runners:
+            runner.journal.close()
+
+
+def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
+    """Load a model of a plan.
+
+    Args:
+        model: the model.
+        work: its parts for one task, in the order of its methods.
+
+    Raises:
+        ValueError: it is told something it does not know.
+    """
+    if not model.ours:
+        return models.get_model(model.model)(**model.args, batch_size=model.batch_size)
+    own = backbone_options(model.backbone)
+    unknown = sorted(model.args.keys() - {"pretrained", "device", "dtype", "polarity", *own})
+    if unknown:
+        raise ValueError(
+            f"unknown args {unknown} of {model.model}: it takes pretrained, device, dtype, polarity, {', '.join(own)}"
+        )
+    given = {key: str(value) for key, value in model.args.items() if key in ("pretrained", *own)}
+    backbone = load_backbone(
+        model.backbone,
+        device=own_device(str(model.args.get("device", "auto"))),
+        dtype=str(model.args.get("dtype", "auto")),
+        **given,
+    )
+    shared = backbone if len(work) == 1 else Shared(backbone)
+    return Variants(
+        [
+            Runner(
+                backbone_name=model.backbone,
+                backbone=shared,
+                method_name=split_method(part.method)[0],
+                method=parse_method(part.method),
+                batch_size=model.batch_size,
+                journal_path=part.journal,
+                polarity=parse_polarity(str(model.args.get("polarity", ""))),
+                shard=shard(),
+                entry=model.model,
+            )
+            for part in work
+        ]
+    )
+
+
+def stock_identity(model: ModelPlan, revision: str) -> Identity:
+    """Who answers, of a model that is not ours: its name and all its arguments that may decide an answer."""
+    given = {key: value for key, value in model.args.items() if decides(key) and key != "pretrained"}
+    return Identity(model.model, str(model.args.get("pretrained", model.model)), revision, given)

@@ -1,0 +1,152 @@
+"""What a command line of VLMEvalKit is about: which models and data sets are ours, and whether all names are known.
+
+Imports of VLMEvalKit only what is asked once it has been imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.datasets.releases.tsv import table_name
+from sepm_eval.methods import find_methods
+
+# The model entries are <method>_<one of these>, such as sepm_llava_v1.5_7b: the method with its defaults.
+CHECKPOINTS = {
+    "llava_v1.5_7b": ("llava", "llava-hf/llava-1.5-7b-hf"),
+    "llava_v1.5_13b": ("llava", "llava-hf/llava-1.5-13b-hf"),
+    "llama3_vila1.5_8b": ("vila", "Efficient-Large-Model/Llama-3-VILA1.5-8B"),
+    "llama3_vila1.5_8b_fix": ("vila", "Efficient-Large-Model/Llama-3-VILA1.5-8B-Fix"),
+    "vila1.5_3b": ("vila", "Efficient-Large-Model/VILA1.5-3b"),
+    "vila1.5_13b": ("vila", "Efficient-Large-Model/VILA1.5-13b"),
+    "demo": ("llava", "demo"),
+}
+
+
+class BadArguments(ValueError):
+    """A command line, or an installation of VLMEvalKit, that cannot work; the message says what to change."""
+
+
+def model_entries() -> dict[str, dict[str, Any]]:
+    """Every method on every checkpoint: the entry's name and the arguments of its model."""
+    return {
+        f"{method}_{name}": {"backbone": backbone, "pretrained": pretrained, "method": method}
+        for method in find_methods()
+        for name, (backbone, pretrained) in CHECKPOINTS.items()
+    }
+
+
+def refuse_misspelt(arguments: Sequence[str]) -> None:
+    """Find names of our data sets in other letters before VLMEvalKit is imported, which takes seconds."""
+    known = {name.lower(): name for name in map(table_name, find_benchmarks().values())}
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--data", nargs="*", default=[])
+    for written in options.parse_known_args(list(arguments))[0].data:
+        ours = known.get(written.lower(), written)
+        if ours != written:
+            raise BadArguments(f"unknown data set {written!r}: write {ours}")
+
+
+def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict[str, str | None]]:
+    """What the run is about, checked as far as VLMEvalKit would only find out between two data sets.
+
+    Returns by the models' names the arguments of those that are ours, and by the data sets' names the names of ours.
+    """
+    limit = getattr(wanted, "limit", None)
+    if limit is not None and not 1 <= limit <= sys.maxsize:
+        raise BadArguments(f"--limit {limit}: give a number from 1 to {sys.maxsize}, or leave it out")
+    entries = model_entries()
+    if wanted.config is not None:
+        return _from_config(Path(wanted.config), entries)
+    if not wanted.data or not wanted.model:
+        raise BadArguments("name data sets after --data and models after --model, or a file after --config")
+    from vlmeval.config import supported_VLM
+
+    unknown = [] if wanted.base_url else [name for name in wanted.model if name not in supported_VLM]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], supported_VLM, cutoff=0.5)
+        raise BadArguments(
+            f"unknown models {unknown}: ours are a method ({', '.join(find_methods())}), an underscore and one of "
+            f"{', '.join(CHECKPOINTS)}; VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
+        )
+    ours = [name for name in wanted.model if name in entries]
+    if wanted.api_mode and ours:
+        raise BadArguments(f"--api-mode asks servers in parallel; {', '.join(ours)} run in this process: leave it out")
+    _check_sets(wanted.data)
+    tables = set(map(table_name, find_benchmarks().values()))
+    return (
+        {name: None if wanted.base_url else entries.get(name) for name in wanted.model},
+        {name: name if name in tables else None for name in wanted.data},
+    )
+
+
+def _from_config(
+    path: Path, entries: dict[str, dict[str, Any]]
+) -> tuple[dict[str, dict[str, Any] | None], dict[str, str | None]]:
+    """As ``models_and_sets``, from a file of VLMEvalKit's --config."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: dict(told) for name, told in config["model"].items()}
+        sets = {name: dict(told) for name, told in config["data"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BadArguments(f"{path} is no file for --config, with the tables model and data ({error!r})") from error
+    models: dict[str, dict[str, Any] | None] = {}
+    for name, told in found.items():
+        named = told.pop("class", None)
+        ours = {} if named == "SepmEvalModel" else entries.get(name) if named is None else None
+        models[name] = None if ours is None else {**ours, **told}
+    tables = {name: told.get("dataset") if told.get("class") == "EmotionMCQ" else None for name, told in sets.items()}
+    for name, ours in tables.items():
+        if ours not in (None, name):
+            raise BadArguments(f"{path}: the data set {ours} stands as {name!r}, but VLMEvalKit names files by both")
+    return models, tables
+
+
+def _check_sets(names: Sequence[str]) -> None:
+    """Refuse names of data sets that VLMEvalKit would skip after it has built everything else."""
+    import vlmeval.dataset
+    from vlmeval.dataset.video_dataset_config import supported_video_datasets
+    from vlmeval.smp import LMUDataRoot
+
+    known = {name for kind in vlmeval.dataset.DATASET_CLASSES for name in kind.supported_datasets()}
+    known |= set(supported_video_datasets)
+    unknown = [name for name in names if name not in known and not (Path(LMUDataRoot()) / f"{name}.tsv").is_file()]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, cutoff=0.5)
+        raise BadArguments(
+            f"unknown data sets {unknown}: ours are {', '.join(map(table_name, find_benchmarks().values()))}; "
+            f"VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
+        )
+
+
+@contextmanager
+def left_to_do(wanted: Any, asked: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Leave out of VLMEvalKit's command line, inside, the models and data sets that cannot be had."""
+    models, sets = dict.fromkeys(model for model, _ in asked), dict.fromkeys(name for _, name in asked)
+    if wanted.config is None:
+        if list(models) != wanted.model or list(sets) != wanted.data:
+            sys.argv += ["--model", *models, "--data", *sets]
+        yield
+        return
+    config = json.loads(Path(wanted.config).read_text(encoding="utf-8"))
+    left = {
+        **config,
+        "model": {name: config["model"][name] for name in models},
+        "data": {name: config["data"][name] for name in sets},
+    }
+    if left == config:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sepm_eval-") as folder:
+        reduced = Path(folder) / Path(wanted.config).name
+        reduced.write_text(json.dumps(left), encoding="utf-8")
+        sys.argv += ["--config", str(reduced)]
+        yield

@@ -1,0 +1,198 @@
+"""The benchmarks as data sets of VLMEvalKit."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import logging
+import mimetypes
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+from filelock import SoftFileLock
+from PIL import Image
+
+from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks, list_settings
+from sepm_eval.datasets.releases.prepare import prepared_folder
+from sepm_eval.datasets.releases.tsv import table_name, table_row
+from sepm_eval.digests import readable_sha256s
+from sepm_eval.files import write_whole
+from sepm_eval.hosts.vlmevalkit.about import (
+    SUFFIX,
+    About,
+    Questions,
+    differences,
+    from_file,
+    questions_of,
+    write_json,
+)
+from sepm_eval.hosts.vlmevalkit.scores import predictions, score_table
+from sepm_eval.hosts.vlmevalkit.tls import tls_verified
+
+with tls_verified():
+    from vlmeval.dataset.image_base import ImageBaseDataset
+    from vlmeval.smp import LMUDataRoot, dump, load
+    from vlmeval.smp.file import get_intermediate_file_path
+
+logger = logging.getLogger(__name__)
+
+BENCHMARKS = {table_name(benchmark): benchmark for benchmark in find_benchmarks().values()}
+JUDGE = "exact_matching"
+
+
+class EmotionMCQ(ImageBaseDataset):
+    """An image-emotion benchmark: the questions lmms-eval asks, scored by the same rule, without a judge."""
+
+    TYPE = "MCQ"
+    DATASET_URL: ClassVar[dict[str, str]] = dict.fromkeys(BENCHMARKS, "")
+    DEFAULT_JUDGE = JUDGE
+    force_use_dataset_prompt = True  # or stock models would word the question in ways of their own
+
+    def __init__(self, dataset: str) -> None:
+        """Read the items.
+
+        Args:
+            dataset: a name of ``BENCHMARKS``.
+
+        Raises:
+            MissingData: there is neither the release nor a table that ``sepm-eval prepare`` wrote.
+            ValueError: an unknown name; see ``Benchmark.items``; or the table was written for other options or another
+                item list.
+        """
+        if dataset not in BENCHMARKS:
+            raise ValueError(f"unknown data set {dataset!r}; there are {', '.join(BENCHMARKS)}")
+        super().__init__(dataset, skip_noimg=False)
+
+    def load_data(self, dataset: str) -> pd.DataFrame:
+        """One row a question: the release as lmms-eval reads it, or else the exported table."""
+        benchmark = BENCHMARKS[dataset]
+        try:
+            chosen, items = benchmark.chosen_list(), benchmark.items()
+        except MissingData as missing:
+            path = _exported(benchmark)
+            if path is None:
+                raise
+            logger.warning("%s Read from %s instead", missing, path)
+            return _read(path, benchmark)
+        return pd.DataFrame(
+            [{**table_row(benchmark, item, chosen), "image_path": str(item.path.absolute())} for item in items]
+        )
+
+    def post_build(self, dataset: str) -> None:
+        """Note all items before VLMEvalKit takes a part of them (--limit), and each picture's digest."""
+        self._doc_ids = {index: number for number, index in enumerate(self.data["index"])}
+        if "image" in self.data:
+            self.data["picture"] = [hashlib.sha256(base64.b64decode(one)).hexdigest() for one in self.data["image"]]
+        else:
+            self.data["picture"] = readable_sha256s([Path(path) for path in self.data["image_path"]])
+        rows = zip(self.data["index"], self.data["category"], self.data["picture"], strict=True)
+        self._rows = [(str(index), str(label), str(picture)) for index, label, picture in rows]
+        self._item_list = str(self.data["item_list"].iloc[0])
+
+    def questions(self, limit: int | None = None) -> Questions:
+        """What is asked: the same exam as in lmms-eval, from the release or from the table with its pictures.
+
+        Args:
+            limit: only the first so many.
+        """
+        return questions_of(BENCHMARKS[self.dataset_name], self._item_list, self._rows, limit)
+
+    def pictures(self) -> dict[str, str]:
+        """SHA-256 of each item's picture, by its id; "" where it cannot be read."""
+        return {key: picture for key, _, picture in self._rows}
+
+    def build_prompt(self, line: int | pd.Series | dict[str, Any]) -> list[dict[str, Any]]:
+        """The picture and the question, word for word as lmms-eval asks it."""
+        row = self.data.iloc[line] if isinstance(line, int) else line
+        (picture,) = self.dump_image(row)
+        question = BENCHMARKS[self.dataset_name].question()
+        # The document's number in lmms-eval and its item, for our journal; models of VLMEvalKit do not look at them.
+        ours = {"doc_id": self._doc_ids[row["index"]], "item": row["index"]}
+        return [{"type": "image", "value": picture}, {"type": "text", "value": question, **ours}]
+
+    def dump_image(self, line: pd.Series | dict[str, Any]) -> list[str]:
+        """The picture's file. One from a table is written unchanged, under a name that its content decides."""
+        if "image_path" in line:
+            return [line["image_path"]]
+        content = base64.b64decode(line["image"])
+        with Image.open(io.BytesIO(content)) as image:
+            suffix = mimetypes.guess_extension(Image.MIME.get(image.format or "", "")) or ".jpg"
+        path = Path(self.img_root) / f"{hashlib.sha256(content).hexdigest()}{suffix}"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        return [str(path)]
+
+    def evaluate(self, eval_file: str, **judge_kwargs: Any) -> pd.DataFrame:
+        """Score a prediction file; write ``*_exact_matching_result``, by question, and ``*_acc``, which is returned.
+
+        ``*_acc`` and status.json also say which item list, exam and weights the score belongs to.
+
+        Raises:
+            ValueError: the file lacks questions, or holds answers to others.
+        """
+        judge = judge_kwargs.get("model", JUDGE)
+        if judge != JUDGE or judge_kwargs.get("use_verifier"):
+            logger.warning("%s is scored by exact match; the judge %s is not asked", self.dataset_name, judge)
+        about = self._about(Path(eval_file))
+        rows, accuracy = score_table(self.data, predictions(load(str(eval_file))), BENCHMARKS[self.dataset_name])
+        dump(rows, get_intermediate_file_path(str(eval_file), f"_{JUDGE}_result"))
+        dump(accuracy.assign(**about.columns()), get_intermediate_file_path(str(eval_file), "_acc"))
+        _note(Path(eval_file).parent / "status.json", self.dataset_name, about)
+        return accuracy
+
+    def _about(self, eval_file: Path) -> About:
+        """Whose answers a prediction file holds. Without the command nobody said so; then only the exam is known.
+
+        Raises:
+            ValueError: they are answers to other questions.
+        """
+        path = eval_file.with_name(f"{eval_file.stem}{SUFFIX}")
+        now = About(None, {}, self.questions(len(self.data)))
+        try:
+            about = from_file(path)
+        except FileNotFoundError:
+            return now
+        if found := differences(replace(about, identity=None), now, answering=False):
+            raise ValueError(
+                f"{eval_file} holds answers of another run ({'; '.join(found)}). Name another --work-dir, or move it "
+                "away"
+            )
+        return about
+
+
+def _note(status: Path, data: str, about: About) -> None:
+    """Put into VLMEvalKit's status file, where there is one, which list and weights a score belongs to."""
+    with SoftFileLock(f"{status}.lock"):
+        if not status.is_file():
+            return
+        content = json.loads(status.read_text(encoding="utf-8"))
+        content.setdefault("datasets", {}).setdefault(data, {})["sepm_eval"] = about.columns()
+        write_json(status, content)
+
+
+def _exported(benchmark: Benchmark) -> Path | None:
+    """The table that ``sepm-eval prepare`` wrote: where VLMEvalKit keeps its own, or where it was written."""
+    name = f"{table_name(benchmark)}.tsv"
+    places = (Path(LMUDataRoot()) / name, prepared_folder(benchmark.name) / name)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _read(path: Path, benchmark: Benchmark) -> pd.DataFrame:
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    known = {"index", "answer", "category", "item_list"} <= set(table.columns)
+    known = known and not {"image", "image_path"}.isdisjoint(table.columns)
+    options = [table[column].iloc[0] for column in table.columns if len(column) == 1] if len(table) else []
+    if not known or options != list(benchmark.names.values()):
+        raise ValueError(f"{path} is not a table of this version: run sepm-eval prepare {benchmark.name}")
+    wanted, written = list_settings().get(benchmark.name), table["item_list"].iloc[0]
+    if wanted not in (None, written):
+        raise ValueError(
+            f"{path} holds the item list {written!r}, not {wanted!r}: run sepm-eval prepare {benchmark.name} "
+            f"--list {wanted}"
+        )
+    return table

@@ -1,0 +1,160 @@
+"""Our methods as a model of VLMEvalKit."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from PIL.Image import Image
+
+from sepm_eval.hosts.loading import check_count, expected_identity, load_runner, loaded_message
+from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS
+from sepm_eval.hosts.vlmevalkit.pairs import PROCESSES, RANK, model_loaded
+from sepm_eval.hosts.vlmevalkit.tls import tls_verified
+from sepm_eval.images import open_image
+from sepm_eval.runs.identity import Identity
+from sepm_eval.runs.runner import Asked
+from sepm_eval.scoring import is_failure
+
+with tls_verified():
+    from vlmeval.inference import FAIL_MSG
+    from vlmeval.vlm.base import BaseModel
+
+logger = logging.getLogger("vlmeval.sepm_eval")  # VLMEvalKit shows and files what is logged below its own name
+
+_OWN_ARGUMENTS = (
+    "backbone",
+    "pretrained",
+    "method",
+    "device",
+    "dtype",
+    "journal",
+    "resume",
+    "polarity",
+    "max_new_tokens",
+)
+
+
+class SepmEvalModel(BaseModel):
+    """A backbone and a method. The arguments are those of lmms-eval's ``--model_args``."""
+
+    INTERLEAVE = False
+    allowed_types = ("text", "image")
+
+    def __init__(
+        self,
+        backbone: str = "llava",
+        pretrained: str | None = None,
+        method: str = "sepm",
+        device: str = "auto",
+        dtype: str = "auto",
+        journal: str | None = None,
+        resume: bool = True,
+        polarity: str = "",
+        max_new_tokens: int = 512,
+        **options: Any,
+    ) -> None:
+        """Load the checkpoint.
+
+        Args:
+            backbone: the architecture, such as "llava".
+            pretrained: hub id, folder, or "demo"; by default the backbone's usual checkpoint on the hub.
+            method: a method's name.
+            device: see ``load_backbone``.
+            dtype: see ``load_backbone``.
+            journal: the journal's file; by default one for this model and method in the user's state folder.
+            resume: answer from the journal what it has.
+            polarity: labels whose polarity is to be another, such as "surprise:negative+confusion:positive".
+            max_new_tokens: limit for questions that are not emotion questions; VLMEvalKit's data sets name none.
+            options: those of the method and of the backbone.
+
+        Raises:
+            ValueError: an unknown or impossible argument; the message names the allowed ones.
+        """
+        super().__init__()
+        check_count("max_new_tokens", max_new_tokens)
+        self._max_new_tokens = max_new_tokens
+        self._runner = load_runner(
+            type(self).__name__,
+            _OWN_ARGUMENTS,
+            backbone,
+            pretrained,
+            method,
+            device=device,
+            dtype=dtype,
+            batch_size=1,  # VLMEvalKit asks one question at a time
+            journal=journal,
+            resume=resume,
+            polarity=polarity,
+            shard=f".rank{RANK}" if PROCESSES > 1 else "",
+            options=options,
+        )
+        logger.info(loaded_message(type(self).__name__, self._runner))
+        self._asked = 0
+
+    def set_dump_image(self, dump_image_func: Callable[..., list[str]]) -> None:
+        """What VLMEvalKit calls before it asks a data set's questions: the moment to compare with former answers.
+
+        Raises:
+            OtherAnswers, SystemExit: see ``model_loaded``.
+        """
+        super().set_dump_image(dump_image_func)
+        model_loaded(self._runner.identity)
+
+    def generate(self, message: Any, dataset: str | None = None) -> str:
+        """Answer one question.
+
+        VLMEvalKit's own checks give up the whole data set where a picture is missing or has an unusual name. In our
+        data sets that is a fault of one question.
+        """
+        if dataset in BENCHMARKS:
+            return self.generate_inner(message, dataset)
+        return str(super().generate(message, dataset))
+
+    def generate_inner(self, message: Sequence[dict[str, Any]], dataset: str | None = None) -> str:
+        """Answer one question; a fault is an answer that VLMEvalKit counts as failed and asks again next time."""
+
+        def load() -> tuple[str, list[Image]]:
+            texts = [part["value"] for part in message if part["type"] == "text"]
+            images = [open_image(part["value"]) for part in message if part["type"] == "image"]
+            return "\n".join(texts), images
+
+        self._asked += 1
+        number = next((part["doc_id"] for part in message if "doc_id" in part), self._asked)
+        task = BENCHMARKS[dataset].name if dataset in BENCHMARKS else str(dataset)
+        item = next(((task, part["item"]) for part in message if "item" in part), None)
+        asked = Asked(task=task, doc_id=number, load=load, max_new_tokens=self._max_new_tokens, item=item)
+        (output,) = self._runner.answer([asked], quiet=True)
+        return f"{output} ({FAIL_MSG})" if is_failure(output) else output
+
+
+def before_loading(arguments: Mapping[str, Any], *, find: bool) -> tuple[Identity, dict[str, Any]]:
+    """What is known of a model before it is loaded.
+
+    Args:
+        arguments: those of ``SepmEvalModel``.
+        find: whether its checkpoint is looked for.
+
+    Returns its identity without ``Identity.model``, and the arguments that will decide that, as they were given.
+
+    Raises:
+        ValueError: an unknown or impossible argument.
+        FileNotFoundError: there is no such checkpoint.
+    """
+    bound = inspect.signature(SepmEvalModel).bind(**arguments)
+    bound.apply_defaults()
+    given = bound.arguments
+    check_count("max_new_tokens", given["max_new_tokens"])
+    identity, of_backbone = expected_identity(
+        SepmEvalModel.__name__,
+        _OWN_ARGUMENTS,
+        given["backbone"],
+        given["pretrained"],
+        given["method"],
+        polarity=given["polarity"],
+        options=given["options"],
+        find=find,
+    )
+    return identity, {"dtype": given["dtype"], **of_backbone}

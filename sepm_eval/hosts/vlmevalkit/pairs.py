@@ -1,0 +1,193 @@
+"""Former answers in VLMEvalKit's folders: taken over only by the run they belong to.
+
+A pair is one model on one data set. Before the run each is compared with the answers that are there. While VLMEvalKit
+runs, ``watching`` learns from it where it keeps a pair's answers, and says there whose they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sepm_eval.hosts.vlmevalkit.about import About, about_path, differences, former_answers, from_file, to_file
+from sepm_eval.hosts.vlmevalkit.scores import is_failed
+from sepm_eval.runs.identity import Identity
+
+# VLMEvalKit hides the number of processes while it builds a model.
+RANK, PROCESSES = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+_RUN_FOLDER = re.compile(r"T\d{8}[-_].+")  # of a checkout, and of --api-mode
+_JOBS = ("infer_data_job", "infer_data_job_mt", "infer_data_job_video")
+
+Pair = tuple[str, str]
+
+
+class OtherAnswers(ValueError):
+    """Former answers that would be taken over are of another run."""
+
+
+@dataclass
+class Pairs:
+    """The pairs of one run that are ours: model, data set, or both.
+
+    Attributes:
+        work: VLMEvalKit's work folder.
+        abouts: what the answers of each pair belong to, as far as it is known; completed when a model is loaded.
+        pictures: SHA-256 of each picture by data set and item.
+        answering: whether anything is asked (not with --mode eval).
+        reuse: whether answers of other run folders are taken over (--reuse).
+    """
+
+    work: Path
+    abouts: dict[Pair, About]
+    pictures: Mapping[str, Mapping[str, str]]
+    answering: bool
+    reuse: bool
+    _former: dict[Pair, About] = field(init=False, default_factory=dict)
+
+    def taken_over(self) -> dict[Pair, list[Path]]:
+        """The files from which VLMEvalKit would take answers over, by pair, where there are any."""
+        found = {
+            pair: [path for folder in self._folders(pair) for path in former_answers(folder, *pair)]
+            for pair in self.abouts
+        }
+        return {pair: files for pair, files in found.items() if files}
+
+    def refused(self) -> list[str]:
+        """Pairs whose former answers are not this run's, one sentence each; those of the others are remembered."""
+        found = []
+        for pair, files in self.taken_over().items():
+            for folder in dict.fromkeys(path.parent for path in files):
+                flaw = self._compared(folder, pair)
+                if flaw:
+                    first = next(path for path in files if path.parent == folder)
+                    found.append(f"{' on '.join(pair)}: {first} {flaw}. Name another --work-dir, or move {folder} away")
+        return found
+
+    def start(self, folder: Path, pair: Pair) -> None:
+        """Say beside where the answers of a pair will lie whose they are; in the first process."""
+        if pair in self.abouts and RANK == 0:
+            to_file(about_path(folder, *pair), self._former.get(pair, self.abouts[pair]))
+
+    def loaded(self, folder: Path, pair: Pair, identity: Identity) -> None:
+        """Compare a model that was loaded with the former answers that it would complete, and note it.
+
+        Raises:
+            OtherAnswers: they were made with other settings, such as another dtype.
+            SystemExit: so, in a run of several processes: they would wait for each other.
+        """
+        if pair not in self.abouts:
+            return
+        now = dataclasses.replace(self.abouts[pair], identity=identity)
+        if pair in self._former and (found := differences(self._former[pair], now, answering=True)):
+            message = (
+                f"{' on '.join(pair)}: the answers in {folder} were made with other settings ({'; '.join(found)}). "
+                f"Name another --work-dir, or move {folder} away"
+            )
+            raise OtherAnswers(message) if PROCESSES == 1 else SystemExit(message)
+        self.abouts[pair] = now
+        if RANK == 0:
+            to_file(about_path(folder, *pair), now)
+
+    def _compared(self, folder: Path, pair: Pair) -> str:
+        """What is wrong with former answers in a folder; "" if they are this run's."""
+        path = about_path(folder, *pair)
+        try:
+            former = from_file(path)
+        except FileNotFoundError:
+            return f"holds answers, and no {path.name} beside it says whose"
+        except (OSError, ValueError) as error:
+            return f"holds answers, but {error}"
+        now = self.abouts[pair]
+        found = differences(former, now, answering=self.answering)
+        if found == ["pictures"] and self._only_of_failed(folder, pair):
+            former, found = dataclasses.replace(former, questions=now.questions), []
+        if found:
+            return f"holds answers of another run ({'; '.join(found)})"
+        self._former.setdefault(pair, former)
+        return ""
+
+    def _only_of_failed(self, folder: Path, pair: Pair) -> bool:
+        """Whether only pictures of failed questions are others now: those are asked again, so none is mistaken."""
+        from vlmeval.smp import load
+
+        files = former_answers(folder, *pair)
+        if len(files) != 1 or files[0].suffix == ".pkl":
+            return False
+        former, now = pd.DataFrame(load(str(files[0]))), self.pictures[pair[1]]
+        if not {"index", "picture", "prediction"} <= set(former.columns):
+            return False
+        rows = zip(former["index"], former["picture"], former["prediction"], strict=True)
+        return all(is_failed(said) for item, picture, said in rows if now.get(str(item)) != str(picture))
+
+    def _folders(self, pair: Pair) -> list[Path]:
+        """Where VLMEvalKit takes answers from: the model's folder and, with --reuse, the newest run that has some."""
+        folder = self.work / pair[0]
+        runs = [path for path in folder.glob("T*") if _RUN_FOLDER.fullmatch(path.name) and path.is_dir()]
+        runs.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        newest = [path for path in runs if former_answers(path, *pair)][:1] if self.reuse else []
+        return [*newest, folder]
+
+
+@dataclass
+class _Now:
+    """The pair VLMEvalKit works on; a model that is asked in that time looks here."""
+
+    pairs: Pairs | None = None
+    folder: Path = field(default_factory=Path)
+    pair: Pair = ("", "")
+
+
+_now = _Now()
+
+
+def model_loaded(identity: Identity) -> None:
+    """Say who is about to answer the pair that is worked on; without a run of ours, nothing happens.
+
+    Raises:
+        OtherAnswers, SystemExit: see ``Pairs.loaded``.
+    """
+    if _now.pairs is not None:
+        _now.pairs.loaded(_now.folder, _now.pair, identity)
+
+
+@contextmanager
+def watching(host: Any, pairs: Pairs) -> Iterator[None]:
+    """While VLMEvalKit runs inside, let it tell where it keeps the answers of each pair, before it asks anything.
+
+    Args:
+        host: its module ``run``, two kinds of whose functions are replaced meanwhile: what looks for former answers
+            (in the first process, with --api-mode too), and what asks a model here (in every process).
+        pairs: what to note.
+    """
+    former = {name: getattr(host, name) for name in ("prepare_reuse_files", *_JOBS)}
+
+    def prepare_reuse_files(**given: Any) -> Any:
+        found = former["prepare_reuse_files"](**given)
+        pairs.start(Path(given["result_file"]).parent, (given["model_name"], given["dataset_name"]))
+        return found
+
+    def job(name: str, model: Any, **given: Any) -> Any:
+        _now.pairs, _now.folder = pairs, Path(given["work_dir"])
+        _now.pair = given["model_name"], given["dataset"].dataset_name
+        try:
+            return former[name](model, **given)
+        finally:
+            _now.pairs = None
+
+    host.prepare_reuse_files = prepare_reuse_files
+    for name in _JOBS:
+        setattr(host, name, functools.partial(job, name))
+    try:
+        yield
+    finally:
+        for name, function in former.items():
+            setattr(host, name, function)

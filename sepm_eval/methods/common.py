@@ -1,0 +1,91 @@
+"""What all methods share: ask for the emotion, and turn what the model says into an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sepm_eval.backbone.interface import Backbone, Prune, Reading, VisualTokens
+from sepm_eval.methods.evidence import answer_probabilities
+from sepm_eval.parsing import Options, parse_answer
+from sepm_eval.types import Answer, Evidence, Question
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_NEW_TOKENS = 128  # the default of the public SEPM code and of LLaVA's evaluation loader
+
+
+def ask(
+    questions: Sequence[Question],
+    prompts: Sequence[str],
+    backbone: Backbone,
+    visual: VisualTokens,
+    *,
+    keep: Tensor | None = None,
+    prune: Prune | None = None,
+    prefix: Reading | None = None,
+    evidence: Sequence[Evidence | None] | None = None,
+    asked_before: Sequence[str] = (),
+    read_before: int = 0,
+    max_new_tokens: int | None = None,
+) -> list[Answer]:
+    """Put one question a picture, have the answers written, and read which option each chooses.
+
+    Every answer is written greedily until the model stops, and then parsed. No first token is taken for the whole
+    answer: the letter F is also how Llama-2's vocabulary begins "Fear".
+
+    Args:
+        questions: the questions in the harness's letters, by which the answer is read.
+        prompts: what the model is shown for each.
+        backbone: the model.
+        visual: the pictures' visual tokens.
+        keep: [B, N_v] bool, which visual tokens the model still sees.
+        prune: removes visual tokens on their way through the model.
+        prefix: an earlier reading of the same pictures to go on from.
+        evidence: what the method found out before.
+        asked_before: the prompts of an earlier stage, to be kept in the answers.
+        read_before: how many visual tokens a picture were read with those.
+        max_new_tokens: how long an answer may be; None is ``MAX_NEW_TOKENS``.
+
+    Raises:
+        FloatingPointError: the model's logits are not finite, or the attention by which ``prune`` removes tokens.
+    """
+    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
+    texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
+    visual_tokens = visual.features.shape[1]
+    now = [visual_tokens] * len(prompts) if keep is None else keep.sum(-1).tolist()
+    if prefix is not None:
+        now = [0] * len(prompts)
+    answers = []
+    for i, (question, text) in enumerate(zip(questions, texts, strict=True)):
+        letter = parse_answer(text, Options(question.labels, question.names))
+        row = answer_probabilities(reading.logits[i : i + 1], backbone.letter_ids(question.letters))[0].tolist()
+        answers.append(
+            Answer(
+                text=text,
+                letter=letter,
+                label=None if letter is None else question.labels[question.letters.index(letter)],
+                option_probabilities=dict(zip(question.labels, row, strict=True)),
+                visual_tokens=visual_tokens,
+                evidence=None if evidence is None else evidence[i],
+                prompts=(*asked_before[i : i + 1], prompts[i]),
+                tokens_read=(*(read_before for _ in asked_before[i : i + 1]), now[i]),
+            )
+        )
+    return answers
+
+
+def check_finite(reading: Reading) -> Reading:
+    """Pass a reading on unless it holds NaN or infinity: such logits are no answer, such attention chooses no tokens.
+
+    Raises:
+        FloatingPointError: the logits or the probe's attention do; which rows of the batch is said.
+    """
+    for what, numbers in (("logits are", reading.logits), ("attention to the picture is", reading.probe_attention)):
+        broken = [] if numbers is None else (~numbers.isfinite().all(-1)).nonzero().flatten().tolist()
+        if broken:
+            raise FloatingPointError(
+                f"the model's {what} NaN or infinite (rows {broken} of the batch); try dtype=float32"
+            )
+    return reading

@@ -1,0 +1,294 @@
+"""What an answer costs: the floating-point operations of each method on a backbone, from the shapes alone.
+
+Multiplications and additions of matrix products, convolutions and attention are counted, as torch's
+``FlopCounterMode`` counts them (two to a multiply-add; attention over the full square, not the causal half), and held
+against it in a test. Nothing here needs torch or a checkpoint, so that a run can be priced before it starts:
+
+    geometry = KNOWN["llava-1.5-7b"]
+    price = flops(geometry, work("sepm", {"beta": 0.2, "reuse": True}, geometry, EMOSET_TEXT))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sepm_eval.methods.selection import count_to_drop
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A vision tower: a plain transformer over the patches of a square picture.
+
+    Attributes:
+        side: of the picture, in pixels.
+        patch: side of a patch, in pixels.
+        width: of the hidden states.
+        intermediate: width inside the MLP.
+        layers: how many are run (transformers runs the last one too, whose output LLaVA does not use).
+        class_token: CLIP puts a class token before the patches.
+    """
+
+    side: int
+    patch: int
+    width: int
+    intermediate: int
+    layers: int
+    class_token: bool
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A Llama-like decoder: gated MLP, grouped-query attention.
+
+    Attributes:
+        width: of the hidden states.
+        intermediate: width inside the MLP.
+        layers: how many.
+        heads: query heads.
+        kv_heads: key and value heads.
+        head_width: width of one head.
+        vocabulary: rows of the output layer.
+    """
+
+    width: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shapes of a backbone.
+
+    Attributes:
+        tower: the vision tower.
+        decoder: the language model.
+        merge: a visual token is made of merge x merge patches (LLaVA 1, VILA 2).
+    """
+
+    tower: Tower
+    decoder: Decoder
+    merge: int = 1
+
+    def visual_tokens(self, side: float = 1.0) -> int:
+        """N_v, for a picture shown at this share of the tower's usual side (see ``Backbone.see``)."""
+        patches = max(round(self.tower.side // self.tower.patch * side), 1)
+        return (-(-patches // self.merge)) ** 2
+
+
+@dataclass(frozen=True)
+class Text:
+    """How many tokens the prompts have besides the visual ones.
+
+    Attributes:
+        before: in front of the picture, in every prompt.
+        zero_shot: behind it, of the question that offers all labels.
+        coarse: behind it, of SEPM's first question.
+        fine: behind it, of SEPM's second question.
+        focus: of the focus sentence, whose attention is read.
+    """
+
+    before: int
+    zero_shot: int
+    coarse: int
+    fine: int
+    focus: int = 6
+
+
+@dataclass(frozen=True)
+class Read:
+    """One prompt on its way through the decoder.
+
+    Attributes:
+        tokens: how many are read.
+        cached: how many stand before them in the cache, and are not read again.
+        probed: how many of them report their attention, in one layer.
+        left: (layer, tokens) where visual tokens are pruned: after this layer so many of the prompt's tokens are left.
+    """
+
+    tokens: int
+    cached: int = 0
+    probed: int = 0
+    left: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that one answer asks of a backbone, if the answer is a letter.
+
+    Behind the last prompt the letter itself is read, because the model has to stop there: one token more. What else a
+    longer answer takes to be written is left out, so a chain of thought is priced too low.
+
+    Attributes:
+        looks: how often a picture is encoded, and at which share of the tower's usual side.
+        reads: the prompts read.
+    """
+
+    looks: tuple[float, ...]
+    reads: tuple[Read, ...]
+
+    @property
+    def prefill_tokens(self) -> int:
+        """Tokens that go through the decoder's first layer."""
+        return sum(read.tokens for read in self.reads)
+
+
+_CLIP_L_336 = Tower(336, 14, 1024, 4096, layers=24, class_token=True)
+_SIGLIP_384 = Tower(384, 14, 1152, 4304, layers=27, class_token=False)
+
+# Shapes of the usual checkpoints. The output layers have the rows of the llava-hf and of the original VILA files.
+KNOWN = {
+    "llava-1.5-7b": Geometry(_CLIP_L_336, Decoder(4096, 11008, 32, 32, 32, 128, 32064)),
+    "llava-1.5-13b": Geometry(_CLIP_L_336, Decoder(5120, 13824, 40, 40, 40, 128, 32064)),
+    "llama-3-vila1.5-8b": Geometry(_SIGLIP_384, Decoder(4096, 14336, 32, 32, 8, 128, 128256), merge=2),
+}
+
+# EmoSet's eight labels in the paper's wording, in Vicuna's template and tokens, when stage 1 was sure. Derived from the
+# ids of the public code's wording (tests/oracles/real_tokenizer_ids.json), so within two or three tokens.
+EMOSET_TEXT = Text(before=35, zero_shot=70, coarse=82, fine=57)
+
+
+def work(method: str, options: Mapping[str, Any], geometry: Geometry, text: Text) -> Work:
+    """What one question costs with a method.
+
+    Args:
+        method: its name.
+        options: its settings, such as ``dataclasses.asdict`` of it; those left out have the paper's defaults.
+        geometry: of the backbone.
+        text: lengths of the prompts.
+
+    Raises:
+        ValueError: nothing is known of the method's cost.
+    """
+    visual = geometry.visual_tokens()
+    question = Read(text.before + visual + text.zero_shot)
+    if method in ("zero_shot", "zero_shot_cot"):
+        return Work((1.0,), (question,))
+    if method == "sparsevlm":
+        return Work((1.0,), (_sparse(question.tokens, visual, int(options.get("budget", 192)), geometry),))
+    if method not in ("sepm", "random_drop", "query_drop", "downsample"):
+        raise ValueError(f"the cost of method {method!r} is not known; add it to sepm_eval/methods/cost.py")
+    vta = bool(options.get("vta", True))
+    beta = float(options.get("beta", 0.2)) if vta else 0.0
+    if not vta and not options.get("cci", True):
+        return Work((1.0,), (Read(text.before + visual + text.fine),))
+    probed = {"sepm": text.focus, "query_drop": text.coarse}.get(method, 0) if vta else 0
+    coarse = Read(text.before + visual + text.coarse, probed=probed)
+    if method == "downsample" and beta:
+        side = (1 - beta) ** 0.5
+        return Work((1.0, side), (coarse, Read(text.before + geometry.visual_tokens(side) + text.fine)))
+    if options.get("reuse", False):  # what is dropped is masked out, and stays where it is
+        return Work((1.0,), (coarse, Read(text.fine, cached=text.before + visual)))
+    kept = visual - (0 if method == "downsample" else count_to_drop(beta, visual))
+    return Work((1.0,), (coarse, Read(text.before + kept + text.fine)))
+
+
+def flops(geometry: Geometry, wanted: Work) -> int:
+    """Floating-point operations of one answer."""
+    looks = sum(_look(geometry, side) for side in wanted.looks)
+    reads = sum(_read(geometry.decoder, read) for read in wanted.reads)
+    return looks + reads + _step(geometry.decoder, wanted.reads[-1])
+
+
+def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], merge: int = 1) -> Geometry:
+    """The geometry that two config.json sections describe.
+
+    Args:
+        text: of the language model (``text_config`` of llava-hf, the whole file of the original LLaVA, VILA's llm).
+            What the llava-hf repositories leave out is as in Llama-7B, which is transformers' default.
+        vision: of the vision tower (``vision_config``, or the tower's own file).
+        merge: see ``Geometry``.
+    """
+    width, heads = text.get("hidden_size", 4096), text.get("num_attention_heads", 32)
+    siglip = vision.get("model_type") == "siglip_vision_model"
+    return Geometry(
+        Tower(
+            side=vision["image_size"],
+            patch=vision["patch_size"],
+            width=vision["hidden_size"],
+            intermediate=vision["intermediate_size"],
+            layers=vision["num_hidden_layers"],
+            class_token=not siglip,
+        ),
+        Decoder(
+            width=width,
+            intermediate=text.get("intermediate_size", 11008),
+            layers=text.get("num_hidden_layers", 32),
+            heads=heads,
+            kv_heads=text.get("num_key_value_heads") or heads,
+            head_width=text.get("head_dim") or width // heads,
+            vocabulary=text.get("vocab_size", 32000),
+        ),
+        merge,
+    )
+
+
+def _look(geometry: Geometry, side: float) -> int:
+    """The vision tower and the projector, for one picture."""
+    tower, width = geometry.tower, geometry.decoder.width
+    patches = max(round(tower.side // tower.patch * side), 1) ** 2
+    tokens = patches + tower.class_token
+    embed = patches * tower.width * 3 * tower.patch**2
+    layer = tokens * (4 * tower.width**2 + 2 * tower.width * tower.intermediate) + 2 * tokens**2 * tower.width
+    joined = tower.width * geometry.merge**2
+    project = geometry.visual_tokens(side) * (joined * width + width**2)
+    return 2 * (embed + tower.layers * layer + project)
+
+
+def _read(decoder: Decoder, read: Read) -> int:
+    """One prompt through the decoder, and the logits of its last position.
+
+    The last layer gives one position: the others have keys and values there (see ``last_layer.py``), and the probed
+    ones queries. Whoever prunes after it needs all.
+    """
+    attended = decoder.heads * decoder.head_width
+    total, tokens, left = 0, read.tokens, dict(read.left)
+    for layer in range(decoder.layers):
+        seen = read.cached + tokens
+        alone = layer == decoder.layers - 1 and layer not in left
+        if alone:
+            total += _layer(decoder, tokens + 1, 1, seen)  # the layer projects its one position again
+        else:
+            total += _layer(decoder, tokens, tokens, seen)
+        tokens = left.get(layer, tokens)
+    seen = read.cached + read.tokens
+    probe = read.probed * (decoder.width * attended + seen * (attended + 1))  # queries, scores, and their mean
+    return 2 * (total + probe + decoder.width * decoder.vocabulary)
+
+
+def _step(decoder: Decoder, read: Read) -> int:
+    """One token behind a prompt, which sees what each layer still holds of it, and the logits that follow."""
+    total, tokens, left = 0, read.tokens, dict(read.left)
+    for layer in range(decoder.layers):
+        total += _layer(decoder, 1, 1, read.cached + tokens + 1)
+        tokens = left.get(layer, tokens)
+    return 2 * (total + decoder.width * decoder.vocabulary)
+
+
+def _layer(decoder: Decoder, cached: int, rows: int, seen: int) -> int:
+    """Multiply-adds of a decoder layer: keys and values of the one, all else of the other, over so many positions."""
+    attended = decoder.heads * decoder.head_width
+    to_cache = 2 * decoder.width * decoder.kv_heads * decoder.head_width
+    return cached * to_cache + rows * (
+        2 * decoder.width * attended + 3 * decoder.width * decoder.intermediate + 2 * seen * attended
+    )
+
+
+def _sparse(tokens: int, visual: int, budget: int, geometry: Geometry) -> Read:
+    """SparseVLM's reading: kept and merged visual tokens as in ``methods/sparsevlm.py``; the raters are left out."""
+    from sepm_eval.methods.sparsevlm import FULL, KEPT, LAYERS
+
+    left: list[tuple[int, int]] = []
+    text, count = tokens - visual, visual
+    for layer, kept in zip(LAYERS, KEPT[budget], strict=True):
+        keep = min(round(kept * visual / FULL), count - 1)
+        recycled = int(0.3 * (count - keep)) + 1
+        count = keep + recycled // 10 + 1
+        if layer < geometry.decoder.layers:
+            left.append((layer, text + count))
+    return Read(tokens, left=tuple(left))

@@ -1,0 +1,50 @@
+"""What a task asks, as a value that can be compared: its items with labels and pictures, its list, its questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sepm_eval.datasets import Benchmark
+from sepm_eval.digests import readable_sha256s
+from sepm_eval.runs.identity import exam_digest
+from sepm_eval.runs.item_sets import item_set_digest
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a run is to be asked.
+
+    Attributes:
+        digest: equals ``Run.exam`` of a run that was asked just this.
+        asked: how many items.
+        available: how many the item list has.
+        item_list: the list's name.
+    """
+
+    digest: str
+    asked: int
+    available: int
+    item_list: str
+
+
+def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
+    """What a benchmark asks today, with the data and the item list that are set.
+
+    Args:
+        benchmark: the benchmark.
+        limit: only the first so many items.
+
+    Raises:
+        MissingData: its data are not there.
+        ValueError: its data or its list are not as they must be.
+    """
+    chosen, items = benchmark.chosen_list(), benchmark.items()
+    asked = items if limit is None else items[:limit]
+    pictures = readable_sha256s([item.path for item in asked])
+    rows = ((item.id, item.label, picture) for item, picture in zip(asked, pictures, strict=True))
+    return Exam(
+        digest=exam_digest(benchmark.name, chosen, item_set_digest(rows), [benchmark.question()]),
+        asked=len(asked),
+        available=len(items),
+        item_list=chosen,
+    )

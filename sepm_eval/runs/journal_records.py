@@ -1,0 +1,114 @@
+"""What a report takes from journals: of each answer it asks for a small value, and nothing of the others.
+
+A journal is read line by line, and a line whose key nobody asks for is passed over without being parsed: it may hold
+many runs, and those of a large benchmark take gigabytes as objects.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from array import array
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from sepm_eval.runs.outcomes import Record
+
+Place: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
+
+_JOURNAL_START = b'{"key": '
+
+
+def journal_records(paths: Iterable[Path], wanted: Mapping[Place, str]) -> dict[Place, Record]:
+    """The journal records that answers came from.
+
+    Args:
+        paths: journals, and other files, which are left alone.
+        wanted: the text of each answer by its record's place. A record with another text is not the answer's.
+
+    Raises:
+        ValueError: a line of a journal is not a record.
+    """
+    keys = {key.encode() for key, _, _ in wanted}
+    found: dict[Place, Record] = {}
+    for path in filter(_is_journal, paths):
+        for place, text, record in records(path, keys):
+            if place not in wanted:
+                continue
+            if text is None:
+                found.setdefault(place, record)
+            elif text == wanted[place]:
+                found[place] = record
+    return found
+
+
+def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[Place, str | None, Record]]:
+    """A journal's whole records with certain keys, one at a time, each with its text, None of one that failed.
+
+    Lines with other keys are passed over without being read.
+
+    Raises:
+        ValueError: a line is not a record, or lacks what every record has.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return  # being written, or torn
+            key = _key(line)
+            if key and key not in keys:
+                continue
+            try:
+                yield _record(json.loads(line))
+            except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+                raise ValueError(
+                    f"{path}, line {number} is not a journal record ({error!r}); move the file away"
+                ) from error
+
+
+def _key(line: bytes) -> bytes:
+    """The key of a journal's line, which stands first; b"" if none does."""
+    begin = len(_JOURNAL_START) + 1
+    return line[begin : line.find(b'"', begin)] if line.startswith(_JOURNAL_START + b'"') else b""
+
+
+def _record(content: Mapping[str, Any]) -> tuple[Place, str | None, Record]:
+    """What a report takes from a journal record.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
+    """
+    answered = {"answered": True, "failed": False}[content["status"]]
+    kinds = {"key": str, "task": str, "doc_id": int, "versions": dict, "model": dict}
+    kinds |= {"text": str, "method": dict} if answered else {}
+    odd = [name for name, kind in kinds.items() if type(content[name]) is not kind]
+    if odd:
+        raise TypeError(f"{odd[0]} is {content[odd[0]]!r}")
+    record = Record(
+        stages=len(content.get("prompts") or ()),
+        visual_tokens=content.get("visual_tokens"),
+        tokens_read=_shared(tuple(content.get("tokens_read") or ())),
+        p_positive=content.get("p_positive"),
+        p_negative=content.get("p_negative"),
+        confidence=content.get("confidence"),
+        polarity=content.get("polarity") and sys.intern(content["polarity"]),
+        ambiguous=content.get("ambiguous"),
+        dropped=array("I", content.get("dropped") or ()),
+        error=content.get("error"),
+    )
+    place = content["key"], content["task"], content["doc_id"]
+    return place, content["text"] if answered else None, record
+
+
+@lru_cache(maxsize=1024)
+def _shared(counts: tuple[int, ...]) -> tuple[int, ...]:
+    """The same, one object for all that are equal."""
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise TypeError(f"tokens_read is {counts!r}")
+    return counts
+
+
+def _is_journal(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_JOURNAL_START)) == _JOURNAL_START

@@ -1,0 +1,324 @@
+"""Finished runs as values: what became of every item, and when two runs may be set side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sepm_eval.parsing import Options, parse_question
+from sepm_eval.runs.identity import Identity, differences, exam_digest
+from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.scoring import Score
+
+OUR_ENTRIES = "sepm_"
+_METHOD_ORDER = ("zero_shot", "zero_shot_cot", "sparsevlm", "random_drop", "query_drop", "downsample", "sepm")
+
+
+class DifferentItems(ValueError):
+    """Two runs that answered different items were to be compared item by item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a journal tells of one answer besides its text; a report over many items needs no more.
+
+    Attributes:
+        stages: how many prompts the model was shown.
+        visual_tokens: of the picture as the last prompt showed it, before any was dropped; None if the question went
+            without.
+        tokens_read: how many visual tokens were read with each prompt; none if the journal does not say.
+        p_positive: probability of "positive" in stage 1; None of methods without one, as are the following.
+        p_negative: of "negative".
+        confidence: of stage 1.
+        polarity: the one stage 1 chose.
+        ambiguous: whether stage 2 was shown all labels.
+        dropped: indices of the visual tokens left out in stage 2.
+        error: what went wrong, of a question that failed.
+    """
+
+    stages: int
+    visual_tokens: int | None
+    tokens_read: tuple[int, ...]
+    p_positive: float | None
+    p_negative: float | None
+    confidence: float | None
+    polarity: str | None
+    ambiguous: bool | None
+    dropped: Sequence[int]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one item.
+
+    Attributes:
+        item: its id in the benchmark.
+        doc_id: its number in the task.
+        target: its label.
+        question: the question as the harness asked it.
+        output: what the model answered, or ``scoring.failure_text``.
+        score: right, wrong, unparsed or failed.
+        logged: whether lmms-eval counted it as right when it ran; None if it did not count it.
+        picture: the file, where the log names one.
+        sha256: of the picture's file; "" if the log does not say.
+        record: the journal's record, where a journal was found.
+    """
+
+    item: str
+    doc_id: int
+    target: str
+    question: str
+    output: str
+    score: Score
+    logged: bool | None
+    picture: str | None
+    sha256: str
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model's answers to one task.
+
+    Attributes:
+        identity: who answered, and how.
+        model: what the model is called beside the other runs read with it: its checkpoint, and in what it differs from
+            another of that name. Runs that differ in anything of the model have different names.
+        task: the task's name.
+        column: what its items are called beside the other runs: the task, and if there are runs over several sets of
+            its items, which one. Runs over different items, labels, pictures or questions have different columns.
+        item_list: which list of the benchmark's items.
+        outcomes: one an item, by doc_id.
+        asked: how many items lmms-eval was to ask.
+        available: how many the task has; more than ``asked`` under --limit.
+        offset: how many items of the task come before the first.
+        date: when the answers were scored.
+        defaults: the options the method has unless told otherwise.
+        host_version: of lmms-eval; "" if not recorded.
+        source: the results file.
+        superseded: other logs of the same run over the same items, which do not count.
+    """
+
+    identity: Identity
+    task: str
+    item_list: str
+    outcomes: tuple[Outcome, ...]
+    asked: int
+    available: int
+    date: datetime
+    offset: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    host_version: str = ""
+    source: Path = Path()
+    model: str = ""
+    column: str = ""
+    superseded: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", self.model or self.identity.checkpoint)
+        object.__setattr__(self, "column", self.column or self.task)
+
+    @property
+    def entry(self) -> str:
+        """The harness's name of the model."""
+        return self.identity.entry
+
+    @property
+    def method(self) -> str:
+        """Our method's name; of a stock model its entry."""
+        return self.identity.method or self.identity.entry
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The method's options; none of a stock model."""
+        return self.identity.options
+
+    @property
+    def variant(self) -> str:
+        """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
+        changed = [f"{key}={value}" for key, value in self.settings.items() if self.defaults.get(key) != value]
+        changed += [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+        return f"{self.method} ({', '.join(changed)})" if changed else self.method
+
+    @property
+    def title(self) -> str:
+        """Model and variant."""
+        return f"{self.model}: {self.variant}"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages it was made with, as far as they are recorded."""
+        return {**self.identity.versions, **({"lmms-eval": self.host_version} if self.host_version else {})}
+
+    @cached_property
+    def exam(self) -> str:
+        """A digest of what it was asked: task, item list, every item with its label and picture, and the questions."""
+        items = item_set_digest((one.item, one.target, one.sha256) for one in self.outcomes)
+        return exam_digest(self.task, self.item_list, items, (one.question for one in self.outcomes))
+
+    @cached_property
+    def scored(self) -> tuple[Outcome, ...]:
+        """The outcomes that count: all but the failed ones."""
+        return tuple(outcome for outcome in self.outcomes if outcome.score.status != "failed")
+
+    @cached_property
+    def right(self) -> int:
+        """How many answers are right."""
+        return sum(outcome.score.correct for outcome in self.scored)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the scored outcomes that are right, in percent; None if there are none."""
+        return 100 * self.right / len(self.scored) if self.scored else None
+
+    def count(self, status: str) -> int:
+        """How many outcomes are "answered", "unparsed" or "failed"."""
+        return self._counts[status]
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(outcome.score.status for outcome in self.outcomes)
+
+    @property
+    def missing(self) -> int:
+        """How many items lmms-eval was to ask and that have no outcome at all."""
+        return max(self.asked - len(self.outcomes), 0)
+
+    @property
+    def answered_all(self) -> bool:
+        """Whether nothing is missing and nothing failed of what was to be asked."""
+        return not self.missing and not self.count("failed")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every item of the task was asked and answered."""
+        return self.answered_all and self.asked == self.available
+
+    @property
+    def part(self) -> str:
+        """Which of the task's items were to be asked: "all 594", "items 9 to 16 of 594"."""
+        if self.asked == self.available:
+            return f"all {self.available}"
+        return f"items {self.offset + 1} to {self.offset + self.asked} of {self.available}"
+
+    @property
+    def options(self) -> Options:
+        """The labels on offer.
+
+        Raises:
+            ValueError: the items were asked different questions.
+        """
+        questions = {outcome.question for outcome in self.outcomes}
+        if len(questions) != 1:
+            raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
+        found = parse_question(questions.pop())
+        assert found is not None  # every outcome was scored by it
+        return found
+
+
+def arranged(runs: Iterable[Run]) -> list[Run]:
+    """Runs named apart and sorted by task, model and method; of logs of the same run one counts.
+
+    Of several logs with the same identity over the same items, one in which everything was answered counts before one
+    in which something failed, and of equals the latest.
+    """
+    same: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        same.setdefault((run.exam, run.identity.digest), []).append(run)
+    chosen = []
+    for group in same.values():
+        group.sort(key=lambda run: (run.answered_all, run.date, str(run.source)))
+        *others, best = group
+        chosen.append(dataclasses.replace(best, superseded=tuple(run.source for run in others)))
+    models, columns = _model_names(chosen), _columns(chosen)
+    named = [
+        dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
+    ]
+    order = {name: place for place, name in enumerate(_METHOD_ORDER)}
+    return sorted(named, key=lambda r: (r.task, r.column, r.model, order.get(r.method, len(order)), r.variant, r.entry))
+
+
+def _model_names(runs: Sequence[Run]) -> dict[str, str]:
+    """A name for each model, by the digest of its identity.
+
+    Ours share a name only if they are the same in everything; a stock model may share the name of its checkpoint with
+    ours, so that they stand in one table, because its entry tells them apart there.
+    """
+    groups: dict[tuple[str, str], dict[str, Identity]] = {}
+    for run in runs:
+        model = run.identity.of_model
+        groups.setdefault((model.checkpoint, _shown_entry(run)), {})[model.digest] = model
+    names: dict[str, str] = {}
+    for (checkpoint, _), models in groups.items():
+        odd = differences(list(models.values()))
+        for digest, identity in models.items():
+            told = ", ".join(f"{name.rpartition('.')[2]}={identity.fields().get(name)}" for name in odd)
+            names[digest] = f"{checkpoint} ({told})" if odd else checkpoint
+    return _unique(names, {run.identity.of_model.digest: _shown_entry(run) for run in runs})
+
+
+def _shown_entry(run: Run) -> str:
+    """What tells models of one name apart in a table: of a stock model its entry; ours have nothing but their name."""
+    return "" if run.entry.startswith(OUR_ENTRIES) else run.entry
+
+
+def _unique(names: dict[str, str], entries: Mapping[str, str]) -> dict[str, str]:
+    """The same, where two models of ours, or of one entry, would still share a name with a part of their digest."""
+    count = Counter((entries[digest], name) for digest, name in names.items())
+    return {
+        digest: f"{name} [{digest[:8]}]" if count[entries[digest], name] > 1 else name for digest, name in names.items()
+    }
+
+
+def _columns(runs: Sequence[Run]) -> dict[str, str]:
+    """A name for each set of items, by the run's exam: the task where it is the only one of it."""
+    groups: dict[str, dict[str, Run]] = {}
+    for run in runs:
+        groups.setdefault(run.task, {}).setdefault(run.exam, run)
+    names = {}
+    for task, exams in groups.items():
+        told = {exam: f"{task} [{Path(run.item_list).name}, {run.part}]" for exam, run in exams.items()}
+        count = Counter(told.values())
+        for exam, name in told.items():
+            if len(exams) == 1:
+                names[exam] = task
+            elif count[name] == 1:
+                names[exam] = name
+            else:
+                names[exam] = f"{name[:-1]}, set {exam[:8]}]"
+    return names
+
+
+def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
+    """The items that both runs answered, side by side; a question that failed in either is left out.
+
+    Raises:
+        DifferentItems: the runs are over different tasks, item lists, items, labels, pictures or questions.
+    """
+    for what in ("task", "item_list"):
+        one, other = getattr(first, what), getattr(second, what)
+        if one != other:
+            raise DifferentItems(f"{first.title} and {second.title} differ in their {what}: {one!r} and {other!r}")
+    ours = {outcome.item: outcome for outcome in first.outcomes}
+    theirs = {outcome.item: outcome for outcome in second.outcomes}
+    if odd := sorted(ours.keys() ^ theirs.keys()):
+        raise DifferentItems(
+            f"{first.title} and {second.title} were asked different items of {first.task}: {len(odd)} are only in one, "
+            f"such as {odd[0]!r}. Run both over the same list, without --limit"
+        )
+    for what, name in (("target", "labels"), ("sha256", "pictures"), ("question", "questions")):
+        unequal = [item for item, one in ours.items() if getattr(one, what) != getattr(theirs[item], what)]
+        if unequal:
+            raise DifferentItems(
+                f"{first.title} and {second.title} had other {name} for {len(unequal)} items of {first.task}, such as "
+                f"{unequal[0]!r}"
+            )
+    pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
+    return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]

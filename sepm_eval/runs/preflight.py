@@ -1,0 +1,106 @@
+"""What can be known of a plan before a model is loaded: whether data and checkpoints are there, and which they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from sepm_eval import demo
+from sepm_eval.backbone.checkpoints import checkpoint_revision
+from sepm_eval.backbone.shards import weight_files
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.model_wrappers import default_checkpoint
+from sepm_eval.runs.exams import Exam, exam_of
+from sepm_eval.runs.plan import ModelPlan, Plan
+from sepm_eval.runs.room import lack_of_disk, lack_of_memory
+
+
+@dataclass
+class Findings:
+    """What was found.
+
+    Attributes:
+        exams: what each task of ours asks, by task.
+        revisions: of each model's checkpoint, by the model's key; "" where it is not known.
+        tasks: why a task cannot be asked, by task.
+        models: why a model cannot be loaded, by the model's key.
+        disk: why the results do not fit on their disk; "" if they do.
+    """
+
+    exams: dict[str, Exam] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    disk: str = ""
+
+    def problems(self) -> Iterator[str]:
+        """What cannot be done, one sentence each."""
+        yield from self.tasks.values()
+        yield from self.models.values()
+
+
+def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
+    """Look at the data of every task, the checkpoint of every model, and the room there is for them.
+
+    Args:
+        plan: the plan.
+        tasks: its tasks, with groups replaced by their members.
+        out: folder of the results.
+    """
+    found = Findings()
+    benchmarks = find_benchmarks()
+    for task in tasks:
+        if task in benchmarks:
+            try:
+                found.exams[task] = exam_of(benchmarks[task], plan.limit)
+            except (OSError, ValueError) as error:
+                found.tasks[task] = f"{type(error).__name__}: {error}"
+    for model in plan.models:
+        try:
+            found.revisions[model.key] = _revision(model)
+        except (OSError, ValueError) as error:
+            found.models[model.key] = f"{type(error).__name__}: {error}"
+            continue
+        if lack := _lack_of_memory(model):
+            found.models[model.key] = f"{model.model} {model.args.get('pretrained', '')}: {lack}"
+    answers = sum(exam.asked for exam in found.exams.values())
+    found.disk = lack_of_disk(out, answers * sum(len(plan.methods_of(model)) or 1 for model in plan.models))
+    return found
+
+
+def _revision(model: ModelPlan) -> str:
+    """What identifies a model's weights; "" of a stock model whose checkpoint is not a folder with a config.json."""
+    named = str(model.args.get("pretrained", default_checkpoint(model.backbone) if model.ours else ""))
+    if model.ours or (named and (Path(named).expanduser() / "config.json").is_file()):
+        return checkpoint_revision(named)
+    return ""
+
+
+def _lack_of_memory(model: ModelPlan) -> str:
+    """Why the weights of a model of ours do not fit where it goes; "" if they may, or if its files are not here yet."""
+    if not model.ours:
+        return ""
+    from sepm_eval.model_wrappers._loading import pick_device, pick_dtype
+
+    named = str(model.args.get("pretrained", default_checkpoint(model.backbone)))
+    folder = demo.MODEL if named == "demo" else Path(named).expanduser()
+    if not (folder / "config.json").is_file():
+        return ""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    device = pick_device(str(model.args.get("device", "auto")))
+    wanted = pick_dtype(str(model.args.get("dtype", "auto")), device, config)
+    stored = pick_dtype("auto", torch.device("meta"), config)  # the checkpoint's own
+    places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+    files = [path for place in places for path in _weights_of(place)]
+    return lack_of_memory(sum(path.stat().st_size for path in files), stored.itemsize, wanted.itemsize, str(device))
+
+
+def _weights_of(folder: Path) -> list[Path]:
+    try:
+        return weight_files(folder)
+    except (OSError, ValueError):
+        return []
