@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -12,15 +12,76 @@ if TYPE_CHECKING:
     from transformers import Cache
 
 
+Cell = tuple[int, int, int]
+"""Block, row and column of a visual token; the column of a separator is -1."""
+
+
 @dataclass(frozen=True)
-class VisualTokens:
-    """Pictures as the language model receives them: features [B, N_v, D], N_v tokens a picture."""
+class Block:
+    """A grid of visual tokens that covers a part of a picture, such as a tile or a thumbnail of the whole.
+
+    Attributes:
+        box: left, top, right and bottom of that part, in pixels of the picture; it reaches beyond the picture where
+            this was padded.
+        rows: of the grid.
+        columns: of the grid, separators not counted.
+        separators: where tokens stand that show nothing and are never dropped: "rows" behind every row, "end" behind
+            the last one.
+        by_columns: the tokens run column by column, not row by row.
+    """
+
+    box: tuple[float, float, float, float]
+    rows: int
+    columns: int
+    separators: Literal["none", "rows", "end"] = "none"
+    by_columns: bool = False
+
+    def places(self) -> list[tuple[int, int]]:
+        """Row and column of each token, in their order; the column of a separator is -1."""
+        if self.by_columns:
+            found = [(row, column) for column in range(self.columns) for row in range(self.rows)]
+        else:
+            ending = [-1] if self.separators == "rows" else []
+            found = [(row, column) for row in range(self.rows) for column in [*range(self.columns), *ending]]
+        return [*found, (self.rows - 1, -1)] if self.separators == "end" else found
+
+
+@dataclass(frozen=True)
+class PictureTokens:
+    """One picture as the language model receives it.
+
+    Attributes:
+        features: [n, D], one row a visual token.
+        blocks: where they lie; the tokens of a block are neighbours, and blocks are in the tokens' order.
+        more: what else a family's language model needs of the picture, by a name of the family's own.
+    """
 
     features: Tensor
+    blocks: tuple[Block, ...]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Where each visual token lies, [n]."""
+        return [(index, *place) for index, block in enumerate(self.blocks) for place in block.places()]
+
+    @property
+    def separators(self) -> Tensor:
+        """Which visual tokens are separators, [n] bool; they are never dropped."""
+        import torch
+
+        return torch.tensor([column < 0 for _, _, column in self.cells], device=self.features.device)
+
+
+@dataclass(frozen=True)
+class VisualTokens:
+    """Pictures as the language model receives them; how many tokens a picture gives may differ."""
+
+    pictures: tuple[PictureTokens, ...]
 
     def __getitem__(self, rows: Sequence[int]) -> VisualTokens:
         """The tokens of some of the pictures."""
-        return VisualTokens(self.features[list(rows)])
+        return VisualTokens(tuple(self.pictures[row] for row in rows))
 
 
 @dataclass(frozen=True)
