@@ -50,7 +50,7 @@ def explain(
     _show(answer, question, image.name)
     if answer.evidence is None or not answer.evidence.dropped:
         return
-    drawn = draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), answer.evidence.dropped)
+    drawn = draw_dropped(picture, answer.blocks, answer.evidence.dropped)
     try:
         drawn.save(out)
     except (ValueError, OSError) as error:
