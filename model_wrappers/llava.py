@@ -223,7 +223,7 @@ def seen_box(size: tuple[int, int], image_aspect_ratio: str) -> tuple[float, flo
 
     Args:
         size: width and height of the picture.
-        image_aspect_ratio: "pad" is the square around the picture, which reaches beyond it; "crop" the one in its centre.
+        image_aspect_ratio: "pad" is the square around the picture, which reaches beyond it, "crop" the one inside.
     """
     width, height = size
     if image_aspect_ratio == "crop":

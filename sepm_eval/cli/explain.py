@@ -28,7 +28,8 @@ def explain(
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
     from sepm_eval.images import open_image
-    from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.methods.needs import check_needs
+    from sepm_eval.model_wrappers import load_backbone, supported
     from sepm_eval.model_wrappers._loading import is_out_of_memory
     from sepm_eval.report.overlay import draw_dropped
     from sepm_eval.types import Question
@@ -39,6 +40,7 @@ def explain(
         picture = open_image(image)
         keys = tuple(label.strip() for label in labels.split(","))
         question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        check_needs(chosen, supported(model, pretrained, {}), model)
         backbone = load_backbone(model, pretrained, device=device)
         (answer,) = chosen.answer([question], backbone)
     except (ValueError, OSError, FloatingPointError) as error:
