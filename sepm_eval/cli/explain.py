@@ -28,7 +28,8 @@ def explain(
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
     from sepm_eval.images import open_image
-    from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.methods.needs import check_needs
+    from sepm_eval.model_wrappers import load_backbone, supported
     from sepm_eval.model_wrappers._loading import is_out_of_memory
     from sepm_eval.report.overlay import draw_dropped
     from sepm_eval.types import Question
@@ -39,6 +40,7 @@ def explain(
         picture = open_image(image)
         keys = tuple(label.strip() for label in labels.split(","))
         question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        check_needs(chosen, supported(model, pretrained, {}), model)
         backbone = load_backbone(model, pretrained, device=device)
         (answer,) = chosen.answer([question], backbone)
     except (ValueError, OSError, FloatingPointError) as error:
@@ -50,7 +52,7 @@ def explain(
     _show(answer, question, image.name)
     if answer.evidence is None or not answer.evidence.dropped:
         return
-    drawn = draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), answer.evidence.dropped)
+    drawn = draw_dropped(picture, answer.blocks, answer.evidence.dropped)
     try:
         drawn.save(out)
     except (ValueError, OSError) as error:

@@ -21,6 +21,10 @@ class Method(Protocol):
     needs_polarities: ClassVar[bool]
     """Whether it can only answer questions that offer positive and negative emotions."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What ``Backbone.supports`` must hold for it to work with its options."""
+
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions; no answer depends on the rest of the batch."""
 
