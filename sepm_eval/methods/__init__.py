@@ -126,7 +126,7 @@ def _outside(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """The entry points of other packages, looked up once for each ``sys.path``: it takes some 20 ms."""
     from importlib.metadata import entry_points
 
-    return tuple(entry_points(group=GROUP))
+    return tuple(sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)))
 
 
 def _home(point: EntryPoint) -> str:
