@@ -27,11 +27,11 @@ from transformers import (
 
 from sepm_eval import Question, prompts
 from sepm_eval.backbone.checkpoints import Checkpoint
+from sepm_eval.backbone.cost import KNOWN, Decoder, Geometry, Tower
 from sepm_eval.backbone.tokenizers import JsonTokenizer
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import open_image
-from sepm_eval.methods.cost import KNOWN, Decoder, Geometry, Tower
 from sepm_eval.model_wrappers._templates import LLAMA_3_MAY2024, VICUNA_V1
 from sepm_eval.model_wrappers.llava import Llava
 from sepm_eval.model_wrappers.vila import Projector, Vila

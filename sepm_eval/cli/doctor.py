@@ -17,6 +17,7 @@ from rich.markup import escape
 from sepm_eval.cli._app import app, console, new_table
 from sepm_eval.cli.data import state
 from sepm_eval.datasets import data_folder, find_benchmarks
+from sepm_eval.methods import find_method, method_names
 from sepm_eval.runs import environment
 
 Finding = tuple[str, str, str]  # what, "ok" | "note" | "broken", in words
@@ -28,7 +29,7 @@ _LEAST_FREE = 5 * 2**30
 def doctor() -> None:
     """Say what is installed, which data are ready, which device is used; exits 1 if something needed is broken."""
     table = new_table("what", "state", "")
-    findings = [finding for look in (_packages, _hosts, _machine, _data) for finding in _readable(look)]
+    findings = [finding for look in (_packages, _hosts, _methods, _machine, _data) for finding in _readable(look)]
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     for what, verdict, words in findings:
         table.add_row(what, f"[{colours[verdict]}]{verdict}[/]", escape(words))
@@ -80,6 +81,18 @@ def _hosts() -> Iterator[Finding]:
         yield "VLMEvalKit", "note", "not installed; pip install 'sepm-eval[vlmeval]' for the second host"
     else:
         yield "VLMEvalKit", "ok", "installed; importing it turns TLS checks off, `sepm-eval vlmeval` restores them"
+
+
+def _methods() -> Iterator[Finding]:
+    """The methods of other packages."""
+    for name in method_names():
+        try:
+            home = find_method(name).__module__
+        except ValueError as error:
+            yield f"method {name}", "broken", str(error)
+        else:
+            if not home.startswith("sepm_eval."):
+                yield f"method {name}", "ok", f"from {home}"
 
 
 def _machine() -> Iterator[Finding]:

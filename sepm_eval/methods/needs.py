@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
 
 # The names are those of ``backbone.interface.ABILITIES``.
 _MEANING = {
@@ -15,23 +14,19 @@ _MEANING = {
 }
 
 
-class _Needy(Protocol):
-    @property
-    def needs(self) -> frozenset[str]: ...
-
-
-def check_needs(method: _Needy, supports: Collection[str], model: str) -> None:
+def check_needs(method: object, supports: Collection[str], model: str) -> None:
     """Make sure that a model can do what a method needs.
 
     Args:
-        method: the method, with its options: these may decide what it needs.
+        method: the method, with its options: these may decide what it needs. One that says nothing by ``needs`` needs
+            nothing.
         supports: see ``Backbone.supports``.
         model: what the model is called, for the message.
 
     Raises:
         ValueError: it cannot.
     """
-    lacking = sorted(method.needs - set(supports))
+    lacking = sorted(getattr(method, "needs", frozenset()) - set(supports))
     if lacking:
         wanted = " and ".join(f"{name} ({_MEANING[name]})" for name in lacking)
         remedy = "; set reuse=False" if lacking == ["reuse"] else "; choose another method or other options of it"

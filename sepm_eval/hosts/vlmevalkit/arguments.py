@@ -17,7 +17,7 @@ from typing import Any
 
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.datasets.releases.tsv import table_name
-from sepm_eval.methods import find_methods
+from sepm_eval.methods import method_names
 
 # The model entries are <method>_<one of these>, such as sepm_llava_v1.5_7b: the method with its defaults.
 CHECKPOINTS = {
@@ -39,7 +39,7 @@ def model_entries() -> dict[str, dict[str, Any]]:
     """Every method on every checkpoint: the entry's name and the arguments of its model."""
     return {
         f"{method}_{name}": {"backbone": backbone, "pretrained": pretrained, "method": method}
-        for method in find_methods()
+        for method in method_names()
         for name, (backbone, pretrained) in CHECKPOINTS.items()
     }
 
@@ -74,7 +74,7 @@ def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict
     if unknown:
         close = difflib.get_close_matches(unknown[0], supported_VLM, cutoff=0.5)
         raise BadArguments(
-            f"unknown models {unknown}: ours are a method ({', '.join(find_methods())}), an underscore and one of "
+            f"unknown models {unknown}: ours are a method ({', '.join(method_names())}), an underscore and one of "
             f"{', '.join(CHECKPOINTS)}; VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
         )
     ours = [name for name in wanted.model if name in entries]
