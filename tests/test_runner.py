@@ -13,8 +13,9 @@ from sepm_eval import get_method, prompts
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import UnreadableImage, open_image
 from sepm_eval.methods import find_methods
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.journal import read_journal
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.runner import Runner
 from sepm_eval.scoring import is_failure
 
 EIGHT = prompts.fine(zip(prompts.letters(8), MIKELS.values(), strict=True), prompts.WORDINGS["paper"])

@@ -9,8 +9,10 @@ from sepm_eval.backbone.shared import Shared
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
 from sepm_eval.methods.common import MAX_NEW_TOKENS
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.journal import read_journal
-from sepm_eval.runs.runner import Asked, Runner, answer_variants
+from sepm_eval.runs.runner import Runner
+from sepm_eval.runs.variants import answer_variants
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from sepm_eval.hosts.loading import load_runner, loaded_message
 from sepm_eval.images import open_image
 from sepm_eval.methods.common import MAX_NEW_TOKENS
 from sepm_eval.model_wrappers import backbone_names
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.identity import answering
-from sepm_eval.runs.runner import Asked
 
 PREFIX = "sepm_"
 _OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume", "polarity")

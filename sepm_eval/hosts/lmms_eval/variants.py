@@ -15,7 +15,8 @@ from sepm_eval.hosts.loading import parse_polarity
 from sepm_eval.model_wrappers import backbone_options, load_backbone
 from sepm_eval.runs.identity import Identity, answering, decides
 from sepm_eval.runs.plan import ModelPlan, parse_method, split_method
-from sepm_eval.runs.runner import Runner, answer_variants
+from sepm_eval.runs.runner import Runner
+from sepm_eval.runs.variants import answer_variants
 
 
 class Variants(ChatModel):

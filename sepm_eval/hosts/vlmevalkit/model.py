@@ -14,8 +14,8 @@ from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS
 from sepm_eval.hosts.vlmevalkit.pairs import PROCESSES, RANK, model_loaded
 from sepm_eval.hosts.vlmevalkit.tls import tls_verified
 from sepm_eval.images import open_image
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.identity import Identity
-from sepm_eval.runs.runner import Asked
 from sepm_eval.scoring import is_failure
 
 with tls_verified():
