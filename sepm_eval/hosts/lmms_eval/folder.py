@@ -14,7 +14,7 @@ import yaml
 
 from sepm_eval.datasets import list_settings
 from sepm_eval.files import write_whole
-from sepm_eval.hosts.lmms_eval.model import place
+from sepm_eval.hosts.lmms_eval.processes import world_size
 from sepm_eval.hosts.loading import parse_polarity
 from sepm_eval.model_wrappers import option_defaults
 from sepm_eval.runs import environment
@@ -157,7 +157,7 @@ def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[st
     started = {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "devices": environment.devices(),
-        "processes": place()[1],
+        "processes": world_size(),
         "command": ["sepm-eval", *sys.argv[1:]],
         "items": {task: {"asked": exam.asked, "digest": exam.digest} for task, exam in exams.items()},
     }

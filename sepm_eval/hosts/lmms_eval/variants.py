@@ -10,7 +10,8 @@ from lmms_eval.api.model import lmms
 
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.hosts.lmms_eval.folder import Part
-from sepm_eval.hosts.lmms_eval.model import ChatModel, own_device, place, shard
+from sepm_eval.hosts.lmms_eval.model import ChatModel
+from sepm_eval.hosts.lmms_eval.processes import own_device, shard
 from sepm_eval.hosts.loading import parse_polarity
 from sepm_eval.model_wrappers import backbone_options, load_backbone
 from sepm_eval.runs.identity import Identity, answering, decides
@@ -30,7 +31,6 @@ class Variants(ChatModel):
 
     def __init__(self, runners: Sequence[Runner]) -> None:
         super().__init__()
-        self._rank, self._world_size = place()
         self.runners = list(runners)
         self.active = list(range(len(runners)))
         self.current = 0
