@@ -59,7 +59,7 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
 def _columns(table: paper.PaperTable, by_row: _Rows) -> dict[str, str]:
     """The sets of items there are runs over, each with its task; the paper's tasks first."""
     here = {run.column: run.task for _, own in by_row for run in own}
-    order = {task: place for place, task in enumerate(table.tasks)}
+    order = {task: column for column, task in enumerate(table.tasks)}
     return dict(sorted(here.items(), key=lambda pair: order.get(pair[1], len(order))))
 
 

@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from sepm_eval import emotions
 from sepm_eval.emotions import Polarity
-from sepm_eval.parsing import half_known, parse_question
+from sepm_eval.parsing import Options, half_known, parse_question
 from sepm_eval.types import Question
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class Asked:
         until: texts at which plain generation ends.
         target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
         item: benchmark and item, of a document of ours; ``Runner.keys`` names the record of its answer.
+        options: what the question offers, of a document of ours; by default it is read from the text.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Asked:
     until: tuple[str, ...] = ()
     target: str | None = None
     item: tuple[str, str] | None = None
+    options: Options | None = None
 
 
 @dataclass
@@ -57,7 +59,7 @@ class QuestionMaker:
 
     def question(self, asked: Asked, text: str, images: Sequence[Image]) -> Question | None:
         """The question for the method; None if it is to be answered by plain generation."""
-        options = parse_question(text)
+        options = asked.options or parse_question(text)
         if options is None or len(images) != 1:
             self._warn_of_half_known(asked.task, text)
             return None

@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.backbone.memory import is_out_of_memory
-from sepm_eval.images import image_sha256
+from sepm_eval.images import remember_sha256
 from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.faults import ITEM_FAULTS
 
@@ -38,7 +38,7 @@ def load(asked: Asked, backbone: Backbone) -> Loaded | Exception:
     """Load one question and prepare its pictures for a backbone; the fault if it is this question's own."""
     try:
         text, images = asked.load()
-        loaded = Loaded(text, tuple(images), [image_sha256(image) for image in images])
+        loaded = Loaded(text, tuple(images), [remember_sha256(image) for image in images])
         for image in images:
             backbone.prepare(image)
     except Exception as fault:

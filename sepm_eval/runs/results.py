@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sepm_eval.parsing import Options, parse_question
 from sepm_eval.runs.identity import Identity, decides, from_json
-from sepm_eval.runs.journal_records import Place, journal_records
+from sepm_eval.runs.journal_records import RecordId, journal_records
 from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 from sepm_eval.scoring import score
 
@@ -132,8 +132,8 @@ def _read_results(path: Path) -> Iterator[_Log]:
     for samples in sorted(path.parent.glob(f"{glob.escape(stamp)}{_SAMPLES}*.jsonl")):
         task = samples.name.removeprefix(f"{stamp}{_SAMPLES}").removesuffix(".jsonl")
         log = _Log(samples, path, content, task)
-        for number, sample in _samples(samples):
-            _add(log, sample, f"{samples}, line {number}")
+        for number, sample, options in _samples(samples):
+            _add(log, sample, options, f"{samples}, line {number}")
         if not log.rows:
             continue
         _check_unique(samples, [outcome for outcome, _ in log.rows])
@@ -144,10 +144,8 @@ def _read_results(path: Path) -> Iterator[_Log]:
         yield log
 
 
-def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
+def _add(log: _Log, sample: Mapping[str, Any], options: Options, where: str) -> None:
     """Take from a sample what is needed of it."""
-    options = _options(str(sample["input"]))
-    assert options is not None  # samples of other tasks were left out
     output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
     question = log.rows[0][0].question if log.rows and log.rows[0][0].question == sample["input"] else sample["input"]
     outcome = Outcome(
@@ -155,6 +153,7 @@ def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
         doc_id=int(sample["doc_id"]),
         target=sys.intern(target),
         question=str(question),
+        options=options,
         output=output,
         score=_scored(output, target, options),
         logged=bool(sample["acc"]) if "acc" in sample else None,
@@ -174,7 +173,7 @@ def _add(log: _Log, sample: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"{where}: {error}; move the file away") from error
 
 
-def _run(log: _Log, identities: Mapping[str, Identity], records: Mapping[Place, Record]) -> Run:
+def _run(log: _Log, identities: Mapping[str, Identity], records: Mapping[RecordId, Record]) -> Run:
     content, task = log.content, log.task
     identity = _identity(log, identities)
     counts = content.get("n-samples", {}).get(task, {})
@@ -274,31 +273,41 @@ def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
             raise ValueError(f"{log} has several samples of {len(twice)} {what}s, such as {twice[0]!r}; move it away")
 
 
-def _samples(log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The samples of an image-emotion task, each with its line; none if it is another kind of task."""
+def _samples(log: Path) -> Iterator[tuple[int, dict[str, Any], Options]]:
+    """The samples of an image-emotion task, each with its line and its options; none if it is another kind of task."""
     with log.open("rb") as file:
         for number, line in enumerate(file, start=1):
             where = f"{log}, line {number}"
             try:
                 sample = json.loads(line)
                 known = {"item_id", "item_list", "label", "doc_id", "filtered_resps"} <= sample.keys()
-                options = _options(str(sample.get("input"))) if known else None
+                options = _options(sample) if known else None
             except (ValueError, AttributeError, TypeError, RecursionError) as error:
                 raise ValueError(f"{where} is no sample of lmms-eval ({error}); move the file away") from error
             if options is None and number == 1:
                 return
             flaw = _flaw(sample, options) if options is not None else "it asks for no emotion"
-            if flaw:
+            if options is None or flaw:
                 raise ValueError(f"{where} is no sample of lmms-eval ({flaw}); move the file away")
-            yield number, sample
+            yield number, sample, options
 
 
-@lru_cache(maxsize=64)
-def _options(question: str) -> Options | None:
-    """``parse_question``, once for each wording."""
-    return parse_question(question)
+def _options(sample: Mapping[str, Any]) -> Options | None:
+    """What a sample's question offers: as the task wrote it down, or in logs of earlier versions as the text says.
+
+    Raises:
+        ValueError: something else stands where the task writes it.
+    """
+    told = sample.get("options")
+    if told is None:
+        return _in_text(str(sample.get("input")))
+    if not isinstance(told, dict) or len(told) < 2 or not all(isinstance(name, str) for name in told.values()):
+        raise ValueError(f"options is {told!r}, no labels with their names")
+    return _of(tuple(told), tuple(told.values()))
 
 
+_in_text = lru_cache(maxsize=64)(parse_question)  # once for each wording
+_of = lru_cache(maxsize=64)(Options)  # one object for all that are equal
 _scored = lru_cache(maxsize=4096)(score)  # most answers are one of a few letters
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cache
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
+from PIL.Image import Image
 from tqdm import tqdm
 
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.runs.asking import Asked
-from sepm_eval.runs.loading_ahead import load, loaders
+from sepm_eval.runs.loading_ahead import Loaded, load, loaders
 from sepm_eval.runs.runner import Runner
 
 
@@ -30,15 +32,13 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
     """
     shared, size = _common(runners)
     outputs: list[list[str]] = [[] for _ in runners]
-    later = _loaded_once(questions[:size])
     with (
         tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar,
         loaders(size) as pool,
     ):
+        later = _being_loaded(questions[:size], shared, pool)
         for start in range(0, len(questions), size):
-            part, later = later, _loaded_once(questions[start + size : start + 2 * size])
-            for asked in later:
-                pool.submit(load, asked, shared)
+            part, later = later, _being_loaded(questions[start + size : start + 2 * size], shared, pool)
             for texts, runner in zip(outputs, runners, strict=True):
                 texts += runner.answer(part, quiet=True)
             shared.forget()
@@ -62,6 +62,14 @@ def _common(runners: Sequence[Runner]) -> tuple[Shared, int]:
     return shared, sizes.pop()
 
 
-def _loaded_once(questions: Sequence[Asked]) -> list[Asked]:
-    """The same questions; whoever of several asks for text and pictures, they are loaded once."""
-    return [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions]
+def _being_loaded(questions: Sequence[Asked], shared: Shared, pool: ThreadPoolExecutor) -> list[Asked]:
+    """The same questions, which the pool begins to load: text and pictures are loaded once for all variants."""
+    return [dataclasses.replace(asked, load=partial(_content, pool.submit(load, asked, shared))) for asked in questions]
+
+
+def _content(coming: Future[Loaded | Exception]) -> tuple[str, Sequence[Image]]:
+    """Text and pictures of a question that is being loaded; its fault is raised again for every variant."""
+    loaded = coming.result()
+    if isinstance(loaded, Exception):
+        raise loaded
+    return loaded.text, loaded.images

@@ -67,12 +67,12 @@ class Part:
             ValueError: it is damaged, or holds the answers of more than one run.
         """
         try:
-            found = read_runs([self.folder])
+            runs = read_runs([self.folder])
         except NoResults:
             return None
-        if len(found) > 1:
-            raise ValueError(f"{self.folder} holds {len(found)} different runs")
-        return found[0]
+        if len(runs) > 1:
+            raise ValueError(f"{self.folder} holds {len(runs)} different runs")
+        return runs[0]
 
     def flaw(self, run: Run, exam: Exam | None, limit: int | None, revision: str, model: Identity | None) -> str:
         """Why a run found in its folder is not what the plan asks for today; "" if it is.
@@ -91,20 +91,20 @@ class Part:
             return f"{run.asked} questions were asked, not {wanted}"
         if exam is not None and run.exam != exam.digest:
             return "it was asked other items, labels, pictures or questions than there are now"
-        found = run.identity
-        if revision and found.revision and found.revision != revision:
-            return f"it was answered by {found.checkpoint} at {found.revision}, which is now at {revision}"
+        who = run.identity
+        if revision and who.revision and who.revision != revision:
+            return f"it was answered by {who.checkpoint} at {who.revision}, which is now at {revision}"
         if self.method:
             name, _ = split_method(self.method)
             given = {**option_defaults(self.model.backbone), **self.model.args}
-            odd = [k for k, v in found.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
-            if odd or dict(found.polarity) != parse_polarity(str(given.get("polarity", ""))):
+            odd = [k for k, v in who.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
+            if odd or dict(who.polarity) != parse_polarity(str(given.get("polarity", ""))):
                 return "it was answered by a model with other settings"
-            if (found.method, dict(found.options)) != (name, _options(self.method)) or found.entry != self.model.model:
-                return f"it was answered by {found.method} with {dict(found.options)}"
-            if found.versions != environment.decisive_versions():
-                return f"it was answered with {dict(found.versions)}"
-        if model is not None and found.of_model.digest != model.of_model.digest:
+            if (who.method, dict(who.options)) != (name, _options(self.method)) or who.entry != self.model.model:
+                return f"it was answered by {who.method} with {dict(who.options)}"
+            if who.versions != environment.decisive_versions():
+                return f"it was answered with {dict(who.versions)}"
+        if model is not None and who.of_model.digest != model.of_model.digest:
             return "it was answered by a model with other settings"
         return ""
 

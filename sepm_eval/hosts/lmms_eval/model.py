@@ -21,6 +21,7 @@ from sepm_eval.hosts.loading import load_runner, loaded_message
 from sepm_eval.images import open_image
 from sepm_eval.methods.common import MAX_NEW_TOKENS
 from sepm_eval.model_wrappers import backbone_names
+from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.identity import answering
 
@@ -86,6 +87,7 @@ class ChatModel(lmms):
             until=(until,) if isinstance(until, str) else tuple(until),
             target=None if documents.targets is None else documents.targets[doc_id],
             item=None if documents.items is None else documents.items[doc_id],
+            options=None if documents.options is None else documents.options[doc_id],
         )
 
 
@@ -97,20 +99,23 @@ class _Documents:
         targets: the labels.
         items: benchmark and item, of our benchmarks.
         questions: the questions, of our benchmarks.
+        options: what they offer, of our benchmarks.
     """
 
     targets: Sequence[str] | None
-    items: Sequence[tuple[str, str]] | None
-    questions: Sequence[str] | None
+    items: Sequence[tuple[str, str]] | None = None
+    questions: Sequence[str] | None = None
+    options: Sequence[Options] | None = None
 
     @classmethod
     def of(cls, docs: Any) -> _Documents:
         """The columns of a data set."""
         targets = list(docs["label"]) if "label" in docs.column_names else None
-        if not {"benchmark", "id", "question", "picture"} <= set(docs.column_names):
-            return cls(targets, None, None)
+        if not {"benchmark", "id", "question", "picture", "labels", "names"} <= set(docs.column_names):
+            return cls(targets)
         items = list(zip(docs["benchmark"], docs["id"], strict=True))
-        return cls(targets, items, list(docs["question"]))
+        offered = zip(map(tuple, docs["labels"]), map(tuple, docs["names"]), strict=True)
+        return cls(targets, items, list(docs["question"]), [Options(*one) for one in offered])
 
 
 class SepmModel(ChatModel):

@@ -48,10 +48,10 @@ def write_results(tracker: EvaluationTracker, results: dict[str, Any], folder: P
             )
         _remove_unfinished(folder)
         for path in sorted(files, key=lambda path: path.name.endswith(_RESULTS)):
-            place = folder / path.relative_to(aside)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("rb") as source, writing_whole(place) as target:
-                shutil.copyfileobj(source, target)
+            target = folder / path.relative_to(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("rb") as source, writing_whole(target) as file:
+                shutil.copyfileobj(source, file)
 
 
 def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:

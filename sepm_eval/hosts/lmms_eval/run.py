@@ -127,14 +127,14 @@ class _ModelRun:
         """Which of a task's parts are to be asked; results that are not what is wanted are set aside."""
         if self._hopeless(group[0]):
             return []
-        found = []
+        todo = []
         for index, part in enumerate(group):
             run, flaw = self._look_at(part)
             if run is None or flaw:
-                found.append(index)
+                todo.append(index)
             if flaw and processes.rank() == 0:
                 part.set_aside(flaw)
-        return found
+        return todo
 
     def _look_at(self, part: Part) -> tuple[Run | None, str]:
         """What a part's folder holds, and why it does not count; "" if it does."""
