@@ -19,6 +19,7 @@ from sepm_eval.hosts.loading import parse_polarity
 from sepm_eval.model_wrappers import option_defaults
 from sepm_eval.runs import environment
 from sepm_eval.runs.exams import Exam
+from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 from sepm_eval.runs.identity import Identity, decides, is_secret
 from sepm_eval.runs.plan import ModelPlan, Plan, method_key, parse_method, split_method
 from sepm_eval.runs.results import NoResults, Run, read_runs
@@ -110,7 +111,7 @@ class Part:
 
     def set_aside(self, why: str) -> None:
         """Rename its results so that nothing reads them any more, and say so."""
-        for path in sorted([*self.folder.rglob("*_results.json"), *self.folder.rglob("*_samples_*.jsonl")]):
+        for path in sorted([*self.folder.rglob(f"*{RESULTS}"), *self.folder.rglob(f"*{SAMPLES}*.jsonl")]):
             path.replace(path.with_name(path.name + SET_ASIDE))
         print(f"{self}: results from before are set aside ({why})", file=sys.stderr)
 
