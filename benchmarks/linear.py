@@ -25,7 +25,8 @@ from table import Figure, show
 from throughput import demo_asked
 
 from sepm_eval import get_method
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.asking import Asked
+from sepm_eval.runs.runner import Runner
 
 SIZES = [100, 1000, 10000]
 FIRST = 200  # pictures before the clock starts: threads, caches and allocators fill up

@@ -67,6 +67,31 @@ def ratio(seconds: dict[str, list[float]], one: str, other: str) -> float:
     return statistics.median(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
 
 
+def full_size() -> list[Figure]:
+    """The floors of the models at their full size, which are counted and not timed."""
+    return [
+        Figure(f"floor, {name} full size: {method} / zero-shot", value)
+        for name in ("llava", "vila")
+        for method, value in floors(FULL[name], *EMOSET).items()
+        if method != "zero_shot"
+    ]
+
+
+def of_probe(backbone: ImageFirst, questions: Sequence[Question], prompt: str, rounds: int) -> list[Figure]:
+    """What reading with the probe costs over the same reading without, in time and peak memory."""
+    probe, visual = prompts.WORDINGS["paper"].probe, backbone.see([questions[0].image])
+    reads: dict[str, Callable[[Question], object]] = {
+        "probed": lambda _: backbone.read([prompt], visual, probe=probe),
+        "plain": lambda _: backbone.read([prompt], visual),
+    }
+    seconds = in_turns(reads, questions, rounds)
+    peaks = {name: max(size for _, size in history(partial(task, questions[0]))[1]) for name, task in reads.items()}
+    return [
+        Figure("probe: time over the same prefill", 100 * (ratio(seconds, "probed", "plain") - 1), at_most=2, unit="%"),
+        Figure("probe: peak memory over it", 100 * (peaks["probed"] / peaks["plain"] - 1), at_most=3, unit="%"),
+    ]
+
+
 def measure(pictures: int, rounds: int) -> list[Figure]:
     """All figures of this file."""
     backbone = build("llava", CPU)
@@ -95,30 +120,15 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
     seconds = in_turns(tasks, questions, rounds)
     beside = in_turns(against, questions, rounds // 2)  # apart: after the recipe's large tensors, memory is had anew
 
-    prompt, probe = answers["sepm"][0].prompts[0], prompts.WORDINGS["paper"].probe
-    visual = backbone.see([questions[0].image])
-    reads: dict[str, Callable[[Question], object]] = {
-        "probed": lambda _: backbone.read([prompt], visual, probe=probe),
-        "plain": lambda _: backbone.read([prompt], visual),
-    }
-    reading = in_turns(reads, questions, rounds // 2)
-    peaks = {name: max(size for _, size in history(partial(task, questions[0]))[1]) for name, task in reads.items()}
-
-    full = []
-    for name in ("llava", "vila"):
-        for method, value in floors(FULL[name], *EMOSET).items():
-            if method != "zero_shot":
-                full.append(Figure(f"floor, {name} full size: {method} / zero-shot", value))
     sepm, reuse = ratio(seconds, "sepm", "zero_shot"), ratio(seconds, "reuse", "zero_shot")
     return [
-        *full,
+        *full_size(),
         Figure("floor: SEPM / zero-shot", floor["sepm"]),
         Figure("floor: SEPM reuse / zero-shot", floor["reuse"]),
         Figure("SEPM / zero-shot", sepm),
         Figure("SEPM / zero-shot, over its floor", sepm / floor["sepm"], at_most=1.05),
         Figure("SEPM reuse / zero-shot", reuse, at_most=1.15),
-        Figure("probe: time over the same prefill", 100 * (ratio(reading, "probed", "plain") - 1), at_most=2, unit="%"),
-        Figure("probe: peak memory over it", 100 * (peaks["probed"] / peaks["plain"] - 1), at_most=3, unit="%"),
+        *of_probe(backbone, questions, answers["sepm"][0].prompts[0], rounds // 2),
         Figure("recipe / SEPM", ratio(beside, "recipe", "sepm"), at_least=1.3),
         Figure("recipe / SEPM reuse", ratio(beside, "recipe", "reuse"), at_least=2),
         Figure("answers and dropped tokens as the recipe's", 100 * sum(equal) / len(equal), at_least=100, unit="%"),

@@ -20,7 +20,8 @@ from table import Figure, show
 from sepm_eval import get_method
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.asking import Asked
+from sepm_eval.runs.runner import Runner
 
 
 class Clocked:

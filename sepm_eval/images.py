@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,7 +126,26 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def image_sha256(image: Image.Image) -> str:
-    """What identifies a picture in the journal: the digest of its size and RGB values, whatever file they came from."""
+    """What identifies a picture in the journal: the digest of its size and RGB values, whatever file they came from.
+
+    It is taken anew at every call, as a picture can be changed, unless ``remember_sha256`` has taken it before.
+    """
+    known = _REMEMBERED.get(id(image))
+    return known[1] if known is not None and known[0]() is image else _sha256(image)
+
+
+def remember_sha256(image: Image.Image) -> str:
+    """As ``image_sha256``, and remembered as long as the picture lives: for one that nobody changes from now on."""
+    key = id(image)  # pictures compare by content, which would take longer than the digest
+    digest = image_sha256(image)
+    _REMEMBERED[key] = weakref.ref(image, lambda _: _REMEMBERED.pop(key, None)), digest
+    return digest
+
+
+_REMEMBERED: dict[int, tuple[weakref.ref[Image.Image], str]] = {}  # each step on it is one that threads cannot divide
+
+
+def _sha256(image: Image.Image) -> str:
     with enough_memory([image]):
         picture = image.convert("RGB")
         return hashlib.sha256(f"{picture.width}x{picture.height}\n".encode() + picture.tobytes()).hexdigest()

@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from sepm_eval.datasets import MissingData
 from sepm_eval.images import open_image
-from sepm_eval.parsing import parse_question
+from sepm_eval.parsing import Options
 from sepm_eval.runs.identity import answering
 from sepm_eval.scoring import macro_f1, score
 
@@ -37,16 +37,16 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Metrics of one document.
 
     A failed question counts in ``n_failed`` and in nothing else. ``score`` repeats ``acc`` under the name that
-    lmms-eval's own statistics and --baseline look for. Item, list, labels, the picture's digest, the time, and of our
-    models the run's identity and the journal record go into the samples log: it says by itself who answered what.
+    lmms-eval's own statistics and --baseline look for. Item, list, labels and how they are shown, the picture's digest,
+    the time, and of our models the run's identity and the journal record go into the samples log: it says by itself who
+    answered what.
     """
-    options = parse_question(doc["question"])
-    if options is None:
-        raise ValueError(f"document {doc['id']} does not ask for emotions: {doc['question']!r}")
-    result = score(results[0], doc["label"], options)
+    labels, names = doc["labels"], doc["names"]
+    result = score(results[0], doc["label"], Options(tuple(labels), tuple(names)))
     about = {
         **{"item_id": doc["id"], "item_list": doc["item_list"], "label": doc["label"], "answer_label": result.label},
-        **{"picture": doc["picture"], "answered_at": datetime.now(timezone.utc).isoformat(timespec="seconds")},
+        **{"options": dict(zip(labels, names, strict=True)), "picture": doc["picture"]},
+        **{"answered_at": datetime.now(timezone.utc).isoformat(timespec="seconds")},
         **answering.stamp(doc["benchmark"], doc["id"]),
     }
     if result.status == "failed":

@@ -117,6 +117,7 @@ def run(
         picture = hashlib.sha256(f"{pictures}{task}/{doc_id}".encode()).hexdigest()
         doc = {"benchmark": task, "id": f"{task}/{doc_id:03d}", "item_list": item_list, "label": target}
         doc |= {"picture": picture, "question": question}
+        doc |= {"labels": labels, "names": list(benchmark.names.values())}
         if about is not None:
             key = keys[task, doc["id"]] = key_of(about, picture, question)
             records.append(record(draw, about, key, task, doc_id, doc, output))

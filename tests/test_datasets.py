@@ -51,6 +51,7 @@ def test_documents(release):
 def test_metrics_of_an_answer(release, output, acc, unparsed):
     doc = next(doc for doc in emoset.docs(None) if doc["label"] == "fear")
     metrics = process_results(doc, [output])
+    assert list(metrics["options"].items()) == list(MIKELS.items())
     assert (metrics["acc"], metrics["score"], metrics["unparsed"], metrics["n_failed"]) == (acc, acc, unparsed, 0)
 
 
@@ -59,7 +60,7 @@ def test_a_failure_counts_as_nothing_else(release):
 
     metrics = process_results(emoset.docs(None)[0], [failure_text(OSError("gone")).strip()])
     assert metrics.pop("answer_label") is None
-    assert set(metrics) == {"n_failed", "item_id", "item_list", "label", "picture", "answered_at"}
+    assert set(metrics) == {"n_failed", "item_id", "item_list", "label", "options", "picture", "answered_at"}
     assert metrics["n_failed"] == 1
 
 

@@ -11,8 +11,9 @@ from sepm_eval import get_method
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
 from sepm_eval.methods import find_methods
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.journal import read_journal
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.runner import Runner
 
 VARIANTS = [(name, {}) for name in sorted(find_methods())] + [("sepm", {"reuse": True}), ("random_drop", {"seed": 7})]
 COUNT = 10

@@ -17,10 +17,11 @@ from miniature import emoset_release
 from sepm_eval import get_method
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.report.write import write_report
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.identity import answering
 from sepm_eval.runs.journal import read_journal
 from sepm_eval.runs.results import read_runs
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.runner import Runner
 from sepm_eval.submit import About, Incomplete, submit
 from sepm_eval.tasks.functions import doc_to_text, doc_to_visual, process_results
 

@@ -1,5 +1,6 @@
 """Pictures of every kind: read as the original code does, or refused by name."""
 
+import gc
 import io
 import threading
 import time
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from sepm_eval.images import UnreadableImage, image_sha256, open_image
+from sepm_eval import images
+from sepm_eval.images import UnreadableImage, image_sha256, open_image, remember_sha256
 
 
 @pytest.fixture
@@ -216,3 +218,25 @@ def test_a_decode_that_does_not_end_is_given_up(jpeg, monkeypatch):
     assert ended.wait(20)
     left[0].join(20)
     assert open_image(jpeg).size == (64, 48)
+
+
+def test_a_digest_is_remembered_only_where_that_is_asked_for():
+    """A picture may be changed by who holds it; one that was handed over for good keeps its digest."""
+    image, other = Image.new("RGB", (2, 2)), Image.new("RGB", (2, 2))
+    before = image_sha256(image)
+    image.putpixel((0, 0), (1, 2, 3))
+    assert image_sha256(image) != before
+    assert remember_sha256(other) == before
+    other.putpixel((0, 0), (1, 2, 3))
+    assert image_sha256(other) == remember_sha256(other) == before
+    assert image_sha256(other.copy()) == image_sha256(image)  # a copy is another picture
+
+
+def test_a_remembered_digest_goes_with_its_picture():
+    before = len(images._REMEMBERED)
+    image = Image.new("RGB", (2, 2))
+    remember_sha256(image)
+    assert len(images._REMEMBERED) == before + 1
+    del image
+    gc.collect()
+    assert len(images._REMEMBERED) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -71,6 +72,61 @@ def test_who_imports_whom(module, path):
     assert ours <= allowed, f"{path.name} must not import {ours - allowed}"
     hosts = {name.split(".")[0] for name in imported(path)} & {"lmms_eval", "vlmeval"}
     assert not hosts or module == "hosts"
+
+
+MOST_LINES = {"file": 350, "function": 50}
+REASON = re.compile(r"^ *# long because: \S.*\S")
+
+
+def too_long(path: Path) -> list[str]:
+    """What of a file is longer than a reader takes in, and states no reason.
+
+    The reason is a line of its own, ``# long because: ...``: of a file at its left margin, of a function inside it.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = []
+    stated = any(REASON.match(line) and not line.startswith(" ") for line in lines)
+    if len(lines) > MOST_LINES["file"] and not stated:
+        found.append(f"{path.name} has {len(lines)} lines")
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno is not None
+            own = lines[node.lineno - 1 : node.end_lineno]
+            if len(own) > MOST_LINES["function"] and not any(map(REASON.match, own)):
+                found.append(f"{node.name} in {path.name} has {len(own)} lines")
+    return found
+
+
+def sources() -> list[Path]:
+    """Every file of code but the tests."""
+    root = Path(__file__).parent.parent
+    folders = [*FOLDERS.values(), root / "benchmarks", root / "demo"]
+    return sorted({path for folder in folders for path in folder.rglob("*.py")})
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_nothing_is_too_long_to_take_in(path):
+    assert not too_long(path), f"divide it, or say why not in a line '# long because: ...' ({MOST_LINES})"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["x = 1"] * 350, []),
+        (["x = 1"] * 351, ["one.py has 351 lines"]),
+        (["# long because: it is one table", *["x = 1"] * 350], []),
+        (["# long because:", *["x = 1"] * 350], ["one.py has 351 lines"]),
+        (["def f():", *["    x = 1"] * 49], []),
+        (["def f():", *["    x = 1"] * 50], ["f in one.py has 51 lines"]),
+        (["async def f():", *["    x = 1"] * 50], ["f in one.py has 51 lines"]),
+        (["def f():", "    # long because: it is one table", *["    x = 1"] * 49], []),
+        (["# long because: it is one table", "def f():", *["    x = 1"] * 50], ["f in one.py has 51 lines"]),
+        (["def f():", "    # long because: it is one table", *["    x = 1"] * 350], ["one.py has 352 lines"]),
+    ],
+)
+def test_what_is_long_says_why(tmp_path, lines, said):
+    (tmp_path / "one.py").write_text("\n".join(lines))
+    assert too_long(tmp_path / "one.py") == said
 
 
 def test_no_wing_imports_one_that_is_further_out():

@@ -271,6 +271,7 @@ def test_words_of_the_host_around_a_question_are_refused(demo_backbone):
     def asked(messages):
         request = SimpleNamespace(args=("", lambda _: messages, GREEDY, 0, "emotion_demo", "test"))
         (one,) = model._questions([request])
+        assert one.options == benchmark.options  # the text is the host's, what it offers is not read from it
         return one.load()[0]
 
     assert asked([{"role": "user", "content": content}]) == benchmark.question()

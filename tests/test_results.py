@@ -13,6 +13,7 @@ import pytest
 from make_runs import LLAVA, NASTY, RUNS, read_lines, run, write_lines
 from make_runs import make as make_runs
 
+from sepm_eval.datasets import find_benchmarks
 from sepm_eval.report.write import write_report
 from sepm_eval.runs.results import DifferentItems, NoResults, paired, parse_model_args, read_runs
 
@@ -173,6 +174,30 @@ def test_damaged_files_are_named(tmp_path, kind, damage):
     with pytest.raises(ValueError, match=path.name) as error:
         read_runs([tmp_path])
     assert "move" in str(error.value)
+
+
+def _with_options(tmp_path, change):
+    """The run of a stock model, read again after every sample was changed."""
+    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
+    (log,) = tmp_path.rglob("*_samples_emoset.jsonl")
+    write_lines(log, [change(sample) for sample in read_lines(log)])
+    (found,) = read_runs([tmp_path])
+    return found
+
+
+def test_a_log_says_what_was_offered(tmp_path):
+    """So no question is read to find out; a log without it is of an earlier version, whose question is read."""
+    as_logged = _with_options(tmp_path / "a", lambda sample: sample)
+    without = _with_options(tmp_path / "b", lambda sample: {k: v for k, v in sample.items() if k != "options"})
+    worded = _with_options(tmp_path / "c", lambda sample: {**sample, "input": "Which of the eight is it?"})
+    assert as_logged.options == without.options == worded.options == find_benchmarks()["emoset"].options
+    assert as_logged.right == without.right == worded.right > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"awe": "Awe"}, ["awe", "anger"], {"awe": 1, "anger": 2}, "awe", 5])
+def test_options_that_are_none_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match=r"line 1 is no sample .*\(options is .*, no labels with their names"):
+        _with_options(tmp_path, lambda sample: {**sample, "options": options})
 
 
 def test_samples_of_other_tasks_are_left_alone(tmp_path):

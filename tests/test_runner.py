@@ -13,8 +13,10 @@ from sepm_eval import get_method, prompts
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import UnreadableImage, open_image
 from sepm_eval.methods import find_methods
+from sepm_eval.parsing import Options
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.journal import read_journal
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.runner import Runner
 from sepm_eval.scoring import is_failure
 
 EIGHT = prompts.fine(zip(prompts.letters(8), MIKELS.values(), strict=True), prompts.WORDINGS["paper"])
@@ -303,6 +305,17 @@ def test_a_misspelt_label_is_said_once(run, scripted, caplog):
     run(scripted(says_fear), [asked(0, text=text), asked(1, text=text), asked(2, text="Which?\nA. Paris\nB. Rome")])
     assert caplog.text.count("options ['Feer'] are no known emotions") == 1
     assert "Rome" not in caplog.text
+
+
+def test_options_that_travel_with_the_question_are_not_read_from_its_text(run, scripted):
+    """A document of ours says what it offers; the text is shown as it is, whatever could be read from it."""
+    text = "Which?\n1) Anger\n2) Awe"
+    backbone = scripted(lambda prompt: {"B": 1.0})
+    offered = Options(("anger", "awe"), ("Anger", "Awe"))
+    run(backbone, [asked(0, text=text), asked(0, text=text, options=offered)])
+    plain, ours = read_journal(run.journal)
+    assert (plain["method"]["name"], ours["method"]["name"]) == ("generate", "zero_shot")
+    assert (ours["question"], ours["label"], list(ours["option_probabilities"])) == (text, "awe", ["anger", "awe"])
 
 
 def test_several_pictures_are_refused_per_question(run, scripted):

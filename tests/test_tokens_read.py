@@ -11,8 +11,9 @@ from sepm_eval import Question, demo, get_method
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 from sepm_eval.runs import journal_records
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.journal_records import records
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.runner import Runner
 
 # The demo model sees 8 x 8 tokens; a picture of half the area 6 x 6, and of 0.8 of it 7 x 7.
 EXPECTED = [

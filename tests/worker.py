@@ -13,7 +13,8 @@ from pathlib import Path
 from sepm_eval import get_method, load_backbone
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.images import open_image
-from sepm_eval.runs.runner import Asked, Runner
+from sepm_eval.runs.asking import Asked
+from sepm_eval.runs.runner import Runner
 
 
 def same(one: object, other: object) -> bool:

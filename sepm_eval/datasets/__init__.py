@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -28,6 +28,7 @@ from sepm_eval.datasets.names import inside as inside
 from sepm_eval.datasets.names import read_text as read_text
 from sepm_eval.datasets.placeholders import NAMES, placeholders
 from sepm_eval.digests import readable_sha256s
+from sepm_eval.parsing import Options
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,6 +69,11 @@ class Benchmark:
     lists: dict[str, ItemList]
     partial: bool = False
     title: str = ""
+
+    @property
+    def options(self) -> Options:
+        """What the question offers."""
+        return Options(tuple(self.names), tuple(self.names.values()))
 
     def question(self) -> str:
         """The question every model is asked, in the paper's wording."""
@@ -127,6 +133,7 @@ class Benchmark:
 
         The column ``picture`` is the SHA-256 of the picture's file, or "" where it cannot be read: with id and label it
         says what a run was asked on (``item_sets.item_set_digest``). An unreadable picture is a failed question later.
+        ``labels`` and ``names`` are what the question offers, so that nobody has to read it from the text.
 
         lmms-eval repeats this call five times and hides what it raises in a RetryError. So a problem travels as the
         one document of the set, and is raised when that is first looked at (``sepm_eval.tasks.functions``).
@@ -137,7 +144,8 @@ class Benchmark:
             chosen, items = self.chosen_list(), self.items()
         except (OSError, ValueError) as error:
             return Dataset.from_list([{"problem": str(error)}])
-        about = {"benchmark": self.name, "item_list": chosen, "question": self.question()}
+        about: dict[str, Any] = {"benchmark": self.name, "item_list": chosen, "question": self.question()}
+        about |= {"labels": list(self.names), "names": list(self.names.values())}
         pictures = readable_sha256s([item.path for item in items])
         return Dataset.from_list(
             [

@@ -72,12 +72,14 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
     labels = [*sides[0], *sides[1]]
     canvas, axes = _canvas(width=max(7.0, 0.9 * len(labels)), height=4.2)
     room = 0.8 / len(chosen)
-    for place, run in enumerate(chosen):
-        colour = COLOURS[place % len(COLOURS)]
+    for number, run in enumerate(chosen):
+        colour = COLOURS[number % len(COLOURS)]
         total: Counter[str] = Counter(o.target for o in run.scored)
         right: Counter[str] = Counter(o.target for o in run.scored if o.score.correct)
         heights = [100 * right[label] / total[label] if total[label] else 0.0 for label in labels]
-        axes.bar(np.arange(len(labels)) + place * room - 0.4 + room / 2, heights, room, color=colour, label=run.variant)
+        axes.bar(
+            np.arange(len(labels)) + number * room - 0.4 + room / 2, heights, room, color=colour, label=run.variant
+        )
         assert run.accuracy is not None  # see main_runs
         axes.axhline(run.accuracy, color=colour, linestyle="--", linewidth=1)
     axes.axvline(len(sides[0]) - 0.5, color=NEUTRAL, linewidth=0.8)
@@ -137,16 +139,16 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
     for confidence, *rights in known:
         bins[min(int(confidence / most * _BINS), _BINS - 1)].append((rights[0], rights[1]))
     canvas, axes = _canvas(width=7.0, height=4.0)
-    places = sorted(bins)
-    middle = [(place + 0.5) * most / _BINS for place in places]
+    filled = sorted(bins)
+    middle = [(one_bin + 0.5) * most / _BINS for one_bin in filled]
     for which, colour, name in ((1, NEUTRAL, "polarity right"), (0, COLOURS[1], "answer right")):
-        shares = [100 * sum(one[which] for one in bins[place]) / len(bins[place]) for place in places]
-        spread = [statistics.wilson(sum(one[which] for one in bins[p]), len(bins[p])) for p in places]
+        shares = [100 * sum(one[which] for one in bins[one_bin]) / len(bins[one_bin]) for one_bin in filled]
+        spread = [statistics.wilson(sum(one[which] for one in bins[p]), len(bins[p])) for p in filled]
         low = [share - 100 * interval.low for share, interval in zip(shares, spread, strict=True)]
         high = [100 * interval.high - share for share, interval in zip(shares, spread, strict=True)]
         axes.errorbar(middle, shares, [np.maximum(low, 0), np.maximum(high, 0)], fmt="o-", color=colour, label=name)
-    for place, x in zip(places, middle, strict=True):
-        axes.annotate(str(len(bins[place])), (x, 2), ha="center", fontsize=7, color=NEUTRAL)
+    for one_bin, x in zip(filled, middle, strict=True):
+        axes.annotate(str(len(bins[one_bin])), (x, 2), ha="center", fontsize=7, color=NEUTRAL)
     alpha = float(run.settings["alpha"])
     axes.axvline(alpha, color=NEGATIVE, linestyle="--", label=f"threshold alpha = {alpha:g}")
     axes.set_xlabel("confidence (variance of p(A), p(B); Eq. 4)")

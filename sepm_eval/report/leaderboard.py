@@ -33,15 +33,15 @@ def leaderboard(runs: Sequence[Run]) -> Table:
     cells, records = [], []
     for key in sorted(rows, key=lambda key: (-mean.get(key, -1.0), first[key].title, first[key].entry, key)):
         own, run = rows[key], first[key]
-        place = sum(mean[other] > mean[key] for other in mean) + 1 if key in mean else None
+        rank = sum(mean[other] > mean[key] for other in mean) + 1 if key in mean else None
         line = [
-            Cell("-" if place is None else str(place), value=place),
+            Cell("-" if rank is None else str(rank), value=rank),
             Cell(run.model, (run.entry,)),
             Cell(run.variant),
             Cell("-" if key not in mean else f"{mean[key]:.2f}", value=mean.get(key)),
         ]
         cells.append((*line, *(_cell(own.get(column)) for column in columns)))
-        about = {"rank": place, "model": run.model, "model_id": run.identity.key, "entry": run.entry}
+        about = {"rank": rank, "model": run.model, "model_id": run.identity.key, "entry": run.entry}
         single = {column: own[column].accuracy if column in own else None for column in columns}
         records.append({**about, "method": run.variant, "mean": mean.get(key), **single})
     notes = [

@@ -24,7 +24,7 @@ _DROP_10, _DROP_20 = {**_SEPM, "beta": 0.1}, {**_SEPM, "beta": 0.2}
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """One line of a table.
 
     Attributes:
@@ -65,7 +65,7 @@ class PaperTable:
     name: str
     caption: str
     tasks: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PaperRow, ...]
     average: bool = False
 
 
@@ -98,26 +98,26 @@ TABLES = (
         "Methods compared",
         _FIVE,
         (
-            Row(
+            PaperRow(
                 "Zero-shot",
                 "zero_shot",
                 {},
                 _both((48.32, 52.77, 25.56, 15.71, 27.86), (47.47, 44.45, 41.90, 15.35, 20.00)),
             ),
-            Row(
+            PaperRow(
                 "Zero-shot-CoT",
                 "zero_shot_cot",
                 {},
                 _both((48.65, 51.67, 22.93, 15.52, 26.43), (44.28, 43.20, 41.08, 13.57, 21.07)),
             ),
-            Row("SparseVLM", "sparsevlm", {}, _both((49.83, 54.00, 26.64, 15.68, 26.79))),
-            Row(
+            PaperRow("SparseVLM", "sparsevlm", {}, _both((49.83, 54.00, 26.64, 15.68, 26.79))),
+            PaperRow(
                 "SEPM (β=0.1)",
                 "sepm",
                 _DROP_10,
                 _both((54.21, 56.04, 42.39, 18.26, 29.29), (51.35, 53.11, 44.30, 17.36, 25.71)),
             ),
-            Row(
+            PaperRow(
                 "SEPM (β=0.2)",
                 "sepm",
                 _DROP_20,
@@ -131,12 +131,12 @@ TABLES = (
         "Which visual tokens to drop",
         _TWO,
         (
-            Row("Random (β=0.1)", "random_drop", _DROP_10, _llava(53.20, 55.99)),
-            Row("Random (β=0.2)", "random_drop", _DROP_20, _llava(51.85, 55.91)),
-            Row("Query-related (β=0.1)", "query_drop", _DROP_10, _llava(53.54, 55.99)),
-            Row("Query-related (β=0.2)", "query_drop", _DROP_20, _llava(53.54, 56.10)),
-            Row("FoE-related (β=0.1)", "sepm", _DROP_10, _llava(54.21, 56.04)),
-            Row("FoE-related (β=0.2)", "sepm", _DROP_20, _llava(54.04, 56.24)),
+            PaperRow("Random (β=0.1)", "random_drop", _DROP_10, _llava(53.20, 55.99)),
+            PaperRow("Random (β=0.2)", "random_drop", _DROP_20, _llava(51.85, 55.91)),
+            PaperRow("Query-related (β=0.1)", "query_drop", _DROP_10, _llava(53.54, 55.99)),
+            PaperRow("Query-related (β=0.2)", "query_drop", _DROP_20, _llava(53.54, 56.10)),
+            PaperRow("FoE-related (β=0.1)", "sepm", _DROP_10, _llava(54.21, 56.04)),
+            PaperRow("FoE-related (β=0.2)", "sepm", _DROP_20, _llava(54.04, 56.24)),
         ),
     ),
     PaperTable(
@@ -144,11 +144,11 @@ TABLES = (
         "What each part of SEPM adds: coarse-to-fine (CCI), focus sentence (FP), fewer visual tokens (VTA)",
         _TWO,
         (
-            Row("none", "zero_shot", {}, _llava(48.32, 52.77)),
-            Row("CCI", "sepm", {**_DROP_20, "foe": False, "vta": False}, _llava(51.68, 53.98)),
-            Row("FP", "sepm", {**_DROP_20, "cci": False, "vta": False}, _llava(51.52, 54.28)),
-            Row("CCI + FP", "sepm", {**_DROP_20, "vta": False}, _llava(53.03, 56.10)),
-            Row("CCI + FP + VTA", "sepm", _DROP_20, _llava(54.04, 56.24)),
+            PaperRow("none", "zero_shot", {}, _llava(48.32, 52.77)),
+            PaperRow("CCI", "sepm", {**_DROP_20, "foe": False, "vta": False}, _llava(51.68, 53.98)),
+            PaperRow("FP", "sepm", {**_DROP_20, "cci": False, "vta": False}, _llava(51.52, 54.28)),
+            PaperRow("CCI + FP", "sepm", {**_DROP_20, "vta": False}, _llava(53.03, 56.10)),
+            PaperRow("CCI + FP + VTA", "sepm", _DROP_20, _llava(54.04, 56.24)),
         ),
     ),
 )

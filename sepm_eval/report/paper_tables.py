@@ -8,7 +8,7 @@ from sepm_eval.report import paper
 from sepm_eval.report.table import Cell, Table, main_columns, mean_note, model_key, record_of, state
 from sepm_eval.runs.outcomes import Run
 
-_Rows = Sequence[tuple[paper.Row, Sequence[Run]]]
+_Rows = Sequence[tuple[paper.PaperRow, Sequence[Run]]]
 
 
 def paper_tables(runs: Sequence[Run]) -> list[Table]:
@@ -59,7 +59,7 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
 def _columns(table: paper.PaperTable, by_row: _Rows) -> dict[str, str]:
     """The sets of items there are runs over, each with its task; the paper's tasks first."""
     here = {run.column: run.task for _, own in by_row for run in own}
-    order = {task: place for place, task in enumerate(table.tasks)}
+    order = {task: column for column, task in enumerate(table.tasks)}
     return dict(sorted(here.items(), key=lambda pair: order.get(pair[1], len(order))))
 
 
@@ -91,12 +91,12 @@ def _notes(
     return list(dict.fromkeys(notes))
 
 
-def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[paper.Row, list[Run]]]:
+def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[paper.PaperRow, list[Run]]]:
     """Lines for stock models and for methods the paper does not have, with their default settings."""
     known = {row.method for row in table.rows}
     others = [run for run in runs if run.method not in known and run.variant == run.method]
     labels = dict.fromkeys(run.method for run in others)
-    return [(paper.Row(name, name, {}, {}), [run for run in others if run.method == name]) for name in labels]
+    return [(paper.PaperRow(name, name, {}, {}), [run for run in others if run.method == name]) for name in labels]
 
 
 def _counts(run: Run, column: str) -> bool:
@@ -118,7 +118,7 @@ def _accuracy_cell(run: Run | None, figure: float | None, best: float | None) ->
     return Cell(f"{share:.2f}", tuple(details), share, best=run.complete and share == best)
 
 
-def _average_cell(row: paper.Row, own: Sequence[Run | None], tasks: Sequence[str]) -> Cell:
+def _average_cell(row: paper.PaperRow, own: Sequence[Run | None], tasks: Sequence[str]) -> Cell:
     runs = [run for run in own if run is not None and run.complete and run.accuracy is not None]
     if len(runs) < len(tasks):
         return Cell("-")

@@ -115,9 +115,9 @@ def macro_f1_interval(targets: Sequence[str], answers: Sequence[str | None]) -> 
     if not targets:
         return Interval(0.0, 1.0)
     names = sorted(set(targets))
-    place = {name: index for index, name in enumerate(names)}
-    goal = np.array([place[target] for target in targets])
-    given = np.array([place.get(answer or "", len(names)) for answer in answers])
+    column = {name: index for index, name in enumerate(names)}
+    goal = np.array([column[target] for target in targets])
+    given = np.array([column.get(answer or "", len(names)) for answer in answers])
     cells = np.bincount(goal * (len(names) + 1) + given, minlength=len(names) * (len(names) + 1))
     return _percentiles(_macro_f1(_resampled(cells.reshape(len(names), len(names) + 1))))
 

@@ -153,10 +153,10 @@ SHOWN = 40  # rows of a list of single items
 
 def spread(records: Sequence[dict[str, Any]], by: Sequence[str], most: int = SHOWN) -> list[dict[str, Any]]:
     """At most so many records, taken in turn from every group, in their order."""
-    places: dict[tuple[Any, ...], list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for index, record in enumerate(records):
-        places.setdefault(tuple(record[key] for key in by), []).append(index)
-    turns = sorted((turn, index) for group in places.values() for turn, index in enumerate(group[:most]))
+        groups.setdefault(tuple(record[key] for key in by), []).append(index)
+    turns = sorted((turn, index) for group in groups.values() for turn, index in enumerate(group[:most]))
     return [records[index] for index in sorted(index for _, index in turns[:most])]
 
 

@@ -27,13 +27,13 @@ if sys.platform != "win32":
 
 logger = logging.getLogger(__name__)
 
-_START = b'{"key": '  # of every record, so of every journal
+START = b'{"key": '  # of every record, so of every journal
 
 
 class Journal:
     """A journal file, open for appending and indexed by the keys of its answered records.
 
-    The index holds places in the file, not records, so a long run stays small. Every record has ``key`` (what decides
+    The index holds offsets in the file, not records, so a long run stays small. Every record has ``key`` (what decides
     the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``. Failed ones are kept as a trace and never
     reused.
 
@@ -66,21 +66,21 @@ class Journal:
                 sync_folder(real.parent)
             except OSError as error:
                 raise self._unwritable(error, "name another with journal=FILE") from error
-            places, self._end = _index(path, self._noted)
+            offsets, self._end = _index(path, self._noted)
             if not self._end:
                 _check_torn(path)
             self._file.truncate(self._end)
             self._check_unchanged()
-            self._own = _Answers(held.enter_context(path.open("rb")), path, places)
+            self._own = _Answers(held.enter_context(path.open("rb")), path, offsets)
             self._all = [self._own]
             for other in filter(Path.exists, others):
-                found, _ = _index(other)
-                self._all.append(_Answers(held.enter_context(other.open("rb")), other, found))
+                theirs, _ = _index(other)
+                self._all.append(_Answers(held.enter_context(other.open("rb")), other, theirs))
             self._held = held.pop_all()
 
     def __len__(self) -> int:
         """How many different questions it answers."""
-        return len(set().union(*(answers.places for answers in self._all)))
+        return len(set().union(*(answers.offsets for answers in self._all)))
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The answered record with this key.
@@ -89,7 +89,7 @@ class Journal:
             OSError: the file was changed since it was opened.
         """
         digest = _digest(key)
-        holder = next((answers for answers in self._all if digest in answers.places), None)
+        holder = next((answers for answers in self._all if digest in answers.offsets), None)
         return None if holder is None else holder.read(key)
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
@@ -101,7 +101,7 @@ class Journal:
         """
         lines: list[bytes] = []
         end, noted = self._end, set[bytes]()
-        places: dict[bytes, int] = {}
+        offsets: dict[bytes, int] = {}
         for record in records:
             _check(record)
             if record["status"] == "answered":
@@ -109,7 +109,7 @@ class Journal:
                 if identity in self._noted or identity in noted:
                     continue
                 noted.add(identity)
-                places.setdefault(_digest(record["key"]), end)
+                offsets.setdefault(_digest(record["key"]), end)
             # the key first, as a journal begins; ASCII, so that half a character can be written too
             lines.append(json.dumps({"key": record["key"], **record}).encode() + b"\n")
             end += len(lines[-1])
@@ -119,8 +119,8 @@ class Journal:
         self._write(b"".join(lines))
         self._end = end
         self._noted |= noted
-        for digest, place in places.items():
-            self._own.places.setdefault(digest, place)
+        for digest, offset in offsets.items():
+            self._own.offsets.setdefault(digest, offset)
         self._check_unchanged()
 
     def close(self) -> None:
@@ -160,10 +160,10 @@ class Journal:
         """
         ours = os.fstat(self._file.fileno())
         try:
-            found = os.stat(self.path)
+            there = os.stat(self.path)
         except OSError as error:
             raise self._unwritable(error, _GONE) from error
-        if not os.path.samestat(ours, found):
+        if not os.path.samestat(ours, there):
             raise OSError(errno.EEXIST, f"the journal {self.path} was replaced by another file; {_GONE}")
         if ours.st_size != self._end:
             raise OSError(
@@ -182,25 +182,25 @@ _GONE = "what this run has answered so far was written to a file that is gone: s
 class _Answers:
     """Where the answered records of one file begin, by the digests of their keys."""
 
-    def __init__(self, file: BinaryIO, path: Path, places: dict[bytes, int]) -> None:
-        self.places = places
+    def __init__(self, file: BinaryIO, path: Path, offsets: dict[bytes, int]) -> None:
+        self.offsets = offsets
         self._file = file
         self._path = path
 
     def read(self, key: str) -> dict[str, Any]:
-        """The record with a key that is among the places.
+        """The record with a key that is among the offsets.
 
         Raises:
             OSError: it is no longer there.
         """
-        self._file.seek(self.places[_digest(key)])
+        self._file.seek(self.offsets[_digest(key)])
         try:
-            found: dict[str, Any] = json.loads(self._file.readline())
-            if found["key"] != key:
+            record: dict[str, Any] = json.loads(self._file.readline())
+            if record["key"] != key:
                 raise ValueError("another record")
         except (ValueError, LookupError, TypeError) as error:
             raise OSError(errno.EBUSY, f"the journal {self._path} was changed while a run was using it") from error
-        return found
+        return record
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
@@ -230,7 +230,7 @@ def question_key(**parts: Any) -> str:
 
 
 def _digest(*parts: str | int) -> bytes:
-    """16 bytes in place of a key, or of a key, a task and a document."""
+    """16 bytes in offset of a key, or of a key, a task and a document."""
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
 
 
@@ -266,16 +266,16 @@ def _index(path: Path, noted: set[bytes] | None = None) -> tuple[dict[bytes, int
     Raises:
         ValueError: a line is not a record.
     """
-    places: dict[bytes, int] = {}
+    offsets: dict[bytes, int] = {}
     last = 0
     with path.open("rb") as file:
         for start, end, record in _scan(file, path):
             last = end
             if record["status"] == "answered":
-                places.setdefault(_digest(record["key"]), start)
+                offsets.setdefault(_digest(record["key"]), start)
                 if noted is not None:
                     noted.add(_digest(record["key"], record["task"], record["doc_id"]))
-    return places, last
+    return offsets, last
 
 
 def _check(record: dict[str, Any]) -> None:
@@ -299,8 +299,8 @@ def _check_start(path: Path) -> None:
     if not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file")
     with path.open("rb") as file:
-        start = file.read(len(_START))
-    if not _START.startswith(start):
+        start = file.read(len(START))
+    if not START.startswith(start):
         raise ValueError(f"{path} is not a journal: it begins with {start!r}; name another file with journal=FILE")
 
 

@@ -14,40 +14,40 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sepm_eval.runs.journal import START
 from sepm_eval.runs.outcomes import Record
 from sepm_eval.types import Block
 
-Place: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
-
 _MOST_TOKENS = 10**6  # of a picture
 _FARTHEST = 10**9  # pixels
-_JOURNAL_START = b'{"key": '
+
+RecordId: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
 
 
-def journal_records(paths: Iterable[Path], wanted: Mapping[Place, str]) -> dict[Place, Record]:
+def journal_records(paths: Iterable[Path], wanted: Mapping[RecordId, str]) -> dict[RecordId, Record]:
     """The journal records that answers came from.
 
     Args:
         paths: journals, and other files, which are left alone.
-        wanted: the text of each answer by its record's place. A record with another text is not the answer's.
+        wanted: the text of each answer by its record's id. A record with another text is not the answer's.
 
     Raises:
         ValueError: a line of a journal is not a record.
     """
     keys = {key.encode() for key, _, _ in wanted}
-    found: dict[Place, Record] = {}
+    joined: dict[RecordId, Record] = {}
     for path in filter(_is_journal, paths):
-        for place, text, record in records(path, keys):
-            if place not in wanted:
+        for record_id, text, record in records(path, keys):
+            if record_id not in wanted:
                 continue
             if text is None:
-                found.setdefault(place, record)
-            elif text == wanted[place]:
-                found[place] = record
-    return found
+                joined.setdefault(record_id, record)
+            elif text == wanted[record_id]:
+                joined[record_id] = record
+    return joined
 
 
-def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[Place, str | None, Record]]:
+def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[RecordId, str | None, Record]]:
     """A journal's whole records with certain keys, one at a time, each with its text, None of one that failed.
 
     Lines with other keys are passed over without being read.
@@ -72,11 +72,11 @@ def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[Place, str | N
 
 def _key(line: bytes) -> bytes:
     """The key of a journal's line, which stands first; b"" if none does."""
-    begin = len(_JOURNAL_START) + 1
-    return line[begin : line.find(b'"', begin)] if line.startswith(_JOURNAL_START + b'"') else b""
+    begin = len(START) + 1
+    return line[begin : line.find(b'"', begin)] if line.startswith(START + b'"') else b""
 
 
-def _record(content: Mapping[str, Any]) -> tuple[Place, str | None, Record]:
+def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
     """What a report takes from a journal record.
 
     Raises:
@@ -101,8 +101,8 @@ def _record(content: Mapping[str, Any]) -> tuple[Place, str | None, Record]:
         blocks=_blocks(json.dumps(content.get("blocks") or ())),
         error=content.get("error"),
     )
-    place = content["key"], content["task"], content["doc_id"]
-    return place, content["text"] if answered else None, record
+    record_id = content["key"], content["task"], content["doc_id"]
+    return record_id, content["text"] if answered else None, record
 
 
 @lru_cache(maxsize=1024)
@@ -136,4 +136,4 @@ def _blocks(written: str) -> tuple[Block, ...]:
 
 def _is_journal(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(len(_JOURNAL_START)) == _JOURNAL_START
+        return file.read(len(START)) == START

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.parsing import Options, parse_question
+from sepm_eval.parsing import Options
 from sepm_eval.runs.identity import Identity, differences, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
@@ -66,6 +66,7 @@ class Outcome:
         doc_id: its number in the task.
         target: its label.
         question: the question as the harness asked it.
+        options: what it offers.
         output: what the model answered, or ``scoring.failure_text``.
         score: right, wrong, unparsed or failed.
         logged: whether lmms-eval counted it as right when it ran; None if it did not count it.
@@ -78,6 +79,7 @@ class Outcome:
     doc_id: int
     target: str
     question: str
+    options: Options
     output: str
     score: Score
     logged: bool | None
@@ -221,9 +223,7 @@ class Run:
         questions = {outcome.question for outcome in self.outcomes}
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
-        found = parse_question(questions.pop())
-        assert found is not None  # every outcome was scored by it
-        return found
+        return self.outcomes[0].options
 
 
 def arranged(runs: Iterable[Run]) -> list[Run]:
@@ -244,7 +244,7 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
     named = [
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
     ]
-    order = {name: place for place, name in enumerate(_METHOD_ORDER)}
+    order = {name: rank for rank, name in enumerate(_METHOD_ORDER)}
     return sorted(named, key=lambda r: (r.task, r.column, r.model, order.get(r.method, len(order)), r.variant, r.entry))
 
 

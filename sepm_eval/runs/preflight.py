@@ -52,26 +52,26 @@ def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
         tasks: its tasks, with groups replaced by their members.
         out: folder of the results.
     """
-    found = Findings()
+    findings = Findings()
     benchmarks = find_benchmarks()
     for task in tasks:
         if task in benchmarks:
             try:
-                found.exams[task] = exam_of(benchmarks[task], plan.limit)
+                findings.exams[task] = exam_of(benchmarks[task], plan.limit)
             except (OSError, ValueError) as error:
-                found.tasks[task] = f"{type(error).__name__}: {error}"
+                findings.tasks[task] = f"{type(error).__name__}: {error}"
     for model in plan.models:
         try:
-            found.revisions[model.key] = _revision(model)
+            findings.revisions[model.key] = _revision(model)
             _check_needs(plan, model)
         except (OSError, ValueError) as error:
-            found.models[model.key] = f"{type(error).__name__}: {error}"
+            findings.models[model.key] = f"{type(error).__name__}: {error}"
             continue
         if lack := _lack_of_memory(model):
-            found.models[model.key] = f"{model.model} {model.args.get('pretrained', '')}: {lack}"
-    answers = sum(exam.asked for exam in found.exams.values())
-    found.disk = lack_of_disk(out, answers * sum(len(plan.methods_of(model)) or 1 for model in plan.models))
-    return found
+            findings.models[model.key] = f"{model.model} {model.args.get('pretrained', '')}: {lack}"
+    answers = sum(exam.asked for exam in findings.exams.values())
+    findings.disk = lack_of_disk(out, answers * sum(len(plan.methods_of(model)) or 1 for model in plan.models))
+    return findings
 
 
 def _revision(model: ModelPlan) -> str:
@@ -112,8 +112,8 @@ def _lack_of_memory(model: ModelPlan) -> str:
     device = pick_device(str(model.args.get("device", "auto")))
     wanted = pick_dtype(str(model.args.get("dtype", "auto")), device, config)
     stored = pick_dtype("auto", torch.device("meta"), config)  # the checkpoint's own
-    places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
-    files = [path for place in places for path in _weights_of(place)]
+    folders = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+    files = [path for one in folders for path in _weights_of(one)]
     return lack_of_memory(sum(path.stat().st_size for path in files), stored.itemsize, wanted.itemsize, str(device))
 
 

@@ -1,4 +1,4 @@
-"""From a harness's questions to answers: batches, the journal, and what to do about a picture that cannot be read."""
+"""From a harness's questions to answers: batches, the journal, and what to do where memory does not suffice."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import dataclasses
 import glob
 import logging
 import re
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,83 +20,21 @@ from tqdm import tqdm
 from sepm_eval import emotions
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.backbone.memory import is_out_of_memory, release
-from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import Polarity
-from sepm_eval.images import UnreadableImage, image_sha256
 from sepm_eval.methods import Method
 from sepm_eval.methods.common import check_finite
-from sepm_eval.parsing import half_known, parse_question
+from sepm_eval.runs.answer_fields import of_answer, of_fault, of_text
+from sepm_eval.runs.asking import Asked, QuestionMaker
 from sepm_eval.runs.environment import decisive_versions, versions
+from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
 from sepm_eval.runs.identity import Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
+from sepm_eval.runs.loading_ahead import Loaded, load_ahead
+from sepm_eval.runs.tally import Tally
 from sepm_eval.scoring import failure_text, is_failure
-from sepm_eval.types import Answer, Question
+from sepm_eval.types import Question
 
 logger = logging.getLogger(__name__)
-
-
-class UnsupportedQuestion(ValueError):
-    """A question that this kind of model cannot be asked, such as one with several pictures."""
-
-
-# What can be wrong with one item and leaves the others alone. Anything else is a fault of the run and stops it.
-ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)
-
-LOADERS = 4  # threads that decode pictures while the model works
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question as a harness asks it.
-
-    Attributes:
-        task: the harness's name of the task.
-        doc_id: the document's number in it.
-        load: gives the question's text and pictures; called shortly before its turn, in a thread beside others, so
-            that few pictures are in memory.
-        max_new_tokens: limit for plain generation.
-        until: texts at which plain generation ends.
-        target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
-        item: benchmark and item, of a document of ours; ``Runner.keys`` names the record of its answer.
-    """
-
-    task: str
-    doc_id: int
-    load: Callable[[], tuple[str, Sequence[Image]]]
-    max_new_tokens: int
-    until: tuple[str, ...] = ()
-    target: str | None = None
-    item: tuple[str, str] | None = None
-
-
-@dataclass
-class Tally:
-    """The running accuracy of the task being worked on, for the eye only."""
-
-    task: str = ""
-    right: int = 0
-    scored: int = 0
-
-    def add(self, asked: Asked, record: Mapping[str, Any]) -> None:
-        """Count an answer, if it is one and the right label is known; another task starts from nothing."""
-        if asked.target is None or record["status"] == "failed":
-            return
-        if asked.task != self.task:
-            self.task, self.right, self.scored = asked.task, 0, 0
-        self.right += record.get("label") == asked.target
-        self.scored += 1
-
-    def __str__(self) -> str:
-        return f"{self.task} acc {self.right / self.scored:.1%}" if self.scored else ""
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """What a question turned out to be, and the digests of its pictures."""
-
-    text: str
-    images: tuple[Image, ...]
-    sha256: list[str]
 
 
 @dataclass(frozen=True)
@@ -175,7 +110,7 @@ class Runner:
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
         if self.identity.polarity:
             self._of_method["polarity"] = dict(self.identity.polarity)
-        self._warned: set[tuple[str, tuple[str, ...]]] = set()
+        self._maker = QuestionMaker(self.method_name, self.method.needs_polarities, self.polarity)
         self.tally = Tally()
         self._at_once = self.batch_size
         path = self.journal_path or self._default_journal()
@@ -187,12 +122,12 @@ class Runner:
         """The output for each question, in order. A question that failed gets ``scoring.failure_text``."""
         outputs: dict[int, str] = {}
         with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
-            with closing(self._loaded(questions)) as loaded:
+            with closing(load_ahead(questions, self.backbone, self.batch_size)) as loaded:
                 pending = self._pending(zip(questions, loaded, strict=True), outputs)
                 while batch := list(islice(pending, self._at_once)):
                     for item, answer in self._ask(batch):
                         outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
-                        item.record.update(_failure(answer) if isinstance(answer, Exception) else answer)
+                        item.record.update(of_fault(answer) if isinstance(answer, Exception) else answer)
                         self.tally.add(item.asked, item.record)
                     self.journal.append(item.record for item in batch)
                     bar.set_postfix_str(str(self.tally), refresh=False)
@@ -205,46 +140,23 @@ class Runner:
             logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
         return [outputs[index] for index in range(len(questions))]
 
-    def _loaded(self, questions: Sequence[Asked]) -> Generator[_Loaded | Exception, None, None]:
-        """What each question turned out to be, or its fault, in order; threads load one batch ahead of the model."""
-        coming: deque[Future[_Loaded | Exception]] = deque()
-        with _loaders(self.batch_size) as pool:
-            for asked in questions:
-                coming.append(pool.submit(self._load, asked))
-                if len(coming) > self.batch_size:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-
-    def _load(self, asked: Asked) -> _Loaded | Exception:
-        try:
-            text, images = asked.load()
-            loaded = _Loaded(text, tuple(images), [image_sha256(image) for image in images])
-            for image in images:
-                self.backbone.prepare(image)
-        except Exception as fault:
-            if not isinstance(fault, ITEM_FAULTS) and not is_out_of_memory(fault):  # too large a picture, alone
-                raise
-            return fault
-        return loaded
-
     def _pending(
-        self, questions: Iterable[tuple[Asked, _Loaded | Exception]], outputs: dict[int, str]
+        self, questions: Iterable[tuple[Asked, Loaded | Exception]], outputs: dict[int, str]
     ) -> Iterator[_Pending]:
         """Questions for the model; those the journal answers, or that could not be loaded, are settled here."""
         for index, (asked, loaded) in enumerate(questions):
-            place = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
+            about = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
             if asked.item is not None:
-                place["item"] = asked.item[1]
+                about["item"] = asked.item[1]
             if isinstance(loaded, Exception):
                 logger.error("%s, document %d: %s", asked.task, asked.doc_id, loaded)
                 key = digest_of([self.identity.digest, asked.task, asked.doc_id, asked.item, "not loaded"])
                 self._note(asked, key)
-                self.journal.append([{"key": key, **place, **_failure(loaded)}])
+                self.journal.append([{"key": key, **about, **of_fault(loaded)}])
                 outputs[index] = failure_text(loaded)
                 continue
             text, images, sha256 = loaded.text, loaded.images, loaded.sha256
-            question = self._emotion_question(asked.task, text, images)
+            question = self._maker.question(asked, text, images)
             method = self._of_method
             if question is None:
                 method = {"name": "generate", "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
@@ -259,50 +171,15 @@ class Runner:
             if known is not None:
                 outputs[index] = known["text"]
                 self.tally.add(asked, known)
-                again = {**known, **place}  # what was known of it under another document's number or run
+                again = {**known, **about}  # what was known of it under another document's number or run
                 self.journal.append([again])
                 continue
-            record = {"key": key, **place, "method": method, "question": text, "image_sha256": sha256}
+            record = {"key": key, **about, "method": method, "question": text, "image_sha256": sha256}
             yield _Pending(index, asked, text, images, question, record)
 
     def _note(self, asked: Asked, key: str) -> None:
         if asked.item is not None:
             self.keys[asked.item] = key
-
-    def _emotion_question(self, task: str, text: str, images: Sequence[Image]) -> Question | None:
-        options = parse_question(text)
-        if options is None or len(images) != 1:
-            self._warn_of_half_known(task, text)
-            return None
-        polarity = {**emotions.POLARITY, **self.polarity}
-        positive = frozenset(label for label in options.labels if polarity[label] == "positive")
-        if self.method.needs_polarities and not 0 < len(positive) < len(options.labels):
-            self._warn_of_one_polarity(task, options.labels)
-            return None
-        return Question(images[0], options.labels, options.names, text, positive)
-
-    def _warn_of_half_known(self, task: str, text: str) -> None:
-        """Say once when a question looks like an emotion question but cannot go to the method."""
-        unknown = half_known(text)
-        if unknown and (task, unknown) not in self._warned:
-            self._warned.add((task, unknown))
-            logger.warning(
-                "%s: options %s are no known emotions, so the question is answered by plain generation, not by %s",
-                task,
-                list(unknown),
-                self.method_name,
-            )
-
-    def _warn_of_one_polarity(self, task: str, labels: tuple[str, ...]) -> None:
-        """Say once that emotions of one polarity leave the method nothing to settle first."""
-        if (task, labels) not in self._warned:
-            self._warned.add((task, labels))
-            logger.warning(
-                "%s: emotions %s have one polarity and %s needs both, so the question is answered by plain generation",
-                task,
-                list(labels),
-                self.method_name,
-            )
 
     def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
         """The answers of a batch.
@@ -332,7 +209,7 @@ class Runner:
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
         emotional = [item.question for item in batch if item.question is not None]
         answers = iter(self.method.answer(emotional, self.backbone) if emotional else [])
-        return [_answered(next(answers)) if item.question else self._generate(item) for item in batch]
+        return [of_answer(next(answers)) if item.question else self._generate(item) for item in batch]
 
     def _generate(self, item: _Pending) -> dict[str, Any]:
         if len(item.images) > 1:
@@ -342,86 +219,9 @@ class Runner:
         (text,) = self.backbone.write(reading, item.asked.max_new_tokens)
         for end in item.asked.until:
             text = text.split(end)[0]
-        return {"status": "answered", "text": text}
+        return of_text(text)
 
     def _default_journal(self) -> Path:
         checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
         folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
         return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{self.identity.digest[:12]}.jsonl"
-
-
-def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, quiet: bool = False) -> list[list[str]]:
-    """The outputs of several variants, picture by picture, so that they share what they ask of the model.
-
-    Args:
-        runners: one for each variant, all on one ``Shared`` backbone and with the same batch size.
-        questions: as for ``Runner.answer``.
-        quiet: show no progress.
-
-    Returns for each runner what its ``answer`` would. Every variant has its journal, with the records of a run of its
-    own: a harness that runs it later finds its answers there.
-
-    Raises:
-        ValueError: the runners do not share a backbone or a batch size.
-    """
-    shared = runners[0].backbone
-    if not isinstance(shared, Shared) or any(runner.backbone is not shared for runner in runners):
-        raise ValueError("variants share readings through one Shared(backbone); give it to every runner")
-    size = runners[0].batch_size
-    if any(runner.batch_size != size for runner in runners):
-        raise ValueError(
-            f"variants share batches: batch sizes {sorted({runner.batch_size for runner in runners})} differ"
-        )
-    outputs: list[list[str]] = [[] for _ in runners]
-    later = [dataclasses.replace(asked, load=cache(asked.load)) for asked in questions[:size]]
-    with (
-        tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar,
-        _loaders(size) as pool,
-    ):
-        for start in range(0, len(questions), size):
-            part, following = later, questions[start + size : start + 2 * size]
-            later = [dataclasses.replace(asked, load=cache(asked.load)) for asked in following]
-            for asked in later:
-                pool.submit(runners[0]._load, asked)
-            for found, runner in zip(outputs, runners, strict=True):
-                found += runner.answer(part, quiet=True)
-            shared.forget()
-            best = max((runner.tally for runner in runners), key=lambda tally: tally.right)
-            bar.set_postfix_str(f"best {best}" if best.scored else "", refresh=False)
-            bar.update(len(part))
-    return outputs
-
-
-@contextmanager
-def _loaders(batch_size: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads to load pictures in; at the end what has not begun is dropped, and none is left."""
-    pool = ThreadPoolExecutor(min(LOADERS, batch_size), thread_name_prefix="sepm_eval-loader")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _answered(answer: Answer) -> dict[str, Any]:
-    """An answer as journal fields."""
-    found: dict[str, Any] = {}
-    if answer.evidence is not None:
-        evidence = dataclasses.asdict(answer.evidence)
-        evidence.pop("significance")  # N_v numbers a picture; the dropped indices are what the answer depends on
-        found = evidence
-    return {
-        "status": "answered",
-        "text": answer.text,
-        "answer": answer.letter,
-        "label": answer.label,
-        "option_probabilities": answer.option_probabilities,
-        "visual_tokens": answer.visual_tokens,
-        "blocks": [dataclasses.asdict(block) for block in answer.blocks],
-        "prompts": answer.prompts,
-        "tokens_read": answer.tokens_read,
-        **found,
-    }
-
-
-def _failure(fault: Exception) -> dict[str, Any]:
-    return {"status": "failed", "error": f"{type(fault).__name__}: {fault}"}

@@ -14,11 +14,12 @@ import yaml
 
 from sepm_eval.datasets import list_settings
 from sepm_eval.files import write_whole
-from sepm_eval.hosts.lmms_eval.model import place
+from sepm_eval.hosts.lmms_eval.processes import world_size
 from sepm_eval.hosts.loading import parse_polarity
 from sepm_eval.model_wrappers import option_defaults
 from sepm_eval.runs import environment
 from sepm_eval.runs.exams import Exam
+from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 from sepm_eval.runs.identity import Identity, decides, is_secret
 from sepm_eval.runs.plan import ModelPlan, Plan, method_key, parse_method, split_method
 from sepm_eval.runs.results import NoResults, Run, read_runs
@@ -67,12 +68,12 @@ class Part:
             ValueError: it is damaged, or holds the answers of more than one run.
         """
         try:
-            found = read_runs([self.folder])
+            runs = read_runs([self.folder])
         except NoResults:
             return None
-        if len(found) > 1:
-            raise ValueError(f"{self.folder} holds {len(found)} different runs")
-        return found[0]
+        if len(runs) > 1:
+            raise ValueError(f"{self.folder} holds {len(runs)} different runs")
+        return runs[0]
 
     def flaw(self, run: Run, exam: Exam | None, limit: int | None, revision: str, model: Identity | None) -> str:
         """Why a run found in its folder is not what the plan asks for today; "" if it is.
@@ -91,26 +92,26 @@ class Part:
             return f"{run.asked} questions were asked, not {wanted}"
         if exam is not None and run.exam != exam.digest:
             return "it was asked other items, labels, pictures or questions than there are now"
-        found = run.identity
-        if revision and found.revision and found.revision != revision:
-            return f"it was answered by {found.checkpoint} at {found.revision}, which is now at {revision}"
+        who = run.identity
+        if revision and who.revision and who.revision != revision:
+            return f"it was answered by {who.checkpoint} at {who.revision}, which is now at {revision}"
         if self.method:
             name, _ = split_method(self.method)
             given = {**option_defaults(self.model.backbone), **self.model.args}
-            odd = [k for k, v in found.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
-            if odd or dict(found.polarity) != parse_polarity(str(given.get("polarity", ""))):
+            odd = [k for k, v in who.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
+            if odd or dict(who.polarity) != parse_polarity(str(given.get("polarity", ""))):
                 return "it was answered by a model with other settings"
-            if (found.method, dict(found.options)) != (name, _options(self.method)) or found.entry != self.model.model:
-                return f"it was answered by {found.method} with {dict(found.options)}"
-            if found.versions != environment.decisive_versions():
-                return f"it was answered with {dict(found.versions)}"
-        if model is not None and found.of_model.digest != model.of_model.digest:
+            if (who.method, dict(who.options)) != (name, _options(self.method)) or who.entry != self.model.model:
+                return f"it was answered by {who.method} with {dict(who.options)}"
+            if who.versions != environment.decisive_versions():
+                return f"it was answered with {dict(who.versions)}"
+        if model is not None and who.of_model.digest != model.of_model.digest:
             return "it was answered by a model with other settings"
         return ""
 
     def set_aside(self, why: str) -> None:
         """Rename its results so that nothing reads them any more, and say so."""
-        for path in sorted([*self.folder.rglob("*_results.json"), *self.folder.rglob("*_samples_*.jsonl")]):
+        for path in sorted([*self.folder.rglob(f"*{RESULTS}"), *self.folder.rglob(f"*{SAMPLES}*.jsonl")]):
             path.replace(path.with_name(path.name + SET_ASIDE))
         print(f"{self}: results from before are set aside ({why})", file=sys.stderr)
 
@@ -157,7 +158,7 @@ def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[st
     started = {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "devices": environment.devices(),
-        "processes": place()[1],
+        "processes": world_size(),
         "command": ["sepm-eval", *sys.argv[1:]],
         "items": {task: {"asked": exam.asked, "digest": exam.digest} for task, exam in exams.items()},
     }

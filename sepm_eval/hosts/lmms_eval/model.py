@@ -16,12 +16,14 @@ from loguru import logger as eval_logger
 from PIL.Image import Image
 
 from sepm_eval.hosts.lmms_eval.plugin import check_named_tasks
+from sepm_eval.hosts.lmms_eval.processes import own_device, rank, shard, world_size
 from sepm_eval.hosts.loading import load_runner, loaded_message
 from sepm_eval.images import open_image
 from sepm_eval.methods.common import MAX_NEW_TOKENS
 from sepm_eval.model_wrappers import backbone_names
+from sepm_eval.parsing import Options
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.identity import answering
-from sepm_eval.runs.runner import Asked
 
 PREFIX = "sepm_"
 _OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume", "polarity")
@@ -31,6 +33,10 @@ class ChatModel(lmms):
     """What our models of lmms-eval's chat type share: its requests as questions of ours. Subclasses answer them."""
 
     is_simple = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rank, self._world_size = rank(), world_size()
 
     @property
     def device(self) -> torch.device:
@@ -81,6 +87,7 @@ class ChatModel(lmms):
             until=(until,) if isinstance(until, str) else tuple(until),
             target=None if documents.targets is None else documents.targets[doc_id],
             item=None if documents.items is None else documents.items[doc_id],
+            options=None if documents.options is None else documents.options[doc_id],
         )
 
 
@@ -92,20 +99,23 @@ class _Documents:
         targets: the labels.
         items: benchmark and item, of our benchmarks.
         questions: the questions, of our benchmarks.
+        options: what they offer, of our benchmarks.
     """
 
     targets: Sequence[str] | None
-    items: Sequence[tuple[str, str]] | None
-    questions: Sequence[str] | None
+    items: Sequence[tuple[str, str]] | None = None
+    questions: Sequence[str] | None = None
+    options: Sequence[Options] | None = None
 
     @classmethod
     def of(cls, docs: Any) -> _Documents:
         """The columns of a data set."""
         targets = list(docs["label"]) if "label" in docs.column_names else None
-        if not {"benchmark", "id", "question", "picture"} <= set(docs.column_names):
-            return cls(targets, None, None)
+        if not {"benchmark", "id", "question", "picture", "labels", "names"} <= set(docs.column_names):
+            return cls(targets)
         items = list(zip(docs["benchmark"], docs["id"], strict=True))
-        return cls(targets, items, list(docs["question"]))
+        offered = zip(map(tuple, docs["labels"]), map(tuple, docs["names"]), strict=True)
+        return cls(targets, items, list(docs["question"]), [Options(*one) for one in offered])
 
 
 class SepmModel(ChatModel):
@@ -146,18 +156,15 @@ class SepmModel(ChatModel):
         """
         super().__init__()
         check_named_tasks(sys.argv)
-        size = _batch_size(batch_size, max_batch_size)
-        self._rank, self._world_size = place()
-        entry = f"{PREFIX}{self.backbone_name}"
         self._runner = load_runner(
-            entry,
+            f"{PREFIX}{self.backbone_name}",
             _OWN_ARGUMENTS,
             self.backbone_name,
             pretrained,
             method,
             device=own_device(device),
             dtype=dtype,
-            batch_size=size,
+            batch_size=_batch_size(batch_size, max_batch_size),
             journal=journal,
             resume=resume,
             polarity=polarity,
@@ -165,33 +172,12 @@ class SepmModel(ChatModel):
             options=options,
         )
         answering.start(self._runner.identity, self._runner.keys)
-        eval_logger.info(loaded_message(entry, self._runner))
+        eval_logger.info(loaded_message(self._runner.identity.entry, self._runner))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Answer all requests, in their order."""
         answering.start(self._runner.identity, self._runner.keys)
         return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
-
-
-def place() -> tuple[int, int]:
-    """This process's rank and how many there are.
-
-    lmms-eval tells a model its rank only after it is loaded; the launcher's variables say it before.
-    """
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
-def own_device(device: str) -> str:
-    """The device a process loads to: where several share a machine, "auto" is each one's own GPU."""
-    several = place()[1] > 1
-    own = device == "auto" and several and torch.cuda.is_available()
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if own else device
-
-
-def shard() -> str:
-    """What tells this process's journal from the others'."""
-    rank, world_size = place()
-    return f".rank{rank}" if world_size > 1 else ""
 
 
 def _batch_size(wanted: int | str, largest: int | None) -> int:

@@ -13,8 +13,7 @@ from typing import Any
 from lmms_eval.loggers import EvaluationTracker
 
 from sepm_eval.files import writing_whole
-
-_RESULTS, _SAMPLES = "_results.json", "_samples_"
+from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 
 
 def write_results(tracker: EvaluationTracker, results: dict[str, Any], folder: Path, stamp: str) -> None:
@@ -47,11 +46,11 @@ def write_results(tracker: EvaluationTracker, results: dict[str, Any], folder: P
                 "The environment variable TMPDIR names another place",
             )
         _remove_unfinished(folder)
-        for path in sorted(files, key=lambda path: path.name.endswith(_RESULTS)):
-            place = folder / path.relative_to(aside)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("rb") as source, writing_whole(place) as target:
-                shutil.copyfileobj(source, target)
+        for path in sorted(files, key=lambda path: path.name.endswith(RESULTS)):
+            target = folder / path.relative_to(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("rb") as source, writing_whole(target) as file:
+                shutil.copyfileobj(source, file)
 
 
 def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:
@@ -61,7 +60,7 @@ def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:
         files: what it wrote.
         counts: how many samples there are, by task.
     """
-    results = [path for path in files if path.name.endswith(_RESULTS)]
+    results = [path for path in files if path.name.endswith(RESULTS)]
     if len(results) != 1:
         return f"{len(results)} results files"
     try:
@@ -70,7 +69,7 @@ def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:
         return f"{results[0].name}: {error}"
     for task, count in counts.items():
         whole = 0
-        for log in (path for path in files if path.name.endswith(f"{_SAMPLES}{task}.jsonl")):
+        for log in (path for path in files if path.name.endswith(f"{SAMPLES}{task}.jsonl")):
             with log.open("rb") as file:
                 whole += sum(line.endswith(b"\n") for line in file)
         if whole != count:
@@ -80,7 +79,7 @@ def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove samples whose results were never written, because the run was stopped before."""
-    finished = {path.name.removesuffix(_RESULTS) for path in folder.rglob(f"*{_RESULTS}")}
-    for path in folder.rglob(f"*{_SAMPLES}*.jsonl"):
-        if path.name.partition(_SAMPLES)[0] not in finished:
+    finished = {path.name.removesuffix(RESULTS) for path in folder.rglob(f"*{RESULTS}")}
+    for path in folder.rglob(f"*{SAMPLES}*.jsonl"):
+        if path.name.partition(SAMPLES)[0] not in finished:
             path.unlink()

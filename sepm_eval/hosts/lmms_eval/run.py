@@ -12,12 +12,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
 from lmms_eval.api.model import lmms
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.loggers import EvaluationTracker
@@ -26,8 +24,8 @@ from loguru import logger as eval_logger
 
 from sepm_eval.backbone.memory import release
 from sepm_eval.files import remove_leftovers
+from sepm_eval.hosts.lmms_eval import processes
 from sepm_eval.hosts.lmms_eval.folder import Part, begin, parts
-from sepm_eval.hosts.lmms_eval.model import place
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks
 from sepm_eval.hosts.lmms_eval.results import write_results
 from sepm_eval.hosts.lmms_eval.variants import Variants, load, stock_identity
@@ -38,12 +36,10 @@ from sepm_eval.runs.plan import ModelPlan, Plan
 from sepm_eval.runs.preflight import Findings, look
 from sepm_eval.runs.results import Run
 
-_HOURS_BETWEEN_RANKS = 24
-
 
 @dataclass
-class Outcome:
-    """What a run came to.
+class PlanResult:
+    """What became of a plan.
 
     Attributes:
         done: the finished runs.
@@ -54,7 +50,7 @@ class Outcome:
     missing: list[tuple[Part, str]] = field(default_factory=list)
 
 
-def run_plan(plan: Plan, out: Path) -> Outcome:
+def run_plan(plan: Plan, out: Path) -> PlanResult:
     """Run what of a plan is not done yet.
 
     Args:
@@ -67,27 +63,24 @@ def run_plan(plan: Plan, out: Path) -> Outcome:
     """
     eval_logger.remove()
     eval_logger.add(sys.stderr, level="WARNING")
-    rank, world_size = place()
-    if world_size > 1:
-        wait = timedelta(hours=_HOURS_BETWEEN_RANKS)
-        Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=wait)])
+    processes.join()
     add_tasks()
     manager = TaskManager("WARNING")
     tasks = list(_expand(plan.tasks, manager))
-    found = look(plan, tasks, out)
-    if found.disk:
-        raise ValueError(found.disk)
-    if rank == 0:
-        begin(plan, out, found.revisions, found.exams)
+    findings = look(plan, tasks, out)
+    if findings.disk:
+        raise ValueError(findings.disk)
+    if processes.rank() == 0:
+        begin(plan, out, findings.revisions, findings.exams)
         remove_leftovers(out)
-        for problem in found.problems():
+        for problem in findings.problems():
             print(f"sepm-eval run: {problem}", file=sys.stderr)
-    _wait(world_size)
-    outcome = Outcome()
+    processes.wait()
+    result = PlanResult()
     for model in plan.models:
-        _ModelRun(plan, model, parts(plan, model, tasks, out), found, manager, outcome).do()
-    outcome.done = arranged(outcome.done)
-    return outcome
+        _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result).do()
+    result.done = arranged(result.done)
+    return result
 
 
 @dataclass
@@ -98,30 +91,30 @@ class _ModelRun:
         plan: the plan.
         model: the model.
         work: its parts by task.
-        found: what was looked at before.
+        findings: what is known from before a model was loaded.
         manager: lmms-eval's tasks.
-        outcome: what the run comes to.
+        result: what the run comes to.
     """
 
     plan: Plan
     model: ModelPlan
     work: Mapping[str, Sequence[Part]]
-    found: Findings
+    findings: Findings
     manager: TaskManager
-    outcome: Outcome
+    result: PlanResult
     loaded: lmms | None = None
 
     def do(self) -> None:
         """Ask what is not done, and count what is done and what is missing."""
-        todo = _agree({task: self._todo(group) for task, group in self.work.items()})
+        todo = processes.agreed({task: self._todo(group) for task, group in self.work.items()})
         fault = ""
         try:
             if any(todo.values()):
                 fault = self._load()
-                todo = _agree({task: self._todo(group) for task, group in self.work.items()})
+                todo = processes.agreed({task: self._todo(group) for task, group in self.work.items()})
             for task, group in self.work.items():
                 why = fault or self._ask(group, todo[task])
-                if place()[0] == 0:
+                if processes.rank() == 0:
                     for part in group:
                         self._note(part, why)
         finally:
@@ -134,14 +127,14 @@ class _ModelRun:
         """Which of a task's parts are to be asked; results that are not what is wanted are set aside."""
         if self._hopeless(group[0]):
             return []
-        found = []
+        todo = []
         for index, part in enumerate(group):
             run, flaw = self._look_at(part)
             if run is None or flaw:
-                found.append(index)
-            if flaw and place()[0] == 0:
+                todo.append(index)
+            if flaw and processes.rank() == 0:
                 part.set_aside(flaw)
-        return found
+        return todo
 
     def _look_at(self, part: Part) -> tuple[Run | None, str]:
         """What a part's folder holds, and why it does not count; "" if it does."""
@@ -154,23 +147,23 @@ class _ModelRun:
         runners = {id(r): r for r in self.loaded.runners} if isinstance(self.loaded, Variants) else {}
         identity = next((runner.identity for runner in runners.values()), None)
         flaw = part.flaw(
-            run, self._exam(part.task), self.plan.limit, self.found.revisions.get(self.model.key, ""), identity
+            run, self._exam(part.task), self.plan.limit, self.findings.revisions.get(self.model.key, ""), identity
         )
         return run, flaw
 
     def _exam(self, task: str) -> Exam | None:
-        return self.found.exams.get(task)
+        return self.findings.exams.get(task)
 
     def _hopeless(self, part: Part) -> str:
         """Why a part cannot be asked at all; "" if it can."""
-        return self.found.models.get(self.model.key, "") or self.found.tasks.get(part.task, "")
+        return self.findings.models.get(self.model.key, "") or self.findings.tasks.get(part.task, "")
 
     def _load(self) -> str:
         """Load the model; why it could not be."""
         try:
             self.loaded = load(self.model, next(iter(self.work.values())))
         except Exception as error:
-            if place()[1] > 1:
+            if processes.world_size() > 1:
                 raise
             return f"{type(error).__name__}: {error}"
         return ""
@@ -189,7 +182,7 @@ class _ModelRun:
                 with quiet:
                     self._evaluate(group[index], index)
         except Exception as error:
-            if place()[1] > 1:
+            if processes.world_size() > 1:
                 raise
             return f"{type(error).__name__}: {error}"
         return ""
@@ -198,9 +191,9 @@ class _ModelRun:
         """Count a part as done or as missing."""
         run, flaw = self._look_at(part)
         if run is not None and not flaw:
-            self.outcome.done.append(run)
+            self.result.done.append(run)
         else:
-            self.outcome.missing.append((part, flaw or fault or "lmms-eval wrote no results"))
+            self.result.missing.append((part, flaw or fault or "lmms-eval wrote no results"))
 
     def _evaluate(self, part: Part, index: int) -> None:
         """Let lmms-eval ask, count and log one part."""
@@ -208,7 +201,7 @@ class _ModelRun:
         if isinstance(loaded, Variants):
             loaded.current = index
         else:
-            answering.start(stock_identity(self.model, self.found.revisions.get(self.model.key, "")))
+            answering.start(stock_identity(self.model, self.findings.revisions.get(self.model.key, "")))
         tracker = EvaluationTracker(output_path=str(part.folder))
         now = datetime.now(timezone.utc).strftime("%Y%m%d_%H%M%S")
         results: dict[str, Any] | None = simple_evaluate(
@@ -222,24 +215,15 @@ class _ModelRun:
             task_manager=self.manager,
             verbosity="WARNING",
             datetime_str=now,
-            distributed_executor_backend="torchrun" if place()[1] > 1 else "accelerate",
+            distributed_executor_backend="torchrun" if processes.world_size() > 1 else "accelerate",
         )
-        if place()[0] == 0 and results is not None:
+        if processes.rank() == 0 and results is not None:
             results["config"]["model"] = part.model.model
             tracker.general_config_tracker.model_source = (
                 part.model.model
             )  # it holds the loaded model, which is no text
             write_results(tracker, results, part.folder, now)
-        _wait(place()[1])
-
-
-def _agree(todo: dict[str, list[int]]) -> dict[str, list[int]]:
-    """What the first process found to do, for all: others may not see its files yet."""
-    if place()[1] == 1:
-        return todo
-    box = [todo]
-    torch.distributed.broadcast_object_list(box)
-    return box[0]
+        processes.wait()
 
 
 def _expand(tasks: Sequence[str], manager: TaskManager) -> Iterator[str]:
@@ -262,8 +246,3 @@ def _home(manager: TaskManager, task: str) -> str:
     from sepm_eval.hosts.lmms_eval.plugin import TASK_FOLDER
 
     return "sepm_eval" if str(manager.task_index[task]["yaml_path"]).startswith(str(TASK_FOLDER)) else ""
-
-
-def _wait(world_size: int) -> None:
-    if world_size > 1 and torch.distributed.is_initialized():
-        torch.distributed.barrier()

@@ -10,13 +10,15 @@ from lmms_eval.api.model import lmms
 
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.hosts.lmms_eval.folder import Part
-from sepm_eval.hosts.lmms_eval.model import ChatModel, own_device, place, shard
+from sepm_eval.hosts.lmms_eval.model import ChatModel
+from sepm_eval.hosts.lmms_eval.processes import own_device, shard
 from sepm_eval.hosts.loading import parse_polarity
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.model_wrappers import backbone_options, load_backbone, supported
 from sepm_eval.runs.identity import Identity, answering, decides
 from sepm_eval.runs.plan import ModelPlan, parse_method, split_method
-from sepm_eval.runs.runner import Runner, answer_variants
+from sepm_eval.runs.runner import Runner
+from sepm_eval.runs.variants import answer_variants
 
 
 class Variants(ChatModel):
@@ -30,7 +32,6 @@ class Variants(ChatModel):
 
     def __init__(self, runners: Sequence[Runner]) -> None:
         super().__init__()
-        self._rank, self._world_size = place()
         self.runners = list(runners)
         self.active = list(range(len(runners)))
         self.current = 0

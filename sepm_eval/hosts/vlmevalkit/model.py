@@ -14,8 +14,8 @@ from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS
 from sepm_eval.hosts.vlmevalkit.pairs import PROCESSES, RANK, model_loaded
 from sepm_eval.hosts.vlmevalkit.tls import tls_verified
 from sepm_eval.images import open_image
+from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.identity import Identity
-from sepm_eval.runs.runner import Asked
 from sepm_eval.scoring import is_failure
 
 with tls_verified():
@@ -123,9 +123,12 @@ class SepmEvalModel(BaseModel):
 
         self._asked += 1
         number = next((part["doc_id"] for part in message if "doc_id" in part), self._asked)
-        task = BENCHMARKS[dataset].name if dataset in BENCHMARKS else str(dataset)
+        benchmark = BENCHMARKS.get(str(dataset))
+        task = benchmark.name if benchmark else str(dataset)
         item = next(((task, part["item"]) for part in message if "item" in part), None)
-        asked = Asked(task=task, doc_id=number, load=load, max_new_tokens=self._max_new_tokens, item=item)
+        options = benchmark.options if benchmark and item else None  # the question is ours, word for word
+        limit = self._max_new_tokens
+        asked = Asked(task=task, doc_id=number, load=load, max_new_tokens=limit, item=item, options=options)
         (output,) = self._runner.answer([asked], quiet=True)
         return f"{output} ({FAIL_MSG})" if is_failure(output) else output
 

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from sepm_eval.datasets import Benchmark
-from sepm_eval.parsing import Options
 from sepm_eval.scoring import is_failure, macro_f1, score
 
 
@@ -42,10 +41,11 @@ def score_table(data: pd.DataFrame, answers: pd.Series, benchmark: Benchmark) ->
     absent = [index for index in indices if index not in answers.index]
     if absent:
         raise ValueError(f"{benchmark.name}: no prediction for {len(absent)} of {len(data)} questions, {absent[0]!r}")
-    options = Options(tuple(benchmark.names), tuple(benchmark.names.values()))
     rows = data.drop(columns=["image", "prediction"], errors="ignore").reset_index(drop=True)
     rows["prediction"] = [answers[index] for index in indices]
-    found = [score(text, label, options) for text, label in zip(rows["prediction"], rows["category"], strict=True)]
+    found = [
+        score(text, label, benchmark.options) for text, label in zip(rows["prediction"], rows["category"], strict=True)
+    ]
     rows["answer_label"] = [one.label for one in found]
     rows["status"] = [
         ("right" if one.correct else "wrong") if one.status == "answered" else one.status for one in found

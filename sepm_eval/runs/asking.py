@@ -1,0 +1,94 @@
+"""What a harness asks, and which of it is a question for the method."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from PIL.Image import Image
+
+from sepm_eval import emotions
+from sepm_eval.emotions import Polarity
+from sepm_eval.parsing import Options, half_known, parse_question
+from sepm_eval.types import Question
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as a harness asks it.
+
+    Attributes:
+        task: the harness's name of the task.
+        doc_id: the document's number in it.
+        load: gives the question's text and pictures; called shortly before its turn, in a thread beside others, so
+            that few pictures are in memory.
+        max_new_tokens: limit for plain generation.
+        until: texts at which plain generation ends.
+        target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
+        item: benchmark and item, of a document of ours; ``Runner.keys`` names the record of its answer.
+        options: what the question offers, of a document of ours; by default it is read from the text.
+    """
+
+    task: str
+    doc_id: int
+    load: Callable[[], tuple[str, Sequence[Image]]]
+    max_new_tokens: int
+    until: tuple[str, ...] = ()
+    target: str | None = None
+    item: tuple[str, str] | None = None
+    options: Options | None = None
+
+
+@dataclass
+class QuestionMaker:
+    """Tells emotion questions, which go to the method, from all others, and says once why one cannot go there.
+
+    Attributes:
+        method: the method's name, for messages.
+        needs_polarities: the method can only be asked about emotions of both polarities.
+        polarity: polarity of labels for which the known one (``emotions.POLARITY``) is not wanted.
+    """
+
+    method: str
+    needs_polarities: bool
+    polarity: Mapping[str, Polarity]
+    _warned: set[tuple[str, tuple[str, ...]]] = field(init=False, repr=False, default_factory=set)
+
+    def question(self, asked: Asked, text: str, images: Sequence[Image]) -> Question | None:
+        """The question for the method; None if it is to be answered by plain generation."""
+        options = asked.options or parse_question(text)
+        if options is None or len(images) != 1:
+            self._warn_of_half_known(asked.task, text)
+            return None
+        polarity = {**emotions.POLARITY, **self.polarity}
+        positive = frozenset(label for label in options.labels if polarity[label] == "positive")
+        if self.needs_polarities and not 0 < len(positive) < len(options.labels):
+            self._warn_of_one_polarity(asked.task, options.labels)
+            return None
+        return Question(images[0], options.labels, options.names, text, positive)
+
+    def _warn_of_half_known(self, task: str, text: str) -> None:
+        """Say once when a question looks like an emotion question but cannot go to the method."""
+        unknown = half_known(text)
+        if unknown and (task, unknown) not in self._warned:
+            self._warned.add((task, unknown))
+            logger.warning(
+                "%s: options %s are no known emotions, so the question is answered by plain generation, not by %s",
+                task,
+                list(unknown),
+                self.method,
+            )
+
+    def _warn_of_one_polarity(self, task: str, labels: tuple[str, ...]) -> None:
+        """Say once that emotions of one polarity leave the method nothing to settle first."""
+        if (task, labels) not in self._warned:
+            self._warned.add((task, labels))
+            logger.warning(
+                "%s: emotions %s have one polarity and %s needs both, so the question is answered by plain generation",
+                task,
+                list(labels),
+                self.method,
+            )

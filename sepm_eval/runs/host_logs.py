@@ -1,0 +1,196 @@
+"""What lmms-eval logged of one run: its results file and the samples beside it, read line by line and checked.
+
+Of a line only what a report needs is kept, and every output is scored again.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sepm_eval.parsing import Options, parse_question
+from sepm_eval.runs.identity import Identity, from_json
+from sepm_eval.runs.outcomes import Outcome
+from sepm_eval.scoring import score
+
+# Names of files: TIME_results.json, and beside it for each task TIME_samples_TASK.jsonl.
+RESULTS, SAMPLES = "_results.json", "_samples_"
+
+
+@dataclass
+class Log:
+    """One task of one results file, before its journal records are found.
+
+    Attributes:
+        path: the samples file.
+        results: the results file.
+        content: what it holds.
+        task: the task.
+        rows: one a sample: the outcome without its record, and the record's key.
+        item_lists: the names of the lists in it.
+        identity: as it stands in the log; None if it does not.
+        digests: of the identities that its samples name.
+        latest: when the last sample was scored.
+    """
+
+    path: Path
+    results: Path
+    content: Mapping[str, Any]
+    task: str
+    rows: list[tuple[Outcome, str]] = field(default_factory=list)
+    item_lists: set[str] = field(default_factory=set)
+    identity: Identity | None = None
+    digests: set[str] = field(default_factory=set)
+    latest: str = ""
+
+
+def logs_of(path: Path) -> list[Log]:
+    """What one results file and its samples hold.
+
+    Raises:
+        ValueError: it or a file beside it is not what lmms-eval writes; the message names the file.
+    """
+    with as_written(path):
+        return list(_read_results(path))
+
+
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """Say which file is to blame where something else stands in it than lmms-eval writes."""
+    try:
+        yield
+    except (TypeError, AttributeError, LookupError) as error:
+        raise ValueError(f"{path} or its samples are not as lmms-eval writes them ({error!r}); move it away") from error
+
+
+def _read_results(path: Path) -> Iterator[Log]:
+    content = _json(path)
+    stamp = path.name.removesuffix(RESULTS)
+    for samples in sorted(path.parent.glob(f"{glob.escape(stamp)}{SAMPLES}*.jsonl")):
+        task = samples.name.removeprefix(f"{stamp}{SAMPLES}").removesuffix(".jsonl")
+        log = Log(samples, path, content, task)
+        for number, sample, options in _samples(samples):
+            _add(log, sample, options, f"{samples}, line {number}")
+        if not log.rows:
+            continue
+        _check_unique(samples, [outcome for outcome, _ in log.rows])
+        if len(log.digests) > 1:
+            raise ValueError(f"{samples} holds answers of {len(log.digests)} different runs; move it away")
+        if len(log.item_lists) > 1:
+            raise ValueError(f"{samples} holds items of the lists {sorted(log.item_lists)}; move it away")
+        yield log
+
+
+def _add(log: Log, sample: Mapping[str, Any], options: Options, where: str) -> None:
+    """Take from a sample what is needed of it."""
+    output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
+    question = log.rows[0][0].question if log.rows and log.rows[0][0].question == sample["input"] else sample["input"]
+    outcome = Outcome(
+        item=sys.intern(_writable(sample["item_id"])),
+        doc_id=int(sample["doc_id"]),
+        target=sys.intern(target),
+        question=str(question),
+        options=options,
+        output=output,
+        score=_scored(output, target, options),
+        logged=bool(sample["acc"]) if "acc" in sample else None,
+        picture=next((sys.intern(one) for one in sample.get("input_media") or [] if isinstance(one, str)), None),
+        sha256=sys.intern(str(sample.get("picture") or "")),
+        record=None,
+    )
+    log.rows.append((outcome, str(sample.get("record") or "")))
+    log.item_lists.add(str(sample["item_list"]))
+    log.latest = max(log.latest, str(sample.get("answered_at") or ""))
+    if "run" in sample:
+        log.digests.add(str(sample["run"]))
+    if "identity" in sample:
+        try:
+            log.identity = from_json(sample["identity"])
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}; move the file away") from error
+
+
+def _writable(text: Any) -> str:
+    """A text that can be written as UTF-8: JSON lets through halves of a surrogate pair."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
+    """An item that is logged twice would be counted twice."""
+    for what, keys in (("item", [one.item for one in outcomes]), ("doc_id", [one.doc_id for one in outcomes])):
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise ValueError(f"{log} has several samples of {len(twice)} {what}s, such as {twice[0]!r}; move it away")
+
+
+def _samples(log: Path) -> Iterator[tuple[int, dict[str, Any], Options]]:
+    """The samples of an image-emotion task, each with its line and its options; none if it is another kind of task."""
+    with log.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{log}, line {number}"
+            try:
+                sample = json.loads(line)
+                known = {"item_id", "item_list", "label", "doc_id", "filtered_resps"} <= sample.keys()
+                options = _options(sample) if known else None
+            except (ValueError, AttributeError, TypeError, RecursionError) as error:
+                raise ValueError(f"{where} is no sample of lmms-eval ({error}); move the file away") from error
+            if options is None and number == 1:
+                return
+            flaw = _flaw(sample, options) if options is not None else "it asks for no emotion"
+            if options is None or flaw:
+                raise ValueError(f"{where} is no sample of lmms-eval ({flaw}); move the file away")
+            yield number, sample, options
+
+
+def _options(sample: Mapping[str, Any]) -> Options | None:
+    """What a sample's question offers: as the task wrote it down, or in logs of earlier versions as the text says.
+
+    Raises:
+        ValueError: something else stands where the task writes it.
+    """
+    told = sample.get("options")
+    if told is None:
+        return _in_text(str(sample.get("input")))
+    if not isinstance(told, dict) or len(told) < 2 or not all(isinstance(name, str) for name in told.values()):
+        raise ValueError(f"options is {told!r}, no labels with their names")
+    return _of(tuple(told), tuple(told.values()))
+
+
+_in_text = lru_cache(maxsize=64)(parse_question)  # once for each wording
+_of = lru_cache(maxsize=64)(Options)  # one object for all that are equal
+_scored = lru_cache(maxsize=4096)(score)  # most answers are one of a few letters
+
+
+def _flaw(sample: Mapping[str, Any], options: Options) -> str:
+    """What keeps a sample from being scored; "" if nothing does."""
+    if type(sample["doc_id"]) is not int:
+        return f"doc_id is {sample['doc_id']!r}, no number"
+    if sample["label"] not in options.labels:
+        return f"label is {sample['label']!r}, none of {list(options.labels)}"
+    if not isinstance(_first(sample["filtered_resps"]), str):
+        return f"filtered_resps is {sample['filtered_resps']!r}, no text"
+    if "acc" in sample and sample["acc"] not in (0, 1):
+        return f"acc is {sample['acc']!r}, neither 0 nor 1"
+    return ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no results file of lmms-eval: {error}; move it away") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no results file of lmms-eval; move it away")
+    return content
+
+
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, list) and output else output

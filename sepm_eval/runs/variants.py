@@ -1,0 +1,75 @@
+"""Several variants on one backbone, picture by picture, so that they share what they ask of the model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from PIL.Image import Image
+from tqdm import tqdm
+
+from sepm_eval.backbone.shared import Shared
+from sepm_eval.runs.asking import Asked
+from sepm_eval.runs.loading_ahead import Loaded, load, loaders
+from sepm_eval.runs.runner import Runner
+
+
+def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, quiet: bool = False) -> list[list[str]]:
+    """The outputs of several variants: for each runner what its ``answer`` would give.
+
+    Every variant has its journal, with the records of a run of its own: a harness that runs it later finds its answers
+    there.
+
+    Args:
+        runners: one for each variant, all on one ``Shared`` backbone and with the same batch size.
+        questions: as for ``Runner.answer``.
+        quiet: show no progress.
+
+    Raises:
+        ValueError: the runners do not share a backbone or a batch size.
+    """
+    shared, size = _common(runners)
+    outputs: list[list[str]] = [[] for _ in runners]
+    with (
+        tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar,
+        loaders(size) as pool,
+    ):
+        later = _being_loaded(questions[:size], shared, pool)
+        for start in range(0, len(questions), size):
+            part, later = later, _being_loaded(questions[start + size : start + 2 * size], shared, pool)
+            for texts, runner in zip(outputs, runners, strict=True):
+                texts += runner.answer(part, quiet=True)
+            shared.forget()
+            best = max((runner.tally for runner in runners), key=lambda tally: tally.right)
+            bar.set_postfix_str(f"best {best}" if best.scored else "", refresh=False)
+            bar.update(len(part))
+    return outputs
+
+
+def _common(runners: Sequence[Runner]) -> tuple[Shared, int]:
+    """The backbone and the batch size of all runners.
+
+    Raises:
+        ValueError: they have no common one.
+    """
+    shared, sizes = runners[0].backbone, {runner.batch_size for runner in runners}
+    if not isinstance(shared, Shared) or any(runner.backbone is not shared for runner in runners):
+        raise ValueError("variants share readings through one Shared(backbone); give it to every runner")
+    if len(sizes) > 1:
+        raise ValueError(f"variants share batches: batch sizes {sorted(sizes)} differ")
+    return shared, sizes.pop()
+
+
+def _being_loaded(questions: Sequence[Asked], shared: Shared, pool: ThreadPoolExecutor) -> list[Asked]:
+    """The same questions, which the pool begins to load: text and pictures are loaded once for all variants."""
+    return [dataclasses.replace(asked, load=partial(_content, pool.submit(load, asked, shared))) for asked in questions]
+
+
+def _content(coming: Future[Loaded | Exception]) -> tuple[str, Sequence[Image]]:
+    """Text and pictures of a question that is being loaded; its fault is raised again for every variant."""
+    loaded = coming.result()
+    if isinstance(loaded, Exception):
+        raise loaded
+    return loaded.text, loaded.images
