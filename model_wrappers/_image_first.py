@@ -13,7 +13,7 @@ from torch import Tensor
 from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.checkpoints import Checkpoint
 from sepm_eval.backbone.interface import ABILITIES, ProbedLayers, Prune, Reading, Turns, VisualTokens
-from sepm_eval.backbone.tokenizers import Tokenizer, overlapping
+from sepm_eval.backbone.tokenizers import Tokenizer, encode_further, overlapping
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
 
@@ -177,9 +177,30 @@ class ImageFirst(ABC):
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Ids of the text before and after the image, and the spans of the latter's characters."""
 
+    def _encode_turns(
+        self, before: str, after: str, *, dialogue: bool
+    ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+        """Like ``_encode``, but what follows a special token in a dialogue is tokenised as the original does it."""
+        stop = self._template.stop
+        if not dialogue or not stop:
+            return self._encode(before, after)
+        stop_id = self._tokenizer.id_of(stop)
+        if stop_id is None:
+            raise ValueError(f"{self.name}: its tokenizer has no {stop!r}, which ends the turns of a dialogue")
+        (first, *others), rest = (after or before).split(stop), after
+        before_ids, after_ids, spans = self._encode(before, first) if rest else self._encode(first, "")
+        place = len(first)
+        for piece in others:
+            ids, covered = encode_further(self._tokenizer, piece)
+            place += len(stop)
+            (after_ids if rest else before_ids).extend([stop_id, *ids])
+            spans += [(place - len(stop), place), *((place + start, place + end) for start, end in covered)]
+            place += len(piece)
+        return before_ids, after_ids, spans
+
     def _tokenise(self, prompt: Turns, *, image: bool, probe: str | None) -> Prompt:
         before, after = self._template.around(prompt, image=image)
-        before_ids, after_ids, spans = self._encode(before, after)
+        before_ids, after_ids, spans = self._encode_turns(before, after, dialogue=not isinstance(prompt, str))
         if probe is None:
             return Prompt(before_ids, after_ids, [])
         last = prompt if isinstance(prompt, str) else prompt[-1]

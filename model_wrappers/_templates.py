@@ -15,12 +15,15 @@ class Template:
         after: what stands after the user's text; the answer follows.
         lead: what stands between ``after`` and the letter of an answer, which is part of the letter's token.
         again: in a dialogue, what stands between the model's answer and the user's next turn.
+        stop: special token at the start of ``again`` behind which the original tokenises anew, without the space that
+            Llama's tokenizer puts before a text; "" where a tokenizer puts none.
     """
 
     before: str
     after: str
     lead: str
     again: str
+    stop: str = ""
 
     def around(self, turns: str | Sequence[str], *, image: bool) -> tuple[str, str]:
         """The pieces before and after the image; without an image, one piece and an empty one.
@@ -54,6 +57,7 @@ VICUNA_V1 = Template(  # haotian-liu/LLaVA, llava/conversation.py, conv_vicuna_v
     after=" ASSISTANT:",
     lead=" ",
     again="</s>USER: ",
+    stop="</s>",
 )
 
 _LLAMA_3_SYSTEM = (

@@ -96,12 +96,13 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "sepm_eval/methods/selection.py": (
-        "evidence",
+        "evidence properties",
         (
             ("int(Fraction(str(beta)) * visual_tokens)", "round(Fraction(str(beta)) * visual_tokens)"),
             ("int(Fraction(str(beta)) * visual_tokens)", "int(beta * visual_tokens)"),
-            ("argsort(dim=-1, stable=True)", "argsort(dim=-1, stable=True, descending=True)"),
-            ("argsort(dim=-1,", "argsort(dim=0,"),
+            ("argsort(stable=True)", "argsort(stable=True, descending=True)"),
+            ("order[~separators", "order[separators"),
+            ("len(order) - 1)", "len(order))"),
         ),
     ),
     "sepm_eval/methods/evidence.py": (

@@ -142,6 +142,21 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     raise FileNotFoundError(f"{folder} holds neither tokenizer.json nor tokenizer.model: the checkpoint is incomplete")
 
 
+def encode_further(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids and spans of a text behind a special token, where the original Llama tokenizer puts no space before it.
+
+    (That is transformers' slow class with ``legacy=False``, which LLaVA-1.5 and VILA's Vicuna models are used with.)
+
+    Raises:
+        ValueError: the tokenizer does not write a line break in front of the text by itself.
+    """
+    lead, _ = tokenizer.encode("\n")
+    ids, spans = tokenizer.encode(f"\n{text}")
+    if ids[: len(lead)] != lead:
+        raise ValueError(f"the tokenizer joins a line break to what follows it: {text[:40]!r}")
+    return ids[len(lead) :], [(start - 1, end - 1) for start, end in spans[len(lead) :]]
+
+
 def overlapping(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
     """Indices of the tokens that share a character with text[start:end]."""
     return [i for i, (first, last) in enumerate(offsets) if first < end and last > start]
