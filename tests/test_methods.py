@@ -265,8 +265,10 @@ def test_sepm_needs_both_polarities(scripted, picture):
 
 def test_equal_options_are_written_alike():
     """They stand in the identity of a run: 0, 0.0 and -0.0 would be three runs."""
-    written = {json.dumps(dataclasses.asdict(get_method("sepm", alpha=zero, beta=zero))) for zero in (0, 0.0, -0.0)}
+    zeros = (0, 0.0, -0.0, np.float64(0))
+    written = {json.dumps(dataclasses.asdict(get_method("sepm", alpha=zero, beta=zero))) for zero in zeros}
     assert len(written) == 1
+    assert type(get_method("sepm", alpha=np.float64(0.1)).alpha) is float
 
 
 def test_random_tokens_are_the_pictures_own(scripted):

@@ -9,12 +9,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import pytest
 import yaml
 from make_runs import LLAVA, run
 from PIL import Image
+from pydantic import AfterValidator, Field
 from typer.testing import CliRunner
 
 from sepm_eval import Question, demo, get_method, methods
@@ -22,6 +23,7 @@ from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.hosts.vlmevalkit.arguments import model_entries
 from sepm_eval.methods import find_method, find_methods, method_names, method_options
+from sepm_eval.methods.options import method
 from sepm_eval.methods.sepm import PRESETS
 from sepm_eval.methods.sparsevlm import KEPT
 from sepm_eval.prompts import WORDINGS
@@ -306,6 +308,49 @@ def test_a_value_is_checked_however_a_method_is_made():
         sepm(beta=1)
     with pytest.raises(ValueError, match=r"^cci=1: use True or False$"):
         sepm(cci=1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "1", True, None])
+def test_a_number_without_bounds_is_still_a_number(value):
+    @method
+    class Free:
+        size: float = 1.0
+
+    with pytest.raises(ValueError, match=rf"^size={value!r}: use a number$"):
+        Free(size=value)
+    assert Free(size=2) == Free(2.0)
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (Annotated[int, Field(gt=3)], "a whole number above 3"),
+        (Annotated[float, Field(le=0.25)], "a number to 0.25"),
+        (Literal["one"], r"one of ['one']"),
+        (str, "a text"),
+        (str | None, "a text, or None"),
+        (tuple[int, ...], "a valid tuple"),  # no words of ours: pydantic's
+        (Annotated[str, Field(pattern="^a+$")], "a valid string"),
+    ],
+)
+def test_what_is_allowed_is_said_of_every_kind_of_option(hint, words):
+    made = method(type("Kinds", (), {"__annotations__": {"option": hint}}))
+    with pytest.raises(ValueError, match=f"^{re.escape(f'option=[]: use {words}')}$"):
+        made(option=[])
+    with pytest.raises(ValueError, match=r"^option is missing"):
+        made()
+
+
+def test_a_validator_of_ones_own_gives_its_own_reason():
+    def even(value: int) -> int:
+        if value % 2:
+            raise ValueError("it must be even")
+        return value
+
+    made = method(type("Even", (), {"__annotations__": {"size": Annotated[int, AfterValidator(even)]}}))
+    assert made(size=2).size == 2
+    with pytest.raises(ValueError, match=r"^size=3: it must be even$"):
+        made(size=3)
 
 
 def test_the_options_written_out_are_those_of_the_tables():

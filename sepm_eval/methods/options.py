@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import dataclass_transform
 
 LARGEST = 2**63 - 1  # what a journal's readers take for a whole number
@@ -45,11 +46,11 @@ def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     """Equal numbers become one value, so that equal settings are written alike: 0, -0.0 and a numpy 0.0 are 0.0.
 
     Raises:
-        ValueError: the value is no number of Python's, or a fraction where a whole number is due.
+        PydanticCustomError: the value is no number of Python's, or a fraction where a whole number is due.
     """
     found = check(value)
     if not isinstance(value, (int, float) if isinstance(found, float) else type(found)):
-        raise ValueError(f"{type(value).__name__} is no number of this kind")
+        raise PydanticCustomError("number_kind", "Input should be a number of this kind")
     return found + 0.0 if isinstance(found, float) else found
 
 
@@ -66,14 +67,21 @@ def in_words(cls: type, error: ValidationError) -> str:
             return str(fault.get("ctx", {}).get("error", fault["msg"]))  # what __post_init__ found
         place = fault["loc"][0]
         option = names[place] if isinstance(place, int) and place < len(names) else str(place)
-        allowed = _allowed(_schema(cls).get(option, {})) or fault["msg"]
-        if fault["type"] == "missing":
-            told[option] = f"{option} is missing: use {allowed}"
-        elif fault["type"].startswith("unexpected"):
+        if fault["type"].startswith("unexpected"):
             told[option] = f"there is no option {option!r}; {cls.__name__} takes {names}"
         else:
-            told.setdefault(option, f"{option}={_shown(fault['input'])}: use {allowed}")
+            told.setdefault(option, _sentence(option, fault, _allowed(_schema(cls).get(option, {}))))
     return "; ".join(told.values())
+
+
+def _sentence(option: str, fault: ErrorDetails, allowed: str) -> str:
+    """One finding in words; in pydantic's where there are no others, and in those of a validator that has its own."""
+    if fault["type"] == "missing":
+        return f"{option} is missing" + (f": use {allowed}" if allowed else "")
+    reason = f"use {allowed}" if allowed else fault["msg"].replace("Input should be", "use", 1)
+    if fault["type"] == "value_error":
+        reason = str(fault["ctx"]["error"])
+    return f"{option}={_shown(fault['input'])}: {reason}"
 
 
 def _schema(cls: type) -> Mapping[str, Any]:
@@ -91,15 +99,22 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         parts = [_allowed(part) for part in schema["anyOf"]]
         return ", or ".join(parts) if all(parts) else ""
-    words = {"boolean": "True or False", "string": "a text", "null": "None"}
-    words |= {"integer": "a whole number", "number": "a number"}
-    return words.get(schema.get("type", ""), "") + "".join(
+    if schema.keys() - {"type", "title", "description", "default", *_BOUNDS}:
+        return ""
+    return _KINDS.get(schema.get("type", ""), "") + "".join(
         f" {how} {schema[key]:g}" if isinstance(schema[key], float) else f" {how} {schema[key]}"
         for key, how in _BOUNDS.items()
         if key in schema
     )
 
 
+_KINDS = {
+    "boolean": "True or False",
+    "string": "a text",
+    "null": "None",
+    "integer": "a whole number",
+    "number": "a number",
+}
 _BOUNDS = {
     "minimum": "from",
     "exclusiveMinimum": "above",
