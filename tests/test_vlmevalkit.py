@@ -293,6 +293,12 @@ def test_other_questions_are_answered_too(inside):
 
 
 @installed
+def test_what_a_question_of_ours_offers_travels_with_it(inside):
+    """It is not read from the text, as it is of other data sets' questions."""
+    assert inside["offered"] == [BENCHMARKS["emotion_demo"].names, None]
+
+
+@installed
 def test_a_missing_picture_fails_alone(inside):
     """VLMEvalKit's own check of messages would give up the whole data set."""
     assert "UnreadableImage: nowhere.jpg cannot be read" in inside["missing_picture"]
