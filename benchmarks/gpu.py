@@ -6,7 +6,7 @@
 Nothing is downloaded: weights are random and drawn on the device, pictures ship with the package. First the tiny
 checkpoints of tests/oracles answer on the device and on the CPU in float32; the two must agree. Then every method is
 timed with torch's SDPA and, if the package flash-attn is there, with FlashAttention 2. Utilisation counts the
-operations of ``sepm_eval.methods.cost`` against the device's dense peak in bf16, where that is known.
+operations of ``sepm_eval.backbone.cost`` against the device's dense peak in bf16, where that is known.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from speed import lengths
 from torch import Tensor
 
 from sepm_eval import get_method, load_backbone
-from sepm_eval.methods import cost, probe
+from sepm_eval.backbone import cost, probe
 from sepm_eval.model_wrappers._image_first import ImageFirst
 
 ORACLES = Path(__file__).parent.parent / "tests" / "oracles"

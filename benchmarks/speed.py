@@ -18,7 +18,7 @@ from recipe import Recipe
 from table import Figure, show
 
 from sepm_eval import Answer, Question, get_method, prompts
-from sepm_eval.methods import cost
+from sepm_eval.backbone import cost
 from sepm_eval.model_wrappers._image_first import ImageFirst
 
 
