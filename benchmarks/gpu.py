@@ -132,8 +132,10 @@ def measure(
     questions = demo_questions(max(batches))
     for question in questions:
         backbone.prepare(question.image)
-    pair = (get_method(name).answer(questions[:1], backbone)[0] for name in ("zero_shot", "sepm"))
-    text = lengths(backbone, *pair)
+    texts = {
+        name: lengths(backbone, get_method(name).answer(questions[:1], backbone)[0])
+        for name in dict.fromkeys(name for name, _ in METHODS.values())
+    }
     peak = next((value for part, value in PEAKS.items() if part in _name(device)), None)
 
     def run(label: str, kernel: str, batch: int, work: cost.Work, task: Callable[[], object]) -> Run:
@@ -154,7 +156,8 @@ def measure(
             why = reason
             if kernel == "flash" and name == "sparsevlm" and not why:
                 why = "prunes between layers with masks that FlashAttention 2 does not take"
-            method, work = get_method(name, **options), cost.work(name, options, geometry, text)
+            method = get_method(name, **options)
+            work = method.work(geometry, texts[name])
             for batch in batches:
                 if why:
                     runs.append(Run(family, label, kernel, batch, reason=why))
@@ -163,7 +166,7 @@ def measure(
                 runs.append(run(label, kernel, batch, work, lambda m=method, p=part: m.answer(p, backbone)))
     if family == "llava":  # the public code is a fork of LLaVA
         recipe = Recipe(backbone)
-        work = cost.work("sepm", {}, geometry, text)
+        work = get_method("sepm").work(geometry, texts["sepm"])
         runs.append(run("recipe", "eager", 1, work, lambda: recipe.answer(questions[0])))
     return runs
 

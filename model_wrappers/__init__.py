@@ -1,4 +1,4 @@
-"""One file per architecture, named as users type it, with an ``Architecture`` or a plain ``load`` in its BACKBONES table.
+"""One file per architecture, named as users type it: its BACKBONES table holds an ``Architecture`` or a plain ``load``.
 
 Another package adds one by an entry point of the group ``sepm_eval.backbones``: its name is the backbone's name, its
 value the ``Architecture`` or the ``load``. A file or package is imported when its backbone is asked for, so one that is

@@ -218,8 +218,25 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("self.cci and bool(sure[i])", "bool(sure[i])"),
             ("ambiguous=not sure[i]", "ambiguous=bool(sure[i])"),
             ("(~keep[i]).nonzero()", "keep[i].nonzero()"),
-            ("below=0.5)", "below=1)"),
+            ("lt=0.5)", "lt=1)"),
             ("reading if self.reuse else None", "reading"),
+        ),
+    ),
+    "sepm_eval/methods/options.py": (
+        "methods own_methods",
+        (
+            ("strict=True, extra", "strict=False, extra"),
+            ("allow_inf_nan=False", "allow_inf_nan=True"),
+            ("found + 0.0 if", "found if"),
+            ("return str(fault.get", "continue\n            return str(fault.get"),
+        ),
+    ),
+    "sepm_eval/methods/__init__.py": (
+        "own_methods",
+        (
+            ("if len(homes) > 1:", "if len(homes) > 2:"),
+            ("if not frozen or lacks:", "if not frozen and lacks:"),
+            ("    if missing:", "    if missing and False:"),
         ),
     ),
     "sepm_eval/methods/drop.py": (

@@ -10,9 +10,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.backbone import cost
 from sepm_eval.emotions import MIKELS
-from sepm_eval.methods import cost
 from sepm_eval.methods.sparsevlm import KEPT, Sparsify
+from sepm_eval.model_wrappers import find_backbone, known_checkpoint
 from sepm_eval.prompts import FOCUS_ON_EMOTION
 
 
@@ -23,12 +24,10 @@ def _config(path):
 @pytest.fixture(params=["llava", "vila"])
 def priced(request, tiny_llava, tiny_vila):
     """A tiny backbone and its geometry, read off its configuration files."""
+    folder = {"llava": "llava15_tiny/hf", "vila": "vila15_tiny/checkpoint"}[request.param]
+    geometry = find_backbone(request.param).shapes(ORACLES / folder)
     if request.param == "vila":
-        folder = "vila15_tiny/checkpoint"
-        text, vision = _config(f"{folder}/llm"), _config(f"{folder}/vision_tower")
-        return tiny_vila, cost.geometry_from_configs(text, vision, merge=2)
-    config = _config("llava15_tiny/hf")
-    geometry = cost.geometry_from_configs(config["text_config"], config["vision_config"])
+        return tiny_vila, geometry
     rows = tiny_llava._model.lm_head.weight.shape[0]  # the original layout has no rows for image and padding tokens
     decoder = dataclasses.replace(geometry.decoder, vocabulary=rows)
     return tiny_llava, dataclasses.replace(geometry, decoder=decoder)
@@ -40,8 +39,7 @@ def _text(backbone, answer):
     focus = 0
     if prompts[1:] and FOCUS_ON_EMOTION in answer.prompts[0]:
         focus = len(backbone._tokenise(answer.prompts[0], image=True, probe=FOCUS_ON_EMOTION).probed)
-    first, last = len(prompts[0].after), len(prompts[-1].after)
-    return cost.Text(len(prompts[0].before), zero_shot=first, coarse=first, fine=last, focus=focus)
+    return cost.Text(len(prompts[0].before), tuple(len(prompt.after) for prompt in prompts), focus)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +64,7 @@ def test_torch_counts_the_same(priced, llava_oracle, monkeypatch, name, options)
     method = get_method(name, **options)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # the counter sees its products
         (answer,) = method.answer([question], backbone)
-    expected = cost.flops(geometry, cost.work(name, options, geometry, _text(backbone, answer)))
+    expected = cost.flops(geometry, method.work(geometry, _text(backbone, answer)))
     assert counter.get_total_flops() == expected
 
 
@@ -87,8 +85,8 @@ def test_torch_counts_the_same_step_where_layers_differ_in_length(llava_oracle):
 
 def test_sparsevlm_prunes_as_counted():
     prune, tokens = Sparsify(KEPT[192]), torch.randn(576, 4, generator=torch.Generator().manual_seed(0))
-    geometry, text = cost.KNOWN["llava-1.5-7b"], cost.Text(before=35, zero_shot=70, coarse=82, fine=57)
-    (read,) = cost.work("sparsevlm", {"budget": 192}, geometry, text).reads
+    geometry = known_checkpoint("llava-1.5-7b").geometry
+    (read,) = get_method("sparsevlm", budget=192).work(geometry, cost.Text(before=35, after=(70,))).reads
     assert read.tokens == 576 + 105
     for layer, left in read.left:
         tokens = prune.step(layer, tokens, torch.arange(len(tokens)).float())
@@ -98,17 +96,14 @@ def test_sparsevlm_prunes_as_counted():
 
 def test_full_size():
     """Twice the parameters for every token, and little more: 6.6e9 in the layers, 0.3e9 in the tower, 577 patches."""
-    geometry = cost.KNOWN["llava-1.5-7b"]
+    geometry = known_checkpoint("llava-1.5-7b").geometry
+    one, two = cost.Text(before=35, after=(70,)), cost.Text(before=35, after=(82, 57), probed=6)
     price = {
-        name: cost.flops(geometry, cost.work(name.split()[0], {"reuse": "reuse" in name}, geometry, cost.EMOSET_TEXT))
-        for name in ("zero_shot", "sepm", "sepm reuse")
+        "zero_shot": cost.flops(geometry, get_method("zero_shot").work(geometry, one)),
+        "sepm": cost.flops(geometry, get_method("sepm").work(geometry, two)),
+        "sepm reuse": cost.flops(geometry, get_method("sepm", reuse=True).work(geometry, two)),
     }
     assert price["zero_shot"] == pytest.approx(2 * (6.48e9 * 681 + 0.303e9 * 577), rel=0.05)
     assert 1.7 < price["sepm"] / price["zero_shot"] < 1.85
     assert 1.05 < price["sepm reuse"] / price["zero_shot"] < 1.15
-    assert cost.KNOWN["llama-3-vila1.5-8b"].visual_tokens() == 196
-
-
-def test_an_unknown_method_has_no_price():
-    with pytest.raises(ValueError, match=r"cost of method 'new' is not known; add it to sepm_eval/cost\.py"):
-        cost.work("new", {}, cost.KNOWN["llava-1.5-7b"], cost.EMOSET_TEXT)
+    assert known_checkpoint("llama-3-vila1.5-8b").geometry.visual_tokens() == 196

@@ -91,7 +91,5 @@ class Architecture:
             named: as users write it. The longest of ``KnownCheckpoint.names`` that is in it decides.
         """
         exact = [one for one in self.checkpoints if one.pretrained == named]
-        found = [
-            (len(part), one) for one in self.checkpoints for part in one.names if part in named.lower()
-        ]
+        found = [(len(part), one) for one in self.checkpoints for part in one.names if part in named.lower()]
         return exact[0] if exact else max(found, key=lambda pair: pair[0])[1] if found else None

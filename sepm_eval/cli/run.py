@@ -75,5 +75,6 @@ def _number(value: float | None, form: str) -> str:
 
 NOTE = (
     "Nothing was run. Prefill of one question, prompt lengths estimated; answers that are written out cost more, and "
-    "methods on one model share what they ask, so together they cost less than the sum. ?: data or model not known."
+    "methods on one model share what they ask, so together they cost less than the sum. ?: data or model not known, or "
+    "the method does not tell its cost."
 )

@@ -1,17 +1,32 @@
-"""One file per method. Each ends with a METHODS table: the name users type -> a frozen dataclass of its options."""
+"""One file per method. Each ends with a METHODS table: the name users type -> a frozen dataclass of its options.
+
+Another package adds a method by an entry point of the group ``sepm_eval.methods``: its name is the method's name, its
+value the class. It is loaded when the method is asked for by name, so a package that is broken breaks nothing else.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import pkgutil
+import sys
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from pydantic import ValidationError
+
+from sepm_eval.backbone.cost import Geometry, Text, Work
 from sepm_eval.backbone.interface import Backbone
+from sepm_eval.methods.options import in_words
 from sepm_eval.types import Answer, Question
 
-__all__ = ["Method", "find_methods", "get_method", "method_options"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["Method", "Priced", "find_method", "find_methods", "get_method", "method_names", "method_options"]
+
+GROUP = "sepm_eval.methods"
 
 
 class Method(Protocol):
@@ -25,33 +40,115 @@ class Method(Protocol):
         """Answer a batch of questions; no answer depends on the rest of the batch."""
 
 
+@runtime_checkable
+class Priced(Protocol):
+    """What a method offers besides if its cost can be told before it runs. One without has no price."""
+
+    def foreseen(self, question: Question) -> tuple[str, ...]:
+        """The prompts it will most likely ask of a question, in order; the picture need not be the question's own."""
+
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone, with prompts of these lengths."""
+
+
 def find_methods() -> dict[str, type[Method]]:
-    """The METHODS tables of every file in this folder, as one."""
+    """The METHODS tables of every file in this folder, as one; ``method_names`` has those of other packages too.
+
+    Raises:
+        ValueError: two files name the same method.
+    """
     found: dict[str, type[Method]] = {}
     for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
         for name, method in getattr(importlib.import_module(info.name), "METHODS", {}).items():
             if name in found:
-                raise ValueError(f"two methods are called {name!r}; the second is in {info.name}")
+                raise ValueError(f"two methods are called {name!r}: in {found[name].__module__} and in {info.name}")
             found[name] = method
     return found
+
+
+def method_names() -> list[str]:
+    """The names of all methods, those of other packages last. No other package is loaded for it."""
+    return list(dict.fromkeys([*find_methods(), *(point.name for point in _outside(tuple(sys.path)))]))
+
+
+def find_method(name: str) -> type[Method]:
+    """A method's class, from this folder or from another package.
+
+    Raises:
+        ValueError: there is none of this name, or more than one, or the package that has it is broken.
+    """
+    ours = find_methods()
+    points = [point for point in _outside(tuple(sys.path)) if point.name == name]
+    homes = [ours[name].__module__] if name in ours else []
+    homes += [_home(point) for point in points]
+    if not homes:
+        raise ValueError(f"unknown method {name!r}; there are {sorted(method_names())}")
+    if len(homes) > 1:
+        raise ValueError(f"two methods are called {name!r}: in {' and in '.join(homes)}; uninstall one of the packages")
+    return ours[name] if name in ours else _load(points[0])
 
 
 def get_method(name: str, **options: Any) -> Method:
     """A method by name, with some of its options set.
 
     Raises:
-        ValueError: unknown name or option, or a value out of range.
+        ValueError: unknown name or option, a value out of range, or a package that cannot be loaded.
     """
-    known = method_options(name)
+    method = find_method(name)
+    known = {field.name: field for field in dataclasses.fields(method)}
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f"unknown options {unknown} for method {name!r}; it takes {known}")
-    return find_methods()[name](**options)
+        raise ValueError(f"unknown options {unknown} for method {name!r}; it takes {list(known)}")
+    missing = [key for key, field in known.items() if key not in options and _is_required(field)]
+    if missing:
+        raise ValueError(f"method {name!r} needs the options {missing}: write {name},{missing[0]}=value")
+    try:
+        return method(**options)
+    except ValidationError as error:  # of another package's pydantic dataclass
+        raise ValueError(in_words(method, error)) from None
 
 
 def method_options(name: str) -> list[str]:
-    """Names of the options a method takes."""
-    methods = find_methods()
-    if name not in methods:
-        raise ValueError(f"unknown method {name!r}; there are {sorted(methods)}")
-    return [field.name for field in dataclasses.fields(methods[name])]
+    """Names of the options a method takes.
+
+    Raises:
+        ValueError: as ``find_method``.
+    """
+    return [field.name for field in dataclasses.fields(find_method(name))]
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.init and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+@lru_cache(maxsize=1)
+def _outside(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of other packages, looked up once for each ``sys.path``: it takes some 20 ms."""
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=GROUP))
+
+
+def _home(point: EntryPoint) -> str:
+    """Where an entry point is from."""
+    return point.value if point.dist is None else f"{point.value} ({point.dist.name} {point.dist.version})"
+
+
+def _load(point: EntryPoint) -> type[Method]:
+    """The class that an entry point names.
+
+    Raises:
+        ValueError: it cannot be loaded, or is no method.
+    """
+    try:
+        found = point.load()
+    except Exception as error:  # whatever another package does when it is imported
+        raise ValueError(
+            f"method {point.name!r} cannot be loaded from {_home(point)}: {type(error).__name__}: {error}"
+        ) from error
+    frozen = isinstance(found, type) and getattr(getattr(found, "__dataclass_params__", None), "frozen", False)
+    lacks = [part for part in ("answer", "needs_polarities") if not hasattr(found, part)]
+    if not frozen or lacks:
+        what = f"it lacks {' and '.join(lacks)}" if lacks else "it is no frozen dataclass"
+        raise ValueError(f"method {point.name!r} of {_home(point)} is no method: {what}; see docs/architecture.md")
+    return found

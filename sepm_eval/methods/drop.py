@@ -8,14 +8,15 @@ baseline that pruning methods often fail to beat (Chenfei Liao et al., arXiv 251
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
+from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, VisualTokens
 from sepm_eval.images import image_sha256
-from sepm_eval.methods.options import check_whole
+from sepm_eval.methods.options import LARGEST, NUMBER, method
 from sepm_eval.methods.sepm import Sepm
 from sepm_eval.types import Question
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@method
 class RandomDrop(Sepm):
     """SEPM that drops random visual tokens.
 
@@ -32,13 +33,12 @@ class RandomDrop(Sepm):
             nor batch.
     """
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST), NUMBER] = 0
 
     reads_focus: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("seed", self.seed)
+    def _probed(self, text: Text) -> int:
+        return 0
 
     def _probe(self, asked: Sequence[str]) -> None:
         return None
@@ -52,17 +52,20 @@ class RandomDrop(Sepm):
         return torch.from_numpy(np.stack(rows)).float().to(visual.features.device)
 
 
-@dataclass(frozen=True)
+@method
 class QueryDrop(Sepm):
     """SEPM that drops the visual tokens least attended by the whole coarse query."""
 
     reads_focus: ClassVar[bool] = False
 
+    def _probed(self, text: Text) -> int:
+        return text.after[0]
+
     def _probe(self, asked: Sequence[str]) -> Sequence[str]:
         return asked
 
 
-@dataclass(frozen=True)
+@method
 class Downsample(Sepm):
     """SEPM whose stage 2 sees a smaller picture instead of fewer tokens of it; the picture is encoded twice."""
 
@@ -73,6 +76,23 @@ class Downsample(Sepm):
         if self.reuse:
             raise ValueError("reuse=True: stage 2 of downsample sees another picture than stage 1; set reuse=False")
 
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone: a second look in place of dropped tokens."""
+        if not self.vta or not self.beta:
+            return super().work(geometry, text)
+        coarse, fine = text.after
+        first = Read(text.before + geometry.visual_tokens() + coarse)
+        return Work((1.0, self._side), (first, Read(text.before + geometry.visual_tokens(self._side) + fine)))
+
+    def _probed(self, text: Text) -> int:
+        return 0
+
+    @property
+    def _side(self) -> float:
+        """Side of the smaller picture as a share of the usual one: it has 1 - beta of its area."""
+        assert self.beta is not None  # filled in above
+        return (1 - self.beta) ** 0.5
+
     def _probe(self, asked: Sequence[str]) -> None:
         return None
 
@@ -82,7 +102,7 @@ class Downsample(Sepm):
     def _second_look(self, questions: Sequence[Question], backbone: Backbone, visual: VisualTokens) -> VisualTokens:
         if not self.vta or not self.beta:
             return visual
-        return backbone.see([question.image for question in questions], side=(1 - self.beta) ** 0.5)
+        return backbone.see([question.image for question in questions], side=self._side)
 
 
 METHODS = {"random_drop": RandomDrop, "query_drop": QueryDrop, "downsample": Downsample}

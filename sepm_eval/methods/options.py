@@ -1,51 +1,111 @@
-"""Checks of the methods' options: whatever a plan or a command line may hold, a bad value is a ``ValueError``."""
+"""A method's options: pydantic checks them, and what it finds is said in one sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic.dataclasses import dataclass
+from typing_extensions import dataclass_transform
 
 LARGEST = 2**63 - 1  # what a journal's readers take for a whole number
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+T = TypeVar("T")
 
 
-def check_one_of(name: str, value: object, allowed: Collection[object]) -> None:
-    """Refuse a value that is none of the allowed ones, in type too: True is not 1.
+@dataclass_transform(frozen_default=True)
+def method(cls: type[T]) -> type[T]:
+    """Make a class a method: a frozen dataclass whose fields are its options, checked whenever one is made.
+
+    pydantic checks each value against its field's annotation, strictly: True is not 1, "0.1" is no number, NaN and
+    infinity are none either. A check that needs several options belongs into ``__post_init__``, as a ValueError. A bad
+    value raises a ValueError with one sentence for each: the option, what was found, and what is allowed.
+
+    Numbers are best annotated as ``Annotated[float, Field(ge=0, lt=1), NUMBER]``.
+    """
+    made: Any = dataclass(frozen=True, config=_STRICT)(cls)
+    checked = made.__init__
+
+    @functools.wraps(checked)
+    def __init__(self: Any, *args: Any, **options: Any) -> None:
+        try:
+            checked(self, *args, **options)
+        except ValidationError as error:
+            raise ValueError(in_words(made, error)) from None
+
+    made.__init__ = __init__
+    return made
+
+
+def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Equal numbers become one value, so that equal settings are written alike: 0, -0.0 and a numpy 0.0 are 0.0.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the value is no number of Python's, or a fraction where a whole number is due.
     """
-    if not any(type(value) is type(one) and value == one for one in allowed):
-        raise ValueError(f"{name}={_shown(value)}: use one of {list(allowed)}")
+    found = check(value)
+    if not isinstance(value, (int, float) if isinstance(found, float) else type(found)):
+        raise ValueError(f"{type(value).__name__} is no number of this kind")
+    return found + 0.0 if isinstance(found, float) else found
 
 
-def checked_share(name: str, value: object, below: float) -> float:
-    """A number from 0 up to, but not including, ``below``, as a float: equal settings are written alike (0, -0.0).
-
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
-        raise ValueError(f"{name}={_shown(value)}: use a number from 0 up to, but not including, {below:g}")
-    return float(value) + 0.0
+NUMBER = WrapValidator(_number)
+"""Annotates a number: pydantic alone takes whatever can be turned into one (a tensor, 192.0 for 192), even strictly."""
 
 
-def check_whole(name: str, value: object) -> None:
-    """Refuse a value that is no whole number from 0 to ``LARGEST``.
+def in_words(cls: type, error: ValidationError) -> str:
+    """What pydantic found in a method's options: "alpha=2: use a number from 0 up to, but not including, 0.5"."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    told: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        if not fault["loc"]:
+            return str(fault.get("ctx", {}).get("error", fault["msg"]))  # what __post_init__ found
+        place = fault["loc"][0]
+        option = names[place] if isinstance(place, int) and place < len(names) else str(place)
+        allowed = _allowed(_schema(cls).get(option, {})) or fault["msg"]
+        if fault["type"] == "missing":
+            told[option] = f"{option} is missing: use {allowed}"
+        elif fault["type"].startswith("unexpected"):
+            told[option] = f"there is no option {option!r}; {cls.__name__} takes {names}"
+        else:
+            told.setdefault(option, f"{option}={_shown(fault['input'])}: use {allowed}")
+    return "; ".join(told.values())
 
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
-        raise ValueError(f"{name}={_shown(value)}: use a whole number from 0 to {LARGEST}")
+
+def _schema(cls: type) -> Mapping[str, Any]:
+    """The JSON schema of each option; none if pydantic cannot write it."""
+    try:
+        return TypeAdapter(cls).json_schema().get("properties", {})
+    except Exception:  # pydantic has no JSON schema for every type, and says so in several ways
+        return {}
 
 
-def check_switch(name: str, value: object) -> None:
-    """Refuse a value that is neither True nor False.
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """What an option may be; "" where this has no words for it."""
+    if "const" in schema or "enum" in schema:
+        return f"one of {schema.get('enum', [schema.get('const')])}"
+    if "anyOf" in schema:
+        parts = [_allowed(part) for part in schema["anyOf"]]
+        return ", or ".join(parts) if all(parts) else ""
+    words = {"boolean": "True or False", "string": "a text", "null": "None"}
+    words |= {"integer": "a whole number", "number": "a number"}
+    return words.get(schema.get("type", ""), "") + "".join(
+        f" {how} {schema[key]:g}" if isinstance(schema[key], float) else f" {how} {schema[key]}"
+        for key, how in _BOUNDS.items()
+        if key in schema
+    )
 
-    Raises:
-        ValueError: it is neither.
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{name}={_shown(value)}: use True or False")
+
+_BOUNDS = {
+    "minimum": "from",
+    "exclusiveMinimum": "above",
+    "maximum": "to",
+    "exclusiveMaximum": "up to, but not including,",
+}
 
 
 def _shown(value: object) -> str:

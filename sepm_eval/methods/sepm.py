@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from sepm_eval import prompts
+from sepm_eval.backbone.cost import Geometry, Read, Text, Work, one_reading
 from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods import evidence as ev
 from sepm_eval.methods.common import ask, check_finite
-from sepm_eval.methods.options import check_one_of, check_switch, checked_share
-from sepm_eval.methods.selection import keep_most_significant
+from sepm_eval.methods.options import NUMBER, method
+from sepm_eval.methods.selection import count_to_drop, keep_most_significant
 from sepm_eval.types import Answer, Evidence, Question
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
+@method
 class Sepm:
     """SEPM and its ablations.
 
@@ -62,9 +65,9 @@ class Sepm:
             otherwise an approximation, because the tokens kept have seen those dropped and keep their positions.
     """
 
-    alpha: float = 0.1
-    beta: float | None = None
-    preset: str = "paper"
+    alpha: Annotated[float, Field(ge=0, lt=0.5), NUMBER] = 0.1
+    beta: Annotated[float, Field(ge=0, lt=1), NUMBER] | None = None
+    preset: Literal["code", "paper"] = "paper"
     cci: bool = True
     foe: bool = True
     vta: bool = True
@@ -74,17 +77,35 @@ class Sepm:
     reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence
 
     def __post_init__(self) -> None:
-        check_one_of("preset", self.preset, sorted(PRESETS))
         if self.beta is None:
             object.__setattr__(self, "beta", PRESETS[self.preset].beta)
-        object.__setattr__(self, "alpha", checked_share("alpha", self.alpha, below=0.5))
-        object.__setattr__(self, "beta", checked_share("beta", self.beta, below=1))
-        for name in ("cci", "foe", "vta", "reuse"):
-            check_switch(name, getattr(self, name))
         if self.vta and self.reads_focus and not self.foe:
             raise ValueError("vta=True needs foe=True: which visual tokens to drop is read off the focus sentence")
         if self.reuse and not (self.cci or self.vta):
             raise ValueError("reuse=True needs cci=True or vta=True: without a first stage there is nothing to reuse")
+
+    def foreseen(self, question: Question) -> tuple[str, ...]:
+        """The prompts of a question if stage 1 will be sure, and of the polarity with more labels."""
+        wording = prompts.WORDINGS[self.preset]
+        more = max(question.of_polarity("positive"), question.of_polarity("negative"), key=len)
+        fine = prompts.fine(question.options(more if self.cci else None), wording, foe=self.foe)
+        return (self._coarse(question, wording), fine) if self.cci or self.vta else (fine,)
+
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone."""
+        if not (self.cci or self.vta):
+            return one_reading(geometry, text)
+        assert self.beta is not None  # filled in above
+        visual, (coarse, fine) = geometry.visual_tokens(), text.after
+        first = Read(text.before + visual + coarse, probed=self._probed(text) if self.vta else 0)
+        if self.reuse:  # what is dropped is masked out, and stays where it is
+            return Work((1.0,), (first, Read(fine, cached=text.before + visual)))
+        dropped = count_to_drop(self.beta, visual) if self.vta else 0
+        return Work((1.0,), (first, Read(text.before + visual - dropped + fine)))
+
+    def _probed(self, text: Text) -> int:
+        """How many tokens of the first prompt report their attention."""
+        return text.probed
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions: the pictures are encoded once and read twice (once with cci and vta off)."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from sepm_eval import prompts
+from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.common import ask
-from sepm_eval.methods.options import check_one_of
+from sepm_eval.methods.options import NUMBER, method
 from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def merge(tokens: Tensor) -> Tensor:
     return torch.stack([points[home == cluster].mean(0) for cluster in range(clusters)])
 
 
-@dataclass(frozen=True)
+@method
 class SparseVlm:
     """Zero-shot with SparseVLM.
 
@@ -86,21 +87,36 @@ class SparseVlm:
             with another number of visual tokens the counts are scaled.
     """
 
-    budget: int = 192
+    budget: Annotated[Literal[192, 128, 96, 64], NUMBER] = 192
 
     needs_polarities: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_one_of("budget", self.budget, sorted(KEPT, reverse=True))
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one pruned reading each."""
         visual = backbone.see([question.image for question in questions])
         tokens = visual.features.shape[1]
-        prune = Sparsify(tuple(round(count * tokens / FULL) for count in KEPT[self.budget]))
-        wording = prompts.WORDINGS["paper"]
-        asked = [question.text or prompts.fine(question.options(), wording) for question in questions]
-        return ask(questions, asked, backbone, visual, prune=prune)
+        asked = [prompt for question in questions for prompt in self.foreseen(question)]
+        return ask(questions, asked, backbone, visual, prune=Sparsify(self._kept(tokens)))
+
+    def foreseen(self, question: Question) -> tuple[str, ...]:
+        """The prompt of a question."""
+        return (question.text or prompts.fine(question.options(), prompts.WORDINGS["paper"]),)
+
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone; the raters, which cost next to nothing, are left out."""
+        around, count = text.before + text.after[0], geometry.visual_tokens()
+        tokens, left = around + count, []
+        for layer, kept in zip(LAYERS, self._kept(count), strict=True):
+            keep = min(kept, count - 1)
+            recycled = int(0.3 * (count - keep)) + 1
+            count = keep + recycled // 10 + 1
+            if layer < geometry.decoder.layers:
+                left.append((layer, around + count))
+        return Work((1.0,), (Read(tokens, left=tuple(left)),))
+
+    def _kept(self, visual_tokens: int) -> tuple[int, ...]:
+        """``KEPT``, for a picture of another number of visual tokens than LLaVA-1.5's."""
+        return tuple(round(count * visual_tokens / FULL) for count in KEPT[self.budget])
 
 
 METHODS = {"sparsevlm": SparseVlm}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from sepm_eval import prompts
+from sepm_eval.backbone.cost import Geometry, Text, Work, one_reading
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.common import ask
-from sepm_eval.methods.options import check_one_of
+from sepm_eval.methods.options import method
 from sepm_eval.types import Answer, Question
 
 
-@dataclass(frozen=True)
+@method
 class ZeroShot:
     """The first row of the paper's tables.
 
@@ -22,17 +22,22 @@ class ZeroShot:
             "code" words every question that way.
     """
 
-    preset: str | None = None
+    preset: Literal[None, "code", "paper"] = None
 
     needs_polarities: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_one_of("preset", self.preset, [None, *sorted(prompts.WORDINGS)])
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each."""
         visual = backbone.see([question.image for question in questions])
         return ask(questions, [self._prompt(question) for question in questions], backbone, visual)
+
+    def foreseen(self, question: Question) -> tuple[str, ...]:
+        """The prompt of a question."""
+        return (self._prompt(question),)
+
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone."""
+        return one_reading(geometry, text)
 
     def _prompt(self, question: Question) -> str:
         if self.preset is None and question.text is not None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from sepm_eval import prompts
+from sepm_eval.backbone.cost import Geometry, Text, Work, one_reading
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.common import ask
+from sepm_eval.methods.options import method
 from sepm_eval.types import Answer, Question
 
 MAX_NEW_TOKENS = 512  # the default of LLaVA's command line; a chain of thought does not fit the loader's 128
 
 
-@dataclass(frozen=True)
+@method
 class ZeroShotCot:
     """The question with the paper's sentence (Sec. 4.2) in place of the request for a letter."""
 
@@ -23,9 +25,17 @@ class ZeroShotCot:
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each, written out in full."""
         visual = backbone.see([question.image for question in questions])
-        wording = replace(prompts.WORDINGS["paper"], reply=prompts.STEP_BY_STEP)
-        asked = [prompts.fine(question.options(), wording) for question in questions]
+        asked = [prompt for question in questions for prompt in self.foreseen(question)]
         return ask(questions, asked, backbone, visual, max_new_tokens=MAX_NEW_TOKENS)
+
+    def foreseen(self, question: Question) -> tuple[str, ...]:
+        """The prompt of a question."""
+        wording = replace(prompts.WORDINGS["paper"], reply=prompts.STEP_BY_STEP)
+        return (prompts.fine(question.options(), wording),)
+
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone, besides writing out the chain of thought."""
+        return one_reading(geometry, text)
 
 
 METHODS = {"zero_shot_cot": ZeroShotCot}

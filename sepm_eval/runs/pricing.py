@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sepm_eval import demo, prompts
+from PIL import Image
+
+from sepm_eval import demo
+from sepm_eval.backbone import cost
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
-from sepm_eval.emotions import POLARITY
-from sepm_eval.methods import cost
-from sepm_eval.model_wrappers import default_checkpoint
-from sepm_eval.runs.plan import ModelPlan, Plan, parse_method, split_method
+from sepm_eval.methods import Priced
+from sepm_eval.model_wrappers import default_checkpoint, find_backbone
+from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
+from sepm_eval.types import Question
 
-# Vicuna's tokenizer writes EmoSet's zero-shot question and what the template puts around it in 70 tokens.
+# No tokenizer is at hand. In Vicuna's template and tokens 35 tokens stand in front of the picture, and EmoSet's
+# zero-shot question with what follows it takes 70 (tests/oracles/real_tokenizer_ids.json).
+_TOKENS_BEFORE = 35
 _CHARACTERS_A_TOKEN = 3.3
 
 
@@ -29,7 +30,8 @@ class Price:
         model: entry and checkpoint.
         method: as written in the plan.
         questions: how many; None if the data are not there.
-        tokens: prefill tokens of one question; None if the shapes of the model are not known.
+        tokens: prefill tokens of one question; None if the shapes of the model are not known, or the method has no
+            ``work``.
         flops: operations of one question, likewise.
     """
 
@@ -54,43 +56,37 @@ def price(plan: Plan) -> list[Price]:
             for method in plan.methods_of(model) or ("",):
                 tokens = operations = None
                 if method and geometry is not None and benchmark is not None:
-                    settings = dataclasses.asdict(parse_method(method))
-                    wanted = cost.work(split_method(method)[0], settings, geometry, text_lengths(benchmark, settings))
-                    tokens, operations = wanted.prefill_tokens, cost.flops(geometry, wanted)
+                    wanted = _work(method, benchmark, geometry)
+                    if wanted is not None:
+                        tokens, operations = wanted.prefill_tokens, cost.flops(geometry, wanted)
                 rows.append(Price(task, f"{model.model} {checkpoint}".strip(), method, questions, tokens, operations))
     return rows
 
 
-def text_lengths(benchmark: Benchmark, settings: dict[str, Any]) -> cost.Text:
-    """Lengths of a benchmark's prompts in tokens, estimated from their characters: no tokenizer is at hand."""
-    wording = prompts.WORDINGS[settings.get("preset") or "paper"]
-    named = list(zip(prompts.letters(len(benchmark.names)), benchmark.names, benchmark.names.values(), strict=True))
-    sides: dict[str, list[tuple[str, str]]] = {"positive": [], "negative": []}
-    for letter, label, name in named:
-        sides[POLARITY[label]].append((letter, name))
-    everything = [(letter, name) for letter, _, name in named]
-    positive, negative = ([name for _, name in side] for side in sides.values())
-    longest = max(sides.values(), key=len)
-    asked = {
-        "zero_shot": prompts.fine(everything, wording),
-        "coarse": prompts.coarse(positive, negative, wording, foe=True),
-        "fine": prompts.fine(longest if settings.get("cci", True) else everything, wording, foe=True),
-    }
-    lengths = {name: round(len(text) / _CHARACTERS_A_TOKEN) for name, text in asked.items()}
-    return cost.Text(before=cost.EMOSET_TEXT.before, **lengths)
+def _work(written: str, benchmark: Benchmark, geometry: cost.Geometry) -> cost.Work | None:
+    """What an answer to a benchmark's question asks of the model; None if the method does not say or cannot answer it.
+
+    The lengths of its prompts are estimated from their characters.
+    """
+    method, names = parse_method(written), benchmark.names
+    question = Question(Image.new("RGB", (1, 1)), tuple(names), tuple(names.values()), text=benchmark.question())
+    positive = question.of_polarity("positive")
+    if not isinstance(method, Priced) or (method.needs_polarities and not 0 < len(positive) < len(names)):
+        return None
+    lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in method.foreseen(question))
+    return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
 
 
 def _geometry(model: ModelPlan, checkpoint: str) -> cost.Geometry | None:
-    plain = re.sub(r"llava-v", "llava-", checkpoint.lower())
-    for name, known in cost.KNOWN.items():
-        if name in plain:
-            return known
+    """The shapes of a model of ours, from its folder if that is here, or as they are known; None if they are not."""
+    architecture = find_backbone(model.backbone)
     folder = demo.MODEL if checkpoint == "demo" else Path(checkpoint).expanduser()
-    if model.backbone == "llava" and (folder / "config.json").is_file():
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if "text_config" in config and "vision_config" in config:
-            return cost.geometry_from_configs(config["text_config"], config["vision_config"])
-    return None
+    if architecture.shapes is not None and (folder / "config.json").is_file():
+        found = architecture.shapes(folder)
+        if found is not None:
+            return found
+    known = architecture.known(checkpoint)
+    return None if known is None else known.geometry
 
 
 def _questions(benchmark: Benchmark | None, limit: int | None) -> int | None:

@@ -93,10 +93,13 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def defaults_of(method: str) -> dict[str, Any]:
-    """The options a method has unless told otherwise; none where this installation does not know it."""
-    from sepm_eval.methods import find_methods, get_method
+    """The options a method has unless told otherwise; none where this installation cannot make it."""
+    from sepm_eval.methods import get_method
 
-    return dataclasses.asdict(get_method(method)) if method in find_methods() else {}
+    try:
+        return dataclasses.asdict(get_method(method))
+    except ValueError:  # there is none of this name, its package is broken, or it has no defaults
+        return {}
 
 
 def parse_model_args(text: str | Mapping[str, Any]) -> dict[str, str]:

@@ -149,20 +149,23 @@ class SepmModel(ChatModel):
         size = _batch_size(batch_size, max_batch_size)
         self._rank, self._world_size = place()
         entry = f"{PREFIX}{self.backbone_name}"
+        given = {
+            "pretrained": pretrained,
+            "device": own_device(device),
+            "dtype": dtype,
+            "polarity": polarity,
+            **options,
+        }
         self._runner = load_runner(
             entry,
             _OWN_ARGUMENTS,
             self.backbone_name,
-            pretrained,
             method,
-            device=own_device(device),
-            dtype=dtype,
+            given,
             batch_size=size,
             journal=journal,
             resume=resume,
-            polarity=polarity,
             shard=shard(),
-            options=options,
         )
         answering.start(self._runner.identity, self._runner.keys)
         eval_logger.info(loaded_message(entry, self._runner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from lmms_eval import models
@@ -11,8 +12,7 @@ from lmms_eval.api.model import lmms
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.hosts.lmms_eval.folder import Part
 from sepm_eval.hosts.lmms_eval.model import ChatModel, own_device, place, shard
-from sepm_eval.hosts.loading import parse_polarity
-from sepm_eval.model_wrappers import backbone_options, load_backbone
+from sepm_eval.hosts.loading import read_settings
 from sepm_eval.runs.identity import Identity, answering, decides
 from sepm_eval.runs.plan import ModelPlan, parse_method, split_method
 from sepm_eval.runs.runner import Runner, answer_variants
@@ -72,32 +72,17 @@ def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
     """
     if not model.ours:
         return models.get_model(model.model)(**model.args, batch_size=model.batch_size)
-    own = backbone_options(model.backbone)
-    unknown = sorted(model.args.keys() - {"pretrained", "device", "dtype", "polarity", *own})
-    if unknown:
-        raise ValueError(
-            f"unknown args {unknown} of {model.model}: it takes pretrained, device, dtype, polarity, {', '.join(own)}"
-        )
-    given = {key: str(value) for key, value in model.args.items() if key in ("pretrained", *own)}
-    backbone = load_backbone(
-        model.backbone,
-        device=own_device(str(model.args.get("device", "auto"))),
-        dtype=str(model.args.get("dtype", "auto")),
-        **given,
-    )
+    settings = read_settings(model.model, model.backbone, model.args)
+    backbone = dataclasses.replace(settings, device=own_device(settings.device)).load()
     shared = backbone if len(work) == 1 else Shared(backbone)
     return Variants(
         [
-            Runner(
-                backbone_name=model.backbone,
-                backbone=shared,
-                method_name=split_method(part.method)[0],
-                method=parse_method(part.method),
+            settings.runner(
+                shared,
+                (split_method(part.method)[0], parse_method(part.method)),
                 batch_size=model.batch_size,
-                journal_path=part.journal,
-                polarity=parse_polarity(str(model.args.get("polarity", ""))),
+                journal=part.journal,
                 shard=shard(),
-                entry=model.model,
             )
             for part in work
         ]

@@ -1,11 +1,12 @@
-"""What an answer costs: the floating-point operations of each method on a backbone, from the shapes alone.
+"""What an answer costs: floating-point operations from a backbone's shapes and what a method asks of it, nothing else.
 
 Multiplications and additions of matrix products, convolutions and attention are counted, as torch's
 ``FlopCounterMode`` counts them (two to a multiply-add; attention over the full square, not the causal half), and held
 against it in a test. Nothing here needs torch or a checkpoint, so that a run can be priced before it starts:
 
-    geometry = KNOWN["llava-1.5-7b"]
-    price = flops(geometry, work("sepm", {"beta": 0.2, "reuse": True}, geometry, EMOSET_TEXT))
+    geometry = known_checkpoint("llava-1.5-7b").geometry  # from sepm_eval.model_wrappers
+    text = Text(before=35, after=(82, 57))  # in tokens
+    price = flops(geometry, get_method("sepm", reuse=True).work(geometry, text))
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from sepm_eval.methods.selection import count_to_drop
 
 
 @dataclass(frozen=True)
@@ -83,21 +82,17 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Text:
-    """How many tokens the prompts have besides the visual ones.
+    """How many tokens the prompts of one answer have besides the visual ones.
 
     Attributes:
         before: in front of the picture, in every prompt.
-        zero_shot: behind it, of the question that offers all labels.
-        coarse: behind it, of SEPM's first question.
-        fine: behind it, of SEPM's second question.
-        focus: of the focus sentence, whose attention is read.
+        after: behind the picture, of each prompt in the order in which they are read.
+        probed: of the phrase whose attention is read, if the method reads that of a phrase.
     """
 
     before: int
-    zero_shot: int
-    coarse: int
-    fine: int
-    focus: int = 6
+    after: tuple[int, ...]
+    probed: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,54 +133,9 @@ class Work:
         return sum(read.tokens for read in self.reads)
 
 
-_CLIP_L_336 = Tower(336, 14, 1024, 4096, layers=24, class_token=True)
-_SIGLIP_384 = Tower(384, 14, 1152, 4304, layers=27, class_token=False)
-
-# Shapes of the usual checkpoints. The output layers have the rows of the llava-hf and of the original VILA files.
-KNOWN = {
-    "llava-1.5-7b": Geometry(_CLIP_L_336, Decoder(4096, 11008, 32, 32, 32, 128, 32064)),
-    "llava-1.5-13b": Geometry(_CLIP_L_336, Decoder(5120, 13824, 40, 40, 40, 128, 32064)),
-    "llama-3-vila1.5-8b": Geometry(_SIGLIP_384, Decoder(4096, 14336, 32, 32, 8, 128, 128256), merge=2),
-}
-
-# EmoSet's eight labels in the paper's wording, in Vicuna's template and tokens, when stage 1 was sure. Derived from the
-# ids of the public code's wording (tests/oracles/real_tokenizer_ids.json), so within two or three tokens.
-EMOSET_TEXT = Text(before=35, zero_shot=70, coarse=82, fine=57)
-
-
-def work(method: str, options: Mapping[str, Any], geometry: Geometry, text: Text) -> Work:
-    """What one question costs with a method.
-
-    Args:
-        method: its name.
-        options: its settings, such as ``dataclasses.asdict`` of it; those left out have the paper's defaults.
-        geometry: of the backbone.
-        text: lengths of the prompts.
-
-    Raises:
-        ValueError: nothing is known of the method's cost.
-    """
-    visual = geometry.visual_tokens()
-    question = Read(text.before + visual + text.zero_shot)
-    if method in ("zero_shot", "zero_shot_cot"):
-        return Work((1.0,), (question,))
-    if method == "sparsevlm":
-        return Work((1.0,), (_sparse(question.tokens, visual, int(options.get("budget", 192)), geometry),))
-    if method not in ("sepm", "random_drop", "query_drop", "downsample"):
-        raise ValueError(f"the cost of method {method!r} is not known; add it to sepm_eval/methods/cost.py")
-    vta = bool(options.get("vta", True))
-    beta = float(options.get("beta", 0.2)) if vta else 0.0
-    if not vta and not options.get("cci", True):
-        return Work((1.0,), (Read(text.before + visual + text.fine),))
-    probed = {"sepm": text.focus, "query_drop": text.coarse}.get(method, 0) if vta else 0
-    coarse = Read(text.before + visual + text.coarse, probed=probed)
-    if method == "downsample" and beta:
-        side = (1 - beta) ** 0.5
-        return Work((1.0, side), (coarse, Read(text.before + geometry.visual_tokens(side) + text.fine)))
-    if options.get("reuse", False):  # what is dropped is masked out, and stays where it is
-        return Work((1.0,), (coarse, Read(text.fine, cached=text.before + visual)))
-    kept = visual - (0 if method == "downsample" else count_to_drop(beta, visual))
-    return Work((1.0,), (coarse, Read(text.before + kept + text.fine)))
+def one_reading(geometry: Geometry, text: Text) -> Work:
+    """What one prompt asks of a backbone, with the whole picture in it."""
+    return Work((1.0,), (Read(text.before + geometry.visual_tokens() + text.after[0]),))
 
 
 def flops(geometry: Geometry, wanted: Work) -> int:
@@ -277,18 +227,3 @@ def _layer(decoder: Decoder, cached: int, rows: int, seen: int) -> int:
     return cached * to_cache + rows * (
         2 * decoder.width * attended + 3 * decoder.width * decoder.intermediate + 2 * seen * attended
     )
-
-
-def _sparse(tokens: int, visual: int, budget: int, geometry: Geometry) -> Read:
-    """SparseVLM's reading: kept and merged visual tokens as in ``methods/sparsevlm.py``; the raters are left out."""
-    from sepm_eval.methods.sparsevlm import FULL, KEPT, LAYERS
-
-    left: list[tuple[int, int]] = []
-    text, count = tokens - visual, visual
-    for layer, kept in zip(LAYERS, KEPT[budget], strict=True):
-        keep = min(round(kept * visual / FULL), count - 1)
-        recycled = int(0.3 * (count - keep)) + 1
-        count = keep + recycled // 10 + 1
-        if layer < geometry.decoder.layers:
-            left.append((layer, text + count))
-    return Read(tokens, left=tuple(left))
