@@ -35,6 +35,7 @@ __all__ = [
     "known_checkpoint",
     "load_backbone",
     "option_defaults",
+    "outside_backbones",
     "picture_layout",
 ]
 
@@ -76,6 +77,11 @@ def find_backbones() -> Iterator[tuple[str, Architecture | ValueError]]:
             yield name, find_backbone(name)
         except ValueError as error:
             yield name, error
+
+
+def outside_backbones() -> dict[str, str]:
+    """The backbones of other packages, and where each is from."""
+    return {point.name: _home(point) for point in _outside(tuple(sys.path))}
 
 
 def known_checkpoint(named: str) -> KnownCheckpoint | None:

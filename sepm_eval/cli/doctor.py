@@ -18,7 +18,7 @@ from sepm_eval.cli._app import app, console, new_table
 from sepm_eval.cli.data import state
 from sepm_eval.datasets import data_folder, find_benchmarks
 from sepm_eval.methods import find_method, method_names
-from sepm_eval.model_wrappers import backbone_names, find_backbones
+from sepm_eval.model_wrappers import backbone_names, find_backbones, outside_backbones
 from sepm_eval.runs import environment
 
 Finding = tuple[str, str, str]  # what, "ok" | "note" | "broken", in words
@@ -77,10 +77,6 @@ def _hosts() -> Iterator[Finding]:
         yield "lmms-eval models", "broken", "the entry point is missing: install sepm-eval again (pip install .)"
     if find_spec("decord") is None:
         yield "decord", "note", "not installed: lmms-eval's stock llava_hf cannot be loaded (pip install decord)"
-    for name in backbone_names():
-        if (spec := find_spec(name)) is not None:
-            where = spec.origin or next(iter(spec.submodule_search_locations or ()), "?")
-            yield name, "note", f"another package of this name is at {where}; sepm-eval does not use it"
     if find_spec("vlmeval") is None:
         yield "VLMEvalKit", "note", "not installed; pip install 'sepm-eval[vlmeval]' for the second host"
     else:
@@ -100,12 +96,16 @@ def _methods() -> Iterator[Finding]:
 
 
 def _backbones() -> Iterator[Finding]:
-    """The backbones of other packages, and those that cannot be used."""
+    """The backbones of other packages, those that cannot be used, and packages that have the name of one of ours."""
+    outside = outside_backbones()
     for name, found in find_backbones():
         if isinstance(found, ValueError):
             yield f"backbone {name}", "broken", str(found)
-        elif not (home := found.load.__module__).startswith("sepm_eval."):
-            yield f"backbone {name}", "ok", f"from {home}"
+        elif name in outside:
+            yield f"backbone {name}", "ok", f"from {outside[name]}"
+        elif (spec := find_spec(name)) is not None:
+            where = spec.origin or next(iter(spec.submodule_search_locations or ()), "?")
+            yield name, "note", f"another package of this name is at {where}; sepm-eval does not use it"
 
 
 def _machine() -> Iterator[Finding]:
