@@ -27,14 +27,15 @@ from transformers import (
 
 from sepm_eval import Question, prompts
 from sepm_eval.backbone.checkpoints import Checkpoint
-from sepm_eval.backbone.cost import KNOWN, Decoder, Geometry, Tower
+from sepm_eval.backbone.cost import Decoder, Geometry, Tower
 from sepm_eval.backbone.tokenizers import JsonTokenizer
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import open_image
+from sepm_eval.model_wrappers import find_backbone
+from sepm_eval.model_wrappers._llava import Llava
 from sepm_eval.model_wrappers._templates import LLAMA_3_MAY2024, VICUNA_V1
-from sepm_eval.model_wrappers.llava import Llava
-from sepm_eval.model_wrappers.vila import Projector, Vila
+from sepm_eval.model_wrappers._vila import Projector, Vila
 
 # LLaVA-1.5-7B on a scale for two CPU cores: 576 visual tokens, and the tower's share of the work (4 %) about as there.
 CPU = Geometry(Tower(336, 14, 256, 1024, 6, class_token=True), Decoder(1024, 2752, 8, 16, 16, 64, 4096))
@@ -43,7 +44,7 @@ TINY = {
     "llava": Geometry(Tower(56, 14, 32, 64, 2, class_token=True), Decoder(64, 96, 3, 4, 4, 16, 512)),
     "vila": Geometry(Tower(70, 14, 32, 64, 2, class_token=False), Decoder(64, 96, 3, 4, 2, 16, 512), merge=2),
 }
-FULL = {"llava": KNOWN["llava-1.5-7b"], "vila": KNOWN["llama-3-vila1.5-8b"]}
+FULL = {name: find_backbone(name).checkpoints[0].geometry for name in ("llava", "vila")}  # 7B, 8B
 UNUSED = "<unused>"
 
 

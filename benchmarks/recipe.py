@@ -18,7 +18,7 @@ from sepm_eval import Question, prompts
 from sepm_eval.methods.common import MAX_NEW_TOKENS
 from sepm_eval.methods.selection import count_to_drop
 from sepm_eval.model_wrappers._image_first import preprocess
-from sepm_eval.model_wrappers.llava import Llava
+from sepm_eval.model_wrappers._llava import Llava
 
 
 class Recipe:

@@ -1,32 +1,88 @@
-"""One file per architecture.
+"""One file per architecture, named as users type it: its BACKBONES table holds an ``Architecture`` or a plain ``load``.
 
-Each ends with a table by the name users type, BACKBONES: a function that loads it.
+Another package adds one by an entry point of the group ``sepm_eval.backbones``: its name is the backbone's name, its
+value the ``Architecture`` or the ``load``. A file or package is imported when its backbone is asked for, so one that is
+broken breaks nothing else.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
-from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.interface import ABILITIES, Backbone
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 
 __all__ = [
     "backbone_names",
     "backbone_options",
     "default_checkpoint",
+    "find_backbone",
+    "find_backbones",
+    "known_checkpoint",
     "load_backbone",
     "option_defaults",
+    "outside_backbones",
     "supported",
 ]
 
+GROUP = "sepm_eval.backbones"
+
 
 def backbone_names() -> list[str]:
-    """The backbones there are: the files of this folder that do not start with an underscore."""
-    return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+    """The names of all backbones, those of other packages last. None of them is imported for it."""
+    return list(dict.fromkeys([*_ours(), *sorted(point.name for point in _outside(tuple(sys.path)))]))
+
+
+def find_backbone(name: str) -> Architecture:
+    """How a backbone is loaded and what is known of its checkpoints, from this folder or from another package.
+
+    Raises:
+        ValueError: there is none of this name, or more than one, or the package that has it is broken.
+    """
+    points = [point for point in _outside(tuple(sys.path)) if point.name == name]
+    homes = [f"{__name__}.{name}"] if name in _ours() else []
+    if len([*homes, *points]) > 1:
+        several = " and in ".join([*homes, *map(_home, points)])
+        raise ValueError(f"two backbones are called {name!r}: in {several}; uninstall one of the packages")
+    if homes:
+        return _as_architecture(importlib.import_module(homes[0]).BACKBONES[name])
+    if not points:
+        raise ValueError(f"unknown backbone {name!r}; there are {backbone_names()}")
+    try:
+        return _as_architecture(points[0].load())
+    except Exception as error:  # whatever another package does when it is imported
+        raise ValueError(
+            f"backbone {name!r} cannot be used from {_home(points[0])}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def find_backbones() -> Iterator[tuple[str, Architecture | ValueError]]:
+    """Every backbone by name, or the reason why it cannot be used."""
+    for name in backbone_names():
+        try:
+            yield name, find_backbone(name)
+        except ValueError as error:
+            yield name, error
+
+
+def outside_backbones() -> dict[str, str]:
+    """The backbones of other packages, and where each is from."""
+    return {point.name: _home(point) for point in _outside(tuple(sys.path))}
+
+
+def known_checkpoint(named: str) -> KnownCheckpoint | None:
+    """What is known of a checkpoint, by hub id or folder, whichever backbone it goes with."""
+    usable = [one for _, one in find_backbones() if isinstance(one, Architecture)]
+    return next((known for one in usable if (known := one.known(named)) is not None), None)
 
 
 def load_backbone(
@@ -46,15 +102,16 @@ def load_backbone(
         ValueError: an unknown architecture or option, or a checkpoint of another kind, damaged or incomplete.
         FileNotFoundError: no such checkpoint, or a file of it is missing.
     """
-    known = backbone_options(name)
+    architecture = find_backbone(name)
+    known = list(architecture.options())
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"unknown options {unknown} for backbone {name!r}; it takes {known}")
-    from sepm_eval.model_wrappers._loading import named_faults  # imports torch, which names do without
+    from sepm_eval.model_wrappers._loading import named_faults  # imports torch, which names and layouts do without
 
     pretrained = default_checkpoint(name) if pretrained is None else pretrained
     with named_faults(name, pretrained):
-        backbone = _loader(name)(pretrained=pretrained, device=device, dtype=dtype, **options)
+        backbone = architecture.load(pretrained=pretrained, device=device, dtype=dtype, **options)
         _try_out(backbone)
     return backbone
 
@@ -68,43 +125,57 @@ def _try_out(backbone: Backbone) -> None:
 
 def backbone_options(name: str) -> list[str]:
     """Names of the options that only this architecture takes."""
-    parameters = inspect.signature(_loader(name)).parameters
-    return [key for key in parameters if key not in ("pretrained", "device", "dtype")]
+    return list(find_backbone(name).options())
 
 
 def option_defaults(name: str) -> dict[str, Any]:
     """What the options that only this architecture takes are unless told otherwise."""
-    parameters = inspect.signature(_loader(name)).parameters
-    return {option: parameters[option].default for option in backbone_options(name)}
+    return find_backbone(name).options()
 
 
 def default_checkpoint(name: str) -> str:
-    """The checkpoint an architecture loads unless told otherwise."""
-    return str(inspect.signature(_loader(name)).parameters["pretrained"].default)
+    """The checkpoint an architecture loads unless told otherwise.
+
+    Raises:
+        ValueError: it has no usual one, or as ``find_backbone``.
+    """
+    default = find_backbone(name).default_checkpoint()
+    if default is None:
+        raise ValueError(f"backbone {name!r} has no usual checkpoint: give pretrained=, a hub id or a folder")
+    return default
 
 
 def supported(name: str, pretrained: str | None, options: Mapping[str, Any]) -> frozenset[str]:
     """What ``Backbone.supports`` will say, known before any weights are loaded.
-
-    A file of this folder whose backbones differ in it has a function ``supported(pretrained, options)``; those of the
-    others support everything.
 
     Args:
         name: the architecture.
         pretrained: see ``load_backbone``.
         options: see ``load_backbone``.
     """
-    asked = getattr(_module(name), "supported", None)
+    asked = find_backbone(name).supported
     if asked is None:
         return ABILITIES
     return frozenset(asked(default_checkpoint(name) if pretrained is None else pretrained, options))
 
 
-def _loader(name: str) -> Any:
-    return _module(name).BACKBONES[name]
+def _ours() -> list[str]:
+    """The files of this folder that do not start with an underscore."""
+    return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 
 
-def _module(name: str) -> ModuleType:
-    if name not in backbone_names():
-        raise ValueError(f"unknown backbone {name!r}; there are {backbone_names()}")
-    return importlib.import_module(f"{__name__}.{name}")
+@lru_cache(maxsize=1)
+def _outside(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of other packages, looked up once for each ``sys.path``: it takes some 20 ms."""
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=GROUP))
+
+
+def _home(point: EntryPoint) -> str:
+    """Where an entry point is from."""
+    return point.value if point.dist is None else f"{point.value} ({point.dist.name} {point.dist.version})"
+
+
+def _as_architecture(declared: Any) -> Architecture:
+    return declared if isinstance(declared, Architecture) else Architecture(declared)

@@ -164,5 +164,5 @@ def check_complete(what: str, info: dict[str, Any], unread: str | None = None) -
     problems = {key: names[:4] for key, names in found.items() if names}
     if problems:
         raise ValueError(
-            f"{what}: the weights do not fit the model ({problems}); the checkpoint is incomplete or not LLaVA"
+            f"{what}: the weights do not fit the model ({problems}); the checkpoint is incomplete or of another kind"
         )

@@ -1,88 +1,13 @@
-"""LLaVA-1.5 (7B, 13B) with current transformers, from the llava-hf layout or the original one.
-
-Reproduces haotian-liu/LLaVA at c121f04: pictures padded to square, tower features of the last but one layer without
-the class token, the vicuna_v1 prompt tokenised on either side of the image, logits over the vocabulary the model was
-trained with. Departures: float32 on a CPU instead of float16, and a batch may hold more than one prompt.
-"""
+"""LLaVA-1.5 (7B, 13B): how it is loaded and which checkpoints it has. The model itself stands in ``_llava.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from transformers import (
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaImageProcessorPil,
-)
-
-from sepm_eval.backbone.causal_lm import CausalLM
-from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, find_tower
-from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
-from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
-from sepm_eval.backbone.weights import read_weights, whole_files
-from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
-from sepm_eval.model_wrappers._templates import VICUNA_V1
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-IMAGE_ASPECT_RATIOS = ("pad", "crop")
-
-
-class Llava(ImageFirst):
-    """LLaVA-1.5 behind the ``Backbone`` interface."""
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        model: LlavaForConditionalGeneration,
-        tokenizer: Tokenizer,
-        processor: LlavaImageProcessorPil,
-        settings: dict[str, str],
-    ) -> None:
-        self._model = model.eval().requires_grad_(False)
-        self._processor = processor
-        text = model.config.text_config
-        self._bos = text.bos_token_id
-        language_model = CausalLM(
-            model.model.language_model,
-            model.lm_head,
-            vocab_size=tokenizer.vocab_size,
-            stop_ids=[text.eos_token_id],
-            positions=pick_positions(settings["positions"]),
-        )
-        super().__init__(checkpoint, language_model, tokenizer, VICUNA_V1, settings)
-
-    @torch.inference_mode()
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
-        pixels = self._prepared_pixels(images, side).to(self._model.device, self._model.dtype)
-        smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
-        features = self._model.model.get_image_features(pixels, **smaller).pooler_output
-        side_tokens = pixels.shape[-1] // self._model.config.vision_config.patch_size
-        ratio = self.settings["image_aspect_ratio"]
-        return VisualTokens(
-            tuple(
-                PictureTokens(one, (Block(seen_box(image.size, ratio), side_tokens, side_tokens),))
-                for image, one in zip(images, features, strict=True)
-            )
-        )
-
-    def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
-        vision = self._model.config.vision_config
-        return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
-
-    def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Either side of the image by itself, BOS first, as the original tokenizer_image_token does."""
-        ids, spans = self._tokenizer.encode(after)
-        return [self._bos, *self._tokenizer.encode(before)[0]], ids, spans
+from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
+from sepm_eval.backbone.cost import Decoder, Geometry, Tower, geometry_from_configs
+from sepm_eval.backbone.interface import Backbone
 
 
 def load(
@@ -92,7 +17,7 @@ def load(
     dtype: str = "auto",
     image_aspect_ratio: str = "pad",
     positions: str = "auto",
-) -> Llava:
+) -> Backbone:
     """Load LLaVA-1.5 from a hub id or folder, in either layout.
 
     Args:
@@ -101,138 +26,48 @@ def load(
         dtype: see ``load_backbone``.
         image_aspect_ratio: "pad" to a square with the mean colour, as the original does, or "crop" the centre, as the
             preprocessor of the llava-hf repositories does.
-        positions: see ``pick_positions``.
+        positions: "closed" (also as "auto") numbers what is left anew, as the public SEPM code does; "kept" leaves
+            every token where it was.
 
     Raises:
         ValueError: the checkpoint is not LLaVA-1.5, or its weights are incomplete.
     """
-    if image_aspect_ratio not in IMAGE_ASPECT_RATIOS:
-        raise ValueError(f"image_aspect_ratio={image_aspect_ratio!r}: use one of {IMAGE_ASPECT_RATIOS}")
-    chosen_positions = pick_positions(positions)
-    checkpoint = find_checkpoint(pretrained)
-    config = checkpoint.config()
-    place = pick_device(device)
-    kind = pick_dtype(dtype, place, config)
-    if "mm_vision_tower" in config:
-        model, tower = _load_original(checkpoint, config, kind)
-        checkpoint, vision_folder = checkpoint.with_tower(tower), tower.folder
-    elif config.get("model_type") == "llava" and "vision_config" in config:
-        model, vision_folder = _load_hf(checkpoint, kind), checkpoint.folder
-    else:
-        raise ValueError(
-            f"{pretrained} is not LLaVA-1.5: its config.json says model_type={config.get('model_type')!r}, "
-            f"architectures={config.get('architectures')!r}. Known are the llava-hf layout (llava-hf/llava-1.5-7b-hf) "
-            "and the original one (liuhaotian/llava-v1.5-7b)"
-        )
-    processor = _image_processor(vision_folder, model.config.vision_config.image_size, image_aspect_ratio)
-    settings = {
-        "dtype": str(kind).removeprefix("torch."),
-        "template": "vicuna_v1",
-        "image_aspect_ratio": image_aspect_ratio,
-        "positions": chosen_positions,
-    }
-    return Llava(checkpoint, model.to(place), load_tokenizer(checkpoint.folder), processor, settings)
+    from sepm_eval.model_wrappers._llava import load as load_llava  # imports torch and transformers
+
+    return load_llava(pretrained, device, dtype, image_aspect_ratio, positions)
 
 
-def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalGeneration:
-    config = LlavaConfig.from_pretrained(checkpoint.folder, local_files_only=True)
-    check_size(checkpoint.name, config, lambda: LlavaForConditionalGeneration(config), [checkpoint.folder])
-    with whole_files(checkpoint.folder):
-        model, info = LlavaForConditionalGeneration.from_pretrained(
-            checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
-        )
-    check_complete(checkpoint.name, info)
-    return model
+def shapes(folder: Path) -> Geometry | None:
+    """The shapes of a checkpoint in the llava-hf layout; the original one does not hold those of its vision tower."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "text_config" not in config or "vision_config" not in config:
+        return None
+    return geometry_from_configs(config["text_config"], config["vision_config"])
 
 
-def _load_original(
-    checkpoint: Checkpoint, config: dict[str, Any], dtype: torch.dtype
-) -> tuple[LlavaForConditionalGeneration, Checkpoint]:
-    """The original layout: our own key names for the language model, CLIP in a repository of its own."""
-    _refuse_other_llavas(checkpoint.name, config)
-    tower = find_tower(checkpoint, config["mm_vision_tower"])
-    clip = tower.config()
-    llava = LlavaConfig(
-        vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
-        text_config=LlamaConfig(
-            **{key: value for key, value in config.items() if key not in ("model_type", "architectures")}
-        ),
-        image_token_index=config["vocab_size"],  # a value no text has: images are inserted as features
-        vision_feature_layer=config["mm_vision_select_layer"],
-        vision_feature_select_strategy="default",
-    )
-    folders = [checkpoint.folder, tower.folder]
-    check_size(checkpoint.name, llava, lambda: LlavaForConditionalGeneration(llava), folders)
-    weights = {_hf_key(key): value for key, value in read_weights(checkpoint.folder).items()}
-    if not any(key.startswith("model.vision_tower.") for key in weights):
-        for key, value in read_weights(tower.folder).items():
-            if key.startswith("vision_model."):
-                weights[f"model.vision_tower.{key.removeprefix('vision_model.')}"] = value
-    model, info = LlavaForConditionalGeneration.from_pretrained(
-        None, config=llava, state_dict=weights, dtype=dtype, output_loading_info=True
-    )
-    check_complete(checkpoint.name, info)
-    return model, tower
+_CLIP_L_336 = Tower(336, 14, 1024, 4096, layers=24, class_token=True)
 
+# The output layers of the known shapes have the rows of the llava-hf files.
+CHECKPOINTS = (
+    KnownCheckpoint(
+        "llava-hf/llava-1.5-7b-hf",
+        entry="llava_v1.5_7b",
+        names=("llava-1.5-7b", "llava-v1.5-7b"),
+        geometry=Geometry(_CLIP_L_336, Decoder(4096, 11008, 32, 32, 32, 128, 32064)),
+        parameters="7B",
+        language_model="Vicuna-v1.5-7B",
+        vision_model="CLIP ViT-L/14-336",
+    ),
+    KnownCheckpoint(
+        "llava-hf/llava-1.5-13b-hf",
+        entry="llava_v1.5_13b",
+        names=("llava-1.5-13b", "llava-v1.5-13b"),
+        geometry=Geometry(_CLIP_L_336, Decoder(5120, 13824, 40, 40, 40, 128, 32064)),
+        parameters="13B",
+        language_model="Vicuna-v1.5-13B",
+        vision_model="CLIP ViT-L/14-336",
+    ),
+    KnownCheckpoint("demo", entry="demo"),
+)
 
-def _hf_key(key: str) -> str:
-    """Name of an original LLaVA weight in transformers' model."""
-    for original, ours in (
-        ("model.mm_projector.0.", "model.multi_modal_projector.linear_1."),
-        ("model.mm_projector.2.", "model.multi_modal_projector.linear_2."),
-        ("model.vision_tower.vision_tower.vision_model.", "model.vision_tower."),
-        ("model.", "model.language_model."),
-    ):
-        if key.startswith(original):
-            return ours + key.removeprefix(original)
-    return key
-
-
-def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
-    """The original layout is shared by models that differ in projector, image grid or language model."""
-    expected = {
-        "architectures": (["LlavaLlamaForCausalLM"], None),
-        "mm_projector_type": ("mlp2x_gelu",),
-        "mm_patch_merge_type": ("flat", None),
-        "image_aspect_ratio": ("pad", None, "square"),
-        "mm_vision_select_feature": ("patch", None),
-        "mm_use_im_start_end": (False, None),
-        "mm_use_im_patch_token": (False, None),
-    }
-    for key, allowed in expected.items():
-        if config.get(key) not in allowed:
-            raise ValueError(f"{name} is a LLaVA, but not LLaVA-1.5: its config.json says {key}={config.get(key)!r}")
-
-
-def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaImageProcessorPil:
-    """Bicubic resize to the tower's input size and CLIP's normalisation, with Pillow, as the original does it."""
-    processor = LlavaImageProcessorPil.from_pretrained(
-        folder,
-        do_pad=image_aspect_ratio == "pad",
-        do_center_crop=True,
-        size={"shortest_edge": side},
-        crop_size={"height": side, "width": side},
-        local_files_only=True,
-    )
-    check_processor(folder, processor)
-    return processor
-
-
-def seen_box(size: tuple[int, int], image_aspect_ratio: str) -> tuple[float, float, float, float]:
-    """The square of a picture that the tower sees: left, top, right and bottom in the picture's own pixels.
-
-    Args:
-        size: width and height of the picture.
-        image_aspect_ratio: "pad" is the square around the picture, which reaches beyond it, "crop" the one inside.
-    """
-    width, height = size
-    if image_aspect_ratio == "crop":
-        side = min(size)
-        left, top = (width - side) / 2, (height - side) / 2
-    else:
-        side = max(size)
-        left, top = -((side - width) // 2), -((side - height) // 2)  # as the processor pads, in whole pixels
-    return left, top, left + side, top + side
-
-
-BACKBONES = {"llava": load}
+BACKBONES = {"llava": Architecture(load, CHECKPOINTS, shapes)}

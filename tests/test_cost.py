@@ -13,6 +13,7 @@ from sepm_eval import Question, get_method, load_backbone
 from sepm_eval.backbone import cost
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import KEPT, Sparsify
+from sepm_eval.model_wrappers import find_backbone, known_checkpoint
 from sepm_eval.prompts import FOCUS_ON_EMOTION
 
 
@@ -23,12 +24,10 @@ def _config(path):
 @pytest.fixture(params=["llava", "vila"])
 def priced(request, tiny_llava, tiny_vila):
     """A tiny backbone and its geometry, read off its configuration files."""
+    folder = {"llava": "llava15_tiny/hf", "vila": "vila15_tiny/checkpoint"}[request.param]
+    geometry = find_backbone(request.param).shapes(ORACLES / folder)
     if request.param == "vila":
-        folder = "vila15_tiny/checkpoint"
-        text, vision = _config(f"{folder}/llm"), _config(f"{folder}/vision_tower")
-        return tiny_vila, cost.geometry_from_configs(text, vision, merge=2)
-    config = _config("llava15_tiny/hf")
-    geometry = cost.geometry_from_configs(config["text_config"], config["vision_config"])
+        return tiny_vila, geometry
     rows = tiny_llava._model.lm_head.weight.shape[0]  # the original layout has no rows for image and padding tokens
     decoder = dataclasses.replace(geometry.decoder, vocabulary=rows)
     return tiny_llava, dataclasses.replace(geometry, decoder=decoder)
@@ -86,7 +85,7 @@ def test_torch_counts_the_same_step_where_layers_differ_in_length(llava_oracle):
 
 def test_sparsevlm_prunes_as_counted():
     prune, tokens = Sparsify(KEPT[192]), torch.randn(576, 4, generator=torch.Generator().manual_seed(0))
-    geometry = cost.KNOWN["llava-1.5-7b"]
+    geometry = known_checkpoint("llava-1.5-7b").geometry
     (read,) = get_method("sparsevlm", budget=192).work(geometry, cost.Text(before=35, after=(70,))).reads
     assert read.tokens == 576 + 105
     for layer, left in read.left:
@@ -97,7 +96,7 @@ def test_sparsevlm_prunes_as_counted():
 
 def test_full_size():
     """Twice the parameters for every token, and little more: 6.6e9 in the layers, 0.3e9 in the tower, 577 patches."""
-    geometry = cost.KNOWN["llava-1.5-7b"]
+    geometry = known_checkpoint("llava-1.5-7b").geometry
     one, two = cost.Text(before=35, after=(70,)), cost.Text(before=35, after=(82, 57), probed=6)
     price = {
         "zero_shot": cost.flops(geometry, get_method("zero_shot").work(geometry, one)),
@@ -107,4 +106,4 @@ def test_full_size():
     assert price["zero_shot"] == pytest.approx(2 * (6.48e9 * 681 + 0.303e9 * 577), rel=0.05)
     assert 1.7 < price["sepm"] / price["zero_shot"] < 1.85
     assert 1.05 < price["sepm reuse"] / price["zero_shot"] < 1.15
-    assert cost.KNOWN["llama-3-vila1.5-8b"].visual_tokens() == 196
+    assert known_checkpoint("llama-3-vila1.5-8b").geometry.visual_tokens() == 196

@@ -198,7 +198,7 @@ def test_a_panic_anywhere_in_a_loading_is_an_error_that_names_the_checkpoint(mon
     def fail(*_, **__):
         raise panic("index out of bounds")
 
-    monkeypatch.setattr(f"sepm_eval.model_wrappers.{name}.find_checkpoint", fail)
+    monkeypatch.setattr(f"sepm_eval.model_wrappers._{name}.find_checkpoint", fail)
     with pytest.raises(ValueError, match=rf"^demo cannot be loaded as {name}: PanicException: index out of bounds"):
         load_backbone(name, "demo", device="cpu")
 
@@ -219,7 +219,7 @@ def test_what_is_no_fault_of_the_checkpoint_passes_through(monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("sepm_eval.model_wrappers.llava.find_checkpoint", fail)
+    monkeypatch.setattr("sepm_eval.model_wrappers._llava.find_checkpoint", fail)
     with pytest.raises(type(error)) as raised:
         load_backbone("llava", "demo", device="cpu")
     assert raised.value is error

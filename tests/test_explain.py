@@ -174,7 +174,7 @@ def test_where_nothing_can_be_written_is_said_before_the_model_is_loaded(tmp_pat
     def load(*_, **__):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr("sepm_eval.model_wrappers.load_backbone", load)
+    monkeypatch.setattr("sepm_eval.hosts.loading.load_backbone", load)
     code, said = explained(PICTURE, "--pretrained", "demo", "--out", str(tmp_path / out))
     assert code == 1
     assert message in said
@@ -210,7 +210,7 @@ def test_too_little_memory(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("sepm_eval.model_wrappers.load_backbone", fail)
+    monkeypatch.setattr("sepm_eval.hosts.loading.load_backbone", fail)
     code, said = explained(PICTURE, "--pretrained", "demo", "--out", str(tmp_path / "dropped.png"))
     assert code == 1
     assert "out of memory" in said

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": set(),
     "runs": {"backbone", "model_wrappers", "methods", "datasets"},
     "report": {"runs"},
-    "submit": {"runs", "report"},
+    "submit": {"model_wrappers", "runs", "report"},
     "tasks": {"datasets", "runs"},
     "hosts": {"backbone", "model_wrappers", "methods", "datasets", "runs", "tasks"},
     "cli": {"backbone", "model_wrappers", "methods", "datasets", "runs", "report", "submit", "hosts"},

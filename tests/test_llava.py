@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sepm_eval import load_backbone
+from sepm_eval.model_wrappers._llava import _image_processor
 from sepm_eval.model_wrappers._templates import VICUNA_V1
-from sepm_eval.model_wrappers.llava import _image_processor
 
 TINY = ORACLES / "llava15_tiny"
 

@@ -11,7 +11,7 @@ from conftest import ORACLES, stacked
 
 from sepm_eval import load_backbone
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024
-from sepm_eval.model_wrappers.vila import downsample
+from sepm_eval.model_wrappers._vila import downsample
 
 CHECKPOINT = ORACLES / "vila15_tiny" / "checkpoint"
 

@@ -28,7 +28,7 @@ from sepm_eval.hosts import loading as _loading
 from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
 from sepm_eval.hosts.vlmevalkit import pairs as _vlmevalkit_pairs
 from sepm_eval.hosts.vlmevalkit.about import About, Questions, from_file, questions_of
-from sepm_eval.hosts.vlmevalkit.arguments import CHECKPOINTS, left_to_do, models_and_sets
+from sepm_eval.hosts.vlmevalkit.arguments import checkpoints, left_to_do, models_and_sets
 from sepm_eval.hosts.vlmevalkit.pairs import OtherAnswers, Pairs
 from sepm_eval.hosts.vlmevalkit.scores import is_failed, predictions, score_table
 from sepm_eval.methods import find_methods
@@ -571,20 +571,21 @@ def test_answers_taken_over_without_being_asked_are_announced(tmp_path, caplog):
         ({"journal": "."}, "journal='.' is a folder"),
         ({"resume": "yes"}, "resume='yes': use True or False"),
         ({"resume": 1}, "resume=1: use True or False"),
-        ({"polarity": {"awe": "negative"}}, "write label:positive or label:negative"),
-        ({"polarity": "awe"}, "write label:positive or label:negative"),
-        ({"polarity": "awe:negative+awe:positive"}, "names awe twice"),
+        ({"given": {"polarity": {"awe": "negative"}}}, "write label:positive or label:negative"),
+        ({"given": {"polarity": "awe"}}, "write label:positive or label:negative"),
+        ({"given": {"polarity": "awe:negative+awe:positive"}}, "names awe twice"),
         ({"method": ["sepm"]}, "method=['sepm']: give a name"),
         ({"backbone": 5}, "backbone=5: give a name"),
-        ({"options": {"betta": 1}}, "unknown model args ['betta']"),
+        ({"given": {"betta": 1}}, "unknown model args ['betta']"),
     ],
 )
 def test_impossible_settings_are_refused_before_loading(monkeypatch, setting, said):
     monkeypatch.setattr(_loading, "load_backbone", lambda *_, **__: pytest.fail("loaded"))
-    usual = {"device": "cpu", "dtype": "auto", "batch_size": 1, "journal": None, "resume": True, "polarity": ""}
-    named = {"backbone": "llava", "pretrained": "demo", "method": "sepm", "shard": "", "options": {}}
+    given = {"pretrained": "demo", "device": "cpu", **setting.get("given", {})}
+    usual = {"batch_size": 1, "journal": None, "resume": True, "shard": ""}
+    named = {"backbone": "llava", "method": "sepm", "given": given}
     with pytest.raises(ValueError, match=re.escape(said)):
-        _loading.load_runner("entry", (), **{**usual, **named, **setting})
+        _loading.load_runner("entry", (), **{**usual, **named, **setting, "given": given})
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**31, 2**70, 1.0, "8", True, None])
@@ -595,7 +596,7 @@ def test_counts_are_whole_numbers_in_range(value):
 
 def test_every_method_has_an_entry_for_every_checkpoint():
     entries = vlmevalkit.model_entries()
-    assert len(entries) == len(find_methods()) * len(CHECKPOINTS)
+    assert len(entries) == len(find_methods()) * len(checkpoints())
     assert entries["zero_shot_demo"] == {"backbone": "llava", "pretrained": "demo", "method": "zero_shot"}
     assert {"sepm_llava_v1.5_7b", "sepm_llama3_vila1.5_8b", "sparsevlm_llava_v1.5_13b"} <= set(entries)
 

@@ -4,7 +4,7 @@ Multiplications and additions of matrix products, convolutions and attention are
 ``FlopCounterMode`` counts them (two to a multiply-add; attention over the full square, not the causal half), and held
 against it in a test. Nothing here needs torch or a checkpoint, so that a run can be priced before it starts:
 
-    geometry = KNOWN["llava-1.5-7b"]
+    geometry = known_checkpoint("llava-1.5-7b").geometry  # from sepm_eval.model_wrappers
     text = Text(before=35, after=(82, 57))  # in tokens
     price = flops(geometry, get_method("sepm", reuse=True).work(geometry, text))
 """
@@ -131,17 +131,6 @@ class Work:
     def prefill_tokens(self) -> int:
         """Tokens that go through the decoder's first layer."""
         return sum(read.tokens for read in self.reads)
-
-
-_CLIP_L_336 = Tower(336, 14, 1024, 4096, layers=24, class_token=True)
-_SIGLIP_384 = Tower(384, 14, 1152, 4304, layers=27, class_token=False)
-
-# Shapes of the usual checkpoints. The output layers have the rows of the llava-hf and of the original VILA files.
-KNOWN = {
-    "llava-1.5-7b": Geometry(_CLIP_L_336, Decoder(4096, 11008, 32, 32, 32, 128, 32064)),
-    "llava-1.5-13b": Geometry(_CLIP_L_336, Decoder(5120, 13824, 40, 40, 40, 128, 32064)),
-    "llama-3-vila1.5-8b": Geometry(_SIGLIP_384, Decoder(4096, 14336, 32, 32, 8, 128, 128256), merge=2),
-}
 
 
 def one_reading(geometry: Geometry, text: Text) -> Work:

@@ -18,6 +18,7 @@ from sepm_eval.cli._app import app, console, new_table
 from sepm_eval.cli.data import state
 from sepm_eval.datasets import data_folder, find_benchmarks
 from sepm_eval.methods import find_method, method_names
+from sepm_eval.model_wrappers import backbone_names, find_backbones, outside_backbones
 from sepm_eval.runs import environment
 
 Finding = tuple[str, str, str]  # what, "ok" | "note" | "broken", in words
@@ -29,7 +30,9 @@ _LEAST_FREE = 5 * 2**30
 def doctor() -> None:
     """Say what is installed, which data are ready, which device is used; exits 1 if something needed is broken."""
     table = new_table("what", "state", "")
-    findings = [finding for look in (_packages, _hosts, _methods, _machine, _data) for finding in _readable(look)]
+    findings = [
+        finding for look in (_packages, _hosts, _methods, _backbones, _machine, _data) for finding in _readable(look)
+    ]
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     for what, verdict, words in findings:
         table.add_row(what, f"[{colours[verdict]}]{verdict}[/]", escape(words))
@@ -68,15 +71,12 @@ def _packages() -> Iterator[Finding]:
 def _hosts() -> Iterator[Finding]:
     ours = [point for point in entry_points(group="lmms_eval.models") if point.value.startswith("sepm_eval.")]
     if ours:
-        yield "lmms-eval models", "ok", "sepm_llava, sepm_vila and the tasks are registered"
+        models = ", ".join(f"sepm_{name}" for name in backbone_names())
+        yield "lmms-eval models", "ok", f"{models} and the tasks are registered"
     else:
         yield "lmms-eval models", "broken", "the entry point is missing: install sepm-eval again (pip install .)"
     if find_spec("decord") is None:
         yield "decord", "note", "not installed: lmms-eval's stock llava_hf cannot be loaded (pip install decord)"
-    for name in ("llava", "vila"):
-        if (spec := find_spec(name)) is not None:
-            where = spec.origin or next(iter(spec.submodule_search_locations or ()), "?")
-            yield name, "note", f"another package of this name is at {where}; sepm-eval does not use it"
     if find_spec("vlmeval") is None:
         yield "VLMEvalKit", "note", "not installed; pip install 'sepm-eval[vlmeval]' for the second host"
     else:
@@ -93,6 +93,19 @@ def _methods() -> Iterator[Finding]:
         else:
             if not home.startswith("sepm_eval."):
                 yield f"method {name}", "ok", f"from {home}"
+
+
+def _backbones() -> Iterator[Finding]:
+    """The backbones of other packages, those that cannot be used, and packages that have the name of one of ours."""
+    outside = outside_backbones()
+    for name, found in find_backbones():
+        if isinstance(found, ValueError):
+            yield f"backbone {name}", "broken", str(found)
+        elif name in outside:
+            yield f"backbone {name}", "ok", f"from {outside[name]}"
+        elif (spec := find_spec(name)) is not None:
+            where = spec.origin or next(iter(spec.submodule_search_locations or ()), "?")
+            yield name, "note", f"another package of this name is at {where}; sepm-eval does not use it"
 
 
 def _machine() -> Iterator[Finding]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @app.command()
 def explain(
     image: Annotated[Path, typer.Argument(help="A picture.")],
-    model: Annotated[str, typer.Option(help="Backbone: llava or vila.")] = "llava",
+    model: Annotated[str, typer.Option(help="A backbone, such as llava; sepm-eval doctor names them.")] = "llava",
     pretrained: Annotated[str | None, typer.Option(help="Hub id, folder or demo.")] = None,
     method: Annotated[str, typer.Option(help="A method; its options after commas: sepm,beta=0.4.")] = "sepm",
     labels: Annotated[str, typer.Option(help="Emotions to choose from, joined by commas.")] = ",".join(MIKELS),
@@ -27,9 +27,8 @@ def explain(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
+    from sepm_eval.hosts.loading import read_settings
     from sepm_eval.images import open_image
-    from sepm_eval.methods.needs import check_needs
-    from sepm_eval.model_wrappers import load_backbone, supported
     from sepm_eval.model_wrappers._loading import is_out_of_memory
     from sepm_eval.report.overlay import draw_dropped
     from sepm_eval.types import Question
@@ -37,11 +36,11 @@ def explain(
     try:
         _check_out(out)
         chosen = parse_method(method)
+        settings = read_settings(f"sepm_{model}", model, {"pretrained": pretrained, "device": device})
         picture = open_image(image)
         keys = tuple(label.strip() for label in labels.split(","))
         question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
-        check_needs(chosen, supported(model, pretrained, {}), model)
-        backbone = load_backbone(model, pretrained, device=device)
+        backbone = settings.load(chosen)
         (answer,) = chosen.answer([question], backbone)
     except (ValueError, OSError, FloatingPointError) as error:
         stop(str(error))

@@ -1,4 +1,8 @@
-"""From what a user may set to a model that answers questions; the same for every host."""
+"""From what a user may set to a model that answers questions; the same for every host and command.
+
+Settings arrive as text (``--model_args``) or as typed values (a plan's YAML). ``read_settings`` is the one place that
+converts and checks them, before anything is loaded.
+"""
 
 from __future__ import annotations
 
@@ -7,50 +11,151 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter
+
 from sepm_eval.backbone.checkpoints import find_checkpoint
+from sepm_eval.backbone.interface import Backbone
 from sepm_eval.emotions import POLARITY, Polarity
-from sepm_eval.methods import get_method, method_options
+from sepm_eval.methods import Method, get_method, method_options
 from sepm_eval.methods.needs import check_needs
-from sepm_eval.model_wrappers import backbone_options, default_checkpoint, load_backbone, supported
+from sepm_eval.model_wrappers import default_checkpoint, find_backbone, load_backbone, supported
 from sepm_eval.runs.environment import decisive_versions
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.runner import Runner
 
 MOST = 2**31 - 1  # a count: what torch numbers tokens and rows by on every device
+OF_A_MODEL = ("pretrained", "device", "dtype", "polarity")  # what every host and plan takes, whatever the backbone
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a user may set of a model of ours, checked; nothing is loaded yet.
+
+    Attributes:
+        backbone: the architecture.
+        pretrained: the checkpoint; the architecture's usual one if none was named.
+        device: see ``load_backbone``.
+        dtype: see ``load_backbone``.
+        polarity: by label, the polarity it is to have.
+        options: the backbone's own.
+    """
+
+    backbone: str
+    pretrained: str
+    device: str
+    dtype: str
+    polarity: Mapping[str, Polarity]
+    options: Mapping[str, Any]
+
+    def load(self, *methods: Method) -> Backbone:
+        """Load the checkpoint.
+
+        Args:
+            methods: those that will ask it. What they need is held against what it supports before weights are loaded.
+
+        Raises:
+            ValueError: a method cannot work with it, or see ``load_backbone``, as the next.
+            FileNotFoundError: see there.
+        """
+        for method in methods:
+            check_needs(method, supported(self.backbone, self.pretrained, self.options), f"sepm_{self.backbone}")
+        return load_backbone(self.backbone, self.pretrained, device=self.device, dtype=self.dtype, **self.options)
+
+    def runner(
+        self,
+        backbone: Backbone,
+        method: tuple[str, Method],
+        *,
+        batch_size: int,
+        journal: Path | None,
+        resume: bool = True,
+        shard: str = "",
+    ) -> Runner:
+        """A runner that asks with one method, its journal open.
+
+        Args:
+            backbone: what ``load`` gave, or a ``Shared`` one around it.
+            method: its name, and itself.
+            batch_size: see ``Runner``, as the others.
+            journal: see there.
+            resume: see there.
+            shard: see there.
+        """
+        return Runner(
+            backbone_name=self.backbone,
+            backbone=backbone,
+            method_name=method[0],
+            method=method[1],
+            batch_size=batch_size,
+            journal_path=journal,
+            resume=resume,
+            polarity=self.polarity,
+            shard=shard,
+        )
+
+
+def read_settings(
+    entry: str,
+    backbone: str,
+    given: Mapping[str, Any],
+    *,
+    takes: Sequence[str] = OF_A_MODEL,
+    of_method: Sequence[str] = (),
+) -> Settings:
+    """Check and convert what is set of a model.
+
+    Args:
+        entry: the host's name of the model, for messages.
+        backbone: the architecture.
+        given: by name, what ``OF_A_MODEL`` names and the backbone's own options; those left out have their defaults.
+        takes: what a message names as allowed besides options.
+        of_method: names of a method's options, which may stand among the given ones; they are not looked at.
+
+    Raises:
+        ValueError: an unknown or impossible setting; the message names the allowed ones.
+    """
+    own = find_backbone(_name("backbone", backbone)).options()
+    unknown = sorted(given.keys() - {*OF_A_MODEL, *of_method, *own})
+    if unknown:
+        allowed = [f"{entry} takes {', '.join(takes)}"]
+        allowed += [f"its method takes {', '.join(of_method)}"] if of_method else []
+        allowed += [f"its backbone takes {', '.join(own)}"] if own else []
+        raise ValueError(f"unknown model args {unknown}: {'; '.join(allowed)}")
+    pretrained = given.get("pretrained")
+    return Settings(
+        backbone=backbone,
+        pretrained=default_checkpoint(backbone) if pretrained is None else str(pretrained),
+        device=str(given.get("device", "auto")),
+        dtype=str(given.get("dtype", "auto")),
+        polarity=parse_polarity(given.get("polarity", "")),
+        options={name: _converted(name, given[name], default) for name, default in own.items() if name in given},
+    )
 
 
 def load_runner(
     entry: str,
-    own_arguments: Sequence[str],
+    takes: Sequence[str],
     backbone: str,
-    pretrained: str | None,
     method: str,
+    given: Mapping[str, Any],
     *,
-    device: str,
-    dtype: str,
     batch_size: int,
     journal: str | None,
     resume: bool,
-    polarity: str,
     shard: str,
-    options: dict[str, Any],
 ) -> Runner:
-    """Check all settings, load the checkpoint and open the journal.
+    """Check all settings of a model that has one method, load the checkpoint and open the journal.
 
     Args:
-        entry: the host's name of the model, for messages.
-        own_arguments: what the host's model takes besides options of the method and of the backbone.
-        backbone: the architecture.
-        pretrained: see ``load_backbone``.
+        entry: see ``read_settings``, as the next two.
+        takes: see there.
+        backbone: see there.
         method: a method's name.
-        device: see ``load_backbone``.
-        dtype: see ``load_backbone``.
+        given: what ``read_settings`` takes, and the method's options.
         batch_size: how many questions are read at once.
         journal: the journal's file; by default one for this model and method in the user's state folder.
         resume: answer from the journal what it has.
-        polarity: labels whose polarity is to be another, such as "surprise:negative+confusion:positive".
         shard: see ``Runner``.
-        options: those of the method and of the backbone, by name.
 
     Raises:
         ValueError: an unknown or impossible setting; the message names the allowed ones.
@@ -59,67 +164,42 @@ def load_runner(
         raise ValueError(f"resume={resume!r}: use True or False")
     check_count("batch_size", batch_size)
     path = _journal_path(journal)
-    of_method, of_backbone = _split(entry, own_arguments, backbone, method, options)
-    chosen, others = get_method(method, **of_method), parse_polarity(polarity)
-    check_needs(chosen, supported(backbone, None if pretrained is None else str(pretrained), of_backbone), backbone)
-    loaded = load_backbone(
-        backbone, None if pretrained is None else str(pretrained), device=str(device), dtype=str(dtype), **of_backbone
-    )
-    return Runner(
-        backbone_name=backbone,
-        backbone=loaded,
-        method_name=method,
-        method=chosen,
-        batch_size=batch_size,
-        journal_path=path,
-        resume=resume,
-        polarity=others,
-        shard=shard,
+    settings, chosen = _with_method(entry, takes, backbone, method, given)
+    return settings.runner(
+        settings.load(chosen), (method, chosen), batch_size=batch_size, journal=path, resume=resume, shard=shard
     )
 
 
 def expected_identity(
-    entry: str,
-    own_arguments: Sequence[str],
-    backbone: str,
-    pretrained: str | None,
-    method: str,
-    *,
-    polarity: str,
-    options: Mapping[str, Any],
-    find: bool = True,
-) -> tuple[Identity, dict[str, Any]]:
+    entry: str, takes: Sequence[str], backbone: str, method: str, given: Mapping[str, Any], *, find: bool = True
+) -> tuple[Identity, Settings]:
     """What is known of a model's identity before it is loaded: all but ``Identity.model``.
 
     Args:
         entry: see ``load_runner``, as the others.
-        own_arguments: see there.
+        takes: see there.
         backbone: see there.
-        pretrained: see there.
         method: see there.
-        polarity: see there.
-        options: see there.
+        given: see there.
         find: look for the checkpoint (and have it downloaded, as loading would), to know its revision.
 
-    Returns it and those options that are the backbone's.
+    Returns it and the settings.
 
     Raises:
         ValueError: an unknown or impossible setting.
         FileNotFoundError: there is no such checkpoint.
     """
-    of_method, of_backbone = _split(entry, own_arguments, backbone, method, options)
-    named = default_checkpoint(backbone) if pretrained is None else str(pretrained)
-    others = parse_polarity(polarity)
+    settings, chosen = _with_method(entry, takes, backbone, method, given)
     identity = Identity(
         entry=f"sepm_{backbone}",
-        checkpoint=named,
-        revision=find_checkpoint(named).revision if find else "",
+        checkpoint=settings.pretrained,
+        revision=find_checkpoint(settings.pretrained).revision if find else "",
         method=method,
-        options=dataclasses.asdict(get_method(method, **of_method)),
-        polarity={label: side for label, side in others.items() if side != POLARITY[label]},
+        options=dataclasses.asdict(chosen),
+        polarity={label: side for label, side in settings.polarity.items() if side != POLARITY[label]},
         versions=decisive_versions(),
     )
-    return identity, of_backbone
+    return identity, settings
 
 
 def check_count(name: str, value: object) -> None:
@@ -132,28 +212,43 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(f"{name}={str(value)[:100]}: give a whole number from 1 to {MOST}")
 
 
-def _split(
-    entry: str, own_arguments: Sequence[str], backbone: str, method: str, options: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of the method and those of the backbone.
+def _with_method(
+    entry: str, takes: Sequence[str], backbone: str, method: str, given: Mapping[str, Any]
+) -> tuple[Settings, Method]:
+    """The settings and the method of a model that has one, its options among the model's; see ``load_runner``."""
+    names = method_options(_name("method", method))
+    settings = read_settings(entry, backbone, given, takes=takes, of_method=names)
+    return settings, get_method(method, **{name: value for name, value in given.items() if name in names})
+
+
+def _name(what: str, value: object) -> str:
+    """A name that was given.
 
     Raises:
-        ValueError: there is no such method or backbone, or an option is neither's.
+        ValueError: it is no text.
     """
-    for name, value in (("backbone", backbone), ("method", method)):
-        if not isinstance(value, str):
-            raise ValueError(f"{name}={str(value)[:200]}: give a name")
-    of_method, of_backbone = method_options(method), backbone_options(backbone)
-    unknown = sorted(set(options) - {*of_method, *of_backbone})
-    if unknown:
-        raise ValueError(
-            f"unknown model args {unknown}: {entry} takes {', '.join(own_arguments)}; "
-            f"method {method!r} takes {', '.join(of_method)}; the backbone takes {', '.join(of_backbone)}"
-        )
-    return (
-        {key: value for key, value in options.items() if key in of_method},
-        {key: value for key, value in options.items() if key in of_backbone},
-    )
+    if not isinstance(value, str):
+        raise ValueError(f"{what}={str(value)[:200]}: give a name")
+    return value
+
+
+def _converted(name: str, value: Any, default: Any) -> Any:
+    """A backbone's option as what its default is: text, a number, or True and False. Others stay as they are.
+
+    Raises:
+        ValueError: it cannot be that.
+    """
+    if type(default) not in _KINDS or type(value) is type(default):
+        return value
+    try:
+        if isinstance(value, bool):  # pydantic takes it for a number
+            raise ValueError(f"{value} is none")
+        return TypeAdapter(type(default), config=ConfigDict(coerce_numbers_to_str=True)).validate_python(value)
+    except ValueError as error:  # pydantic's is one
+        raise ValueError(f"{name}={str(value)[:200]}: give {_KINDS[type(default)]}, such as {default}") from error
+
+
+_KINDS = {str: "text", bool: "True or False", int: "a whole number", float: "a number"}
 
 
 def _journal_path(journal: object) -> Path | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from sepm_eval import demo
 from sepm_eval.backbone import cost
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
 from sepm_eval.methods import Priced
-from sepm_eval.model_wrappers import default_checkpoint
+from sepm_eval.model_wrappers import default_checkpoint, find_backbone
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
 from sepm_eval.types import Question
 
@@ -80,16 +78,15 @@ def _work(written: str, benchmark: Benchmark, geometry: cost.Geometry) -> cost.W
 
 
 def _geometry(model: ModelPlan, checkpoint: str) -> cost.Geometry | None:
-    plain = re.sub(r"llava-v", "llava-", checkpoint.lower())
-    for name, known in cost.KNOWN.items():
-        if name in plain:
-            return known
+    """The shapes of a model of ours, from its folder if that is here, or as they are known; None if they are not."""
+    architecture = find_backbone(model.backbone)
     folder = demo.MODEL if checkpoint == "demo" else Path(checkpoint).expanduser()
-    if model.backbone == "llava" and (folder / "config.json").is_file():
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if "text_config" in config and "vision_config" in config:
-            return cost.geometry_from_configs(config["text_config"], config["vision_config"])
-    return None
+    if architecture.shapes is not None and (folder / "config.json").is_file():
+        found = architecture.shapes(folder)
+        if found is not None:
+            return found
+    known = architecture.known(checkpoint)
+    return None if known is None else known.geometry
 
 
 def _questions(benchmark: Benchmark | None, limit: int | None) -> int | None:

@@ -14,17 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sepm_eval.model_wrappers import known_checkpoint
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.submit import About, hub_id
-
-# Language model and vision model of the checkpoints the paper uses, by a part of their name.
-_KNOWN = {
-    "llava-1.5-7b": ("7B", "Vicuna-v1.5-7B", "CLIP ViT-L/14-336"),
-    "llava-v1.5-7b": ("7B", "Vicuna-v1.5-7B", "CLIP ViT-L/14-336"),
-    "llava-1.5-13b": ("13B", "Vicuna-v1.5-13B", "CLIP ViT-L/14-336"),
-    "llava-v1.5-13b": ("13B", "Vicuna-v1.5-13B", "CLIP ViT-L/14-336"),
-    "llama-3-vila1.5-8b": ("8B", "Llama-3-8B", "SigLIP-SO400M/14-384"),
-}
 
 
 class _Meta(BaseModel):
@@ -62,13 +54,13 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
         if owners.setdefault(name, run.identity.digest) != run.identity.digest or run.task in entries.get(name, {}):
             raise ValueError(f"two runs would be the entry {name!r} for {run.task}: submit them apart")
         if name not in entries:
-            known = next((facts for part, facts in _KNOWN.items() if part in run.model.lower()), ("", "", ""))
+            known = known_checkpoint(run.model)
             link = f"https://huggingface.co/{hub_id(run)}" if hub_id(run) else ""
             meta = _Meta(
                 method=(name, link),
-                parameters=known[0],
-                language_model=known[1],
-                vision_model=known[2],
+                parameters="" if known is None else known.parameters,
+                language_model="" if known is None else known.language_model,
+                vision_model="" if known is None else known.vision_model,
                 org=about.organization,
                 time=run.date.strftime("%Y/%m/%d"),
                 verified="No",

@@ -15,7 +15,7 @@ import yaml
 from sepm_eval.datasets import list_settings
 from sepm_eval.files import write_whole
 from sepm_eval.hosts.lmms_eval.processes import world_size
-from sepm_eval.hosts.loading import parse_polarity
+from sepm_eval.hosts.loading import read_settings
 from sepm_eval.model_wrappers import option_defaults
 from sepm_eval.runs import environment
 from sepm_eval.runs.exams import Exam
@@ -97,9 +97,10 @@ class Part:
             return f"it was answered by {who.checkpoint} at {who.revision}, which is now at {revision}"
         if self.method:
             name, _ = split_method(self.method)
-            given = {**option_defaults(self.model.backbone), **self.model.args}
+            settings = read_settings(self.model.model, self.model.backbone, self.model.args)
+            given = {**option_defaults(self.model.backbone), **settings.options, "dtype": settings.dtype}
             odd = [k for k, v in who.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
-            if odd or dict(who.polarity) != parse_polarity(str(given.get("polarity", ""))):
+            if odd or dict(who.polarity) != settings.polarity:
                 return "it was answered by a model with other settings"
             if (who.method, dict(who.options)) != (name, _options(self.method)) or who.entry != self.model.model:
                 return f"it was answered by {who.method} with {dict(who.options)}"

@@ -156,20 +156,23 @@ class SepmModel(ChatModel):
         """
         super().__init__()
         check_named_tasks(sys.argv)
+        given = {
+            "pretrained": pretrained,
+            "device": own_device(device),
+            "dtype": dtype,
+            "polarity": polarity,
+            **options,
+        }
         self._runner = load_runner(
             f"{PREFIX}{self.backbone_name}",
             _OWN_ARGUMENTS,
             self.backbone_name,
-            pretrained,
             method,
-            device=own_device(device),
-            dtype=dtype,
+            given,
             batch_size=_batch_size(batch_size, max_batch_size),
             journal=journal,
             resume=resume,
-            polarity=polarity,
             shard=shard(),
-            options=options,
         )
         answering.start(self._runner.identity, self._runner.keys)
         eval_logger.info(loaded_message(self._runner.identity.entry, self._runner))

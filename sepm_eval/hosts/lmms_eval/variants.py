@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from lmms_eval import models
@@ -12,9 +13,7 @@ from sepm_eval.backbone.shared import Shared
 from sepm_eval.hosts.lmms_eval.folder import Part
 from sepm_eval.hosts.lmms_eval.model import ChatModel
 from sepm_eval.hosts.lmms_eval.processes import own_device, shard
-from sepm_eval.hosts.loading import parse_polarity
-from sepm_eval.methods.needs import check_needs
-from sepm_eval.model_wrappers import backbone_options, load_backbone, supported
+from sepm_eval.hosts.loading import read_settings
 from sepm_eval.runs.identity import Identity, answering, decides
 from sepm_eval.runs.plan import ModelPlan, parse_method, split_method
 from sepm_eval.runs.runner import Runner
@@ -74,36 +73,18 @@ def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
     """
     if not model.ours:
         return models.get_model(model.model)(**model.args, batch_size=model.batch_size)
-    own = backbone_options(model.backbone)
-    unknown = sorted(model.args.keys() - {"pretrained", "device", "dtype", "polarity", *own})
-    if unknown:
-        raise ValueError(
-            f"unknown args {unknown} of {model.model}: it takes pretrained, device, dtype, polarity, {', '.join(own)}"
-        )
-    given = {key: str(value) for key, value in model.args.items() if key in ("pretrained", *own)}
+    settings = read_settings(model.model, model.backbone, model.args)
     methods = [parse_method(part.method) for part in work]
-    supports = supported(model.backbone, given.get("pretrained"), {name: given[name] for name in own if name in given})
-    for method in methods:
-        check_needs(method, supports, model.model)
-    backbone = load_backbone(
-        model.backbone,
-        device=own_device(str(model.args.get("device", "auto"))),
-        dtype=str(model.args.get("dtype", "auto")),
-        **given,
-    )
+    backbone = dataclasses.replace(settings, device=own_device(settings.device)).load(*methods)
     shared = backbone if len(work) == 1 else Shared(backbone)
     return Variants(
         [
-            Runner(
-                backbone_name=model.backbone,
-                backbone=shared,
-                method_name=split_method(part.method)[0],
-                method=method,
+            settings.runner(
+                shared,
+                (split_method(part.method)[0], method),
                 batch_size=model.batch_size,
-                journal_path=part.journal,
-                polarity=parse_polarity(str(model.args.get("polarity", ""))),
+                journal=part.journal,
                 shard=shard(),
-                entry=model.model,
             )
             for part, method in zip(work, methods, strict=True)
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,29 +19,47 @@ from typing import Any
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.datasets.releases.tsv import table_name
 from sepm_eval.methods import method_names
+from sepm_eval.model_wrappers import find_backbones
 
-# The model entries are <method>_<one of these>, such as sepm_llava_v1.5_7b: the method with its defaults.
-CHECKPOINTS = {
-    "llava_v1.5_7b": ("llava", "llava-hf/llava-1.5-7b-hf"),
-    "llava_v1.5_13b": ("llava", "llava-hf/llava-1.5-13b-hf"),
-    "llama3_vila1.5_8b": ("vila", "Efficient-Large-Model/Llama-3-VILA1.5-8B"),
-    "llama3_vila1.5_8b_fix": ("vila", "Efficient-Large-Model/Llama-3-VILA1.5-8B-Fix"),
-    "vila1.5_3b": ("vila", "Efficient-Large-Model/VILA1.5-3b"),
-    "vila1.5_13b": ("vila", "Efficient-Large-Model/VILA1.5-13b"),
-    "demo": ("llava", "demo"),
-}
+logger = logging.getLogger(__name__)
 
 
 class BadArguments(ValueError):
     """A command line, or an installation of VLMEvalKit, that cannot work; the message says what to change."""
 
 
+def checkpoints() -> dict[str, tuple[str, str]]:
+    """What a model entry may end in, such as llava_v1.5_7b: by that name the backbone and the checkpoint.
+
+    A backbone of which no checkpoint is known stands under its own name, with its usual checkpoint.
+
+    Raises:
+        BadArguments: two backbones give the same name to a checkpoint.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for backbone, architecture in find_backbones():
+        if isinstance(architecture, ValueError):
+            logger.warning("VLMEvalKit has no models of the backbone %s: %s", backbone, architecture)
+            continue
+        usual = architecture.default_checkpoint()
+        named = {known.entry: known.pretrained for known in architecture.checkpoints}
+        for entry, pretrained in (named or ({backbone: usual} if usual else {})).items():
+            if entry in found:
+                raise BadArguments(
+                    f"two backbones, {found[entry][0]} and {backbone}, call a checkpoint {entry!r}: uninstall the "
+                    "package of one of them"
+                )
+            found[entry] = (backbone, pretrained)
+    return found
+
+
 def model_entries() -> dict[str, dict[str, Any]]:
-    """Every method on every checkpoint: the entry's name and the arguments of its model."""
+    """Every method on every checkpoint, with the method's defaults: by the entry's name the arguments of its model."""
+    known = checkpoints()
     return {
         f"{method}_{name}": {"backbone": backbone, "pretrained": pretrained, "method": method}
         for method in method_names()
-        for name, (backbone, pretrained) in CHECKPOINTS.items()
+        for name, (backbone, pretrained) in known.items()
     }
 
 
@@ -75,7 +94,7 @@ def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict
         close = difflib.get_close_matches(unknown[0], supported_VLM, cutoff=0.5)
         raise BadArguments(
             f"unknown models {unknown}: ours are a method ({', '.join(method_names())}), an underscore and one of "
-            f"{', '.join(CHECKPOINTS)}; VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
+            f"{', '.join(checkpoints())}; VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
         )
     ours = [name for name in wanted.model if name in entries]
     if wanted.api_mode and ours:

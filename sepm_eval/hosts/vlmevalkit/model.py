@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from sepm_eval.hosts.loading import check_count, expected_identity, load_runner, loaded_message
+from sepm_eval.hosts.loading import OF_A_MODEL, check_count, expected_identity, load_runner, loaded_message
 from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS
 from sepm_eval.hosts.vlmevalkit.pairs import PROCESSES, RANK, model_loaded
 from sepm_eval.hosts.vlmevalkit.tls import tls_verified
@@ -76,20 +76,17 @@ class SepmEvalModel(BaseModel):
         super().__init__()
         check_count("max_new_tokens", max_new_tokens)
         self._max_new_tokens = max_new_tokens
+        given = {"pretrained": pretrained, "device": device, "dtype": dtype, "polarity": polarity, **options}
         self._runner = load_runner(
             type(self).__name__,
             _OWN_ARGUMENTS,
             backbone,
-            pretrained,
             method,
-            device=device,
-            dtype=dtype,
+            given,
             batch_size=1,  # VLMEvalKit asks one question at a time
             journal=journal,
             resume=resume,
-            polarity=polarity,
             shard=f".rank{RANK}" if PROCESSES > 1 else "",
-            options=options,
         )
         logger.info(loaded_message(type(self).__name__, self._runner))
         self._asked = 0
@@ -140,7 +137,7 @@ def before_loading(arguments: Mapping[str, Any], *, find: bool) -> tuple[Identit
         arguments: those of ``SepmEvalModel``.
         find: whether its checkpoint is looked for.
 
-    Returns its identity without ``Identity.model``, and the arguments that will decide that, as they were given.
+    Returns its identity without ``Identity.model``, and the arguments that will decide that.
 
     Raises:
         ValueError: an unknown or impossible argument.
@@ -148,16 +145,10 @@ def before_loading(arguments: Mapping[str, Any], *, find: bool) -> tuple[Identit
     """
     bound = inspect.signature(SepmEvalModel).bind(**arguments)
     bound.apply_defaults()
-    given = bound.arguments
-    check_count("max_new_tokens", given["max_new_tokens"])
-    identity, of_backbone = expected_identity(
-        SepmEvalModel.__name__,
-        _OWN_ARGUMENTS,
-        given["backbone"],
-        given["pretrained"],
-        given["method"],
-        polarity=given["polarity"],
-        options=given["options"],
-        find=find,
+    told = bound.arguments
+    check_count("max_new_tokens", told["max_new_tokens"])
+    given = {name: told[name] for name in OF_A_MODEL} | told["options"]
+    identity, settings = expected_identity(
+        SepmEvalModel.__name__, _OWN_ARGUMENTS, told["backbone"], told["method"], given, find=find
     )
-    return identity, {"dtype": given["dtype"], **of_backbone}
+    return identity, {"dtype": settings.dtype, **settings.options}

@@ -1,0 +1,254 @@
+"""VILA-1.5 (3B, Llama-3 8B, 13B) with current transformers, from its original layout.
+
+Reproduces NVlabs/VILA at 0085724 (2024-07-07): pictures resized to the tower's square regardless of their shape, all
+patches of SigLIP's last but one layer, the ``mlp_downsample`` projector in that time's token order, and the
+tokenisation procedure with all its quirks. Later VILA code emits the same projector's tokens in another order, which
+these weights were not trained with. Departure: the original computes in float16 everywhere.
+
+Prompts of the Llama-3 models come in two versions, ``template=may2024`` and ``aug2024``. Which weights want which is an
+inference from the project's history, not stated by it: by default "-Fix" checkpoints get the later one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    SiglipImageProcessorPil,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
+
+from sepm_eval.backbone.causal_lm import CausalLM
+from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint
+from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
+from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
+from sepm_eval.backbone.weights import read_weights, whole_files
+from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, preprocess
+from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
+from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TEMPLATES = {"may2024": LLAMA_3_MAY2024, "aug2024": LLAMA_3_AUG2024, "vicuna_v1": VICUNA_V1}
+PARTS = ("llm", "vision_tower", "mm_projector")
+
+
+class Projector(nn.Module):
+    """``mlp_downsample``: 2x2 patches become one token of four times the width, then a two-layer MLP."""
+
+    def __init__(self, vision_width: int, width: int) -> None:
+        super().__init__()
+        layers = [
+            nn.LayerNorm(4 * vision_width),
+            nn.Linear(4 * vision_width, width),
+            nn.GELU(),
+            nn.Linear(width, width),
+        ]
+        self.layers = nn.Sequential(nn.Identity(), *layers)  # the checkpoint numbers its layers so
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """[B, h * h, C] -> [B, ceil(h / 2)^2, D]."""
+        return self.layers(downsample(patches))
+
+
+def downsample(patches: Tensor) -> Tensor:
+    """Join 2x2 patches, [B, h * h, C] -> [B, n * n, 4C] with n = ceil(h / 2).
+
+    An odd grid gets a row and a column of zeros. Channels come in the order (0, 0), (0, 1), (1, 0), (1, 1) of the
+    block's (row, column); tokens column by column: token t = j * n + i is block row i, block column j.
+    """
+    side = round(patches.shape[1] ** 0.5)
+    grid = patches.unflatten(1, (side, side))
+    grid = nn.functional.pad(grid, (0, 0, 0, side % 2, 0, side % 2))
+    blocks = grid.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # [B, i, row, j, column, C]
+    return blocks.permute(0, 3, 1, 2, 4, 5).flatten(3).flatten(1, 2)
+
+
+class Vila(ImageFirst):
+    """VILA-1.5 behind the ``Backbone`` interface."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        parts: tuple[SiglipVisionModel, Projector, PreTrainedModel],
+        tokenizer: Tokenizer,
+        processor: SiglipImageProcessorPil,
+        settings: dict[str, str],
+    ) -> None:
+        self._tower, self._projector, llm = parts
+        for part in parts:
+            part.eval().requires_grad_(False)
+        self._processor = processor
+        self._bos = llm.config.bos_token_id
+        ends = [llm.config.eos_token_id, tokenizer.id_of("<|end_of_text|>"), tokenizer.id_of("<|eot_id|>")]
+        language_model = CausalLM(
+            llm.model,
+            llm.lm_head,
+            vocab_size=llm.config.vocab_size,
+            stop_ids=sorted({end for end in ends if end is not None}),
+            positions=pick_positions(settings["positions"]),
+        )
+        super().__init__(checkpoint, language_model, tokenizer, TEMPLATES[settings["template"]], settings)
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+        """See ``Backbone.see``."""
+        pixels = self._prepared_pixels(images, side).to(self._tower.device, self._tower.dtype)
+        smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
+        seen = self._tower(pixels, output_hidden_states=True, **smaller)
+        features = self._projector(seen.hidden_states[-2])
+        patch = self._tower.config.patch_size
+        return VisualTokens(
+            tuple(
+                PictureTokens(one, (block_of(image.size, pixels.shape[-1], patch),))
+                for image, one in zip(images, features, strict=True)
+            )
+        )
+
+    def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
+        vision = self._tower.config
+        return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
+
+    def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+        """Either side of the image by itself, as the original tokenizer_image_token does.
+
+        The Llama-3 template spells out a BOS and the tokenizer adds one, so there are two. If the tokenizer adds none,
+        the procedure takes the template's for the tokenizer's and cuts one token off the second piece too.
+        """
+        added = [self._bos] if self._tokenizer.adds_bos else []
+        first = [*added, *self._tokenizer.encode(before)[0]]
+        ids, spans = self._tokenizer.encode(after)
+        if not added and first[:1] == [self._bos]:
+            return first, ids[1:], spans[1:]
+        return first, ids, spans
+
+
+def load(pretrained: str, device: str, dtype: str, template: str, positions: str) -> Vila:
+    """See ``load`` in ``vila.py``."""
+    chosen_positions = pick_positions(positions)
+    checkpoint = find_checkpoint(pretrained)
+    config = checkpoint.config()
+    if not all(f"{key}_cfg" in config for key in PARTS):
+        raise ValueError(
+            f"{pretrained} is not VILA-1.5: its config.json says model_type={config.get('model_type')!r} and lacks "
+            f"{[f'{key}_cfg' for key in PARTS if f'{key}_cfg' not in config]}"
+        )
+    parts = {key: Checkpoint(f"{checkpoint.name}/{key}", checkpoint.folder / key, checkpoint.revision) for key in PARTS}
+    configs = {key: part.config() for key, part in parts.items()}
+    _refuse_other_vilas(pretrained, config, configs)
+    place = pick_device(device)
+    kind = pick_dtype(dtype, place, configs["llm"])
+    tokenizer = load_tokenizer(parts["llm"].folder)
+    chosen = _template(template, checkpoint, tokenizer)
+    with whole_files(checkpoint.folder):
+        tower = _load_tower(parts["vision_tower"], kind)
+        llm = _load_llm(parts["llm"], kind)
+    projector = Projector(tower.config.hidden_size, llm.config.hidden_size)
+    keys = projector.load_state_dict(read_weights(parts["mm_projector"].folder), strict=False)
+    check_complete(parts["mm_projector"].name, keys._asdict())
+    processor = _image_processor(parts["vision_tower"].folder, tower.config.image_size)
+    settings = {
+        "dtype": str(kind).removeprefix("torch."),
+        "template": chosen,
+        "image_aspect_ratio": "resize",
+        "positions": chosen_positions,
+    }
+    modules = (tower.to(place), projector.to(place, kind), llm.to(place))
+    return Vila(checkpoint, modules, tokenizer, processor, settings)
+
+
+def _load_tower(part: Checkpoint, dtype: torch.dtype) -> SiglipVisionModel:
+    config = SiglipVisionConfig.from_pretrained(part.folder, local_files_only=True)
+    config.vision_use_head = False  # it pools all patches into one vector, which nobody reads
+    check_size(part.name, config, lambda: SiglipVisionModel(config), [part.folder])
+    tower, info = SiglipVisionModel.from_pretrained(
+        part.folder, config=config, dtype=dtype, output_loading_info=True, local_files_only=True
+    )
+    check_complete(part.name, info, unread="head")
+    return tower
+
+
+def _load_llm(part: Checkpoint, dtype: torch.dtype) -> PreTrainedModel:
+    known = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(part.folder, **known)
+    build = functools.partial(AutoModelForCausalLM.from_config, config, trust_remote_code=False)
+    check_size(part.name, config, build, [part.folder])
+    llm, info = AutoModelForCausalLM.from_pretrained(
+        part.folder, config=config, dtype=dtype, output_loading_info=True, **known
+    )
+    check_complete(part.name, info)
+    return llm
+
+
+def _image_processor(folder: Path, side: int) -> SiglipImageProcessorPil:
+    """Bicubic resize to the tower's input size whatever the picture's shape, and SigLIP's normalisation."""
+    processor = SiglipImageProcessorPil.from_pretrained(
+        folder, size={"height": side, "width": side}, do_center_crop=False, do_pad=False, local_files_only=True
+    )
+    check_processor(folder, processor)
+    return processor
+
+
+def _refuse_other_vilas(name: str, config: dict[str, Any], configs: dict[str, dict[str, Any]]) -> None:
+    """The layout is shared by models that differ in tower, tiling, projector or number format."""
+    reasons = {
+        "s2": (bool(config.get("s2")), "its tower reads several scales"),
+        "AWQ": ("quantization_config" in configs["llm"], "its language model is quantised"),
+        "vision tower": (
+            configs["vision_tower"].get("model_type") != "siglip_vision_model",
+            f"its tower is {configs['vision_tower'].get('model_type')!r} (the 40B's InternViT needs code of its own)",
+        ),
+        "tiling": (
+            config.get("image_aspect_ratio") != "resize",
+            f"image_aspect_ratio={config.get('image_aspect_ratio')!r}: NVILA cuts pictures into tiles",
+        ),
+        "projector": (
+            configs["mm_projector"].get("mm_projector_type") != "mlp_downsample",
+            f"its projector is {configs['mm_projector'].get('mm_projector_type')!r}",
+        ),
+        "layer": (
+            (config.get("mm_vision_select_layer"), config.get("mm_vision_select_feature")) != (-2, "cls_patch"),
+            "it takes other features of the tower",
+        ),
+    }
+    for what, (refused, why) in reasons.items():
+        if refused:
+            raise ValueError(
+                f"{name} is not supported ({what}): {why}. Supported are VILA1.5-3b, -13b, Llama-3-VILA1.5-8B"
+            )
+
+
+def _template(wanted: str, checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
+    llama_3 = tokenizer.id_of("<|start_header_id|>") is not None
+    possible = ["may2024", "aug2024"] if llama_3 else ["vicuna_v1"]
+    if wanted == "auto":
+        return "aug2024" if llama_3 and checkpoint.name.rstrip("/").endswith("-Fix") else possible[0]
+    if wanted not in possible:
+        raise ValueError(f"template={wanted!r}: the tokenizer of {checkpoint.name} goes with auto or one of {possible}")
+    return wanted
+
+
+def block_of(size: tuple[int, int], side: int, patch: int) -> Block:
+    """Where the visual tokens of a picture lie: column by column (see ``downsample``).
+
+    Args:
+        size: width and height of the picture, all of which is stretched to the tower's square.
+        side: of that square, in pixels.
+        patch: side of a patch, in pixels.
+
+    The grid covers twice as many patches as it has cells, which need not be the square: an odd number of patches gets
+    a row and a column of zeros, and a remainder of pixels is seen by no patch.
+    """
+    cells = -(-(side // patch) // 2)
+    covered = 2 * cells * patch / side
+    return Block((0, 0, size[0] * covered, size[1] * covered), cells, cells, by_columns=True)
