@@ -28,7 +28,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sepm_eval.datasets import Benchmark, Item, data_folder, inside
-from sepm_eval.datasets.releases.tsv import table_name, write_tsv
+from sepm_eval.datasets.releases.tsv import write_tsv
 from sepm_eval.digests import readable_sha256s
 from sepm_eval.images import UnreadableImage, open_image
 
@@ -145,7 +145,7 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
     manifest = _manifest(benchmark, chosen, items, reports)
     if manifest["n"]:
         readable = [item for item in items if item.id not in manifest["unreadable"]]
-        table = _write_table(out / f"{table_name(benchmark)}.tsv", benchmark, readable, chosen)
+        table = _write_table(out / f"{benchmark.table_name}.tsv", benchmark, readable, chosen)
         manifest["files"][table["file"]] = table["sha256"]
     written = {out / name for report in reports for name in (report["file"], f"{report['file']}.json")}
     for stale in set(out.glob("test-[0-9][0-9][0-9][0-9][0-9].*")) - written:

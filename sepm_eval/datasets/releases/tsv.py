@@ -17,11 +17,6 @@ from sepm_eval.datasets import Benchmark, Item
 MOST_EMBEDDED = 2**30  # VLMEvalKit rewrites a larger file before it reads it
 
 
-def table_name(benchmark: Benchmark) -> str:
-    """The benchmark's name in VLMEvalKit, and of its TSV file."""
-    return benchmark.title or benchmark.name
-
-
 def table_row(benchmark: Benchmark, item: Item, item_list: str) -> dict[str, str]:
     """One question, without its picture. ``category`` is what VLMEvalKit reports accuracy by."""
     letters = prompts.letters(len(benchmark.names))

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.datasets.releases.tsv import table_name
 from sepm_eval.methods import find_methods
 
 # The model entries are <method>_<one of these>, such as sepm_llava_v1.5_7b: the method with its defaults.
@@ -46,7 +45,7 @@ def model_entries() -> dict[str, dict[str, Any]]:
 
 def refuse_misspelt(arguments: Sequence[str]) -> None:
     """Find names of our data sets in other letters before VLMEvalKit is imported, which takes seconds."""
-    known = {name.lower(): name for name in map(table_name, find_benchmarks().values())}
+    known = {name.lower(): name for name in (one.table_name for one in find_benchmarks().values())}
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--data", nargs="*", default=[])
     for written in options.parse_known_args(list(arguments))[0].data:
@@ -81,7 +80,7 @@ def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict
     if wanted.api_mode and ours:
         raise BadArguments(f"--api-mode asks servers in parallel; {', '.join(ours)} run in this process: leave it out")
     _check_sets(wanted.data)
-    tables = set(map(table_name, find_benchmarks().values()))
+    tables = {one.table_name for one in find_benchmarks().values()}
     return (
         {name: None if wanted.base_url else entries.get(name) for name in wanted.model},
         {name: name if name in tables else None for name in wanted.data},
@@ -122,7 +121,7 @@ def _check_sets(names: Sequence[str]) -> None:
     if unknown:
         close = difflib.get_close_matches(unknown[0], known, cutoff=0.5)
         raise BadArguments(
-            f"unknown data sets {unknown}: ours are {', '.join(map(table_name, find_benchmarks().values()))}; "
+            f"unknown data sets {unknown}: ours are {', '.join(one.table_name for one in find_benchmarks().values())}; "
             f"VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
         )
 
