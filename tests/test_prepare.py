@@ -314,7 +314,7 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch):
         (["prepare", "emoset"], "no folder"),
         (["prepare", "emoticons"], "unknown benchmark 'emoticons'"),
         (["verify", "emoset"], "run sepm-eval prepare emoset"),
-        (["download", "emoset"], "only webemo is a list of links"),
+        (["download", "emoset"], "only webemo25, webemo, webemo7 are lists of links"),
         (["download", "webemo"], "webemo25: no folder"),
     ):
         result = CliRunner().invoke(app, arguments)
