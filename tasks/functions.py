@@ -26,7 +26,7 @@ def doc_to_text(doc: Doc) -> str:
     """The question.
 
     Raises:
-        MissingData: the data set could not be read (see ``Benchmark.docs``).
+        MissingData: the data set could not be read (see ``documents.documents``).
     """
     if "problem" in doc:
         raise MissingData(doc["problem"])

@@ -11,6 +11,7 @@ from sepm_eval import Question, get_method
 from sepm_eval.datasets import Item, MissingData, find_benchmarks, proportional
 from sepm_eval.emotions import EMOTION6, MIKELS, POLARITY, WEBEMO7, WEBEMO25, WEBEMO_CATEGORIES
 from sepm_eval.parsing import parse_question
+from sepm_eval.tasks.documents import documents
 
 BENCHMARKS = find_benchmarks()
 FROM_RELEASES = ["emotion6", "emoset", "webemo7", "webemo25", "abstract", "artphoto"]
@@ -116,7 +117,7 @@ def test_emotion6_by_keyword_and_by_votes(root, set_lists):
     assert by_votes["anger/1"] == "disgust"  # neutral has the most votes and is no class
     assert by_votes["anger/2"] == "anger"
     set_lists("emotion6=full-votes")
-    assert BENCHMARKS["emotion6"].docs(None)[0]["item_list"] == "full-votes"
+    assert documents(BENCHMARKS["emotion6"])[0]["item_list"] == "full-votes"
 
 
 def test_emotion6_default_is_balanced(root):
@@ -300,7 +301,7 @@ def test_questions_are_frozen():
 def test_every_document_is_complete(root):
     all_releases(root)
     for name in FROM_RELEASES:
-        docs = BENCHMARKS[name].docs(None)
+        docs = documents(BENCHMARKS[name])
         assert {"id", "image", "label", "benchmark", "item_list", "question"} <= set(docs.column_names)
         assert set(docs["label"]) <= set(BENCHMARKS[name].names)
         json.dumps(docs[0])

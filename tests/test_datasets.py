@@ -10,6 +10,7 @@ from miniature import emoset_release
 from sepm_eval import demo
 from sepm_eval.datasets import MissingData, emoset, emotion_demo
 from sepm_eval.emotions import MIKELS
+from sepm_eval.tasks.documents import documents
 from sepm_eval.tasks.functions import doc_to_text, doc_to_visual, process_results
 
 
@@ -37,7 +38,7 @@ def test_the_other_official_splits(release):
 
 
 def test_documents(release):
-    docs = emoset.docs(None)
+    docs = documents(emoset.BENCHMARKS["emoset"])
     assert len(docs) == 16
     doc = docs[0]
     assert doc_to_text(doc).splitlines()[1:9] == [f"{chr(65 + i)}. {name}" for i, name in enumerate(MIKELS.values())]
@@ -49,7 +50,7 @@ def test_documents(release):
     [("G", 1.0, 0.0), ("G. Fear", 1.0, 0.0), ("A", 0.0, 0.0), ("I cannot tell", 0.0, 1.0), ("", 0.0, 1.0)],
 )
 def test_metrics_of_an_answer(release, output, acc, unparsed):
-    doc = next(doc for doc in emoset.docs(None) if doc["label"] == "fear")
+    doc = next(doc for doc in documents(emoset.BENCHMARKS["emoset"]) if doc["label"] == "fear")
     metrics = process_results(doc, [output])
     assert list(metrics["options"].items()) == list(MIKELS.items())
     assert (metrics["acc"], metrics["score"], metrics["unparsed"], metrics["n_failed"]) == (acc, acc, unparsed, 0)
@@ -58,7 +59,7 @@ def test_metrics_of_an_answer(release, output, acc, unparsed):
 def test_a_failure_counts_as_nothing_else(release):
     from sepm_eval.scoring import failure_text
 
-    metrics = process_results(emoset.docs(None)[0], [failure_text(OSError("gone")).strip()])
+    metrics = process_results(documents(emoset.BENCHMARKS["emoset"])[0], [failure_text(OSError("gone")).strip()])
     assert metrics.pop("answer_label") is None
     assert set(metrics) == {"n_failed", "item_id", "item_list", "label", "options", "picture", "answered_at"}
     assert metrics["n_failed"] == 1
@@ -74,7 +75,7 @@ def problem(release, match):
     with pytest.raises((MissingData, ValueError), match=match):
         emoset.BENCHMARKS["emoset"].items()
     with pytest.raises(MissingData, match=match):
-        doc_to_text(emoset.docs(None)[0])
+        doc_to_text(documents(emoset.BENCHMARKS["emoset"])[0])
 
 
 def test_no_release(tmp_path, monkeypatch):

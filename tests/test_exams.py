@@ -9,6 +9,7 @@ from sepm_eval.datasets import find_benchmarks
 from sepm_eval.runs.exams import exam_of
 from sepm_eval.runs.identity import exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.tasks.documents import documents
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def benchmark(tmp_path, monkeypatch):
 
 def test_it_is_the_digest_of_the_documents_in_their_order(benchmark):
     """The first so many documents, as lmms-eval asks them under --limit."""
-    docs = benchmark.docs(None)
+    docs = documents(benchmark)
     for limit in (None, 5):
         rows = [(doc["id"], doc["label"], doc["picture"]) for doc in docs][:limit]
         found = exam_of(benchmark, limit)

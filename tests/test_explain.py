@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
-from sepm_eval.model_wrappers.llava import seen_box
+from sepm_eval.model_wrappers._llava import seen_box
 from sepm_eval.report.overlay import draw_dropped
 from sepm_eval.runs.plan import parse_method
 from sepm_eval.types import Block

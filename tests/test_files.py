@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from sepm_eval.files import remove_leftovers, write_whole, writing_whole
+from sepm_eval.files import remove_leftovers, text_of, write_whole, writing_whole
 
 
 @pytest.fixture
@@ -93,3 +93,72 @@ with writing_whole(pathlib.Path({str(path)!r})) as file:
     mine.write_text("not ours")
     remove_leftovers(path.parent.parent)
     assert {one.name for one in path.parent.rglob("*")} == {path.name, "deep", ".mine.part"}
+
+
+def test_what_can_be_made_again_takes_the_place_of_what_a_killed_writer_left(path):
+    write_whole(path, "old", repeatable=True)
+    code = f"""
+import os, pathlib, signal
+from sepm_eval.files import writing_whole
+with writing_whole(pathlib.Path({str(path)!r}), repeatable=True) as file:
+    file.write(b"new and longer")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+        assert path.read_text() == "old"
+        assert len(os.listdir(path.parent)) == 2
+    remains = path.parent / "remains"
+    remains.mkdir()
+    for left in path.parent.glob(".*"):
+        left.rename(remains / left.name)
+    remove_leftovers(remains)
+    assert not os.listdir(remains)
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    write_whole(path, "new", repeatable=True)
+    assert path.read_text() == "new"
+    assert sorted(os.listdir(path.parent)) == [path.name, "remains"]
+
+
+def test_what_can_be_made_again_does_not_wait_for_the_disk(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_whole(path, "x", repeatable=True)
+    assert not synced
+    write_whole(path, "x")
+    assert len(synced) == 2  # the file and its folder
+
+
+def test_a_fault_of_what_can_be_made_again_leaves_what_was_there(path, monkeypatch):
+    write_whole(path, "old")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, "new", repeatable=True)
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_text_is_utf8_with_the_ends_of_lines_as_given(path):
+    with writing_whole(path) as file, text_of(file) as text:
+        text.write("ä\n")
+        text.write("b\r\n")
+    assert path.read_bytes() == "ä\nb\r\n".encode()
+
+
+def test_a_fault_while_text_is_written_leaves_what_was_there(path):
+    write_whole(path, "old")
+
+    def stopped():
+        with writing_whole(path) as file, text_of(file) as text:
+            text.write("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == [path.name]

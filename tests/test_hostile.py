@@ -23,6 +23,7 @@ from sepm_eval.runs.journal import read_journal
 from sepm_eval.runs.results import read_runs
 from sepm_eval.runs.runner import Runner
 from sepm_eval.submit import About, Incomplete, submit
+from sepm_eval.tasks.documents import documents
 from sepm_eval.tasks.functions import doc_to_text, doc_to_visual, process_results
 
 CASES = cases()
@@ -86,7 +87,7 @@ def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monk
     bad = sorted(release.rglob("*_0000[13].jpg"))[: len(BROKEN_PICTURES)]
     for path, make in zip(bad, BROKEN_PICTURES.values(), strict=True):
         path.write_bytes(make())
-    docs = find_benchmarks()["emoset"].docs(None)
+    docs = documents(find_benchmarks()["emoset"])
     questions = [
         Asked(
             "emoset",

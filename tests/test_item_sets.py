@@ -19,6 +19,7 @@ from miniature import all_releases, artphoto_release, emoset_release
 from sepm_eval.datasets import Item, find_benchmarks
 from sepm_eval.datasets.lists import interleaved
 from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.tasks.documents import documents
 
 BENCHMARKS = find_benchmarks()
 LISTS = [(name, chosen) for name, benchmark in sorted(BENCHMARKS.items()) for chosen in benchmark.lists]
@@ -111,10 +112,10 @@ def test_interleaving_loses_nothing(rows):
 def test_documents_carry_the_digest_of_their_picture(root, monkeypatch):
     release = artphoto_release(root)
     benchmark = BENCHMARKS["artphoto"]
-    docs = benchmark.docs(None)
+    docs = documents(benchmark)
     assert docs["picture"] == [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in docs["image"]]
     (release / "awe_0000.jpg").write_bytes((release / "awe_0001.jpg").read_bytes() + b"\0")
-    after = benchmark.docs(None)
+    after = documents(benchmark)
     assert [old == new for old, new in zip(docs["picture"], after["picture"], strict=True)].count(False) == 1
 
 
@@ -130,7 +131,7 @@ def test_a_picture_that_cannot_be_read_has_no_digest(root, monkeypatch):
         return plain(path)
 
     monkeypatch.setattr(digests, "_sha256", broken)
-    docs = BENCHMARKS["artphoto"].docs(None)
+    docs = documents(BENCHMARKS["artphoto"])
     digest_of = dict(zip(docs["id"], docs["picture"], strict=True))
     assert {key for key, digest in digest_of.items() if not digest} == {"fear_0001", "awe_0000"}
     assert {len(digest) for digest in digest_of.values()} == {0, 64}
@@ -144,9 +145,9 @@ def test_a_folder_that_cannot_be_read_is_told_at_the_first_look(root, monkeypatc
     def denied(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("sepm_eval.datasets._has_content", denied)
+    monkeypatch.setattr("sepm_eval.datasets.benchmark._has_content", denied)
     with pytest.raises(FileNotFoundError, match=r"Permission denied.*\.jpg"):
-        doc_to_text(BENCHMARKS["artphoto"].docs(None)[0])
+        doc_to_text(documents(BENCHMARKS["artphoto"])[0])
 
 
 ITEMS = [("a", "joy", "0" * 64), ("b", "fear", "1" * 64), ("c", "joy", "")]

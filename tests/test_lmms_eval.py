@@ -19,6 +19,7 @@ from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks, manifests
 from sepm_eval.runs.journal import read_journal
+from sepm_eval.tasks.documents import documents
 
 LMMS_EVAL = shutil.which("lmms-eval", path=str(Path(sys.executable).parent)) or "lmms-eval"
 
@@ -262,7 +263,7 @@ def test_generation_settings_without_effect_are_refused(change):
 def test_words_of_the_host_around_a_question_are_refused(demo_backbone):
     """--system_instruction and --num_fewshot would change what is asked under the task's name."""
     benchmark = find_benchmarks()["emotion_demo"]
-    docs = benchmark.docs(None).select(range(1))
+    docs = documents(benchmark).select(range(1))
     entry = lmms_eval_model.sepm_llava
     model = entry.__new__(entry)  # without a checkpoint
     model.task_dict = {"emotion_demo": {"test": docs}}

@@ -189,7 +189,7 @@ def test_commands_tell_of_folders_that_cannot_be_read(release, tmp_path, monkeyp
 
     monkeypatch.setattr(preparing, "_file_sha256", denied)
     assert "Permission denied" in stopped("verify", "emoset", "--folder", tmp_path / "out")
-    monkeypatch.setattr("sepm_eval.datasets._has_content", denied)
+    monkeypatch.setattr("sepm_eval.datasets.benchmark._has_content", denied)
     assert "Permission denied" in stopped("prepare", "emoset")
     monkeypatch.setenv("COLUMNS", "300")
     listed = CliRunner().invoke(app, ["datasets"])
@@ -314,7 +314,7 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch):
         (["prepare", "emoset"], "no folder"),
         (["prepare", "emoticons"], "unknown benchmark 'emoticons'"),
         (["verify", "emoset"], "run sepm-eval prepare emoset"),
-        (["download", "emoset"], "only webemo is a list of links"),
+        (["download", "emoset"], "only webemo25, webemo, webemo7 are lists of links"),
         (["download", "webemo"], "webemo25: no folder"),
     ):
         result = CliRunner().invoke(app, arguments)

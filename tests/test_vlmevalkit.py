@@ -23,7 +23,6 @@ from typer.testing import CliRunner
 from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.datasets.releases.prepare import prepare
-from sepm_eval.datasets.releases.tsv import table_name
 from sepm_eval.hosts import loading as _loading
 from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
 from sepm_eval.hosts.vlmevalkit import pairs as _vlmevalkit_pairs
@@ -222,7 +221,7 @@ def test_importing_it_leaves_tls_verified(inside):
 
 @installed
 def test_names_are_free_and_hit_no_trap(inside):
-    ours = [table_name(benchmark) for benchmark in BENCHMARKS.values()]
+    ours = [benchmark.table_name for benchmark in BENCHMARKS.values()]
     assert len(inside["others"]) > 100
     for name in ours:
         assert not any(trap in name.lower() for trap in TRAPS)

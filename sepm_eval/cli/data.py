@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from rich.table import Table
 
 from sepm_eval.cli._app import app, console, stop
-from sepm_eval.datasets import DATA_VARIABLE, Benchmark, MissingData, data_folder, find_benchmarks, webemo
+from sepm_eval.datasets import DATA_VARIABLE, Benchmark, MissingData, data_folder, find_benchmarks
+from sepm_eval.datasets.benchmark import Links
 
 Name = Annotated[str, typer.Argument(help="A benchmark; `sepm-eval datasets` lists them.")]
 
@@ -82,7 +84,7 @@ def verify(name: Name, folder: Annotated[Path | None, typer.Option(help="What pr
 
 @app.command()
 def download(
-    name: Annotated[str, typer.Argument(help="Only webemo is fetched picture by picture.")],
+    name: Annotated[str, typer.Argument(help="A benchmark whose release is a list of links, or its folder's name.")],
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at once.")] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
 ) -> None:
@@ -90,11 +92,10 @@ def download(
     from sepm_eval.datasets.releases.download import Wanted
     from sepm_eval.datasets.releases.download import download as fetch
 
-    if name != "webemo":
-        stop(f"{name!r}: only webemo is a list of links; for the others see `sepm-eval datasets`")
+    release, read = _linked(name)
     try:
-        folder = find_benchmarks()["webemo25"].release()
-        links, faults = webemo.links(folder, limit)
+        folder = release()
+        links, faults = read(folder, limit)
         wanted = [Wanted(url, path) for url, path in links]
         found = fetch(wanted, folder / "download.jsonl", concurrency=concurrency)
     except (MissingData, ValueError) as error:
@@ -120,6 +121,18 @@ def _benchmark(name: str) -> Benchmark:
     if name not in benchmarks:
         stop(f"unknown benchmark {name!r}; there are {sorted(benchmarks)}")
     return benchmarks[name]
+
+
+def _linked(name: str) -> tuple[Callable[[], Path], Links]:
+    """How to find and read the release whose pictures are links; ``name`` is a benchmark's or its folder's."""
+    linked: dict[str, tuple[Callable[[], Path], Links]] = {}
+    for benchmark in find_benchmarks().values():
+        if benchmark.links is not None:
+            for known in (benchmark.name, Path(benchmark.folder).name.lower()):
+                linked.setdefault(known, (benchmark.release, benchmark.links))
+    if name not in linked:
+        stop(f"{name!r}: only {', '.join(linked)} are lists of links; for the others see `sepm-eval datasets`")
+    return linked[name]
 
 
 def _use(benchmark: Benchmark, source: str) -> None:

@@ -151,7 +151,8 @@ def rescore(folders: Folders) -> None:
 def submit(
     folders: Folders,
     target: Annotated[
-        str, typer.Option("--format", help="lmms-eval, openvlm, hf-eval-results, every-eval-ever or csv.")
+        str,
+        typer.Option("--format", help="lmms-eval, openvlm, hf-eval-results, every-eval-ever, csv, or an added one."),
     ],
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("submission"),
     organization: Annotated[str, typer.Option(help="Who ran the evaluation.")] = "",

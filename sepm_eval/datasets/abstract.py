@@ -62,4 +62,3 @@ BENCHMARKS = {
         lists={"first_maximum": whole, "unique": _without_ties},
     ),
 }
-docs = BENCHMARKS["abstract"].docs

@@ -37,4 +37,3 @@ BENCHMARKS = {
         lists={"all": whole},
     ),
 }
-docs = BENCHMARKS["artphoto"].docs

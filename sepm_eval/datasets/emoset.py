@@ -70,4 +70,3 @@ BENCHMARKS = {
         },
     )
 }
-docs = BENCHMARKS["emoset"].docs

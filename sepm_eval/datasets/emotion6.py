@@ -86,4 +86,3 @@ BENCHMARKS = {
         },
     )
 }
-docs = BENCHMARKS["emotion6"].docs

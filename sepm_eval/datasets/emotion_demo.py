@@ -31,4 +31,3 @@ BENCHMARKS = {
         lists={"test": whole},
     )
 }
-docs = BENCHMARKS["emotion_demo"].docs

@@ -1,36 +1,16 @@
-"""Items, and the lists made of them: which pictures are asked about, and in which order."""
+"""Item lists: which pictures are asked about, and in which order."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sepm_eval.datasets.names import unprintable
-
-
-@dataclass(frozen=True)
-class Item:
-    """One picture of a benchmark.
-
-    Attributes:
-        id: what the release calls it; unique in the benchmark.
-        path: the file.
-        label: its emotion, a key of the benchmark's names.
-        extra: further columns, such as the votes behind the label.
-    """
-
-    id: str
-    path: Path
-    label: str
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-ItemList = Callable[[list[Item]], list[Item]]
+from sepm_eval.datasets.types import Item, ItemList
 
 
 def whole(items: list[Item]) -> list[Item]:

@@ -90,6 +90,7 @@ _COMMON = {
     ),
     "terms": "a list of links; the authors give no assurance on the rights in the stock photos",
     "partial": True,
+    "links": links,
 }
 
 BENCHMARKS = {
@@ -103,4 +104,3 @@ BENCHMARKS = {
     )
     for name, names, read in (("webemo25", WEBEMO25, read25), ("webemo7", WEBEMO7, read7))
 }
-docs25, docs7 = BENCHMARKS["webemo25"].docs, BENCHMARKS["webemo7"].docs

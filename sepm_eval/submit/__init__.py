@@ -1,21 +1,25 @@
 """Runs in the form that leaderboards and archives take. One file per target; each ends with FORMATS.
 
+Other packages add formats by entry points of the group ``sepm_eval.submissions``: name -> a ``Writer``.
+
 Everything is written to files; nothing is uploaded, and no token is read. A file is checked against what its target
 asks for before it counts as written.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from sepm_eval.outside import in_folder, joined, outside
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import slug
 
+GROUP = "sepm_eval.submissions"
 _HUB_ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(?:@.*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -41,11 +45,22 @@ class Incomplete(ValueError):
 
 
 def formats() -> dict[str, Writer]:
-    """The FORMATS tables of every file in this folder, as one."""
-    found: dict[str, Writer] = {}
-    for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
-        found |= importlib.import_module(info.name).FORMATS
-    return found
+    """Every format by its name: those of the files in this folder, and those of other packages.
+
+    Raises:
+        ValueError: two have the same name; the message says where both come from.
+    """
+    return joined("submission format", chain(in_folder(__name__, __path__, "FORMATS"), outside(GROUP, _check)))
+
+
+def _check(_name: str, value: Any) -> None:
+    """Refuse what is no ``Writer``.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if not callable(value):
+        raise TypeError(f"expected a function of runs, folder and About, found {type(value).__name__}")
 
 
 def hub_id(run: Run) -> str:

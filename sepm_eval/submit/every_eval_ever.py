@@ -65,10 +65,7 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
 
 
 def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
-    interval = statistics.wilson(run.right, len(run.scored))
-    source: dict[str, Any] = {"dataset_name": run.task, "source_type": "other"}
-    if run.task in about.datasets:
-        source = {"dataset_name": run.task, "source_type": "hf_dataset", "hf_repo": about.datasets[run.task]}
+    """The record of a run, without the name of its lines' file."""
     return {
         "schema_version": SCHEMA_VERSION,
         "evaluation_id": _evaluation_id(run, model, name),
@@ -96,37 +93,44 @@ def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
                 **{key: str(value) for key, value in _told(run).items()},
             },
         },
-        "evaluation_results": [
-            {
-                "evaluation_result_id": f"{name}-accuracy",
-                "evaluation_name": run.task,
-                "source_data": {**source, "additional_details": {"item_list": run.item_list, "items": run.exam}},
-                "metric_config": {
-                    "evaluation_description": f"{len(run.options.labels)}-way image emotion classification",
-                    "metric_id": "accuracy",
-                    "metric_name": "Accuracy",
-                    "metric_kind": "accuracy",
-                    "metric_unit": "proportion",
-                    "lower_is_better": False,
-                    "score_type": "continuous",
-                    "min_score": 0,
-                    "max_score": 1,
+        "evaluation_results": [_accuracy(run, name, about)],
+    }
+
+
+def _accuracy(run: Run, name: str, about: About) -> dict[str, Any]:
+    """The accuracy of a run, its interval, and the items it is about."""
+    source: dict[str, Any] = {"dataset_name": run.task, "source_type": "other"}
+    if run.task in about.datasets:
+        source = {"dataset_name": run.task, "source_type": "hf_dataset", "hf_repo": about.datasets[run.task]}
+    interval = statistics.wilson(run.right, len(run.scored))
+    return {
+        "evaluation_result_id": f"{name}-accuracy",
+        "evaluation_name": run.task,
+        "source_data": {**source, "additional_details": {"item_list": run.item_list, "items": run.exam}},
+        "metric_config": {
+            "evaluation_description": f"{len(run.options.labels)}-way image emotion classification",
+            "metric_id": "accuracy",
+            "metric_name": "Accuracy",
+            "metric_kind": "accuracy",
+            "metric_unit": "proportion",
+            "lower_is_better": False,
+            "score_type": "continuous",
+            "min_score": 0,
+            "max_score": 1,
+        },
+        "score_details": {
+            "score": run.right / len(run.scored),
+            "details": {"right": str(run.right), "unparsed": str(run.count("unparsed"))},
+            "uncertainty": {
+                "confidence_interval": {
+                    "lower": interval.low,
+                    "upper": interval.high,
+                    "confidence_level": statistics.LEVEL,
+                    "method": "wilson",
                 },
-                "score_details": {
-                    "score": run.right / len(run.scored),
-                    "details": {"right": str(run.right), "unparsed": str(run.count("unparsed"))},
-                    "uncertainty": {
-                        "confidence_interval": {
-                            "lower": interval.low,
-                            "upper": interval.high,
-                            "confidence_level": statistics.LEVEL,
-                            "method": "wilson",
-                        },
-                        "num_samples": len(run.scored),
-                    },
-                },
-            }
-        ],
+                "num_samples": len(run.scored),
+            },
+        },
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import io
 import json
 import re
@@ -12,7 +11,6 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -25,6 +23,7 @@ from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_af
 from tqdm import tqdm
 
 from sepm_eval.datasets.placeholders import placeholders
+from sepm_eval.files import write_whole
 from sepm_eval.images import UnreadableImage, open_image
 
 LARGEST = 50 * 2**20  # bytes of one picture, as they come: nothing is decompressed
@@ -258,14 +257,10 @@ def _before(one: Wanted, known: str | None) -> str:
 
 def _put(one: Wanted, content: bytes) -> str:
     """Write a picture beside its place and move it there."""
-    part = one.path.with_name(f".{hashlib.sha256(one.path.name.encode()).hexdigest()[:16]}.part")  # short, as names go
     one.path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        part.write_bytes(content)
-        part.replace(one.path)
+        write_whole(one.path, content, repeatable=True)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         if error.errno not in _OF_THE_NAME:
             raise
         return "no place"

@@ -28,8 +28,9 @@ from typing import Any
 from tqdm import tqdm
 
 from sepm_eval.datasets import Benchmark, Item, data_folder, inside
-from sepm_eval.datasets.releases.tsv import table_name, write_tsv
+from sepm_eval.datasets.releases.tsv import write_tsv
 from sepm_eval.digests import readable_sha256s
+from sepm_eval.files import text_of, write_whole, writing_whole
 from sepm_eval.images import UnreadableImage, open_image
 
 MANIFEST = "manifest.json"
@@ -76,10 +77,8 @@ def unpack(archive: Path, into: Path) -> Path:
                 if target.is_file() and target.stat().st_size == member.file_size:
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
-                part = target.with_name(target.name + ".part")
-                with opened.open(member) as source, part.open("wb") as file:
+                with opened.open(member) as source, writing_whole(target, repeatable=True) as file:
                     shutil.copyfileobj(source, file)
-                part.replace(target)
     except _BROKEN as error:
         raise BrokenArchive(f"{archive} is not a whole zip file ({error}); download it again") from error
     except RuntimeError as error:  # zipfile's word for a missing password
@@ -145,7 +144,7 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
     manifest = _manifest(benchmark, chosen, items, reports)
     if manifest["n"]:
         readable = [item for item in items if item.id not in manifest["unreadable"]]
-        table = _write_table(out / f"{table_name(benchmark)}.tsv", benchmark, readable, chosen)
+        table = _write_table(out / f"{benchmark.table_name}.tsv", benchmark, readable, chosen)
         manifest["files"][table["file"]] = table["sha256"]
     written = {out / name for report in reports for name in (report["file"], f"{report['file']}.json")}
     for stale in set(out.glob("test-[0-9][0-9][0-9][0-9][0-9].*")) - written:
@@ -205,33 +204,27 @@ def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], ba
 
     columns = ("id", "image", "label", "sha256")
     features = Features({name: Image() if name == "image" else Value("string") for name in columns})
-    part = file.with_suffix(".part")
     digests: dict[str, str] = {}
     problems: dict[str, str] = {}
     pictures: list[str] = []
-    try:
-        with parquet.ParquetWriter(part, features.arrow_schema) as writer:
-            checked = _in_order(pool, items)
-            while group := list(islice(checked, ROW_GROUP)):
-                good = [one for one in group if one.problem is None]
-                rows = [
-                    {
-                        "id": one.item.id,
-                        "image": {"bytes": one.content, "path": one.item.path.name},
-                        "label": one.item.label,
-                        "sha256": one.sha256,
-                    }
-                    for one in good
-                ]
-                writer.write_table(pyarrow.Table.from_pylist(rows, schema=features.arrow_schema))
-                pictures += [one.sha256 for one in group]
-                digests |= {one.item.id: one.sha256 for one in good}
-                problems |= {one.item.id: one.problem for one in group if one.problem is not None}
-                bar.update(len(group))
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(file)
+    with writing_whole(file, repeatable=True) as whole, parquet.ParquetWriter(whole, features.arrow_schema) as writer:
+        checked = _in_order(pool, items)
+        while group := list(islice(checked, ROW_GROUP)):
+            good = [one for one in group if one.problem is None]
+            rows = [
+                {
+                    "id": one.item.id,
+                    "image": {"bytes": one.content, "path": one.item.path.name},
+                    "label": one.item.label,
+                    "sha256": one.sha256,
+                }
+                for one in good
+            ]
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema=features.arrow_schema))
+            pictures += [one.sha256 for one in group]
+            digests |= {one.item.id: one.sha256 for one in good}
+            problems |= {one.item.id: one.problem for one in group if one.problem is not None}
+            bar.update(len(group))
     report = {
         "file": file.name,
         "items": _items_sha256(items, pictures),
@@ -301,14 +294,12 @@ def _manifest(
 def _write_list(path: Path, benchmark: Benchmark, items: Sequence[Item], reports: Sequence[dict[str, Any]]) -> None:
     digests = {key: digest for report in reports for key, digest in report["digests"].items()}
     folder = benchmark.release()
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with writing_whole(path, repeatable=True) as binary, text_of(binary) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "path", "label", "sha256"])
         for item in items:
             if item.id in digests:
                 writer.writerow([item.id, item.path.relative_to(folder).as_posix(), item.label, digests[item.id]])
-    part.replace(path)
 
 
 def _items_sha256(items: Sequence[Item], pictures: Sequence[str]) -> str:
@@ -326,6 +317,4 @@ def _file_sha256(path: Path) -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False), repeatable=True)

@@ -13,13 +13,9 @@ from pathlib import Path
 
 from sepm_eval import prompts
 from sepm_eval.datasets import Benchmark, Item
+from sepm_eval.files import text_of, writing_whole
 
 MOST_EMBEDDED = 2**30  # VLMEvalKit rewrites a larger file before it reads it
-
-
-def table_name(benchmark: Benchmark) -> str:
-    """The benchmark's name in VLMEvalKit, and of its TSV file."""
-    return benchmark.title or benchmark.name
 
 
 def table_row(benchmark: Benchmark, item: Item, item_list: str) -> dict[str, str]:
@@ -44,20 +40,15 @@ def write_tsv(path: Path, benchmark: Benchmark, items: Sequence[Item], item_list
     rows = [table_row(benchmark, item, item_list) for item in items]
     size = sum(len("\t".join(row.values()).encode()) for row in rows) + sum(_encoded_size(item.path) for item in items)
     embed = size <= MOST_EMBEDDED
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            fields = [*rows[0], "image" if embed else "image_path"]
-            writer = csv.DictWriter(file, fields, delimiter="\t", lineterminator="\n")
-            writer.writeheader()
-            for row, item in zip(rows, items, strict=True):
-                if embed:
-                    writer.writerow({**row, "image": base64.b64encode(item.path.read_bytes()).decode()})
-                else:
-                    writer.writerow({**row, "image_path": str(item.path.absolute())})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing_whole(path, repeatable=True) as binary, text_of(binary) as file:
+        fields = [*rows[0], "image" if embed else "image_path"]
+        writer = csv.DictWriter(file, fields, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        for row, item in zip(rows, items, strict=True):
+            if embed:
+                writer.writerow({**row, "image": base64.b64encode(item.path.read_bytes()).decode()})
+            else:
+                writer.writerow({**row, "image_path": str(item.path.absolute())})
 
 
 def _encoded_size(path: Path) -> int:

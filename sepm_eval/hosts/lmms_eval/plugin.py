@@ -16,12 +16,14 @@ from typing import Any
 import yaml
 
 from sepm_eval import tasks
-from sepm_eval.datasets import find_benchmarks
+from sepm_eval.datasets import Benchmark, find_benchmarks
 from sepm_eval.model_wrappers import backbone_names
+from sepm_eval.tasks.documents import process_docs
 
 logger = logging.getLogger(__name__)
 
 TASK_FOLDER = Path(tasks.__file__).parent
+SHARED = TASK_FOLDER / "_shared_yaml"
 
 
 def manifests() -> list[Any]:
@@ -74,16 +76,36 @@ def _members(name: str) -> list[str]:
 
 
 def add_tasks() -> None:
-    """Make every ``TaskManager`` of this process search our task folder too. Calling it again changes nothing."""
+    """Make every ``TaskManager`` of this process know our tasks too. Calling it again changes nothing.
+
+    It searches our task folder. A benchmark without a file there is asked by what all tasks share and its documents.
+    """
     from lmms_eval.tasks import TaskManager
 
     search: Callable[..., dict[str, Any]] = TaskManager.initialize_tasks
     if hasattr(search, "sepm_eval_tasks"):
         return
 
+    read: Callable[..., dict[str, Any]] = TaskManager._get_config
+
     @functools.wraps(search)
     def with_ours(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return {**self._get_task_and_group(str(TASK_FOLDER)), **search(self, *args, **kwargs)}
+        ours = self._get_task_and_group(str(TASK_FOLDER))
+        for name in _without_file():
+            ours[name] = {"type": "task", "yaml_path": str(SHARED)}
+        return {**ours, **search(self, *args, **kwargs)}
+
+    @functools.wraps(read)
+    def with_documents(self: Any, name: str) -> dict[str, Any]:
+        config = read(self, name)
+        if name in self.task_index and self.task_index[name]["yaml_path"] == str(SHARED):
+            config |= {"task": name, "process_docs": process_docs(_without_file()[name])}
+        return config
 
     with_ours.sepm_eval_tasks = True  # type: ignore[attr-defined]
-    TaskManager.initialize_tasks = with_ours
+    TaskManager.initialize_tasks, TaskManager._get_config = with_ours, with_documents
+
+
+def _without_file() -> dict[str, Benchmark]:
+    """The benchmarks that have no task file of their own, as those of other packages: they are asked as all others."""
+    return {name: one for name, one in find_benchmarks().items() if not (TASK_FOLDER / f"{name}.yaml").is_file()}

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.datasets.releases.tsv import table_name
 from sepm_eval.methods import method_names
 from sepm_eval.model_wrappers import find_backbones
 
@@ -65,7 +64,7 @@ def model_entries() -> dict[str, dict[str, Any]]:
 
 def refuse_misspelt(arguments: Sequence[str]) -> None:
     """Find names of our data sets in other letters before VLMEvalKit is imported, which takes seconds."""
-    known = {name.lower(): name for name in map(table_name, find_benchmarks().values())}
+    known = {name.lower(): name for name in (one.table_name for one in find_benchmarks().values())}
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--data", nargs="*", default=[])
     for written in options.parse_known_args(list(arguments))[0].data:
@@ -100,7 +99,7 @@ def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict
     if wanted.api_mode and ours:
         raise BadArguments(f"--api-mode asks servers in parallel; {', '.join(ours)} run in this process: leave it out")
     _check_sets(wanted.data)
-    tables = set(map(table_name, find_benchmarks().values()))
+    tables = {one.table_name for one in find_benchmarks().values()}
     return (
         {name: None if wanted.base_url else entries.get(name) for name in wanted.model},
         {name: name if name in tables else None for name in wanted.data},
@@ -141,7 +140,7 @@ def _check_sets(names: Sequence[str]) -> None:
     if unknown:
         close = difflib.get_close_matches(unknown[0], known, cutoff=0.5)
         raise BadArguments(
-            f"unknown data sets {unknown}: ours are {', '.join(map(table_name, find_benchmarks().values()))}; "
+            f"unknown data sets {unknown}: ours are {', '.join(one.table_name for one in find_benchmarks().values())}; "
             f"VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
         )
 

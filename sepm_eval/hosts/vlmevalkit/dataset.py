@@ -18,7 +18,7 @@ from PIL import Image
 
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks, list_settings
 from sepm_eval.datasets.releases.prepare import prepared_folder
-from sepm_eval.datasets.releases.tsv import table_name, table_row
+from sepm_eval.datasets.releases.tsv import table_row
 from sepm_eval.digests import readable_sha256s
 from sepm_eval.files import write_whole
 from sepm_eval.hosts.vlmevalkit.about import (
@@ -40,7 +40,7 @@ with tls_verified():
 
 logger = logging.getLogger(__name__)
 
-BENCHMARKS = {table_name(benchmark): benchmark for benchmark in find_benchmarks().values()}
+BENCHMARKS = {benchmark.table_name: benchmark for benchmark in find_benchmarks().values()}
 JUDGE = "exact_matching"
 
 
@@ -177,7 +177,7 @@ def _note(status: Path, data: str, about: About) -> None:
 
 def _exported(benchmark: Benchmark) -> Path | None:
     """The table that ``sepm-eval prepare`` wrote: where VLMEvalKit keeps its own, or where it was written."""
-    name = f"{table_name(benchmark)}.tsv"
+    name = f"{benchmark.table_name}.tsv"
     places = (Path(LMUDataRoot()) / name, prepared_folder(benchmark.name) / name)
     return next((path for path in places if path.is_file()), None)
 

@@ -1,0 +1,166 @@
+"""A benchmark: the question it asks, and its items with every check that they are there and fit."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sepm_eval import prompts
+from sepm_eval.datasets.environment import DATA_VARIABLE, data_folder, list_settings
+from sepm_eval.datasets.lists import from_csv, interleaved
+from sepm_eval.datasets.names import flaw, unprintable
+from sepm_eval.datasets.placeholders import NAMES, placeholders
+from sepm_eval.datasets.types import Item, ItemList, MissingData
+from sepm_eval.parsing import Options
+
+logger = logging.getLogger(__name__)
+
+Links = Callable[[Path, int | None], tuple[list[tuple[str, Path]], list[str]]]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An image-emotion benchmark.
+
+    Attributes:
+        name: the task's name.
+        names: label -> name shown, in the order the question lists them.
+        read: all items, from the release's folder.
+        folder: name of the release's folder inside the data folder, or a path of its own.
+        obtain: where the release is to be had and how to lay it out.
+        terms: terms of use, as far as they are known.
+        lists: item lists by name, each a choice among what ``read`` gives; the first is the default.
+        partial: pictures of the release may have vanished from the web; those that are there are evaluated, and the
+            placeholders that came instead of others are left out.
+        title: the set's name in VLMEvalKit; by default the task's.
+        links: of a release that lists its pictures as links: from the release's folder and a number of rows (None for
+            all of them) the URL and the file of each picture, and what is wrong with rows that name none. `sepm-eval
+            download` fetches them. By default a release brings its pictures with it.
+    """
+
+    name: str
+    names: dict[str, str]
+    read: Callable[[Path], list[Item]]
+    folder: str | Path
+    obtain: str
+    terms: str
+    lists: dict[str, ItemList]
+    partial: bool = False
+    title: str = ""
+    links: Links | None = None
+
+    @property
+    def table_name(self) -> str:
+        """The benchmark's name in VLMEvalKit, and of its TSV file."""
+        return self.title or self.name
+
+    @property
+    def options(self) -> Options:
+        """What the question offers."""
+        return Options(tuple(self.names), tuple(self.names.values()))
+
+    def question(self) -> str:
+        """The question every model is asked, in the paper's wording."""
+        options = zip(prompts.letters(len(self.names)), self.names.values(), strict=True)
+        return prompts.fine(options, prompts.WORDINGS["paper"])
+
+    def release(self) -> Path:
+        """The release's folder.
+
+        Raises:
+            MissingData: it is not there.
+        """
+        folder = data_folder() / self.folder
+        if not folder.is_dir():
+            raise MissingData(f"{self.name}: no folder {folder}. {self.obtain} {_THEN}")
+        return folder
+
+    def items(self, chosen: str | None = None) -> list[Item]:
+        """The items of one list.
+
+        A named list has its classes interleaved (``interleaved``), so that its first items ask for every class; a
+        user's CSV keeps its order.
+
+        Args:
+            chosen: name of a list, or a CSV file with the columns id and, if labels are to differ, label. By default
+                what the environment variable SEPM_EVAL_LISTS names for this benchmark, or the first list.
+
+        Raises:
+            MissingData: the release or some of its files are not there.
+            ValueError: an item has a label that the benchmark does not know, or the list is unknown or does not fit.
+            OSError: a folder cannot be read.
+        """
+        folder = self.release()
+        chosen = chosen or self.chosen_list()
+        everything = self.read(folder)
+        items = self._pick(everything, chosen)
+        if not items:
+            raise MissingData(f"{self.name}: {folder} has no items of the list {chosen!r}. {self.obtain} {_THEN}")
+        unknown = sorted({item.label for item in items} - set(self.names))
+        if unknown:
+            raise ValueError(f"{self.name}: {folder} has the labels {unknown}; known are {list(self.names)}")
+        for item in items:
+            if why := flaw(item.id):
+                raise ValueError(f"{self.name}: {folder} has an item called {item.id!r}: {why}; rename its file")
+        twice = [key for key, count in Counter(item.id for item in items).items() if count > 1]
+        if twice:
+            raise ValueError(f"{self.name}: list {chosen!r} names {len(twice)} items twice, such as {twice[0]!r}")
+        there = self._there(items, everything)
+        return interleaved(there, self.names) if chosen in self.lists else there
+
+    def chosen_list(self) -> str:
+        """The item list set for this benchmark, or its default."""
+        return list_settings().get(self.name, next(iter(self.lists)))
+
+    def _there(self, items: Sequence[Item], everything: Sequence[Item]) -> list[Item]:
+        """Those of the items whose picture is there.
+
+        Raises:
+            MissingData: some are not, and the release is one that can be had whole; or none is.
+        """
+        here = [item for item in items if _has_content(item.path)]
+        if len(here) < len(items):
+            there = {item.id for item in here}
+            absent = next(item.path for item in items if item.id not in there)
+            found = f"{len(items) - len(here)} of {len(items)} pictures are missing or empty, such as {absent}"
+            if not self.partial or not here:
+                raise MissingData(f"{self.name}: {found}. {self.obtain} {_THEN}")
+            logger.warning("%s: %s; %d are evaluated", self.name, found, len(here))
+        return self._without_placeholders(here, everything) if self.partial else here
+
+    def _without_placeholders(self, here: list[Item], everything: Sequence[Item]) -> list[Item]:
+        stand_ins = placeholders([item.path for item in everything if _has_content(item.path)])
+        found = [item.path for item in here if item.path in stand_ins]
+        if not found:
+            return here
+        told = (
+            f"{self.name}: {len(found)} of {len(here)} pictures are one file under {NAMES} or more names, such as "
+            f"{found[0]}: placeholders for pictures that were taken down"
+        )
+        if len(found) == len(here):
+            raise MissingData(f"{told}. {self.obtain} {_THEN}")
+        logger.warning("%s; they are left out, %d are evaluated", told, len(here) - len(found))
+        return [item for item in here if item.path not in stand_ins]
+
+    def _pick(self, items: list[Item], chosen: str) -> list[Item]:
+        if chosen in self.lists:
+            return self.lists[chosen](items)
+        path = Path(os.path.expanduser(chosen))
+        if path.suffix != ".csv":
+            raise ValueError(
+                f"{self.name}: unknown item list {chosen!r}; there are {list(self.lists)}, or name a .csv file"
+            )
+        if unprintable(chosen):
+            raise ValueError(f"{self.name}: the item list {chosen!r} has control characters in its name; rename it")
+        return from_csv(self.name, path, items, self.names)
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+_THEN = f"Then name the folder that holds it: export {DATA_VARIABLE}=/path/to/it"

@@ -1,0 +1,32 @@
+"""What environment variables say about benchmarks: where their releases lie, and which item lists are asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+DATA_VARIABLE = "SEPM_EVAL_DATA"
+LISTS_VARIABLE = "SEPM_EVAL_LISTS"
+
+
+def data_folder() -> Path:
+    """Where releases are looked for: the environment variable SEPM_EVAL_DATA, or the user's data folder."""
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(os.path.expanduser(named)) if named else platformdirs.user_data_path("sepm_eval", appauthor=False)
+
+
+def list_settings() -> dict[str, str]:
+    """Item lists by benchmark, from the environment variable SEPM_EVAL_LISTS ("emotion6=full,abstract=unique").
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    found = {}
+    for part in filter(None, os.environ.get(LISTS_VARIABLE, "").split(",")):
+        name, equals, chosen = part.partition("=")
+        if not equals or not name.strip() or not chosen.strip():
+            raise ValueError(f"{LISTS_VARIABLE}={os.environ[LISTS_VARIABLE]!r}: write benchmark=list,benchmark=list")
+        found[name.strip()] = chosen.strip()
+    return found

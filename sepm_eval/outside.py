@@ -1,0 +1,99 @@
+"""What is found by being there: files of one of our folders, and entry points of other installed packages.
+
+A package adds a benchmark, say, by an entry point in its ``pyproject.toml``:
+
+    [project.entry-points."sepm_eval.benchmarks"]
+    my_pictures = "my_package.pictures:MY_PICTURES"
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple
+
+logger = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """One thing that can be chosen by name.
+
+    Attributes:
+        name: the name it is chosen by.
+        value: what it is.
+        home: where it comes from: a module of ours, or a package and the object that its entry point names.
+    """
+
+    name: str
+    value: Any
+    home: str
+
+
+def in_folder(package: str, folder: Iterable[str], table: str) -> Iterator[Found]:
+    """What the modules of one of our folders list.
+
+    Args:
+        package: the folder's import name.
+        folder: its ``__path__``.
+        table: the variable that lists a module's things by name, such as "BENCHMARKS"; a module may have none.
+    """
+    for info in pkgutil.iter_modules(folder, prefix=f"{package}."):
+        if not info.ispkg:
+            for name, value in getattr(importlib.import_module(info.name), table, {}).items():
+                yield Found(name, value, info.name)
+
+
+@functools.cache
+def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
+    """What other installed packages add. One that cannot be used is left out with one warning that names its package.
+
+    The packages are asked once in a process.
+
+    Args:
+        group: the group of entry points, such as "sepm_eval.benchmarks"; an entry's name is the thing's name.
+        check: is given the name and the loaded value, and raises TypeError or ValueError if it is not what the group
+            holds.
+    """
+    found = []
+    for entry in sorted(entry_points(group=group), key=_home):
+        try:
+            value = entry.load()
+            check(entry.name, value)
+        except Exception as error:  # other people's code may raise anything, and must not stop what does not need it
+            logger.warning(
+                "%r is left out: %s cannot be used (%s: %s). Mend or uninstall that package",
+                *(entry.name, _home(entry), type(error).__name__, error),
+            )
+            continue
+        found.append(Found(entry.name, value, _home(entry)))
+    return tuple(found)
+
+
+def joined(kind: str, found: Iterable[Found]) -> dict[str, Any]:
+    """All that was found, by name.
+
+    Args:
+        kind: what these things are called, for the message.
+        found: from ``in_folder`` and ``outside``.
+
+    Raises:
+        ValueError: two have one name; the message says where both come from.
+    """
+    homes: dict[str, Found] = {}
+    for one in found:
+        if one.name in homes:
+            raise ValueError(
+                f"two {kind}s are called {one.name!r}: {homes[one.name].home} and {one.home}. Rename one, or uninstall "
+                "its package"
+            )
+        homes[one.name] = one
+    return {name: one.value for name, one in homes.items()}
+
+
+def _home(entry: EntryPoint) -> str:
+    package = f"package {entry.dist.name}" if entry.dist else "an unnamed package"
+    return f"{package}, {entry.value}"

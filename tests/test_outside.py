@@ -1,0 +1,91 @@
+"""Things found by being there: files of our folders, and entry points of other packages."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from sepm_eval.outside import Found, in_folder, joined, outside
+
+GROUP = "sepm_eval.of_this_test"
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put packages on the path as an installer does: a module, and a .dist-info that names its entry points."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    outside.cache_clear()
+
+    def write(package: str, code: str, **entries: str) -> None:
+        module = package.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = "".join(f"{name} = {module}:{value}\n" for name, value in entries.items())
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{lines}")
+
+    yield write
+    outside.cache_clear()
+    for name in ("first_one", "second_one"):
+        sys.modules.pop(name, None)
+
+
+def whole_number(name, value):
+    if not isinstance(value, int):
+        raise TypeError(f"it is {value!r}, not a number")
+
+
+def test_entry_points_give_values_and_say_whose_they_are(install):
+    install("first-one", "A, B = 1, 2", a="A", b="B")
+    assert outside(GROUP, whole_number) == (
+        Found("a", 1, "package first-one, first_one:A"),
+        Found("b", 2, "package first-one, first_one:B"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("A = 'text'", "TypeError: it is 'text', not a number"),
+        ("B = 1", "AttributeError: "),
+        ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+        ("A = 1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_broken_package_is_one_warning_and_the_others_work(install, caplog, code, reason):
+    install("first-one", code, a="A")
+    install("second-one", "C = 3", c="C")
+    for _ in range(2):
+        assert [one.name for one in outside(GROUP, whole_number)] == ["c"]
+    (message,) = caplog.messages
+    assert message.startswith("'a' is left out: package first-one, first_one:A cannot be used (")
+    assert reason in message
+    assert message.endswith("Mend or uninstall that package")
+
+
+def test_nothing_is_found_where_nobody_registers():
+    assert outside("sepm_eval.nobody", whole_number) == ()
+
+
+def test_two_of_one_name_are_an_error_that_names_both(install):
+    install("first-one", "A = 1", a="A")
+    install("second-one", "A = 2", a="A")
+    with pytest.raises(ValueError, match="two numbers are called 'a': package first-one, first_one:A and package seco"):
+        joined("number", outside(GROUP, whole_number))
+
+
+def test_joined_keeps_the_order():
+    assert list(joined("letter", [Found("b", 1, "x"), Found("a", 2, "y")]).items()) == [("b", 1), ("a", 2)]
+
+
+def test_a_folder_is_read_module_by_module(tmp_path, monkeypatch):
+    folder = tmp_path / "of_letters"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "deeper" / "__init__.py").write_text("raise AssertionError('a package is no module of the folder')")
+    (folder / "a.py").write_text("LETTERS = {'a': 1}")
+    (folder / "none.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert list(in_folder("of_letters", [str(folder)], "LETTERS")) == [Found("a", 1, "of_letters.a")]
