@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sepm_eval import emotions, prompts
+from sepm_eval import display, emotions, prompts
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
 
-@dataclass(frozen=True)
+def _picture(image: Image | str | Path) -> Image:
+    """The picture itself; a path is opened."""
+    if not isinstance(image, (str, Path)):
+        return image
+    from sepm_eval.images import open_image  # imports numpy and Pillow
+
+    return open_image(image)
+
+
+@dataclass(frozen=True, init=False)
 class Question:
     """Which of these emotions does this picture show?
 
     Attributes:
-        image: the picture.
-        labels: the emotions offered, in the order they are lettered.
+        image: the picture, decoded.
+        labels: the emotions offered, in the order of their letters.
         names: how each label is shown to the model; by default the label with a capital.
         text: the question word for word as a harness asked it, if one did.
         positive: which labels are positive. By default the known polarity of each label (``emotions.POLARITY``);
@@ -29,11 +41,38 @@ class Question:
     labels: tuple[str, ...]
     names: tuple[str, ...] = ()
     text: str | None = None
-    positive: frozenset[str] | None = None
+    positive: frozenset[str] = frozenset()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "names", tuple(self.names) or tuple(label.capitalize() for label in self.labels))
+    def __init__(
+        self,
+        image: Image | str | Path,
+        labels: Iterable[str],
+        names: Iterable[str] = (),
+        text: str | None = None,
+        positive: Collection[str] | None = None,
+    ) -> None:
+        """Check a question, and read its picture if it is given as a path.
+
+        Args:
+            image: a PIL picture, or the path of a picture file. A file is read at once, by ``images.open_image``.
+            labels: the emotions offered; see the attributes, also for what follows.
+            names: as many as labels, or none.
+            text: the harness's own words.
+            positive: the positive ones among the labels; None looks each up in ``emotions.POLARITY``.
+
+        Raises:
+            UnreadableImage: the file is no picture that can be read; the message names file and reason.
+            ValueError: labels, names or polarities make no question; the message says what is allowed.
+        """
+        put = partial(object.__setattr__, self)  # a frozen dataclass is filled this way
+        put("labels", tuple(labels))
+        put("names", tuple(names) or tuple(label.capitalize() for label in self.labels))
+        put("text", text)
+        self._check_names()
+        put("positive", self._known_positive() if positive is None else self._checked(positive))
+        put("image", _picture(image))
+
+    def _check_names(self) -> None:
         prompts.letters(len(self.labels))
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"a question offers each label once, not {self.labels}")
@@ -43,17 +82,20 @@ class Question:
             raise ValueError(f"every label is shown by a name on one line, not {self.names}")
         if len({name.strip().casefold() for name in self.names}) < len(self.names):
             raise ValueError(f"no two labels are shown by the same name, as in {self.names}")
-        if self.positive is None:
-            unknown = [label for label in self.labels if label not in emotions.POLARITY]
-            if unknown:
-                raise ValueError(
-                    f"unknown emotions {unknown}: the polarity of a label must be known. "
-                    f"Known are {sorted(emotions.POLARITY)}; for others pass positive={{...}}, the positive labels"
-                )
-            positive = frozenset(label for label in self.labels if emotions.POLARITY[label] == "positive")
-            object.__setattr__(self, "positive", positive)
-        elif not frozenset(self.positive) <= set(self.labels):
-            raise ValueError(f"positive={sorted(self.positive)} names labels that are not among {self.labels}")
+
+    def _known_positive(self) -> frozenset[str]:
+        unknown = [label for label in self.labels if label not in emotions.POLARITY]
+        if unknown:
+            raise ValueError(
+                f"unknown emotions {unknown}: the polarity of a label must be known. "
+                f"Known are {sorted(emotions.POLARITY)}; for others pass positive={{...}}, the positive labels"
+            )
+        return frozenset(label for label in self.labels if emotions.POLARITY[label] == "positive")
+
+    def _checked(self, positive: Collection[str]) -> frozenset[str]:
+        if not set(positive) <= set(self.labels):
+            raise ValueError(f"positive={sorted(positive)} names labels that are not among {self.labels}")
+        return frozenset(positive)
 
     @property
     def letters(self) -> str:
@@ -67,7 +109,6 @@ class Question:
 
     def of_polarity(self, polarity: emotions.Polarity) -> tuple[str, ...]:
         """The labels of one polarity, in order."""
-        assert self.positive is not None  # filled in above
         return tuple(label for label in self.labels if (label in self.positive) == (polarity == "positive"))
 
 
@@ -95,6 +136,15 @@ class Evidence:
     significance: np.ndarray | None = field(default=None, repr=False, compare=False)
     dropped: tuple[int, ...] = ()
 
+    def facts(self) -> list[tuple[str, str]]:
+        """What a reader wants to know of it: a name and a value in words, row by row."""
+        return [
+            ("stage 1", f"{self.polarity}{' (ambiguous)' if self.ambiguous else ''}"),
+            ("p(positive), p(negative)", f"{self.p_positive:.4f}, {self.p_negative:.4f}"),
+            ("confidence", f"{self.confidence:.4f}"),
+            ("stage 2 chose among", ", ".join(self.candidates)),
+        ]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -109,8 +159,8 @@ class Answer:
         visual_tokens: how many visual tokens the picture gave, before any was dropped.
         evidence: what the coarse stage found, for methods that have one.
         prompts: the user's turns the model was shown, in order.
-        tokens_read: for each of them, how many visual tokens the model read with it; none anew where it went on from an
-            earlier one.
+        tokens_read: for each of them, how many visual tokens the model read with it: 0 where it continued from what
+            it had read with an earlier prompt.
     """
 
     text: str
@@ -127,3 +177,15 @@ class Answer:
         """Which of the picture's visual tokens the last stage saw, one value a token."""
         dropped = set(self.evidence.dropped) if self.evidence else set()
         return tuple(token not in dropped for token in range(self.visual_tokens))
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the label, a bar for each option, and what stage 1 found."""
+        return self.html()
+
+    def html(self, pictures: Sequence[Image] = ()) -> str:
+        """The same, with pictures in front of it."""
+        facts: list[tuple[str, str]] = []
+        if self.evidence is not None:
+            dropped = f"{len(self.evidence.dropped)} of {self.visual_tokens}"
+            facts = [*self.evidence.facts(), ("visual tokens dropped", dropped)]
+        return display.answer_html(self.label, self.text, self.option_probabilities, facts, pictures)

@@ -27,32 +27,29 @@ def explain(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
-    from sepm_eval.images import open_image
     from sepm_eval.model_wrappers import load_backbone
     from sepm_eval.model_wrappers._loading import is_out_of_memory
-    from sepm_eval.report.overlay import draw_dropped
+    from sepm_eval.report.explanation import explain as put_beside
     from sepm_eval.types import Question
 
     try:
         _check_out(out)
         chosen = parse_method(method)
-        picture = open_image(image)
         keys = tuple(label.strip() for label in labels.split(","))
-        question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        question = Question(image, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
         backbone = load_backbone(model, pretrained, device=device)
-        (answer,) = chosen.answer([question], backbone)
+        found = put_beside(question, chosen.answer(question, backbone), backbone)
     except (ValueError, OSError, FloatingPointError) as error:
         stop(str(error))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         stop(f"out of memory: {error}")
-    _show(answer, question, image.name)
-    if answer.evidence is None or not answer.evidence.dropped:
+    _show(found.answer, question, image.name)
+    if found.covered is None:
         return
-    drawn = draw_dropped(backbone.frame(picture), backbone.cells(answer.visual_tokens), answer.evidence.dropped)
     try:
-        drawn.save(out)
+        found.covered.save(out)
     except (ValueError, OSError) as error:
         stop(f"{out} cannot be written: {error}")
     console.print(f"written to {out}", soft_wrap=True)
@@ -67,11 +64,8 @@ def _show(answer: Answer, question: Question, name: str) -> None:
     evidence = answer.evidence
     if evidence is None:
         return
-    console.print(
-        f"stage 1: {evidence.polarity}{' (ambiguous)' if evidence.ambiguous else ''}, positive "
-        f"{evidence.p_positive:.4f}, negative {evidence.p_negative:.4f}, confidence {evidence.confidence:.4f}"
-    )
-    console.print(f"stage 2 chose among: {', '.join(evidence.candidates)}", soft_wrap=True)
+    for what, value in evidence.facts():
+        console.print(f"{what}: {value}", markup=False, soft_wrap=True)
     console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Iterable
+from functools import wraps
+from typing import Any, ClassVar, Protocol, overload
 
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.types import Answer, Question
@@ -21,8 +22,22 @@ class Method(Protocol):
     needs_polarities: ClassVar[bool]
     """Whether it can only answer questions that offer positive and negative emotions."""
 
-    def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions; no answer depends on the rest of the batch."""
+    @overload
+    def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
+    @overload
+    def answer(self, questions: Iterable[Question], backbone: Backbone) -> list[Answer]: ...
+    def answer(self, questions: Question | Iterable[Question], backbone: Backbone) -> Answer | list[Answer]:
+        """Answer one question, or a batch of them.
+
+        A method's file writes it for a ``Sequence[Question]`` only; ``find_methods`` adds the rest.
+
+        Args:
+            questions: one question, or several.
+            backbone: the model that is asked.
+
+        Returns:
+            One answer for one question; for several a list in their order, in which no answer depends on the others.
+        """
 
 
 def find_methods() -> dict[str, type[Method]]:
@@ -32,8 +47,24 @@ def find_methods() -> dict[str, type[Method]]:
         for name, method in getattr(importlib.import_module(info.name), "METHODS", {}).items():
             if name in found:
                 raise ValueError(f"two methods are called {name!r}; the second is in {info.name}")
-            found[name] = method
+            found[name] = _takes_one(method)
     return found
+
+
+def _takes_one(method: Any) -> type[Method]:
+    """The same class; its ``answer``, written for a batch, now takes one question as well."""
+    batch = method.answer
+    if not getattr(batch, "takes_one", False):  # it is there if the class, or one it inherits from, was found before
+
+        @wraps(batch)
+        def answer(self: Any, questions: Question | Iterable[Question], backbone: Backbone) -> Answer | list[Answer]:
+            if isinstance(questions, Question):
+                return batch(self, [questions], backbone)[0]
+            return batch(self, list(questions), backbone)
+
+        answer.takes_one = True  # type: ignore[attr-defined]
+        method.answer = answer
+    return method
 
 
 def get_method(name: str, **options: Any) -> Method:
