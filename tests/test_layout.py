@@ -23,7 +23,19 @@ FOLDERS = {
 
 # What each wing may import of ours beside itself; the vocabulary is free to all. Rows go from the inside out, and none
 # names a later one, so there is no circle between wings.
-VOCABULARY = {"answers", "demo", "digests", "display", "emotions", "files", "images", "parsing", "prompts", "scoring", "types"}
+VOCABULARY = {
+    "answers",
+    "demo",
+    "digests",
+    "display",
+    "emotions",
+    "files",
+    "images",
+    "parsing",
+    "prompts",
+    "scoring",
+    "types",
+}
 ALLOWED: dict[str, set[str]] = {
     "backbone": set(),
     "model_wrappers": {"backbone"},
