@@ -6,17 +6,23 @@ import json
 import re
 import shlex
 import shutil
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
+from types import ModuleType
 
 import pytest
 import typer
 import yaml
 from examples import COMMANDS, DOCUMENTS, ROOT, blocks, commands, mentions
+from test_layout import ALLOWED, VOCABULARY
 
-from sepm_eval import demo, get_method
+from sepm_eval import Question, demo, get_method, load_backbone
 from sepm_eval.cli import app
 from sepm_eval.runs.plan import Plan
 
+PICTURE = demo.PICTURES / "seen" / "awe_000.jpg"
 _TABLE = (ROOT / "README.md").read_text(encoding="utf-8").split("`--model_args` takes:")[1].split("\n\n")[1]
 MODEL_ARGS = set(re.findall(r"^\| `(\w+)` \|", _TABLE, re.MULTILINE))
 OURS = [one for one in commands() if set(COMMANDS) & set(one.text.split()) or "sepm_eval" in one.text]
@@ -31,7 +37,7 @@ def test_there_is_an_example_of_each_kind():
     assert {one.where.split(":")[0] for one in blocks("yaml")} >= {"docs/runs-and-reports.md", "sepm_eval/runs/plan.py"}
     assert {one.where.split(":")[0] for one in blocks("python")} >= {"README.md", "docs/api.md", "CONTRIBUTING.md"}
     assert blocks("json")
-    assert len(OURS) > 30
+    assert len(OURS) > 20
     assert len(mentions()) > 10
 
 
@@ -50,9 +56,15 @@ def test_json_parses(example):
 
 @_each(blocks("python"))
 def test_python_runs_with_the_demo_model(example, tmp_path, monkeypatch):
-    shutil.copy(demo.PICTURES / "seen" / "awe_000.jpg", tmp_path / "picture.jpg")
+    shutil.copy(PICTURE, tmp_path / "picture.jpg")
     monkeypatch.chdir(tmp_path)
-    exec(compile(example.text, example.where, "exec"), {"__name__": "example"})
+    module = ModuleType("example")
+    monkeypatch.setitem(sys.modules, "example", module)  # dataclasses look their module up
+    exec(compile(example.text, example.where, "exec"), vars(module))
+    for method in getattr(module, "METHODS", {}).values():  # a recipe: what it defines must work as well
+        question = Question(PICTURE, ("joy", "fear"))
+        (answer,) = method().answer([question], load_backbone("llava", "demo", device="cpu"))
+        assert "Look at the colours." in answer.prompts[0]
 
 
 def _arguments(text: str) -> tuple[str, list[str]]:
@@ -123,3 +135,31 @@ def test_a_document_names_files_that_are_there(path: Path):
     for named in re.findall(r"`((?:sepm_eval|model_wrappers|tasks|tests|docs|benchmarks|demo)/[\w./-]+\w)`", text):
         assert (ROOT / named).exists() or f"/{named}/" in made, named
     assert not re.search(r"^\|.*\|\n\n+\|(?!.*\|\n\|-)", text, re.MULTILINE), "a blank line cuts a table"
+
+
+def _table(document: str, heading: str) -> list[list[str]]:
+    """The cells of the rows of the table whose heading row starts so."""
+    text = (ROOT / document).read_text(encoding="utf-8").split(f"| {heading} |")[1].split("\n\n")[0]
+    return [line.strip("| ").split(" | ") for line in text.splitlines()[2:]]
+
+
+def test_architecture_has_a_row_for_every_wing_and_module():
+    wings = {cells[0].strip("`/").removeprefix("sepm_eval/") for cells in _table("docs/architecture.md", "wing")}
+    assert wings == {"vocabulary", "datasets/releases", *ALLOWED} - {"__main__"}
+    modules = {Path(cells[0].strip("`")).stem for cells in _table("docs/architecture.md", "module")}
+    assert modules == VOCABULARY
+
+
+@pytest.mark.parametrize("cells", _table("docs/architecture.md", "before"), ids=lambda cells: cells[0][:40])
+def test_what_moved_is_where_the_table_says(cells):
+    old, new = (re.findall(r"`([\w.]+)`", cell) for cell in cells)
+    assert all(find_spec(name) for name in new if name.startswith("sepm_eval."))
+    if cells[1].startswith("in "):
+        assert all(find_spec(f"{new[0]}.{name.rpartition('.')[2]}") for name in old)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+def test_a_document_names_modules_that_are_there(path):
+    text = path.read_text(encoding="utf-8").partition("## What moved since")[0]
+    for name in re.findall(r"`(sepm_eval\.[\w.]+\w)", text):
+        assert resolve_name(name) is not None  # an ImportError or AttributeError where it is not there
