@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 def _picture(image: Image | str | Path) -> Image:
     """The picture itself; a path is opened."""
-    if not isinstance(image, (str, Path)):
-        return image
-    from sepm_eval.images import open_image  # imports numpy and Pillow
+    from PIL import Image as pillow  # here, because importing the package loads nothing heavy
 
-    return open_image(image)
+    from sepm_eval.images import open_image
+
+    if isinstance(image, (str, Path)):
+        return open_image(image)
+    if not isinstance(image, pillow.Image):
+        raise TypeError(f"image must be a PIL picture or the path of a file, not {type(image).__name__}")
+    return image
 
 
 @dataclass(frozen=True, init=False)
@@ -62,6 +66,7 @@ class Question:
 
         Raises:
             UnreadableImage: the file is no picture that can be read; the message names file and reason.
+            TypeError: the image is neither a picture nor a path.
             ValueError: labels, names or polarities make no question; the message says what is allowed.
         """
         put = partial(object.__setattr__, self)  # a frozen dataclass is filled this way
@@ -103,28 +108,35 @@ class Question:
         return prompts.letters(len(self.labels))
 
     def options(self, labels: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
-        """Letter and shown name of the given labels (of all by default); a letter never depends on which are given."""
+        """The options as they are shown.
+
+        Args:
+            labels: which of the labels; None is all. A label has the same letter whichever others are shown.
+
+        Returns:
+            Letter and shown name of each, in the question's order.
+        """
         rows = zip(self.labels, self.letters, self.names, strict=True)
         return [(letter, name) for label, letter, name in rows if labels is None or label in labels]
 
     def of_polarity(self, polarity: emotions.Polarity) -> tuple[str, ...]:
-        """The labels of one polarity, in order."""
+        """The labels that are positive, or those that are negative, in the question's order."""
         return tuple(label for label in self.labels if (label in self.positive) == (polarity == "positive"))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the coarse stage found out about one picture (SEPM, Sec. 3.2 and 3.3).
+    """What stage 1 (the coarse stage) decided about one picture (SEPM, Sec. 3.2 and 3.3).
 
     Attributes:
         p_positive: probability of the letter A, over the whole vocabulary (Eq. 3).
         p_negative: the same for B.
         confidence: variance of the two (Eq. 4; the preset says which variance).
         polarity: the likelier of the two.
-        ambiguous: the confidence is too low to narrow the list.
-        candidates: labels offered in stage 2.
+        ambiguous: the confidence is too low to narrow the list of emotions.
+        candidates: the labels offered in stage 2.
         significance: [N_v] float32, attention of the focus tokens to each visual token (Eq. 8); None if not read.
-        dropped: indices of the visual tokens left out in stage 2, ascending (Eq. 9).
+        dropped: indices of the visual tokens that stage 2 does not see, ascending (Eq. 9).
     """
 
     p_positive: float
@@ -137,7 +149,7 @@ class Evidence:
     dropped: tuple[int, ...] = ()
 
     def facts(self) -> list[tuple[str, str]]:
-        """What a reader wants to know of it: a name and a value in words, row by row."""
+        """The same for people: one pair of a name and a value in words for each row to show."""
         return [
             ("stage 1", f"{self.polarity}{' (ambiguous)' if self.ambiguous else ''}"),
             ("p(positive), p(negative)", f"{self.p_positive:.4f}, {self.p_negative:.4f}"),
@@ -174,7 +186,7 @@ class Answer:
 
     @property
     def kept(self) -> tuple[bool, ...]:
-        """Which of the picture's visual tokens the last stage saw, one value a token."""
+        """For each visual token of the picture, whether the last stage saw it: [N_v] bool."""
         dropped = set(self.evidence.dropped) if self.evidence else set()
         return tuple(token not in dropped for token in range(self.visual_tokens))
 
@@ -183,7 +195,14 @@ class Answer:
         return self.html()
 
     def html(self, pictures: Sequence[Image] = ()) -> str:
-        """The same, with pictures in front of it."""
+        """What a notebook shows.
+
+        Args:
+            pictures: shown in front, as thumbnails.
+
+        Returns:
+            HTML in which nothing that a model said is markup.
+        """
         facts: list[tuple[str, str]] = []
         if self.evidence is not None:
             dropped = f"{len(self.evidence.dropped)} of {self.visual_tokens}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -15,7 +16,7 @@ from types import ModuleType
 import pytest
 import typer
 import yaml
-from examples import COMMANDS, DOCUMENTS, ROOT, blocks, commands, mentions
+from examples import COMMANDS, DOCUMENTS, ROOT, SOURCES, blocks, commands, mentions
 from test_layout import ALLOWED, VOCABULARY
 
 from sepm_eval import Question, demo, get_method, load_backbone
@@ -39,6 +40,35 @@ def test_there_is_an_example_of_each_kind():
     assert blocks("json")
     assert len(OURS) > 20
     assert len(mentions()) > 10
+
+
+# Where every docstring has been read through once; the other wings are read when they come to rest.
+READ_THROUGH = (
+    "types",
+    "emotions",
+    "prompts",
+    "parsing",
+    "scoring",
+    "digests",
+    "display",
+    "answers/",
+    "report/",
+    "cli/",
+)
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if str(p).removeprefix(f"{ROOT}/sepm_eval/").startswith(READ_THROUGH)]
+)
+def test_what_a_function_returns_stands_in_a_section(path):
+    """Documentation generators keep "Returns:" and lose a sentence that starts with "Returns"."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef) or not (text := ast.get_docstring(node)):
+            continue
+        assert not re.search(r"^\s*(Returns?|Yields) [^:]*$", text, re.MULTILINE), node.name
+        returned = node.returns and ast.unparse(node.returns)
+        if re.search(r"^Args:$", text, re.MULTILINE) and returned not in (None, "None", "NoReturn"):
+            assert re.search(r"^(Returns|Yields):$", text, re.MULTILINE), node.name
 
 
 @_each(blocks("yaml"))

@@ -88,6 +88,12 @@ def test_a_cut_off_file_is_refused(tmp_path):
         Question(path, ("joy", "fear"))
 
 
+@pytest.mark.parametrize("image", [None, b"bytes", [[0, 0, 0]]])
+def test_what_is_neither_a_picture_nor_a_path_is_refused(image):
+    with pytest.raises(TypeError, match=f"PIL picture or the path of a file, not {type(image).__name__}"):
+        Question(image, ("joy", "fear"))
+
+
 @pytest.fixture(scope="module")
 def backbone():
     return sepm_eval.load_backbone("llava", "demo", device="cpu")

@@ -33,7 +33,7 @@ def common(
 
 
 def new_table(*headers: str, title: str = "") -> Table:
-    """A table that folds long cells instead of cutting them."""
+    """A table whose long cells are folded and not cut."""
     table = Table(title=title)
     for header in headers:
         table.add_column(header, overflow="fold")

@@ -23,7 +23,9 @@ def explain(
     pretrained: Annotated[str | None, typer.Option(help="Hub id, folder or demo.")] = None,
     method: Annotated[str, typer.Option(help="A method; its options after commas: sepm,beta=0.4.")] = "sepm",
     labels: Annotated[str, typer.Option(help="Emotions to choose from, joined by commas.")] = ",".join(MIKELS),
-    out: Annotated[Path, typer.Option(help="Where to write the picture of dropped tokens.")] = Path("dropped.png"),
+    out: Annotated[Path, typer.Option(help="Where to write the picture with dropped tokens covered.")] = Path(
+        "dropped.png"
+    ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
@@ -70,10 +72,10 @@ def _show(answer: Answer, question: Question, name: str) -> None:
 
 
 def _check_out(out: Path) -> None:
-    """See that a picture can be written there.
+    """Check that a picture can be written to a path.
 
     Raises:
-        ValueError: it is a folder, lies in none, or its ending names no format of pictures.
+        ValueError: it is a folder, its folder does not exist, or its ending is no picture format.
     """
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder; give the name of a picture, such as dropped.png")

@@ -11,12 +11,15 @@ _VEIL = (30, 30, 30, 215)
 
 
 def draw_dropped(frame: Image.Image, cells: Sequence[tuple[int, int]], dropped: Collection[int]) -> Image.Image:
-    """Cover the cells of dropped tokens.
+    """Draw a picture with the cells of dropped visual tokens covered.
 
     Args:
         frame: the picture as the vision tower sees it (``Backbone.frame``).
         cells: (row, column) of each visual token in a square grid (``Backbone.cells``).
         dropped: indices of the tokens to cover.
+
+    Returns:
+        A square picture, 672 pixels wide.
     """
     side = max(max(cell) for cell in cells) + 1
     picture = frame.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS).convert("RGBA")
