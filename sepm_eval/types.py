@@ -43,9 +43,9 @@ class Question:
 
     image: Image = field(repr=False, compare=False)
     labels: tuple[str, ...]
-    names: tuple[str, ...] = ()
-    text: str | None = None
-    positive: frozenset[str] = frozenset()
+    names: tuple[str, ...]
+    text: str | None
+    positive: frozenset[str]
 
     def __init__(
         self,
