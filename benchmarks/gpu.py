@@ -29,7 +29,8 @@ from speed import lengths
 from torch import Tensor
 
 from sepm_eval import get_method, load_backbone
-from sepm_eval.methods import cost, probe
+from sepm_eval.backbone import probe
+from sepm_eval.methods import cost
 from sepm_eval.model_wrappers._image_first import ImageFirst
 
 ORACLES = Path(__file__).parent.parent / "tests" / "oracles"

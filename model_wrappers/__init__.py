@@ -1,26 +1,18 @@
 """One file per architecture.
 
-Each ends with two tables by the name users type: BACKBONES, a function that loads it, and LAYOUTS, where its visual
-tokens lie in a picture.
+Each ends with a table by the name users type, BACKBONES: a function that loads it.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sepm_eval.backbone.interface import Backbone
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    Frame = Callable[[Image], Image]
-    Cells = Callable[[int], list[tuple[int, int]]]
+from sepm_eval.backbone.interface import ABILITIES, Backbone
 
 __all__ = [
     "backbone_names",
@@ -28,7 +20,7 @@ __all__ = [
     "default_checkpoint",
     "load_backbone",
     "option_defaults",
-    "picture_layout",
+    "supported",
 ]
 
 
@@ -58,7 +50,7 @@ def load_backbone(
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"unknown options {unknown} for backbone {name!r}; it takes {known}")
-    from sepm_eval.model_wrappers._loading import named_faults  # imports torch, which names and layouts do without
+    from sepm_eval.model_wrappers._loading import named_faults  # imports torch, which names do without
 
     pretrained = default_checkpoint(name) if pretrained is None else pretrained
     with named_faults(name, pretrained):
@@ -91,15 +83,21 @@ def default_checkpoint(name: str) -> str:
     return str(inspect.signature(_loader(name)).parameters["pretrained"].default)
 
 
-def picture_layout(name: str, settings: Mapping[str, Any]) -> tuple[Frame, Cells]:
-    """``Backbone.frame`` and ``Backbone.cells`` of an architecture, without loading a checkpoint.
+def supported(name: str, pretrained: str | None, options: Mapping[str, Any]) -> frozenset[str]:
+    """What ``Backbone.supports`` will say, known before any weights are loaded.
+
+    A file of this folder whose backbones differ in it has a function ``supported(pretrained, options)``; those of the
+    others support everything.
 
     Args:
         name: the architecture.
-        settings: ``Backbone.settings``, as a journal records them.
+        pretrained: see ``load_backbone``.
+        options: see ``load_backbone``.
     """
-    frame, cells = _module(name).LAYOUTS[name]
-    return functools.partial(frame, settings=settings), cells
+    asked = getattr(_module(name), "supported", None)
+    if asked is None:
+        return ABILITIES
+    return frozenset(asked(default_checkpoint(name) if pretrained is None else pretrained, options))
 
 
 def _loader(name: str) -> Any:

@@ -5,20 +5,31 @@ from __future__ import annotations
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.checkpoints import Checkpoint
-from sepm_eval.backbone.interface import Prune, Reading, VisualTokens
+from sepm_eval.backbone.interface import ABILITIES, ProbedLayers, Prune, Reading, Turns, VisualTokens
 from sepm_eval.backbone.tokenizers import Tokenizer, overlapping
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+def pick_positions(wanted: str) -> Literal["closed", "kept"]:
+    """What becomes of the positions where visual tokens are dropped: "auto" closes up, as SEPM's public code does.
+
+    Raises:
+        ValueError: it is none of "auto", "closed" and "kept".
+    """
+    if wanted not in ("auto", "closed", "kept"):
+        raise ValueError(f"positions={wanted!r}: use one of ['auto', 'closed', 'kept']")
+    return "kept" if wanted == "kept" else "closed"
 
 
 def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, side: float = 1.0) -> Tensor:
@@ -47,12 +58,12 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
 
 
 class ImageFirst(ABC):
-    """Reading and writing around one image; a subclass adds ``see``, ``cells``, ``frame``, and how it cuts up input.
+    """Reading and writing around one image; a subclass adds ``see``, and how it cuts up input.
 
     Its methods are described in ``sepm_eval.backbone.interface.Backbone``.
     """
 
-    image_first = True
+    supports = ABILITIES
 
     def __init__(
         self,
@@ -102,11 +113,12 @@ class ImageFirst(ABC):
 
     def read(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Turns],
         visual: VisualTokens | None,
         *,
-        keep: Tensor | None = None,
+        keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
+        probe_layers: ProbedLayers = "last",
         prune: Prune | None = None,
         prefix: Reading | None = None,
     ) -> Reading:
@@ -116,16 +128,21 @@ class ImageFirst(ABC):
             self._tokenise(prompt, image=visual is not None, probe=phrase)
             for prompt, phrase in zip(prompts, phrases, strict=True)
         ]
-        features = None if visual is None else visual.features
+        features = None
+        if visual is not None:
+            visual.check_keep(keep)
+            features = [picture.features for picture in visual.pictures]
+        elif keep is not None:
+            raise ValueError("keep needs an image: without one there is nothing to drop")
         if prune is not None:
             if features is None or keep is not None or probe is not None or prefix is not None:
                 raise ValueError("prune needs an image, and goes without keep, probe and prefix")
             return self._language_model.read_pruned(tokens, features, prune)
         if prefix is not None:
-            if features is None or probe is not None:
+            if visual is None or probe is not None:
                 raise ValueError("prefix needs an image, and goes without probe")
-            return self._language_model.go_on(tokens, features.shape[1], keep, prefix)
-        return self._language_model.read(tokens, features, keep, probe is not None)
+            return self._language_model.go_on(tokens, visual.counts, keep, prefix)
+        return self._language_model.read(tokens, features, keep, None if probe is None else probe_layers)
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
         """See ``Backbone.write``."""
@@ -160,12 +177,13 @@ class ImageFirst(ABC):
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Ids of the text before and after the image, and the spans of the latter's characters."""
 
-    def _tokenise(self, text: str, *, image: bool, probe: str | None) -> Prompt:
-        before, after = self._template.around(text, image=image)
+    def _tokenise(self, prompt: Turns, *, image: bool, probe: str | None) -> Prompt:
+        before, after = self._template.around(prompt, image=image)
         before_ids, after_ids, spans = self._encode(before, after)
         if probe is None:
             return Prompt(before_ids, after_ids, [])
-        start = after.find(probe)
+        last = prompt if isinstance(prompt, str) else prompt[-1]
+        start = after.find(probe, max(len(after) - len(self._template.after) - len(last), 0))
         if start < 0:
-            raise ValueError(f"the prompt does not hold the probe {probe!r}: {text!r}")
+            raise ValueError(f"the prompt does not hold the probe {probe!r}: {last!r}")
         return Prompt(before_ids, after_ids, overlapping(spans, start, start + len(probe)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -13,14 +14,33 @@ class Template:
         before: what stands before the image or the user's text.
         after: what stands after the user's text; the answer follows.
         lead: what stands between ``after`` and the letter of an answer, which is part of the letter's token.
+        again: in a dialogue, what stands between the model's answer and the user's next turn.
     """
 
     before: str
     after: str
     lead: str
+    again: str
 
-    def around(self, text: str, *, image: bool) -> tuple[str, str]:
-        """The pieces before and after the image; without an image, one piece and an empty one."""
+    def around(self, turns: str | Sequence[str], *, image: bool) -> tuple[str, str]:
+        """The pieces before and after the image; without an image, one piece and an empty one.
+
+        Args:
+            turns: the user's turn, or those of a dialogue: user, model, user, ...
+            image: whether there is an image, in front of the first turn.
+
+        Raises:
+            ValueError: the last turn is not the user's.
+        """
+        spoken = [turns] if isinstance(turns, str) else list(turns)
+        if len(spoken) % 2 == 0:
+            raise ValueError(
+                f"a dialogue of {len(spoken)} turns cannot be answered: its turns are the user's, the model's, the "
+                "user's ..., and the last is the user's"
+            )
+        text = spoken[0]
+        for answer, question in zip(spoken[1::2], spoken[2::2], strict=True):
+            text += f"{self.after}{self.lead}{answer}{self.again}{question}"
         if image:
             return self.before, f"\n{text}{self.after}"
         return f"{self.before}{text}{self.after}", ""
@@ -33,6 +53,7 @@ VICUNA_V1 = Template(  # haotian-liu/LLaVA, llava/conversation.py, conv_vicuna_v
     ),
     after=" ASSISTANT:",
     lead=" ",
+    again="</s>USER: ",
 )
 
 _LLAMA_3_SYSTEM = (
@@ -49,6 +70,7 @@ def _llama_3(end: str, answerer: str) -> Template:
         ),
         after=f"{end}<|start_header_id|>{answerer}<|end_header_id|>\n\n",
         lead="",
+        again=f"{end}<|start_header_id|>user<|end_header_id|>\n\n",
     )
 
 

@@ -7,12 +7,11 @@ trained with. Departures: float32 on a CPU instead of float16, and a batch may h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import ImageOps
 from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
@@ -21,14 +20,13 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaImageProcessorPil,
 )
-from transformers.image_utils import OPENAI_CLIP_MEAN
 
 from sepm_eval.backbone.causal_lm import CausalLM
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, find_tower
-from sepm_eval.backbone.interface import VisualTokens
+from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
 from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.backbone.weights import read_weights, whole_files
-from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
+from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, preprocess
 from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 
@@ -54,7 +52,11 @@ class Llava(ImageFirst):
         text = model.config.text_config
         self._bos = text.bos_token_id
         language_model = CausalLM(
-            model.model.language_model, model.lm_head, vocab_size=tokenizer.vocab_size, stop_ids=[text.eos_token_id]
+            model.model.language_model,
+            model.lm_head,
+            vocab_size=tokenizer.vocab_size,
+            stop_ids=[text.eos_token_id],
+            positions=pick_positions(settings["positions"]),
         )
         super().__init__(checkpoint, language_model, tokenizer, VICUNA_V1, settings)
 
@@ -63,19 +65,19 @@ class Llava(ImageFirst):
         """See ``Backbone.see``."""
         pixels = self._prepared_pixels(images, side).to(self._model.device, self._model.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
-        return VisualTokens(torch.stack(self._model.model.get_image_features(pixels, **smaller).pooler_output))
+        features = self._model.model.get_image_features(pixels, **smaller).pooler_output
+        side_tokens = pixels.shape[-1] // self._model.config.vision_config.patch_size
+        ratio = self.settings["image_aspect_ratio"]
+        return VisualTokens(
+            tuple(
+                PictureTokens(one, (Block(seen_box(image.size, ratio), side_tokens, side_tokens),))
+                for image, one in zip(images, features, strict=True)
+            )
+        )
 
     def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
         vision = self._model.config.vision_config
         return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
-
-    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
-        """See ``Backbone.cells``."""
-        return cells(visual_tokens)
-
-    def frame(self, image: Image) -> Image:
-        """See ``Backbone.frame``."""
-        return frame(image, self.settings, self._processor.image_mean)
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Either side of the image by itself, BOS first, as the original tokenizer_image_token does."""
@@ -89,6 +91,7 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     image_aspect_ratio: str = "pad",
+    positions: str = "auto",
 ) -> Llava:
     """Load LLaVA-1.5 from a hub id or folder, in either layout.
 
@@ -98,12 +101,14 @@ def load(
         dtype: see ``load_backbone``.
         image_aspect_ratio: "pad" to a square with the mean colour, as the original does, or "crop" the centre, as the
             preprocessor of the llava-hf repositories does.
+        positions: see ``pick_positions``.
 
     Raises:
         ValueError: the checkpoint is not LLaVA-1.5, or its weights are incomplete.
     """
     if image_aspect_ratio not in IMAGE_ASPECT_RATIOS:
         raise ValueError(f"image_aspect_ratio={image_aspect_ratio!r}: use one of {IMAGE_ASPECT_RATIOS}")
+    chosen_positions = pick_positions(positions)
     checkpoint = find_checkpoint(pretrained)
     config = checkpoint.config()
     place = pick_device(device)
@@ -124,6 +129,7 @@ def load(
         "dtype": str(kind).removeprefix("torch."),
         "template": "vicuna_v1",
         "image_aspect_ratio": image_aspect_ratio,
+        "positions": chosen_positions,
     }
     return Llava(checkpoint, model.to(place), load_tokenizer(checkpoint.folder), processor, settings)
 
@@ -212,20 +218,21 @@ def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaI
     return processor
 
 
-def cells(visual_tokens: int) -> list[tuple[int, int]]:
-    """See ``Backbone.cells``: row by row."""
-    side = round(visual_tokens**0.5)
-    return [divmod(token, side) for token in range(visual_tokens)]
+def seen_box(size: tuple[int, int], image_aspect_ratio: str) -> tuple[float, float, float, float]:
+    """The square of a picture that the tower sees: left, top, right and bottom in the picture's own pixels.
 
-
-def frame(image: Image, settings: Mapping[str, str], mean: Sequence[float] = OPENAI_CLIP_MEAN) -> Image:
-    """See ``Backbone.frame``: padded with the mean colour, or the centre, as the settings say."""
-    picture = image.convert("RGB")
-    if settings["image_aspect_ratio"] == "crop":
-        return ImageOps.fit(picture, (min(picture.size),) * 2)
-    colour = tuple(int(255 * value) for value in mean)
-    return ImageOps.pad(picture, (max(picture.size),) * 2, color=colour)
+    Args:
+        size: width and height of the picture.
+        image_aspect_ratio: "pad" is the square around the picture, which reaches beyond it, "crop" the one inside.
+    """
+    width, height = size
+    if image_aspect_ratio == "crop":
+        side = min(size)
+        left, top = (width - side) / 2, (height - side) / 2
+    else:
+        side = max(size)
+        left, top = -((side - width) // 2), -((side - height) // 2)  # as the processor pads, in whole pixels
+    return left, top, left + side, top + side
 
 
 BACKBONES = {"llava": load}
-LAYOUTS = {"llava": (frame, cells)}

@@ -12,7 +12,7 @@ inference from the project's history, not stated by it: by default "-Fix" checkp
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ from transformers import (
 
 from sepm_eval.backbone.causal_lm import CausalLM
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint
-from sepm_eval.backbone.interface import VisualTokens
+from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
 from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.backbone.weights import read_weights, whole_files
-from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
+from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, preprocess
 from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
 
@@ -96,6 +96,7 @@ class Vila(ImageFirst):
             llm.lm_head,
             vocab_size=llm.config.vocab_size,
             stop_ids=sorted({end for end in ends if end is not None}),
+            positions=pick_positions(settings["positions"]),
         )
         super().__init__(checkpoint, language_model, tokenizer, TEMPLATES[settings["template"]], settings)
 
@@ -105,19 +106,18 @@ class Vila(ImageFirst):
         pixels = self._prepared_pixels(images, side).to(self._tower.device, self._tower.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         seen = self._tower(pixels, output_hidden_states=True, **smaller)
-        return VisualTokens(self._projector(seen.hidden_states[-2]))
+        features = self._projector(seen.hidden_states[-2])
+        patch = self._tower.config.patch_size
+        return VisualTokens(
+            tuple(
+                PictureTokens(one, (block_of(image.size, pixels.shape[-1], patch),))
+                for image, one in zip(images, features, strict=True)
+            )
+        )
 
     def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
         vision = self._tower.config
         return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
-
-    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
-        """See ``Backbone.cells``."""
-        return cells(visual_tokens)
-
-    def frame(self, image: Image) -> Image:
-        """See ``Backbone.frame``."""
-        return frame(image, self.settings)
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Either side of the image by itself, as the original tokenizer_image_token does.
@@ -139,6 +139,7 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     template: str = "auto",
+    positions: str = "auto",
 ) -> Vila:
     """Load VILA-1.5 from a hub id or folder.
 
@@ -147,10 +148,12 @@ def load(
         device: see ``load_backbone``.
         dtype: see ``load_backbone``.
         template: "may2024" or "aug2024" (Llama-3), "vicuna_v1" (3B, 13B), or "auto": by the tokenizer and the name.
+        positions: see ``pick_positions``.
 
     Raises:
         ValueError: the checkpoint is not VILA-1.5, of a kind that is not supported, or incomplete.
     """
+    chosen_positions = pick_positions(positions)
     checkpoint = find_checkpoint(pretrained)
     config = checkpoint.config()
     if not all(f"{key}_cfg" in config for key in PARTS):
@@ -172,7 +175,12 @@ def load(
     keys = projector.load_state_dict(read_weights(parts["mm_projector"].folder), strict=False)
     check_complete(parts["mm_projector"].name, keys._asdict())
     processor = _image_processor(parts["vision_tower"].folder, tower.config.image_size)
-    settings = {"dtype": str(kind).removeprefix("torch."), "template": chosen, "image_aspect_ratio": "resize"}
+    settings = {
+        "dtype": str(kind).removeprefix("torch."),
+        "template": chosen,
+        "image_aspect_ratio": "resize",
+        "positions": chosen_positions,
+    }
     modules = (tower.to(place), projector.to(place, kind), llm.to(place))
     return Vila(checkpoint, modules, tokenizer, processor, settings)
 
@@ -248,16 +256,20 @@ def _template(wanted: str, checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
     return wanted
 
 
-def cells(visual_tokens: int) -> list[tuple[int, int]]:
-    """See ``Backbone.cells``: column by column (see ``downsample``)."""
-    side = round(visual_tokens**0.5)
-    return [(token % side, token // side) for token in range(visual_tokens)]
+def block_of(size: tuple[int, int], side: int, patch: int) -> Block:
+    """Where the visual tokens of a picture lie: column by column (see ``downsample``).
 
+    Args:
+        size: width and height of the picture, all of which is stretched to the tower's square.
+        side: of that square, in pixels.
+        patch: side of a patch, in pixels.
 
-def frame(image: Image, settings: Mapping[str, str]) -> Image:
-    """See ``Backbone.frame``: the whole picture, which is then stretched."""
-    return image.convert("RGB")
+    The grid covers twice as many patches as it has cells, which need not be the square: an odd number of patches gets
+    a row and a column of zeros, and a remainder of pixels is seen by no patch.
+    """
+    cells = -(-(side // patch) // 2)
+    covered = 2 * cells * patch / side
+    return Block((0, 0, size[0] * covered, size[1] * covered), cells, cells, by_columns=True)
 
 
 BACKBONES = {"vila": load}
-LAYOUTS = {"vila": (frame, cells)}

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sepm_eval import display, emotions, prompts
 
@@ -124,6 +124,44 @@ class Question:
         return tuple(label for label in self.labels if (label in self.positive) == (polarity == "positive"))
 
 
+Cell = tuple[int, int, int]
+"""Block, row and column of a visual token; the column of a separator is -1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A grid of visual tokens that covers a part of a picture, such as a tile or a thumbnail of the whole.
+
+    Attributes:
+        box: left, top, right and bottom of that part, in pixels of the picture; it reaches beyond the picture where
+            this was padded.
+        rows: of the grid.
+        columns: of the grid, separators not counted.
+        separators: where tokens stand that show nothing and are never dropped: "rows" behind every row, "end" behind
+            the last one.
+        by_columns: the tokens run column by column, not row by row; without separators.
+    """
+
+    box: tuple[float, float, float, float]
+    rows: int
+    columns: int
+    separators: Literal["none", "rows", "end"] = "none"
+    by_columns: bool = False
+
+    def __len__(self) -> int:
+        """How many tokens it has, separators counted."""
+        return self.rows * self.columns + {"none": 0, "rows": self.rows, "end": 1}[self.separators]
+
+    def places(self) -> list[tuple[int, int]]:
+        """Row and column of each token, in their order; the column of a separator is -1."""
+        if self.by_columns:
+            found = [(row, column) for column in range(self.columns) for row in range(self.rows)]
+        else:
+            ending = [-1] if self.separators == "rows" else []
+            found = [(row, column) for row in range(self.rows) for column in [*range(self.columns), *ending]]
+        return [*found, (self.rows - 1, -1)] if self.separators == "end" else found
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What stage 1 (the coarse stage) decided about one picture (SEPM, Sec. 3.2 and 3.3).
@@ -169,6 +207,7 @@ class Answer:
         option_probabilities: probability of each label's letter as the first token, over the whole vocabulary; labels
             not offered in the last stage are included.
         visual_tokens: how many visual tokens the picture gave, before any was dropped.
+        blocks: where they lie in the picture.
         evidence: what the coarse stage found, for methods that have one.
         prompts: the user's turns the model was shown, in order.
         tokens_read: for each of them, how many visual tokens the model read with it: 0 where it continued from what
@@ -180,6 +219,7 @@ class Answer:
     label: str | None
     option_probabilities: dict[str, float]
     visual_tokens: int
+    blocks: tuple[Block, ...] = ()
     evidence: Evidence | None = None
     prompts: tuple[str, ...] = ()
     tokens_read: tuple[int, ...] = ()

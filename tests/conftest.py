@@ -17,7 +17,7 @@ from hypothesis import settings
 from packaging.version import Version
 from PIL import Image
 
-from sepm_eval.backbone.interface import Reading, VisualTokens
+from sepm_eval.backbone.interface import ABILITIES, Block, PictureTokens, Reading, VisualTokens
 
 settings.register_profile("sepm_eval", deadline=None)  # no test may depend on how fast a machine is
 settings.load_profile("sepm_eval")
@@ -115,13 +115,18 @@ def picture() -> Image.Image:
     return Image.new("RGB", (40, 30), (200, 30, 90))
 
 
+def stacked(visual: VisualTokens) -> torch.Tensor:
+    """[B, N_v, D], of pictures that have equally many tokens."""
+    return torch.stack([picture.features for picture in visual.pictures])
+
+
 class ScriptedBackbone:
     """A backbone whose probabilities a test sets; it remembers what it was asked.
 
     ``says`` maps a prompt to probabilities of tokens: letters, or any other text for an answer that is no letter.
     """
 
-    name, revision, settings, image_first = "scripted", "none", {"dtype": "float32"}, True
+    name, revision, settings, supports = "scripted", "none", {"dtype": "float32"}, ABILITIES
     visual_tokens = 10
 
     def __init__(self, says, significance=None) -> None:
@@ -136,9 +141,11 @@ class ScriptedBackbone:
 
     def see(self, images: Sequence[Image.Image], side: float = 1.0) -> VisualTokens:
         self.seen += len(images)
-        return VisualTokens(torch.zeros(len(images), round(self.visual_tokens * side**2), 2))
+        count = round(self.visual_tokens * side**2)
+        blocks = [(Block((0, 0, *image.size), 1, count),) for image in images]
+        return VisualTokens(tuple(PictureTokens(torch.zeros(count, 2), block) for block in blocks))
 
-    def read(self, prompts, visual, *, keep=None, probe=None, prune=None, prefix=None) -> Reading:
+    def read(self, prompts, visual, *, keep=None, probe=None, probe_layers="last", prune=None, prefix=None) -> Reading:
         rows, self._texts = [], []
         for i, prompt in enumerate(prompts):
             self.asked.append(prompt)
@@ -153,7 +160,8 @@ class ScriptedBackbone:
             self._texts.append(max(said, key=said.get))
         attention = None
         if probe is not None:
-            attention = torch.tensor([self._significance or list(range(self.visual_tokens))] * len(prompts)).float()
+            rated = self._significance or list(range(self.visual_tokens))
+            attention = [torch.tensor(rated).float() for _ in prompts]
         return Reading(torch.stack(rows), attention, None, [])
 
     def write(self, reading, max_new_tokens, rows=None) -> list[str]:

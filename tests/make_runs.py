@@ -185,6 +185,7 @@ def record(
         return {**found, "status": "failed", "error": output.partition("] ")[2]}
     found |= {"status": "answered", "text": output, "visual_tokens": TOKENS, "prompts": [question]}
     found["tokens_read"] = [TOKENS]
+    found["blocks"] = [{"box": [0, 0, 90, 90], "rows": 8, "columns": 8, "separators": "none", "by_columns": False}]
     if "alpha" in settings:
         side = POLARITY[target] if draw.random() < 0.85 else draw.choice(["positive", "negative"])
         sure = draw.uniform(0.4, 0.99)

@@ -110,5 +110,5 @@ def test_full_size():
 
 
 def test_an_unknown_method_has_no_price():
-    with pytest.raises(ValueError, match=r"cost of method 'new' is not known; add it to sepm_eval/cost\.py"):
+    with pytest.raises(ValueError, match=r"cost of method 'new' is not known; add it to sepm_eval/methods/cost\.py"):
         cost.work("new", {}, cost.KNOWN["llava-1.5-7b"], cost.EMOSET_TEXT)

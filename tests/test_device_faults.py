@@ -116,7 +116,7 @@ def test_attention_that_is_no_number_fails_the_item_it_belongs_to(tmp_path, scri
     def broken(prompts, *args, **kwargs):
         reading = read(prompts, *args, **kwargs)
         if 2 in rows and reading.probe_attention is not None:
-            reading.probe_attention[rows.index(2), 7] = number
+            reading.probe_attention[rows.index(2)][7] = number
         return reading
 
     backbone.see, backbone.read = look, broken

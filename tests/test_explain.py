@@ -8,32 +8,86 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
+from sepm_eval.model_wrappers.llava import seen_box
 from sepm_eval.report.overlay import draw_dropped
 from sepm_eval.runs.plan import parse_method
+from sepm_eval.types import Block
 
 PICTURE = str(demo.PICTURES / "seen" / "awe_000.jpg")
 
 
 def test_cells_follow_the_order_of_the_tokens(tiny_llava, tiny_vila, vila_oracle):
-    assert tiny_llava.cells(16)[:5] == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
-    for cell, patches in zip(tiny_vila.cells(9), vila_oracle["downsample_index_map"], strict=True):
-        assert divmod(int(patches[0]), 5) == (cell[0] * 2, cell[1] * 2)  # the block's first patch of 5 x 5
+    square = [Image.new("RGB", (5, 5))]
+    assert tiny_llava.see(square).pictures[0].cells[:5] == [(0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 3), (0, 1, 0)]
+    cells = tiny_vila.see(square).pictures[0].cells
+    for (_, row, column), patches in zip(cells, vila_oracle["downsample_index_map"], strict=True):
+        assert divmod(int(patches[0]), 5) == (row * 2, column * 2)  # the block's first patch of 5 x 5
 
 
-def test_frames(tiny_llava, tiny_vila):
-    wide = Image.new("RGBA", (60, 20), (255, 0, 0, 10))
-    frame = tiny_llava.frame(wide)
-    assert frame.size == (60, 60)
-    assert (frame.getpixel((30, 5)), frame.getpixel((30, 30))) == ((122, 116, 104), (255, 0, 0))
-    assert tiny_vila.frame(wide).size == (60, 20)
+def test_blocks_lie_where_the_tower_looks(tiny_llava, tiny_vila):
+    """LLaVA pads to a square. VILA stretches to 74 pixels: 5 patches of 14, which a sixth of zeros joins to 3 cells."""
+    wide, tall = Image.new("RGBA", (60, 21), (255, 0, 0, 10)), Image.new("RGB", (7, 60))
+    found = [picture.blocks for picture in tiny_llava.see([wide, tall]).pictures]
+    assert found == [(Block((0, -19, 60, 41), 4, 4),), (Block((-26, 0, 34, 60), 4, 4),)]
+    (block,) = tiny_vila.see([wide]).pictures[0].blocks
+    assert (block.rows, block.columns, block.by_columns) == (3, 3, True)
+    assert block.box == pytest.approx((0, 0, 60 * 84 / 74, 21 * 84 / 74))
+    smaller = tiny_llava.see([wide], side=0.5).pictures[0].blocks
+    assert smaller == (Block((0, -19, 60, 41), 2, 2),)
+    assert seen_box((60, 21), "crop") == (19.5, 0, 40.5, 21)
+
+
+def test_a_padded_picture_is_seen_where_its_block_says(tiny_llava):
+    """Paint what one cell covers, and only that cell's patch of the tower's input changes."""
+    plain = Image.new("RGB", (60, 20), (122, 116, 104))
+    painted = plain.copy()
+    painted.paste((255, 255, 255), (15, 10, 30, 20))  # row 2 of 4 begins at 10, column 1 at 15
+    changed = (tiny_llava._pixels([painted], 1.0) - tiny_llava._pixels([plain], 1.0)).abs().amax(1)[0]
+    patches = changed.unflatten(1, (4, 14)).unflatten(0, (4, 14)).mean((1, 3))
+    assert patches.flatten().argmax() == 2 * 4 + 1
+
+
+WHITE = (255, 255, 255)
+
+
+def seen(picture, *places):
+    """Whether a drawing is uncovered at these shares of its width and height."""
+    return [picture.getpixel((round(x * picture.width), round(y * picture.height))) == WHITE for x, y in places]
 
 
 def test_dropped_cells_are_covered():
-    picture = draw_dropped(Image.new("RGB", (90, 30), "white"), [(0, 0), (1, 0), (0, 1), (1, 1)], {1})
-    corners = {
-        (row, column): picture.getpixel((column * 500 + 50, row * 500 + 50)) for row in (0, 1) for column in (0, 1)
-    }
-    assert {cell for cell, colour in corners.items() if colour != (255, 255, 255)} == {(1, 0)}
+    picture = draw_dropped(Image.new("RGB", (90, 30), "white"), [Block((0, 0, 90, 30), 2, 2, by_columns=True)], {1})
+    assert picture.size == (672, 224)
+    corners = [(x, y) for y in (0.25, 0.75) for x in (0.25, 0.75)]
+    assert seen(picture, *corners) == [True, True, False, True]
+
+
+def test_padding_is_drawn_beside_the_picture():
+    """A picture of 60 x 20 in a square of 60: the upper and the lower third are padding, whose tokens count too."""
+    picture = draw_dropped(Image.new("RGB", (60, 20), "white"), [Block((0, -20, 60, 40), 3, 3)], {0, 4})
+    assert picture.size == (672, 672)
+    assert seen(picture, (0.2, 0.5), (0.5, 0.5), (0.8, 0.5)) == [True, False, True]
+    veiled, padding = (picture.getpixel((x, 100)) for x in (100, 500))
+    assert padding == (122, 122, 122)
+    assert sum(veiled) < sum(padding)
+
+
+def test_tiles_and_separators():
+    """Two tiles, with a separator behind each row, and a thumbnail: each block's cells lie over its own box."""
+    halves = [Block((left, 0, left + 50, 50), 1, 2, separators="rows") for left in (0, 50)]
+    blocks = [*halves, Block((0, 0, 100, 50), 2, 1, separators="end")]
+    assert [len(block) for block in blocks] == [len(block.places()) for block in blocks] == [3, 3, 3]
+    white = Image.new("RGB", (100, 50), "white")
+    assert seen(draw_dropped(white, blocks, {4}), (0.1, 0.5), (0.6, 0.5), (0.9, 0.5)) == [True, True, False]
+    assert seen(draw_dropped(white, blocks, {6}), (0.1, 0.2), (0.9, 0.2), (0.5, 0.8)) == [False, False, True]
+    with pytest.raises(ValueError, match=r"tokens \[9\] cannot have been dropped: the picture has 9"):
+        draw_dropped(white, blocks, {3, 9})
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 1), (1, 700)])
+def test_pictures_of_any_shape(size):
+    drawn = draw_dropped(Image.new("RGB", size), [Block((0, 0, *size), 24, 24)], range(100))
+    assert max(drawn.size) == 672
 
 
 @pytest.mark.parametrize("model", ["llava", "vila"])
@@ -45,7 +99,7 @@ def test_the_command(tmp_path, model):
     assert result.exit_code == 0, result.output
     for said in ("Amusement", "stage 1:", "confidence", "stage 2 chose among", "dropped"):
         assert said in result.output
-    assert Image.open(out).size == (672, 672)
+    assert max(Image.open(out).size) == 672
 
 
 def test_zero_shot_has_no_overlay(tmp_path):

@@ -80,11 +80,11 @@ def test_a_probe_reads_the_same(layer):
     model, batch = _llama(), _batch([0, 5, 9])
     rows = torch.tensor([[12, 13, 14], [13, 14, 16], [11, 16, 16]])
     valid = torch.tensor([[True, True, True], [True, True, True], [True, False, False]])
-    whole, narrow = (probes.Probe(layer, rows, valid, batch["attention_mask"].bool()) for _ in range(2))
+    whole, narrow = (probes.Probe((layer,), rows, valid, batch["attention_mask"].bool()) for _ in range(2))
     _read(model, batch, probe=whole)
     last_layer.install(model)
     _read(model, batch, probe=narrow, last_position_only=True)
-    torch.testing.assert_close(narrow.attention, whole.attention, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(narrow.answered(), whole.answered(), atol=1e-6, rtol=1e-5)
 
 
 def test_it_saves_a_third_of_three_layers():

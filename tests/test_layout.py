@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "methods": {"backbone"},
     "datasets": set(),
     "runs": {"backbone", "model_wrappers", "methods", "datasets"},
-    "report": {"model_wrappers", "runs"},
+    "report": {"runs"},
     "submit": {"runs", "report"},
     "tasks": {"datasets", "runs"},
     "hosts": {"backbone", "model_wrappers", "methods", "datasets", "runs", "tasks"},

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import ORACLES
+from conftest import ORACLES, stacked
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -20,13 +20,13 @@ TINY = ORACLES / "llava15_tiny"
 
 def test_features_logits_and_attention(tiny_llava, llava_oracle, stage_one_question, see_pixels):
     visual = see_pixels(tiny_llava, llava_oracle["pixel_values_pad"])
-    np.testing.assert_allclose(visual.features.numpy(), llava_oracle["image_features"], atol=1e-4, rtol=0)
+    np.testing.assert_allclose(stacked(visual).numpy(), llava_oracle["image_features"], atol=1e-4, rtol=0)
     reading = tiny_llava.read([stage_one_question] * 3, visual, probe="Please focus on emotion.")
     np.testing.assert_allclose(reading.logits.numpy(), llava_oracle["logits_last"], atol=1e-4, rtol=0)
     tokens = tiny_llava._tokenise(stage_one_question, image=True, probe="Please focus on emotion.")
     rows = [len(tokens.before) + 16 + index for index in tokens.probed]
     attention = llava_oracle["attn_last_layer"][:, :, rows, 41:57].mean((1, 2))
-    np.testing.assert_allclose(reading.probe_attention.numpy(), attention, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(torch.stack(reading.probe_attention).numpy(), attention, atol=1e-5, rtol=0)
 
 
 def test_greedy_continuation(tiny_llava, llava_oracle, stage_one_question):
@@ -131,7 +131,8 @@ def test_a_hub_id_is_found_in_the_local_cache(tmp_path, monkeypatch):
 
 def test_dtype_and_settings_are_recorded():
     backbone = load_backbone("llava", str(TINY / "hf"), device="cpu", dtype="bfloat16", image_aspect_ratio="crop")
-    assert backbone.settings == {"dtype": "bfloat16", "template": "vicuna_v1", "image_aspect_ratio": "crop"}
+    expected = {"dtype": "bfloat16", "template": "vicuna_v1", "image_aspect_ratio": "crop", "positions": "closed"}
+    assert backbone.settings == expected
     assert next(backbone._model.parameters()).dtype == torch.bfloat16
     assert backbone.revision.startswith("files-")
 
@@ -193,7 +194,11 @@ def test_letters_that_are_not_one_token_are_refused(tmp_path):
         ({"dtype": "int8"}, "dtype='int8': use auto, float32"),
         ({"device": "toaster"}, "device='toaster' is no torch device"),
         ({"image_aspect_ratio": "anyres"}, "use one of \\('pad', 'crop'\\)"),
-        ({"colour": "red"}, r"unknown options \['colour'\] for backbone 'llava'; it takes \['image_aspect_ratio'\]"),
+        ({"positions": "open"}, r"positions='open': use one of \['auto', 'closed', 'kept'\]"),
+        (
+            {"colour": "red"},
+            r"unknown options \['colour'\] for backbone 'llava'; it takes \['image_aspect_ratio', 'positions'\]",
+        ),
     ],
 )
 def test_bad_options_name_the_good_ones(options, message):

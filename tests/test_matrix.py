@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import ORACLES, stacked
 from PIL import Image
 
 from sepm_eval import Question, get_method, load_backbone
@@ -15,8 +16,6 @@ METHODS = sorted(find_methods())
 
 @pytest.fixture(scope="module", params=["llava", "vila"])
 def family(request, llava_oracle):
-    from conftest import ORACLES
-
     folder = {"llava": "llava15_tiny/hf", "vila": "vila15_tiny/checkpoint"}[request.param]
     return load_backbone(request.param, str(ORACLES / folder), device="cpu")
 
@@ -160,8 +159,6 @@ def test_bad_options(name, options, message):
 @pytest.mark.parametrize("layout", ["llava15_tiny/hf", "llava15_tiny/original", "vila15_tiny/checkpoint"])
 def test_a_question_without_a_picture(layout):
     """Plain text goes through every tokenizer: the template closes around the question, with no image between."""
-    from conftest import ORACLES
-
     backbone = load_backbone("vila" if "vila" in layout else "llava", str(ORACLES / layout), device="cpu")
     tokens = backbone._tokenise("Hello", image=False, probe=None)
     assert tokens.after == []
@@ -180,7 +177,7 @@ def test_random_drop_depends_on_the_picture_and_the_seed(family, questions):
     first = dropped(questions[0])
     assert first == dropped(questions[0])
     assert len({first, dropped(questions[1]), dropped(questions[0], seed=1)}) == 3
-    count = family.see([questions[0].image]).features.shape[1]
+    (count,) = family.see([questions[0].image]).counts
     assert len(first) == count // 2
 
 
@@ -199,8 +196,8 @@ def test_query_drop_reads_the_whole_query(scripted, picture):
 
 
 def test_downsample_sees_a_smaller_picture(family, questions):
-    whole = family.see([questions[0].image]).features.shape[1]
-    smaller = family.see([questions[0].image], side=0.5**0.5).features.shape[1]
+    (whole,) = family.see([questions[0].image]).counts
+    (smaller,) = family.see([questions[0].image], side=0.5**0.5).counts
     assert smaller < whole
     (answer,) = get_method("downsample", beta=0.5).answer(questions[:1], family)
     assert answer.visual_tokens == smaller
@@ -209,16 +206,16 @@ def test_downsample_sees_a_smaller_picture(family, questions):
 
 def test_a_prepared_picture_is_seen_the_same(family, questions, monkeypatch):
     pictures = [question.image.copy() for question in questions]
-    expected = family.see(pictures).features
+    expected = stacked(family.see(pictures))
     for picture in pictures[:2]:  # the third is not
         family.prepare(picture)
     asked, pixels = [], type(family)._pixels
     monkeypatch.setattr(
         type(family), "_pixels", lambda self, images, side: asked.extend(images) or pixels(self, images, side)
     )
-    assert torch.equal(family.see(pictures).features, expected)
+    assert torch.equal(stacked(family.see(pictures)), expected)
     assert asked == [pictures[2]]
-    assert family.see(pictures, side=0.5).features.shape[1] < expected.shape[1]
+    assert max(family.see(pictures, side=0.5).counts) < expected.shape[1]
     pictures.clear()
     asked.clear()
     del picture

@@ -47,6 +47,7 @@ SETTINGS = {
     "pretrained (same last part)": {"pretrained": "{folder}/b/final"},
     "dtype": {**DEMO, "dtype": "bfloat16"},
     "image_aspect_ratio": {**DEMO, "image_aspect_ratio": "crop"},
+    "positions": {**DEMO, "positions": "kept"},
     "polarity": {**DEMO, "polarity": "awe:negative"},
     "template": {"pretrained": str(VILA), "template": "may2024", "method": "zero_shot"},
     "template (other)": {"pretrained": str(VILA), "template": "aug2024", "method": "zero_shot"},

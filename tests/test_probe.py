@@ -42,14 +42,14 @@ def test_rows_equal_eager_attention(batch):
     model = _llama("sdpa")
     plain = model(**batch).last_hidden_state
     probes.install(model)
-    request = probes.Probe(2, rows, valid, batch["attention_mask"].bool())
+    request = probes.Probe((2,), rows, valid, batch["attention_mask"].bool())
     probed = model(**batch, probe=request).last_hidden_state
     torch.testing.assert_close(probed, plain, atol=0, rtol=0)
 
     eager = _llama("eager")(**batch, output_attentions=True).attentions[2]
     expected = torch.stack([eager[i].mean(0)[rows[i][valid[i]]].mean(0) for i in range(3)])
-    torch.testing.assert_close(request.attention, expected, atol=1e-6, rtol=1e-5)
-    assert not request.attention[~batch["attention_mask"].bool()].any()
+    torch.testing.assert_close(request.answered(), expected, atol=1e-6, rtol=1e-5)
+    assert not request.answered()[~batch["attention_mask"].bool()].any()
 
 
 def test_only_the_asked_layer_answers(batch):
@@ -59,9 +59,9 @@ def test_only_the_asked_layer_answers(batch):
     rows, valid = torch.full((3, 1), 16), torch.ones(3, 1, dtype=torch.bool)
     eager = _llama("eager")(**batch, output_attentions=True).attentions
     for layer in range(3):
-        request = probes.Probe(layer, rows, valid, attended)
+        request = probes.Probe((layer,), rows, valid, attended)
         model(**batch, probe=request)
-        torch.testing.assert_close(request.attention, eager[layer].mean(1)[:, 16], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(request.answered(), eager[layer].mean(1)[:, 16], atol=1e-6, rtol=1e-5)
 
 
 def test_vision_tower_keeps_its_attention(tiny_llava):

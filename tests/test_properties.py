@@ -154,32 +154,23 @@ def test_a_narrowed_list_keeps_its_letters(data, offered):
 
 # Selection
 
-ROWS = st.integers(1, 30).flatmap(
-    lambda width: st.lists(
-        st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, -3.0, math.inf]), min_size=width, max_size=width),
-        min_size=1,
-        max_size=4,
-    )
-)
+SIGNIFICANCE = st.sampled_from([0.0, 0.25, 0.5, 1.0, -3.0, math.inf])
+TOKENS = st.lists(st.tuples(SIGNIFICANCE, st.booleans()), min_size=1, max_size=30)  # and which are separators
 
 
-@given(ROWS, st.decimals(0, 1, places=2).map(float))
-def test_selection_drops_that_many_of_the_least_and_of_equals_the_first(rows, beta):
-    significance = torch.tensor(rows)
-    keep = keep_most_significant(significance, beta)
-    count = count_to_drop(beta, significance.shape[1])
-    assert count == math.floor(Fraction(str(beta)) * significance.shape[1])
-    for row, kept in zip(rows, keep.tolist(), strict=True):
-        dropped = [index for index, one in enumerate(kept) if not one]
-        assert dropped == sorted(sorted(range(len(row)), key=lambda index: (row[index], index))[:count])
-        assert len(dropped) + sum(kept) == len(row)
-
-
-@given(ROWS, st.floats(0, 1))
-def test_a_rows_selection_does_not_depend_on_the_others(rows, beta):
-    together = keep_most_significant(torch.tensor(rows), beta)
-    alone = [keep_most_significant(torch.tensor([row]), beta)[0] for row in rows]
-    assert together.tolist() == [one.tolist() for one in alone]
+@given(TOKENS, st.decimals(0, 1, places=2).map(float))
+def test_selection_drops_that_many_of_the_least_and_of_equals_the_first(tokens, beta):
+    """Separators count, but are never chosen; one token that shows something stays."""
+    significance, separators = map(torch.tensor, zip(*tokens, strict=True))
+    keep = keep_most_significant(significance, beta, separators)
+    count = count_to_drop(beta, len(tokens))
+    assert count == math.floor(Fraction(str(beta)) * len(tokens))
+    dropped = [index for index, one in enumerate(keep.tolist()) if not one]
+    free = [index for index, (_, separator) in enumerate(tokens) if not separator]
+    least = sorted(free, key=lambda index: (tokens[index][0], index))
+    assert dropped == sorted(least[: min(count, max(len(free) - 1, 0))])
+    if not separators.any():
+        assert keep_most_significant(significance, beta).tolist() == keep.tolist()
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 3000))

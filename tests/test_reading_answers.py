@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaModel
 from sepm_eval import Question, get_method, load_backbone
 from sepm_eval.backbone.causal_lm import CausalLM
 from sepm_eval.backbone.checkpoints import Checkpoint
-from sepm_eval.backbone.interface import VisualTokens
+from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.backbone.writing import End
 from sepm_eval.datasets import find_benchmarks
@@ -69,7 +69,8 @@ class Parrot(ImageFirst):
         self.steps += kwargs["inputs_embeds"].shape[1] == 1
 
     def see(self, images, side=1.0):
-        return VisualTokens(torch.zeros(len(images), 4, 16))
+        blocks = (Block((0, 0, 2, 2), 2, 2),)
+        return VisualTokens(tuple(PictureTokens(torch.zeros(4, 16), blocks) for _ in images))
 
     def _encode(self, before, after):
         place = PROMPT.index(-200)
@@ -156,7 +157,7 @@ def generated(backbone, image, prompt):
     """The answer of transformers' ``generate``, fed with the same embeddings."""
     model = backbone._language_model
     tokens = backbone._tokenise(prompt, image=True, probe=None)
-    embedded = model._embed(tokens, backbone.see([image]).features[0])[None]
+    embedded = model._embed(tokens, backbone.see([image]).pictures[0].features)[None]
     ids = backbone._model.generate(
         inputs_embeds=embedded,
         attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long),
@@ -199,7 +200,7 @@ def test_rows_that_stop_sooner_do_not_change_the_others(tiny_llava, llava_oracle
             return tiny_llava.read(asked, pictures, prune=Sparsify((6,), (1,)))
         if kind == "whole":
             return tiny_llava.read(asked, pictures)
-        keep = (torch.arange(16) % 3 != torch.arange(3)[:, None])[rows]
+        keep = [torch.arange(16) % 3 != row for row in rows]
         return tiny_llava.read(asked, pictures, keep=keep, prefix=tiny_llava.read(["Look."] * len(rows), pictures))
 
     model = tiny_llava._language_model

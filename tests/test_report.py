@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_runs import LLAVA, NASTY, RUNS, run
+from make_runs import LLAVA, NASTY, RUNS, read_lines, run, write_lines
 from PIL import Image
 
 from sepm_eval import demo
@@ -164,6 +164,48 @@ def test_dropped_tokens_are_drawn_over_the_pictures(tmp_path):
         dark = np.asarray(picture.convert("L")) < 70
     thirds = [part.mean() for part in np.array_split(dark, 3, axis=1)]
     assert thirds[0] < thirds[1] < thirds[2]
+
+
+def test_journals_that_do_not_say_where_tokens_lie_have_no_such_figure(tmp_path, caplog):
+    """Those of version 0.2.0. A journal edited by hand to something impossible has none either, and says so."""
+    pictures = sorted((demo.PICTURES / "seen").glob("*_000.jpg"))
+    for beta in (0.2, 0.4):
+        run(tmp_path, "sepm_llava", LLAVA, f"sepm,beta={beta}", "emoset", 0.5, "20261101_120000")
+    for log in tmp_path.rglob("*_samples_emoset.jsonl"):
+        samples = read_lines(log)
+        for sample, picture in zip(samples, pictures, strict=False):
+            sample["input_media"] = [str(picture)]
+        write_lines(log, samples)
+    journals = list((tmp_path / "journals").glob("*"))
+    whole = {path: read_lines(path) for path in journals}
+    for blocks, message in (
+        (None, "does not say where they lie"),
+        (
+            [{"box": [0, 0, 9, 9], "rows": 1, "columns": 2, "separators": "none", "by_columns": False}],
+            "tokens [2, 3, 4, 5, 6] cannot have been dropped",
+        ),
+    ):
+        for path, records in whole.items():
+            write_lines(path, [{**record, "blocks": blocks} for record in records])
+        keys = {figure.key.partition("_")[0] for figure in all_figures(read_runs([tmp_path]))}
+        assert "dropped" not in keys
+        assert "confidence" in keys
+        assert "the figure of dropped visual tokens is left out" in caplog.text
+        assert message in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"rows": 0}, {"rows": 10**7}, {"columns": 2.0}, {"box": [0, 0, 9]}, {"box": [9, 0, 0, 9]}, {"separators": "all"}],
+)
+def test_blocks_that_are_none_are_a_damaged_journal(tmp_path, changed):
+    run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, "20261101_120000")
+    (path,) = (tmp_path / "journals").glob("*")
+    first, *others = read_lines(path)
+    write_lines(path, [{**first, "blocks": [{**first["blocks"][0], **changed}]}, *others])
+    with pytest.raises(ValueError, match="line 1 is not a journal record"):
+        read_runs([tmp_path])
 
 
 def test_no_figure_without_what_it_needs(tmp_path):

@@ -43,10 +43,10 @@ def short_answers(monkeypatch):
 
 
 def masks(visual, *shares):
-    """Which tokens stay, [B, N_v]: another share of them in each row, so that rows differ in length."""
+    """Which tokens stay in each picture: another share of them in each, so that rows differ in length."""
     torch.manual_seed(3)
-    count = visual.features.shape[1]
-    return torch.stack([torch.rand(count).argsort() < round(count * share) for share in shares])
+    pairs = zip(visual.counts, shares, strict=True)
+    return [torch.rand(count).argsort() < round(count * share) for count, share in pairs]
 
 
 def hidden_from_the_text(backbone, tokens, features, keep):
@@ -75,7 +75,7 @@ def test_it_equals_a_mask_over_the_whole_prompt(family, visual):
     fast = family.read(FINE, visual, keep=keep, prefix=coarse)
     for i, prompt in enumerate(FINE):
         tokens = family._tokenise(prompt, image=True, probe=None)
-        expected = hidden_from_the_text(family, tokens, visual.features[i], keep[i])
+        expected = hidden_from_the_text(family, tokens, visual.pictures[i].features, keep[i])
         torch.testing.assert_close(fast.logits[i], expected, atol=2e-5, rtol=1e-4)
     exact = family.read(FINE, visual, keep=keep)
     assert (fast.logits - exact.logits).abs().max() > 1e-3  # the approximation is one
@@ -83,7 +83,7 @@ def test_it_equals_a_mask_over_the_whole_prompt(family, visual):
 
 @pytest.mark.parametrize("whole", [None, True])
 def test_nothing_dropped_is_exact(family, visual, whole):
-    keep = None if whole is None else torch.ones(visual.features.shape[:2], dtype=torch.bool)
+    keep = None if whole is None else [torch.ones(count, dtype=torch.bool) for count in visual.counts]
     coarse = family.read([COARSE, COARSE, COARSE + " Or neither?"], visual)
     fast, exact = family.read(FINE, visual, keep=keep, prefix=coarse), family.read(FINE, visual)
     torch.testing.assert_close(fast.logits, exact.logits, atol=2e-5, rtol=1e-4)
@@ -98,7 +98,7 @@ def test_a_row_does_not_depend_on_its_batch(family, visual):
     texts = family.write(together, 8)
     for i, prompt in enumerate(FINE):
         first = family.read([COARSE], visual[[i]])
-        alone = family.read([prompt], visual[[i]], keep=keep[[i]], prefix=first)
+        alone = family.read([prompt], visual[[i]], keep=[keep[i]], prefix=first)
         torch.testing.assert_close(together.logits[[i]], alone.logits, atol=2e-5, rtol=1e-4)
         assert family.write(alone, 8) == [texts[i]]
 
@@ -113,7 +113,7 @@ def test_what_is_written_sees_what_was_read(family, visual):
         tokens, expected = family._tokenise(prompt, image=True, probe=None), []
         for _ in range(4):
             longer = replace(tokens, after=tokens.after + expected)
-            expected.append(int(hidden_from_the_text(family, longer, visual.features[i], keep[i]).argmax()))
+            expected.append(int(hidden_from_the_text(family, longer, visual.pictures[i].features, keep[i]).argmax()))
         assert written[i] == expected  # the tiny models never stop
 
 
@@ -200,8 +200,8 @@ def test_where_it_makes_no_sense(name, options, message):
 
 def test_models_whose_image_does_not_come_first_refuse(scripted):
     backbone = scripted(lambda prompt: {"A": 1.0})
-    backbone.image_first = False
+    backbone.supports = backbone.supports - {"reuse"}
     question = Question(Image.new("RGB", (4, 4)), ("joy", "fear"))
-    with pytest.raises(ValueError, match=r"reuse=True needs a model whose prompts.*scripted are not; set reuse=False"):
+    with pytest.raises(ValueError, match=r"supports reuse \(go on from .*and scripted supports .*; set reuse=False"):
         get_method("sepm", reuse=True).answer([question], backbone)
     get_method("sepm").answer([question], backbone)

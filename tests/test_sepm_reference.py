@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sepm_eval import Question, get_method, prompts
 from sepm_eval.emotions import MIKELS
@@ -32,7 +33,9 @@ def test_stage_one(tiny_llava, sepm_oracle, stage_one):
 
 def test_significance_is_the_mean_over_focus_tokens_and_heads(tiny_llava, sepm_oracle, stage_one, stage_one_question):
     _, reading = stage_one
-    np.testing.assert_allclose(reading.probe_attention.numpy(), sepm_oracle["stage1/importance"], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        torch.stack(reading.probe_attention).numpy(), sepm_oracle["stage1/importance"], atol=1e-5, rtol=0
+    )
     tokens = tiny_llava._tokenise(stage_one_question, image=True, probe=prompts.WORDINGS["code"].probe)
     assert tokens.probed == sepm_oracle["stage1/text_rows_after_image"].tolist()
 
@@ -42,7 +45,7 @@ def test_significance_is_the_mean_over_focus_tokens_and_heads(tiny_llava, sepm_o
 def test_stage_two(tiny_llava, sepm_oracle, stage_one, beta, branch):
     """The same tokens are dropped, exactly, and the answer's logits agree: positions close up."""
     visual, reading = stage_one
-    keep = keep_most_significant(reading.probe_attention, beta)
+    keep = [keep_most_significant(rated, beta) for rated in reading.probe_attention]
     dropped = [(~row).nonzero().flatten().tolist() for row in keep]
     assert dropped == sepm_oracle[f"beta{beta}/dropped_sorted"].tolist()
     question = sepm_oracle.meta["stage2_questions"][branch]
@@ -59,7 +62,7 @@ def test_stage_two_without_dropping(tiny_llava, sepm_oracle, stage_one):
 
 def test_different_branches_share_a_batch(tiny_llava, sepm_oracle, stage_one):
     visual, reading = stage_one
-    keep = keep_most_significant(reading.probe_attention, 0.2)
+    keep = [keep_most_significant(rated, 0.2) for rated in reading.probe_attention]
     branches = ["A", "B", "ambiguous"]
     logits = tiny_llava.read([sepm_oracle.meta["stage2_questions"][b] for b in branches], visual, keep=keep).logits
     for i, branch in enumerate(branches):

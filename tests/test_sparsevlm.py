@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import ORACLES, Oracle
+from conftest import ORACLES, Oracle, stacked
 
 from sepm_eval import load_backbone
 from sepm_eval.backbone import probe as probes
@@ -18,7 +18,7 @@ def reference(request):
 
 
 def sparsify(budget, visual):
-    return Sparsify(tuple(round(count * visual.features.shape[1] / FULL) for count in KEPT[budget]))
+    return Sparsify(tuple(round(count * visual.counts[0] / FULL) for count in KEPT[budget]))
 
 
 def close(found, oracle, budget, name):
@@ -31,7 +31,7 @@ def close(found, oracle, budget, name):
 
 def test_features_and_dense_control(reference, stage_one_question):
     oracle, backbone, visual = reference
-    np.testing.assert_allclose(visual.features.numpy(), oracle["image_features"], atol=1e-4, rtol=0)
+    np.testing.assert_allclose(stacked(visual).numpy(), oracle["image_features"], atol=1e-4, rtol=0)
     logits = backbone.read([stage_one_question] * 3, visual).logits.numpy()
     np.testing.assert_allclose(logits, oracle["dense/logits_last"], atol=1e-4, rtol=0)
 
@@ -41,7 +41,7 @@ def test_raters(reference, stage_one_question):
     tokens = backbone._tokenise(stage_one_question, image=True, probe=None)
     text = backbone._language_model.decoder.get_input_embeddings()(torch.tensor(tokens.after))
     for i in range(3):
-        found = Sparsify((1, 1, 1)).raters(visual.features[i], text).nonzero().flatten().tolist()
+        found = Sparsify((1, 1, 1)).raters(visual.pictures[i].features, text).nonzero().flatten().tolist()
         assert found == oracle[f"raters/{i}"].tolist()
 
 
@@ -113,7 +113,7 @@ def test_scores_that_are_no_numbers_are_an_error(tiny_llava, llava_oracle, monke
 
     def overflow(self, *args):
         answer(self, *args)
-        self.attention[1, 5] = torch.nan
+        self.found[1][1, 5] = torch.nan
 
     with monkeypatch.context() as patch:
         patch.setattr(probes.Probe, "fill", overflow)

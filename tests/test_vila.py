@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import ORACLES
+from conftest import ORACLES, stacked
 
 from sepm_eval import load_backbone
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024
@@ -42,13 +42,13 @@ def test_tokens_logits_and_attention(vila, vila_oracle, question, see_pixels):
     tokens = backbone._tokenise(question, image=True, probe="Please focus on emotion.")
     assert [*tokens.before, -200, *tokens.after] == vila_oracle[f"{template}/input_ids"].tolist()
     visual = see_pixels(backbone, vila_oracle["pixel_values"])
-    np.testing.assert_allclose(visual.features.numpy(), vila_oracle["image_features"], atol=1e-4, rtol=0)
+    np.testing.assert_allclose(stacked(visual).numpy(), vila_oracle["image_features"], atol=1e-4, rtol=0)
     reading = backbone.read([question] * 3, visual, probe="Please focus on emotion.")
     np.testing.assert_allclose(reading.logits.numpy(), vila_oracle[f"{template}/logits_last"], atol=1e-4, rtol=0)
     start = len(tokens.before)
     rows = [start + 9 + index for index in tokens.probed]
     attention = vila_oracle[f"{template}/attn_last_layer"][:, :, rows, start : start + 9].mean((1, 2))
-    np.testing.assert_allclose(reading.probe_attention.numpy(), attention, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(torch.stack(reading.probe_attention).numpy(), attention, atol=1e-5, rtol=0)
 
 
 def test_greedy_continuation(vila, vila_oracle, question, see_pixels):

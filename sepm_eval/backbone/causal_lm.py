@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from transformers.cache_utils import DynamicLayer
 from sepm_eval.backbone import last_layer, pruning
 from sepm_eval.backbone import probe as probes
 from sepm_eval.backbone.interface import Prune, Reading
+from sepm_eval.backbone.pruning import pad_left
 from sepm_eval.backbone.writing import End, positions
 
 
@@ -36,11 +38,20 @@ class CausalLM:
     """A transformers decoder with its embedding and output layers.
 
     Prompts of different length are padded on the left and positions count from each prompt's first token, so a
-    prompt's answer does not depend on its neighbours. Dropped visual tokens are removed before the first layer and
-    positions close up, as in the public SEPM code. The last layer is computed for the last position only.
+    prompt's answer does not depend on its neighbours. Dropped visual tokens are removed before the first layer; the
+    others close up, as in the public SEPM code, or keep their positions. The last layer is computed for the last
+    position only.
     """
 
-    def __init__(self, decoder: PreTrainedModel, head: nn.Module, *, vocab_size: int, stop_ids: Sequence[int]) -> None:
+    def __init__(
+        self,
+        decoder: PreTrainedModel,
+        head: nn.Module,
+        *,
+        vocab_size: int,
+        stop_ids: Sequence[int],
+        positions: Literal["closed", "kept"] = "closed",
+    ) -> None:
         """Take over a loaded model.
 
         Args:
@@ -48,11 +59,13 @@ class CausalLM:
             head: hidden state to logits.
             vocab_size: logits beyond it (padding of the embedding matrix, image and padding tokens) are cut off.
             stop_ids: tokens that end an answer.
+            positions: of the visual tokens that stay where others are dropped: "closed" up, or "kept".
         """
         self.decoder = decoder
         self.head = head
         self.vocab_size = vocab_size
         self.stop_ids = list(stop_ids)
+        self.positions = positions
         probes.install(decoder)
         last_layer.install(decoder)
 
@@ -62,23 +75,34 @@ class CausalLM:
         return next(self.decoder.parameters()).device
 
     @torch.inference_mode()
-    def read(self, prompts: Sequence[Prompt], visual: Tensor | None, keep: Tensor | None, probe: bool) -> Reading:
+    def read(
+        self,
+        prompts: Sequence[Prompt],
+        visual: Sequence[Tensor] | None,
+        keep: Sequence[Tensor] | None,
+        probe_layers: str | None = None,
+    ) -> Reading:
         """Run the prompts through the decoder once.
 
         Args:
             prompts: one per row.
-            visual: [B, N_v, D] or None.
-            keep: [B, N_v] bool, or None for all.
-            probe: report the attention of the prompts' probed tokens.
+            visual: [n_i, D] of each picture, or None.
+            keep: bool [n_i] of each picture, or None for all.
+            probe_layers: report the attention of the prompts' probed tokens in these layers, see ``choose_layers``.
         """
         visuals = self._kept(visual, keep, len(prompts))
         rows = [self._embed(prompt, kept) for prompt, kept in zip(prompts, visuals, strict=True)]
-        embedded, attended = _pad_left(rows)
-        request = self._request(prompts, attended) if probe else None
-        hidden, cache = self._forward(embedded, attended, DynamicCache(), positions(attended), request)
+        embedded, attended = pad_left(rows)
+        request, places, evicted = None, positions(attended), None
+        if probe_layers is not None:
+            layers = probes.choose_layers(probe_layers, range(len(self.decoder.layers)))
+            request = self._request(prompts, attended, layers)
+        if keep is not None and self.positions == "kept":
+            places, evicted = self._kept_positions(prompts, keep)
+        hidden, cache = self._forward(embedded, attended, DynamicCache(), places, request)
         seen = None
         if request is not None and visual is not None:
-            seen = self._attention_to_visual(request, prompts, visuals, keep, visual.shape[1])
+            seen = self._attention_to_visual(request, prompts, visuals, keep)
         whole = visual is not None and keep is None
         return Reading(
             logits=self._logits(hidden),
@@ -86,17 +110,30 @@ class CausalLM:
             cache=cache,
             attended=[attended] * len(self.decoder.layers),
             before=tuple(tuple(prompt.before) for prompt in prompts) if whole else (),
+            evicted=evicted,
         )
 
+    def _kept_positions(self, prompts: Sequence[Prompt], keep: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Positions as if nothing had been dropped, [B, L], and how many tokens of each row were dropped, [B]."""
+        rows = []
+        for prompt, mask in zip(prompts, keep, strict=True):
+            stays = torch.ones(len(prompt.before) + len(mask) + len(prompt.after), dtype=torch.bool, device=self.device)
+            stays[len(prompt.before) : len(prompt.before) + len(mask)] = mask.to(self.device)
+            rows.append(stays.nonzero())
+        lost = torch.stack([(~mask).sum() for mask in keep])
+        return pad_left(rows)[0][..., 0], lost.to(self.device)
+
     @torch.inference_mode()
-    def go_on(self, prompts: Sequence[Prompt], visual_tokens: int, keep: Tensor | None, prefix: Reading) -> Reading:
+    def go_on(
+        self, prompts: Sequence[Prompt], counts: Sequence[int], keep: Sequence[Tensor] | None, prefix: Reading
+    ) -> Reading:
         """Read other text behind the pictures of an earlier reading, whose keys and values are taken over.
 
         Args:
             prompts: one per row; what stands before the image must be what it was.
-            visual_tokens: N_v.
-            keep: [B, N_v] bool, or None for all. What is dropped is masked out from here on: as good as evicted,
-                without a copy of the cache. The positions of the others stay.
+            counts: n_i, how many visual tokens each picture has.
+            keep: bool [n_i] of each picture, or None for all. What is dropped is masked out from here on: as good as
+                evicted, without a copy of the cache. The positions of the others stay.
             prefix: the earlier reading, of whole pictures. It is not changed.
 
         Raises:
@@ -108,13 +145,14 @@ class CausalLM:
                 "this reading cannot be gone on from: it is of other prompts, or tokens were dropped in it. "
                 "Read the prompts anew, without prefix"
             )
-        held = self._held(prefix, visual_tokens, keep)
+        held = self._held(prefix, counts, keep)
         cache = DynamicCache()
         cache.layers = [_cut(layer, held.shape[1]) for layer in prefix.cache.layers]
         none = torch.empty(0, self.decoder.config.hidden_size, device=self.device)
-        embedded, new = _pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
+        embedded, new = pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
         attended = torch.cat([held, new], dim=1)
-        start = torch.tensor([len(prompt.before) + visual_tokens for prompt in prompts], device=self.device)
+        ends = [len(prompt.before) + count for prompt, count in zip(prompts, counts, strict=True)]
+        start = torch.tensor(ends, device=self.device)
         hidden, cache = self._forward(embedded, attended, cache, start[:, None] + positions(new))
         return Reading(
             logits=self._logits(hidden),
@@ -124,7 +162,7 @@ class CausalLM:
             evicted=start - held.sum(-1),
         )
 
-    def _held(self, prefix: Reading, visual_tokens: int, keep: Tensor | None) -> Tensor:
+    def _held(self, prefix: Reading, counts: Sequence[int], keep: Sequence[Tensor] | None) -> Tensor:
         """Which places of an earlier reading's cache stay: the text before the image, the tokens kept.
 
         [B, E] bool, where E is the place behind the last image.
@@ -132,15 +170,15 @@ class CausalLM:
         attended = prefix.attended[0]
         places = torch.arange(attended.shape[1], device=attended.device) - (~attended).sum(-1, keepdim=True)
         start = torch.tensor([len(before) for before in prefix.before], device=attended.device)[:, None]
-        held = attended & (places < start + visual_tokens)
+        held = attended & (places < start + torch.tensor(counts, device=attended.device)[:, None])
         end = int(held.any(0).nonzero()[-1]) + 1
         if keep is not None:
-            token = (places - start).clamp(0, visual_tokens - 1)
-            held &= (places < start) | keep.to(held.device).gather(1, token)
+            masks = nn.utils.rnn.pad_sequence([mask.to(held.device) for mask in keep], batch_first=True)
+            held &= (places < start) | masks.gather(1, (places - start).clamp(0, masks.shape[1] - 1))
         return held[:, :end]
 
     @torch.inference_mode()
-    def read_pruned(self, prompts: Sequence[Prompt], visual: Tensor, prune: Prune) -> Reading:
+    def read_pruned(self, prompts: Sequence[Prompt], visual: Sequence[Tensor], prune: Prune) -> Reading:
         """Run the prompts through the decoder once, with visual tokens removed between layers.
 
         After each removal positions are numbered anew from each row's first token. The decoder's own layers are called
@@ -148,7 +186,7 @@ class CausalLM:
 
         Args:
             prompts: one per row.
-            visual: [B, N_v, D].
+            visual: [n_i, D] of each picture.
             prune: what happens after which layer.
 
         Raises:
@@ -159,13 +197,13 @@ class CausalLM:
         count, after = len(self.decoder.layers), [len(prompt.after) for prompt in prompts]
         pruning.check_layers(prune, count)
         rows = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
-        hidden, attended = _pad_left(rows)
-        cache, lengths, left = DynamicCache(), [], visual.shape[1]
+        hidden, attended = pad_left(rows)
+        cache, lengths, left = DynamicCache(), [], [len(one) for one in visual]
         texts = [row[len(row) - text :] for row, text in zip(rows, after, strict=True)]
         judges = pruning.raters(prune, [one.to(hidden.dtype) for one in visual], texts)
         rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
         for index in range(count):
-            request = self._request(rated, attended, layer=index) if index in prune.layers else None
+            request = self._request(rated, attended, (index,)) if index in prune.layers else None
             alone = index == count - 1 and request is None
             hidden = self._layer(index, hidden, attended, positions(attended), cache, request, alone)
             lengths.append(attended)
@@ -269,16 +307,16 @@ class CausalLM:
         before, after = text.split([len(prompt.before), len(prompt.after)])
         return torch.cat([before, visual.to(text.dtype), after])
 
-    def _kept(self, visual: Tensor | None, keep: Tensor | None, batch: int) -> list[Tensor]:
+    def _kept(self, visual: Sequence[Tensor] | None, keep: Sequence[Tensor] | None, batch: int) -> list[Tensor]:
         """The visual tokens of each row that the language model sees, [kept, D] each."""
         if visual is None:
             return [torch.empty(0, self.decoder.config.hidden_size, device=self.device)] * batch
         if keep is None:
             return list(visual)
-        return [row[mask] for row, mask in zip(visual, keep.to(visual.device), strict=True)]
+        return [row[mask.to(row.device)] for row, mask in zip(visual, keep, strict=True)]
 
-    def _request(self, prompts: Sequence[Prompt], attended: Tensor, layer: int = -1) -> probes.Probe:
-        """Aim the probe at a layer. Text after the image ends a row, so its places count from the end."""
+    def _request(self, prompts: Sequence[Prompt], attended: Tensor, layers: tuple[int, ...]) -> probes.Probe:
+        """Aim the probe at some layers. Text after the image ends a row, so its places count from the end."""
         length = attended.shape[1]
         width = max(len(prompt.probed) for prompt in prompts)
         rows = torch.full((len(prompts), width), length - 1)
@@ -288,24 +326,25 @@ class CausalLM:
             rows[i, : len(places)] = torch.tensor(places)
             valid[i, : len(places)] = True
         device = attended.device
-        return probes.Probe(layer % len(self.decoder.layers), rows.to(device), valid.to(device), attended)
+        return probes.Probe(layers, rows.to(device), valid.to(device), attended)
 
     def _attention_to_visual(
         self,
         request: probes.Probe,
         prompts: Sequence[Prompt],
         visuals: Sequence[Tensor],
-        keep: Tensor | None,
-        visual_tokens: int,
-    ) -> Tensor:
-        """[B, N_v]: the part of the probed attention that falls on the image, 0 where a token was dropped."""
-        attention = request.answered()
-        seen = torch.zeros(len(prompts), visual_tokens, device=attention.device)
+        keep: Sequence[Tensor] | None,
+    ) -> list[Tensor]:
+        """For each picture [n_i]: the part of the probed attention that falls on it, 0 where a token was dropped."""
+        attention, found = request.answered(), []
         for i, (prompt, kept) in enumerate(zip(prompts, visuals, strict=True)):
             end = attention.shape[1] - len(prompt.after)
             on_image = attention[i, end - len(kept) : end]
-            seen[i, slice(None) if keep is None else keep[i].to(seen.device)] = on_image
-        return seen
+            if keep is not None:
+                mask = keep[i].to(attention.device)
+                on_image = torch.zeros(len(mask), device=attention.device).masked_scatter_(mask, on_image)
+            found.append(on_image)
+        return found
 
 
 def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:
@@ -313,12 +352,3 @@ def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:
     shorter = copy.copy(layer)
     shorter.keys, shorter.values = layer.keys[:, :, :end], layer.values[:, :, :end]
     return shorter
-
-
-def _pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """[length_i, D] each -> [B, L, D] and which positions are not padding, [B, L] bool."""
-    length = max(len(row) for row in rows)
-    padded = torch.stack([nn.functional.pad(row, (0, 0, length - len(row), 0)) for row in rows])
-    lengths = torch.tensor([len(row) for row in rows], device=padded.device)
-    attended = torch.arange(length, device=padded.device) >= length - lengths[:, None]
-    return padded, attended

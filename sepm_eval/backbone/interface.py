@@ -2,25 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from sepm_eval.types import Block as Block
+from sepm_eval.types import Cell as Cell
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
     from transformers import Cache
 
+Turns: TypeAlias = "str | Sequence[str]"
+"""A prompt: the user's turn, or the turns of a dialogue (user, model, user, ...), of which the last is the user's."""
+
+ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
+"""Which of the decoder layers that have attention are probed; what they report is averaged."""
+
+ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize"})
+"""What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
+
+
+@dataclass(frozen=True)
+class PictureTokens:
+    """One picture as the language model receives it.
+
+    Attributes:
+        features: [n, D], one row a visual token.
+        blocks: where they lie; the tokens of a block are neighbours, and blocks are in the tokens' order.
+        more: what else a family's language model needs of the picture, by a name of the family's own.
+    """
+
+    features: Tensor
+    blocks: tuple[Block, ...]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Where each visual token lies, [n]."""
+        return [(index, *place) for index, block in enumerate(self.blocks) for place in block.places()]
+
+    @property
+    def separators(self) -> Tensor:
+        """Which visual tokens are separators, [n] bool; they are never dropped."""
+        import torch
+
+        if all(block.separators == "none" for block in self.blocks):
+            return torch.zeros(len(self), dtype=torch.bool, device=self.features.device)
+        return torch.tensor([column < 0 for _, _, column in self.cells], device=self.features.device)
+
+    def __len__(self) -> int:
+        """n, how many tokens the picture gives."""
+        return len(self.features)
+
 
 @dataclass(frozen=True)
 class VisualTokens:
-    """Pictures as the language model receives them: features [B, N_v, D], N_v tokens a picture."""
+    """Pictures as the language model receives them; how many tokens a picture gives may differ."""
 
-    features: Tensor
+    pictures: tuple[PictureTokens, ...]
 
     def __getitem__(self, rows: Sequence[int]) -> VisualTokens:
         """The tokens of some of the pictures."""
-        return VisualTokens(self.features[list(rows)])
+        return VisualTokens(tuple(self.pictures[row] for row in rows))
+
+    @property
+    def counts(self) -> list[int]:
+        """How many tokens each picture gives, [B]."""
+        return [len(picture) for picture in self.pictures]
+
+    def check_keep(self, keep: Sequence[Tensor] | None) -> None:
+        """Make sure that masks fit the pictures, and that none drops a separator.
+
+        Args:
+            keep: bool [n_i] of each picture, or None.
+
+        Raises:
+            ValueError: there are not as many masks as pictures, one is of another length or kind, or drops a separator.
+        """
+        if keep is None:
+            return
+        if len(keep) != len(self.pictures):
+            raise ValueError(f"keep has {len(keep)} masks for {len(self.pictures)} pictures; give one a picture")
+        for row, (mask, picture) in enumerate(zip(keep, self.pictures, strict=True)):
+            if tuple(mask.shape) != (len(picture),) or str(mask.dtype) != "torch.bool":
+                raise ValueError(
+                    f"keep[{row}] is {list(mask.shape)} {str(mask.dtype).removeprefix('torch.')}; picture {row} has "
+                    f"{len(picture)} visual tokens: give a bool mask of that length"
+                )
+            if any(block.separators != "none" for block in picture.blocks):
+                lost = picture.separators & ~mask.to(picture.features.device)
+                if bool(lost.any()):
+                    raise ValueError(
+                        f"keep[{row}] drops the separators {lost.nonzero().flatten().tolist()}; they show nothing of "
+                        "the picture and must stay (see PictureTokens.separators)"
+                    )
 
 
 @dataclass(frozen=True)
@@ -29,19 +106,18 @@ class Reading:
 
     Attributes:
         logits: [B, V] float32, next-token logits over the true vocabulary.
-        probe_attention: [B, N_v] float32, attention to the visual tokens, mean over the probe's tokens and over the
-            heads of the last layer; 0 for dropped tokens, None without a probe.
+        probe_attention: for each picture float32 [n_i], attention to its visual tokens, mean over the probed layers,
+            their heads and the probe's tokens; 0 for dropped tokens. None without a probe.
         cache: keys and values of the batch, to write on from.
         attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
             behind them: such a reading can be gone on from. Empty otherwise.
-        evicted: [B], how many tokens of each row are masked out of the cache while the positions of the others stayed;
-            None is none.
+        evicted: [B], how many tokens of each row were dropped while the positions of the others stayed; None is none.
     """
 
     logits: Tensor
-    probe_attention: Tensor | None
+    probe_attention: list[Tensor] | None
     cache: Cache
     attended: list[Tensor]
     before: tuple[tuple[int, ...], ...] = ()
@@ -56,7 +132,7 @@ class Reading:
             cache.update(layer.keys[chosen], layer.values[chosen], index)
         return Reading(
             logits=self.logits[chosen],
-            probe_attention=None if self.probe_attention is None else self.probe_attention[chosen],
+            probe_attention=None if self.probe_attention is None else [self.probe_attention[row] for row in chosen],
             cache=cache,
             attended=[layer[chosen] for layer in self.attended],
             before=tuple(self.before[row] for row in chosen) if self.before else (),
@@ -65,10 +141,7 @@ class Reading:
 
 
 class Prune(Protocol):
-    """Removes or merges visual tokens between decoder layers, while a prompt is read.
-
-    Rows of a batch must lose the same number of tokens.
-    """
+    """Removes or merges visual tokens between decoder layers, while a prompt is read."""
 
     @property
     def layers(self) -> Sequence[int]:
@@ -85,7 +158,7 @@ class Prune(Protocol):
             visual: [n, D] hidden states of one prompt's visual tokens after it.
             scores: [n] attention of the raters to them in it, mean over raters and heads.
 
-        Returns [m, D], m < n, the same m for every prompt.
+        Returns [m, D], m < n.
         """
 
 
@@ -97,9 +170,11 @@ class Backbone(Protocol):
     revision: str
     """What identifies its weights: a hub commit or a fingerprint of the folder."""
     settings: dict[str, str]
-    """What else decides an answer: dtype, prompt template, image preprocessing."""
-    image_first: bool
-    """All prompts are the same up to the end of the picture, so one can go on from what was read of another."""
+    """What else decides an answer: dtype, prompt template, image preprocessing, positions ("closed": where visual
+    tokens are dropped the others close up; "kept": they keep the position they had)."""
+    supports: frozenset[str]
+    """What ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
+    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side)."""
 
     def prepare(self, image: Image) -> None:
         """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
@@ -114,39 +189,38 @@ class Backbone(Protocol):
 
     def read(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Turns],
         visual: VisualTokens | None,
         *,
-        keep: Tensor | None = None,
+        keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
+        probe_layers: ProbedLayers = "last",
         prune: Prune | None = None,
         prefix: Reading | None = None,
     ) -> Reading:
         """Read one prompt a picture up to the point where the answer starts.
 
         Args:
-            prompts: the user's turns; the backbone adds its template around them.
+            prompts: the user's turns, or dialogues whose picture is in the first turn; the backbone adds its template
+                around them.
             visual: the pictures; None for prompts without one.
-            keep: [B, N_v] bool. Visual tokens that are False are left out and the positions close up (Eq. 10).
-            probe: a phrase of every prompt, or one phrase a prompt; the attention of the tokens that overlap it is
-                reported.
-            prune: removes visual tokens between decoder layers.
+            keep: bool [n_i] for each picture. Visual tokens that are False are left out (Eq. 10); separators never are.
+                What becomes of the positions of the others is in ``settings``.
+            probe: a phrase of every prompt's last turn, or one phrase a prompt; the attention of the tokens that
+                overlap it is reported.
+            probe_layers: of which layers.
+            prune: removes visual tokens between decoder layers; positions close up.
             prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.
 
         Raises:
-            ValueError: a prompt does not hold the probe's phrase, or ``prefix`` cannot be gone on from.
+            ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
+                cannot be gone on from.
         """
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
         """Go on greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
-
-    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
-        """Row and column of each visual token in the square grid that covers ``frame``."""
-
-    def frame(self, image: Image) -> Image:
-        """The picture as the vision tower sees it, before it is resized to a square."""
 
     def letter_ids(self, letters: str) -> list[int]:
         """The token id with which an answer starts that is this letter, for each letter."""

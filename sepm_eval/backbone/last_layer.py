@@ -40,10 +40,10 @@ def _narrow(
     key = _rotated(key, rotation)
     kwargs["past_key_values"].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
     probe: probes.Probe | None = kwargs.pop("probe", None)
-    if probe is not None and probe.layer == attention.layer_idx:
+    if probe is not None and attention.layer_idx in probe.layers:
         query = _heads(attention, attention.q_proj, _picked(normed, probe.rows))
         query = _rotated(query, tuple(_picked(part, probe.rows) for part in rotation))
-        probe.fill(query, key, attention.scaling)
+        probe.fill(attention.layer_idx, query, key, attention.scaling)
     mask = kwargs["attention_mask"]
     if mask is not None and mask.ndim == 4:  # [B, 1, L, L + cached]; a kernel may also be given [B, L + cached]
         mask = mask[:, :, -1:]

@@ -1,13 +1,14 @@
-"""Attention rows of one layer, without eager attention.
+"""Attention rows of some layers, without eager attention.
 
 SDPA and flash kernels return no weights. transformers lets an attention function be registered by name and hands it
 query and key after the rotary embedding, so the few rows that SEPM reads can be computed beside the fast kernel:
-O(rows x length) instead of O(length^2), in one layer instead of all. The probe travels as a keyword argument of the
-forward call; nothing of it stays with the model between calls.
+O(rows x length) instead of O(length^2), in the layers named. The probe travels as a keyword argument of the forward
+call; nothing of it stays with the model between calls.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +23,27 @@ ATTENTION = "sepm_eval_probed_sdpa"
 
 @dataclass
 class Probe:
-    """A request for the attention of some query positions in one decoder layer.
+    """A request for the attention of some query positions in some decoder layers.
 
     Attributes:
-        layer: index of the decoder layer.
+        layers: indices of the decoder layers.
         rows: [B, R] query positions in the padded sequence; where ``valid`` is False the value is ignored.
         valid: [B, R] bool.
         attended: [B, L] bool, which positions are not padding.
-        attention: [B, L] float32, filled in by the forward pass: mean over the valid rows and all heads.
+        found: for each layer [B, L] float32, filled in by the forward pass: mean over the valid rows and all heads.
     """
 
-    layer: int
+    layers: tuple[int, ...]
     rows: Tensor
     valid: Tensor
     attended: Tensor
-    attention: Tensor | None = field(default=None)
+    found: dict[int, Tensor] = field(default_factory=dict)
 
-    def fill(self, query: Tensor, key: Tensor, scaling: float) -> None:
-        """Compute ``attention``.
+    def fill(self, layer: int, query: Tensor, key: Tensor, scaling: float) -> None:
+        """Compute what is ``found`` in a layer.
 
         Args:
+            layer: its index.
             query: [B, H, R, d] of the rows, after the rotary embedding.
             key: [B, H_kv, L, d] of the whole prompt, after the rotary embedding, H a multiple of H_kv.
             scaling: of the scores.
@@ -55,20 +57,40 @@ class Probe:
         scores = (grouped @ key.mT).view(batch, heads, -1, length).float() * scaling
         seen = torch.arange(length, device=key.device) <= self.rows[..., None]
         seen = (seen & self.attended[:, None, :])[:, None]
-        self.attention = mean_attention(scores.masked_fill(~seen, float("-inf")).softmax(-1), self.valid)
+        self.found[layer] = mean_attention(scores.masked_fill(~seen, float("-inf")).softmax(-1), self.valid)
 
     def answered(self) -> Tensor:
-        """``attention``, which must have been filled in: without it tokens would be dropped for no reason, or none.
+        """Mean over the layers, [B, L]; all must have answered, or tokens would be dropped for no reason, or none.
 
         Raises:
-            RuntimeError: no layer answered.
+            RuntimeError: a layer did not answer.
         """
-        if self.attention is None:
-            raise RuntimeError(
-                f"the probe of layer {self.layer} was not answered: the decoder does not use the registered attention "
-                "function"
-            )
-        return self.attention
+        for layer in self.layers:
+            if layer not in self.found:
+                raise RuntimeError(
+                    f"the probe of layer {layer} was not answered: the decoder does not use the registered attention "
+                    "function"
+                )
+        if len(self.layers) == 1:
+            return self.found[self.layers[0]]
+        device = self.found[self.layers[-1]].device
+        return torch.stack([self.found[layer].to(device) for layer in self.layers]).mean(0)
+
+
+def choose_layers(which: str, layers: Sequence[int]) -> tuple[int, ...]:
+    """Which layers a probe is aimed at.
+
+    Args:
+        which: "last", "last3", "first3" or "all".
+        layers: the decoder layers that have attention, in order; a model of fewer than three gives all it has.
+
+    Raises:
+        ValueError: it is none of these words.
+    """
+    chosen = {"last": layers[-1:], "last3": layers[-3:], "first3": layers[:3], "all": layers}
+    if which not in chosen:
+        raise ValueError(f"probe_layers={which!r}: use one of {list(chosen)}")
+    return tuple(chosen[which])
 
 
 def mean_attention(attention: Tensor, rows: Tensor) -> Tensor:
@@ -82,13 +104,13 @@ def mean_attention(attention: Tensor, rows: Tensor) -> Tensor:
 
 
 def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling: float) -> None:
-    """Fill a probe in, if there is one and it is aimed at this layer; whatever kernel computes the output.
+    """Fill a probe in, if there is one and it is aimed at this layer among others; whatever kernel computes the output.
 
     query: [B, H, L, d]; key: [B, H_kv, L, d].
     """
-    if probe is not None and probe.layer == module.layer_idx:
+    if probe is not None and module.layer_idx in probe.layers:
         rows = probe.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
-        probe.fill(query.gather(2, rows), key, scaling)
+        probe.fill(module.layer_idx, query.gather(2, rows), key, scaling)
 
 
 def probed_sdpa(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sepm_eval.backbone.interface import Prune
 
@@ -26,7 +26,7 @@ def check_layers(prune: Prune, count: int) -> None:
 def raters(prune: Prune, visuals: Sequence[Tensor], texts: Sequence[Tensor]) -> list[list[int]]:
     """Which tokens behind the image rate the visual ones in each row, as indices.
 
-    visuals: [N_v, D] each; texts: [N_t, D] each.
+    visuals: [n_i, D] each; texts: [N_t, D] each.
 
     Raises:
         FloatingPointError: none does in some row, so that nothing says what to remove.
@@ -45,13 +45,13 @@ def prune_rows(
     attended: Tensor,
     after: Sequence[int],
     attention: Tensor,
-    count: int,
-) -> tuple[Tensor, Tensor, int]:
+    counts: Sequence[int],
+) -> tuple[Tensor, Tensor, list[int]]:
     """Let every row lose visual tokens after a layer.
 
     hidden: [B, L, D]; attended: [B, L]; after: how many tokens each row has behind the image; attention: [B, L], of the
-    raters; count: visual tokens of a row so far. Returns hidden and attended of the shorter rows, and how many visual
-    tokens each has left.
+    raters; counts: visual tokens of each row so far. Returns hidden and attended of the shorter rows, and how many
+    visual tokens each has left.
 
     Raises:
         FloatingPointError: attention is not finite.
@@ -62,11 +62,21 @@ def prune_rows(
             f"the attention in layer {layer} that rates the visual tokens is NaN or infinite (rows {broken} of the "
             "batch); try dtype=float32"
         )
-    rows = []
-    for i, text in enumerate(after):
+    rows, remaining = [], []
+    starts = (~attended).sum(-1).tolist()
+    for i, (start, text, count) in enumerate(zip(starts, after, counts, strict=True)):
         end = hidden.shape[1] - text
         image = slice(end - count, end)
         left = prune.step(layer, hidden[i, image], attention[i, image])
-        rows.append(torch.cat([hidden[i, : image.start], left.to(hidden.dtype), hidden[i, end:]]))
-    lost = hidden.shape[1] - len(rows[0])
-    return torch.stack(rows), attended[:, : hidden.shape[1] - lost], count - lost
+        rows.append(torch.cat([hidden[i, start : image.start], left.to(hidden.dtype), hidden[i, end:]]))
+        remaining.append(len(left))
+    return *pad_left(rows), remaining
+
+
+def pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """[length_i, D] each -> [B, L, D] and which positions are not padding, [B, L] bool."""
+    length = max(len(row) for row in rows)
+    padded = torch.stack([nn.functional.pad(row, (0, 0, length - len(row), 0)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows], device=padded.device)
+    attended = torch.arange(length, device=padded.device) >= length - lengths[:, None]
+    return padded, attended

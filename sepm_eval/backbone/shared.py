@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from sepm_eval.backbone.interface import Backbone, Prune, Reading, VisualTokens
+from sepm_eval.backbone.interface import Backbone, PictureTokens, ProbedLayers, Prune, Reading, Turns, VisualTokens
 from sepm_eval.images import image_sha256
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_Key = tuple[object, ...]
+_Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Row:
     """What one picture was asked."""
 
     picture: tuple[str, float]  # digest, and the share of the tower's side it was seen at
-    prompt: str
+    prompt: Turns
     keep: Tensor | None
     prune: Prune | None
     prefix: _Key | None  # the earlier question whose reading this one went on from
@@ -39,6 +39,10 @@ class _SharedTokens(VisualTokens):
     """Visual tokens that know whose they are."""
 
     rows: tuple[tuple[str, float], ...] = ()
+
+    def __getitem__(self, rows: Sequence[int]) -> _SharedTokens:
+        chosen = tuple(self.rows[row] for row in rows)
+        return _SharedTokens(tuple(self.pictures[row] for row in rows), chosen)
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,12 @@ class Shared:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         self.name, self.revision, self.settings = backbone.name, backbone.revision, backbone.settings
-        self.image_first = backbone.image_first
+        self.supports = backbone.supports
         self.forget()
 
     def forget(self) -> None:
         """Begin with new pictures."""
-        self._seen: dict[_Key, Tensor] = {}
+        self._seen: dict[_Key, PictureTokens] = {}
         self._read: dict[_Key, tuple[Tensor, Tensor | None]] = {}
         self._asked: dict[_Key, _Row] = {}
         self._written: dict[_Key, str] = {}
@@ -74,14 +78,6 @@ class Shared:
         """See ``Backbone.letter_ids``."""
         return self._backbone.letter_ids(letters)
 
-    def cells(self, visual_tokens: int) -> list[tuple[int, int]]:
-        """See ``Backbone.cells``."""
-        return self._backbone.cells(visual_tokens)
-
-    def frame(self, image: Image) -> Image:
-        """See ``Backbone.frame``."""
-        return self._backbone.frame(image)
-
     def prepare(self, image: Image) -> None:
         """See ``Backbone.prepare``."""
         self._backbone.prepare(image)
@@ -91,37 +87,43 @@ class Shared:
         keys = [(image_sha256(image), side) for image in images]
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._seen}
         if new:
-            features = self._backbone.see(list(new.values()), side).features
-            self._seen.update(zip(new, features, strict=True))
-        return _SharedTokens(torch.stack([self._seen[key] for key in keys]), tuple(keys))
+            pictures = self._backbone.see(list(new.values()), side).pictures
+            self._seen.update(zip(new, pictures, strict=True))
+        return _SharedTokens(tuple(self._seen[key] for key in keys), tuple(keys))
 
     def read(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Turns],
         visual: VisualTokens | None,
         *,
-        keep: Tensor | None = None,
+        keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
+        probe_layers: ProbedLayers = "last",
         prune: Prune | None = None,
         prefix: Reading | None = None,
     ) -> Reading:
         """See ``Backbone.read``."""
         if not isinstance(visual, _SharedTokens):
-            return self._backbone.read(prompts, visual, keep=keep, probe=probe, prune=prune, prefix=prefix)
+            return self._backbone.read(
+                prompts, visual, keep=keep, probe=probe, probe_layers=probe_layers, prune=prune, prefix=prefix
+            )
+        visual.check_keep(keep)
         before = prefix.keys if isinstance(prefix, _SharedReading) else (None,) * len(prompts)
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else list(probe)
         keys: list[_Key] = []
-        for i, prompt in enumerate(prompts):
+        for i, turns in enumerate(prompts):
+            prompt = turns if isinstance(turns, str) else tuple(turns)
             mask = None if keep is None or bool(keep[i].all()) else keep[i]
             kept = None if mask is None else bytes(mask.cpu().to(torch.uint8).tolist())
             key: _Key = (visual.rows[i], prompt, kept, prune, before[i])
             self._asked.setdefault(key, _Row(visual.rows[i], prompt, mask, prune, before[i]))
-            keys.append((*key, phrases[i]))
-        self._read_new(keys, phrases)
+            phrase = phrases[i]
+            keys.append((*key, None if phrase is None else (phrase, probe_layers)))
+        self._read_new(keys)
         found = [self._known(key) for key in keys]
         attention = [one for _, one in found if one is not None]
         logits = torch.stack([row for row, _ in found])
-        together = torch.stack(attention) if probe is not None else None
+        together = attention if probe is not None else None
         return _SharedReading(logits, together, None, [], keys=tuple(key[:-1] for key in keys))
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
@@ -131,7 +133,7 @@ class Shared:
         keys = [reading.keys[row] for row in (range(len(reading.keys)) if rows is None else rows)]
         new = list(dict.fromkeys(key for key in keys if (*key, max_new_tokens) not in self._written))
         for group in _alike([key for key in new if key not in self._latest], self._asked):
-            self._remember(group, self._ask(group, None))
+            self._remember(group, self._ask(group))
         for reading_of in {id(self._latest[key][0]): self._latest[key][0] for key in new}.values():
             group = [key for key in new if self._latest[key][0] is reading_of]
             texts = self._backbone.write(reading_of, max_new_tokens, [self._latest[key][1] for key in group])
@@ -147,15 +149,14 @@ class Shared:
     def _is_known(self, key: _Key) -> bool:
         return key in self._read or (key[-1] is None and any(other[:-1] == key[:-1] for other in self._read))
 
-    def _read_new(self, keys: Sequence[_Key], phrases: Sequence[str | None]) -> None:
-        new = {key: phrase for key, phrase in zip(keys, phrases, strict=True) if not self._is_known(key)}
+    def _read_new(self, keys: Sequence[_Key]) -> None:
+        new = list(dict.fromkeys(key for key in keys if not self._is_known(key)))
         if new:
             prefixes = [self._asked[key[:-1]].prefix for key in new]
             self._prefixes.update({key: self._latest[key] for key in prefixes if key in self._latest})
             self._latest.clear()
-        for group in _alike(list(new), self._asked):
-            probes = [new[key] for key in group]
-            reading = self._ask([key[:-1] for key in group], probes if probes[0] is not None else None)
+        for group in _alike(new, self._asked):
+            reading = self._ask([key[:-1] for key in group], [key[-1] for key in group])
             self._remember([key[:-1] for key in group], reading)
             for i, key in enumerate(group):
                 attention = None if reading.probe_attention is None else reading.probe_attention[i]
@@ -164,19 +165,24 @@ class Shared:
     def _remember(self, keys: Sequence[_Key], reading: Reading) -> None:
         self._latest.update({key: (reading, row) for row, key in enumerate(keys)})
 
-    def _ask(self, keys: Sequence[_Key], probes: Sequence[str | None] | None) -> Reading:
-        """Read rows that were asked, from the backbone."""
+    def _ask(self, keys: Sequence[_Key], probes: Sequence[Any] | None = None) -> Reading:
+        """Read rows that were asked, from the backbone; probes: phrase and layers of each row, or None of all."""
         asked = [self._asked[key] for key in keys]
-        visual = VisualTokens(torch.stack([self._seen[row.picture] for row in asked]))
-        masks = [row.keep for row in asked]
+        visual = VisualTokens(tuple(self._seen[row.picture] for row in asked))
         keep = None
-        if any(mask is not None for mask in masks):
-            everything = torch.ones(visual.features.shape[1], dtype=torch.bool, device=visual.features.device)
-            keep = torch.stack([everything if mask is None else mask for mask in masks])
-        phrases = None if probes is None else [str(probe) for probe in probes]
+        if any(row.keep is not None for row in asked):
+            keep = [
+                torch.ones(len(picture), dtype=torch.bool, device=picture.features.device)
+                if row.keep is None
+                else row.keep
+                for row, picture in zip(asked, visual.pictures, strict=True)
+            ]
+        probed = {}
+        if probes and probes[0] is not None:
+            probed = {"probe": [phrase for phrase, _ in probes], "probe_layers": probes[0][1]}
         prefix = self._prefix([row.prefix for row in asked if row.prefix is not None])
         return self._backbone.read(
-            [row.prompt for row in asked], visual, keep=keep, probe=phrases, prune=asked[0].prune, prefix=prefix
+            [row.prompt for row in asked], visual, keep=keep, prune=asked[0].prune, prefix=prefix, **probed
         )
 
     def _prefix(self, keys: Sequence[_Key]) -> Reading | None:
@@ -186,17 +192,17 @@ class Shared:
         held = {id(self._prefixes[key][0]) if key in self._prefixes else None for key in keys}
         if None in held or len(held) > 1:
             again = list(dict.fromkeys(keys))
-            together = self._ask(again, None)
+            together = self._ask(again)
             self._prefixes.update({key: (together, row) for row, key in enumerate(again)})
         reading = self._prefixes[keys[0]][0]
         return reading[[self._prefixes[key][1] for key in keys]]
 
 
 def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:
-    """Rows that can share one reading: equal in number of visual tokens, in pruning, and in having probe and prefix."""
+    """Rows that can share one reading: alike in the picture's size, pruning, probed layers, and in having a prefix."""
     groups: dict[_Key, list[_Key]] = {}
     for key in keys:
         row = asked[key if key in asked else key[:-1]]
-        probed = key not in asked and key[-1] is not None
+        probed = None if key in asked or key[-1] is None else key[-1][1]
         groups.setdefault((row.picture[1], row.prune, probed, row.prefix is None), []).append(key)
     return list(groups.values())

@@ -29,7 +29,8 @@ def explain(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
-    from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.methods.needs import check_needs
+    from sepm_eval.model_wrappers import load_backbone, supported
     from sepm_eval.model_wrappers._loading import is_out_of_memory
     from sepm_eval.report.explanation import explain as put_beside
     from sepm_eval.types import Question
@@ -39,8 +40,9 @@ def explain(
         chosen = parse_method(method)
         keys = tuple(label.strip() for label in labels.split(","))
         question = Question(image, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        check_needs(chosen, supported(model, pretrained, {}), model)
         backbone = load_backbone(model, pretrained, device=device)
-        found = put_beside(question, chosen.answer(question, backbone), backbone)
+        found = put_beside(question, chosen.answer(question, backbone))
     except (ValueError, OSError, FloatingPointError) as error:
         stop(str(error))
     except (MemoryError, RuntimeError) as error:

@@ -10,7 +10,8 @@ from typing import Any
 from sepm_eval.backbone.checkpoints import find_checkpoint
 from sepm_eval.emotions import POLARITY, Polarity
 from sepm_eval.methods import get_method, method_options
-from sepm_eval.model_wrappers import backbone_options, default_checkpoint, load_backbone
+from sepm_eval.methods.needs import check_needs
+from sepm_eval.model_wrappers import backbone_options, default_checkpoint, load_backbone, supported
 from sepm_eval.runs.environment import decisive_versions
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.runner import Runner
@@ -60,6 +61,7 @@ def load_runner(
     path = _journal_path(journal)
     of_method, of_backbone = _split(entry, own_arguments, backbone, method, options)
     chosen, others = get_method(method, **of_method), parse_polarity(polarity)
+    check_needs(chosen, supported(backbone, None if pretrained is None else str(pretrained), of_backbone), backbone)
     loaded = load_backbone(
         backbone, None if pretrained is None else str(pretrained), device=str(device), dtype=str(dtype), **of_backbone
     )

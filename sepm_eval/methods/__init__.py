@@ -22,6 +22,10 @@ class Method(Protocol):
     needs_polarities: ClassVar[bool]
     """Whether it can only answer questions that offer positive and negative emotions."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What ``Backbone.supports`` must hold for it to work with its options."""
+
     @overload
     def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
     @overload

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sepm_eval.backbone.interface import Backbone, Prune, Reading, VisualTokens
@@ -22,12 +22,12 @@ def ask(
     backbone: Backbone,
     visual: VisualTokens,
     *,
-    keep: Tensor | None = None,
+    keep: Sequence[Tensor] | None = None,
     prune: Prune | None = None,
     prefix: Reading | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),
-    read_before: int = 0,
+    read_before: Sequence[int] = (),
     max_new_tokens: int | None = None,
 ) -> list[Answer]:
     """Put one question a picture, have the answers written, and read which option each chooses.
@@ -40,12 +40,12 @@ def ask(
         prompts: what the model is shown for each.
         backbone: the model.
         visual: the pictures' visual tokens.
-        keep: [B, N_v] bool, which visual tokens the model still sees.
+        keep: bool [n_i] for each picture, which visual tokens the model still sees.
         prune: removes visual tokens on their way through the model.
         prefix: an earlier reading of the same pictures to go on from.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
-        read_before: how many visual tokens a picture were read with those.
+        read_before: how many visual tokens of each picture were read with those.
         max_new_tokens: how long an answer may be; None is ``MAX_NEW_TOKENS``.
 
     Raises:
@@ -53,12 +53,11 @@ def ask(
     """
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
-    visual_tokens = visual.features.shape[1]
-    now = [visual_tokens] * len(prompts) if keep is None else keep.sum(-1).tolist()
+    now = visual.counts if keep is None else [int(mask.sum()) for mask in keep]
     if prefix is not None:
         now = [0] * len(prompts)
     answers = []
-    for i, (question, text) in enumerate(zip(questions, texts, strict=True)):
+    for i, (question, text, picture) in enumerate(zip(questions, texts, visual.pictures, strict=True)):
         letter = parse_answer(text, Options(question.labels, question.names))
         row = answer_probabilities(reading.logits[i : i + 1], backbone.letter_ids(question.letters))[0].tolist()
         answers.append(
@@ -67,10 +66,11 @@ def ask(
                 letter=letter,
                 label=None if letter is None else question.labels[question.letters.index(letter)],
                 option_probabilities=dict(zip(question.labels, row, strict=True)),
-                visual_tokens=visual_tokens,
+                visual_tokens=len(picture),
+                blocks=picture.blocks,
                 evidence=None if evidence is None else evidence[i],
                 prompts=(*asked_before[i : i + 1], prompts[i]),
-                tokens_read=(*(read_before for _ in asked_before[i : i + 1]), now[i]),
+                tokens_read=(*read_before[i : i + 1], now[i]),
             )
         )
     return answers
@@ -83,9 +83,17 @@ def check_finite(reading: Reading) -> Reading:
         FloatingPointError: the logits or the probe's attention do; which rows of the batch is said.
     """
     for what, numbers in (("logits are", reading.logits), ("attention to the picture is", reading.probe_attention)):
-        broken = [] if numbers is None else (~numbers.isfinite().all(-1)).nonzero().flatten().tolist()
+        broken = [] if numbers is None else _broken(numbers)
         if broken:
             raise FloatingPointError(
                 f"the model's {what} NaN or infinite (rows {broken} of the batch); try dtype=float32"
             )
     return reading
+
+
+def _broken(rows: Iterable[Tensor]) -> list[int]:
+    """Which of these tensors hold NaN or infinity; asked once, because a GPU is waited for to answer."""
+    import torch
+
+    whole = torch.stack([row.isfinite().all() for row in rows])
+    return (~whole).nonzero().flatten().tolist()

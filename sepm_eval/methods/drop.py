@@ -40,16 +40,25 @@ class RandomDrop(Sepm):
         super().__post_init__()
         check_whole("seed", self.seed)
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """See ``Method.needs``."""
+        return super().needs - {"probe"}
+
     def _probe(self, asked: Sequence[str]) -> None:
         return None
 
-    def _significance(self, questions: Sequence[Question], attention: Tensor | None, visual: VisualTokens) -> Tensor:
+    def _significance(
+        self, questions: Sequence[Question], attention: Sequence[Tensor] | None, visual: VisualTokens
+    ) -> list[Tensor]:
         import torch
 
-        count = visual.features.shape[1]
-        digests = [int(image_sha256(question.image)[:16], 16) for question in questions]
-        rows = [np.random.default_rng([self.seed, digest]).random(count) for digest in digests]
-        return torch.from_numpy(np.stack(rows)).float().to(visual.features.device)
+        rows = []
+        for question, picture in zip(questions, visual.pictures, strict=True):
+            digest = int(image_sha256(question.image)[:16], 16)
+            numbers = np.random.default_rng([self.seed, digest]).random(len(picture))
+            rows.append(torch.from_numpy(numbers).float().to(picture.features.device))
+        return rows
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,17 @@ class Downsample(Sepm):
         if self.reuse:
             raise ValueError("reuse=True: stage 2 of downsample sees another picture than stage 1; set reuse=False")
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """See ``Method.needs``."""
+        return frozenset({"resize"} if self.vta and self.beta else ())
+
     def _probe(self, asked: Sequence[str]) -> None:
         return None
 
-    def _significance(self, questions: Sequence[Question], attention: Tensor | None, visual: VisualTokens) -> None:
+    def _significance(
+        self, questions: Sequence[Question], attention: Sequence[Tensor] | None, visual: VisualTokens
+    ) -> None:
         return None
 
     def _second_look(self, questions: Sequence[Question], backbone: Backbone, visual: VisualTokens) -> VisualTokens:

@@ -16,6 +16,7 @@ from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods import evidence as ev
 from sepm_eval.methods.common import ask, check_finite
+from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.options import check_one_of, check_switch, checked_share
 from sepm_eval.methods.selection import keep_most_significant
 from sepm_eval.types import Answer, Evidence, Question
@@ -86,17 +87,18 @@ class Sepm:
         if self.reuse and not (self.cci or self.vta):
             raise ValueError("reuse=True needs cci=True or vta=True: without a first stage there is nothing to reuse")
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """See ``Method.needs``."""
+        return frozenset((["probe", "keep"] if self.vta else []) + (["reuse"] if self.reuse else []))
+
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions: the pictures are encoded once and read twice (once with cci and vta off)."""
-        if self.reuse and not backbone.image_first:
-            raise ValueError(
-                f"reuse=True needs a model whose prompts are the same up to the end of the picture, and those of "
-                f"{backbone.name} are not; set reuse=False"
-            )
+        check_needs(self, backbone.supports, backbone.name)
         wording = prompts.WORDINGS[self.preset]
         visual = backbone.see([question.image for question in questions])
         found: list[Evidence] = []
-        keep: Tensor | None = None
+        keep: list[Tensor] | None = None
         first: Reading | None = None
         asked: list[str] = []
         if self.cci or self.vta:
@@ -111,7 +113,7 @@ class Sepm:
             )
             for i, question in enumerate(questions)
         ]
-        first_tokens = visual.features.shape[1]
+        first_tokens = visual.counts if asked else ()
         visual = self._second_look(questions, backbone, visual)
         return ask(
             questions,
@@ -130,9 +132,9 @@ class Sepm:
         return prompts.WORDINGS[self.preset].probe
 
     def _significance(
-        self, questions: Sequence[Question], attention: Tensor | None, visual: VisualTokens
-    ) -> Tensor | None:
-        """[B, N_v]: how much each visual token matters (Eq. 8); None drops none."""
+        self, questions: Sequence[Question], attention: Sequence[Tensor] | None, visual: VisualTokens
+    ) -> Sequence[Tensor] | None:
+        """For each picture [n_i]: how much each visual token matters (Eq. 8); None drops none."""
         return attention
 
     def _second_look(self, questions: Sequence[Question], backbone: Backbone, visual: VisualTokens) -> VisualTokens:
@@ -149,7 +151,7 @@ class Sepm:
 
     def _stage_one(
         self, questions: Sequence[Question], asked: Sequence[str], backbone: Backbone, visual: VisualTokens
-    ) -> tuple[list[Evidence], Tensor | None, Reading | None]:
+    ) -> tuple[list[Evidence], list[Tensor] | None, Reading | None]:
         """Algorithm 1 up to Eq. 9: polarity and confidence, which visual tokens stay, and the reading to reuse."""
         preset = PRESETS[self.preset]
         probe = self._probe(asked) if self.vta else None
@@ -163,7 +165,10 @@ class Sepm:
             significance = self._significance(questions, reading.probe_attention, visual)
         if significance is not None:
             assert self.beta is not None  # filled in above
-            keep = keep_most_significant(significance, self.beta)
+            keep = [
+                keep_most_significant(rated, self.beta, picture.separators)
+                for rated, picture in zip(significance, visual.pictures, strict=True)
+            ]
         found = []
         for i, question in enumerate(questions):
             polarity: Polarity = "positive" if pair[i, 0] >= pair[i, 1] else "negative"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sepm_eval import prompts
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.common import ask
+from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.options import check_one_of
 from sepm_eval.types import Answer, Question
 
@@ -89,18 +90,24 @@ class SparseVlm:
     budget: int = 192
 
     needs_polarities: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset({"prune"})
 
     def __post_init__(self) -> None:
         check_one_of("budget", self.budget, sorted(KEPT, reverse=True))
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one pruned reading each."""
+        check_needs(self, backbone.supports, backbone.name)
         visual = backbone.see([question.image for question in questions])
-        tokens = visual.features.shape[1]
-        prune = Sparsify(tuple(round(count * tokens / FULL) for count in KEPT[self.budget]))
         wording = prompts.WORDINGS["paper"]
         asked = [question.text or prompts.fine(question.options(), wording) for question in questions]
-        return ask(questions, asked, backbone, visual, prune=prune)
+        answers: dict[int, Answer] = {}
+        for tokens in dict.fromkeys(visual.counts):
+            rows = [row for row, count in enumerate(visual.counts) if count == tokens]
+            prune = Sparsify(tuple(round(count * tokens / FULL) for count in KEPT[self.budget]))
+            alike = [questions[row] for row in rows], [asked[row] for row in rows]
+            answers.update(zip(rows, ask(*alike, backbone, visual[rows], prune=prune), strict=True))
+        return [answers[row] for row in range(len(questions))]
 
 
 METHODS = {"sparsevlm": SparseVlm}

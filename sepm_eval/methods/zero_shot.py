@@ -25,6 +25,7 @@ class ZeroShot:
     preset: str | None = None
 
     needs_polarities: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         check_one_of("preset", self.preset, [None, *sorted(prompts.WORDINGS)])

@@ -19,6 +19,7 @@ class ZeroShotCot:
     """The question with the paper's sentence (Sec. 4.2) in place of the request for a letter."""
 
     needs_polarities: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each, written out in full."""

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sepm_eval.report.overlay import draw_dropped
 from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-class _Layout(Protocol):
-    """What of a backbone says where its visual tokens lie."""
-
-    def cells(self, visual_tokens: int) -> Sequence[tuple[int, int]]: ...
-    def frame(self, image: Image) -> Image: ...
 
 
 @dataclass(frozen=True)
@@ -41,19 +33,17 @@ class Explanation:
         return self.answer.html([self.question.image, *covered])
 
 
-def explain(question: Question, answer: Answer, backbone: _Layout) -> Explanation:
+def explain(question: Question, answer: Answer) -> Explanation:
     """Put an answer beside its picture.
 
     Args:
         question: what was asked.
         answer: what ``method.answer(question, backbone)`` gave.
-        backbone: the model that answered; it says where on the picture each visual token lies.
 
     Returns:
         An explanation, shown by a notebook as pictures, bars and facts.
     """
     covered = None
     if answer.evidence is not None and answer.evidence.dropped:
-        cells = backbone.cells(answer.visual_tokens)
-        covered = draw_dropped(backbone.frame(question.image), cells, answer.evidence.dropped)
+        covered = draw_dropped(question.image, answer.blocks, answer.evidence.dropped)
     return Explanation(question, answer, covered)

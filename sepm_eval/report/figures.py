@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,12 @@ from sepm_eval.emotions import POLARITY
 from sepm_eval.report import statistics
 from sepm_eval.report.table import column_key, groups, model_key, polarities, variant_key
 from sepm_eval.report.tables import main_runs
-from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Run
+from sepm_eval.runs.outcomes import Outcome, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+logger = logging.getLogger(__name__)
 
 POSITIVE, NEGATIVE, NEUTRAL = "#2a7f62", "#a8323e", "#4c5a67"
 COLOURS = ("#8a97a3", "#27646f", "#d08c2f", "#7a4f9a", "#3f8f4f", "#b5475a", "#5b7fb8", "#93752f")
@@ -201,31 +204,29 @@ def _overlays(runs: Sequence[Run]) -> list[Figure]:
     if not shown:
         return []
     from sepm_eval.images import UnreadableImage, open_image
-    from sepm_eval.model_wrappers import picture_layout
     from sepm_eval.report.overlay import draw_dropped
 
-    identity = by_rate[rates[0]].identity
-    frame, cells = picture_layout(identity.entry.removeprefix(OUR_ENTRIES), identity.model)
     canvas = Canvas(figsize=(2.3 * (len(rates) + 1), 2.5 * len(shown)), layout="constrained")
     grid = canvas.subplots(len(shown), len(rates) + 1, squeeze=False)
     for line, outcomes in zip(grid, shown, strict=True):
-        first = outcomes[0]
+        first, records = outcomes[0], [one.record for one in outcomes if one.record is not None]
         assert first.picture is not None  # see _with_pictures
-        assert first.record is not None
-        assert first.record.visual_tokens is not None
         try:
-            framed = frame(open_image(first.picture))
-        except (UnreadableImage, OSError):
-            return []  # the pictures have changed since the run
-        places = cells(first.record.visual_tokens)
-        pictures = [draw_dropped(framed, places, ())]
-        pictures += [draw_dropped(framed, places, one.record.dropped) for one in outcomes if one.record is not None]
+            original = open_image(first.picture)
+            pictures = [draw_dropped(original, records[0].blocks, ())]
+            pictures += [draw_dropped(original, record.blocks, record.dropped) for record in records]
+        except (UnreadableImage, OSError, ValueError) as error:
+            logger.warning("the figure of dropped visual tokens is left out: %s", error)
+            return []  # the pictures have changed since the run, or its journal
         names = [first.target, *(f"{rate:.0%} dropped" for rate in rates)]
         for axes, picture, name in zip(line, pictures, names, strict=True):
             axes.imshow(picture)
             axes.set_title(name, fontsize=9)
             axes.axis("off")
-    caption = "Pictures as the model sees them, and with the dropped visual tokens covered (Fig. 4)."
+    caption = (
+        "Pictures, and the same with the dropped visual tokens covered (Fig. 4). Grey beside a picture is padding, "
+        "which has visual tokens too."
+    )
     return [_figure(canvas, "dropped", "Dropped visual tokens", caption, runs)]
 
 
@@ -240,6 +241,12 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
             continue
         if not os.path.isfile(outcome.picture):  # False also of what can be no path
             return  # the pictures are elsewhere, or gone
+        if not all(o.record is not None and o.record.blocks for o in ready):
+            logger.warning(
+                "the figure of dropped visual tokens is left out: the journal does not say where they lie in the "
+                "pictures, as those of version 0.2.0 and before do not; ask the runs anew to have it drawn"
+            )
+            return
         labels.add(outcome.target)
         yield ready
         if len(labels) == _OVERLAYS:

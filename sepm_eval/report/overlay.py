@@ -3,30 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from sepm_eval.types import Block
+
 _SIDE = 672
 _VEIL = (30, 30, 30, 215)
+_BEYOND = (122, 122, 122)
 
 
-def draw_dropped(frame: Image.Image, cells: Sequence[tuple[int, int]], dropped: Collection[int]) -> Image.Image:
-    """Draw a picture with the cells of dropped visual tokens covered.
+def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collection[int]) -> Image.Image:
+    """Cover the cells of dropped tokens, block by block.
+
+    Where blocks reach beyond the picture, because it was padded, grey is drawn there: tokens of padding are dropped
+    too, and count.
 
     Args:
-        frame: the picture as the vision tower sees it (``Backbone.frame``).
-        cells: (row, column) of each visual token in a square grid (``Backbone.cells``).
+        picture: the original picture.
+        blocks: where its visual tokens lie (``Answer.blocks``).
         dropped: indices of the tokens to cover.
 
     Returns:
-        A square picture, 672 pixels wide.
+        A picture whose longer side is 672 pixels.
+
+    Raises:
+        ValueError: there is no such token.
     """
-    side = max(max(cell) for cell in cells) + 1
-    picture = frame.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS).convert("RGBA")
-    veil = Image.new("RGBA", picture.size)
-    pen = ImageDraw.Draw(veil)
-    edges = [round(i * _SIDE / side) for i in range(side + 1)]
-    for token in dropped:
-        row, column = cells[token]
-        pen.rectangle((edges[column], edges[row], edges[column + 1] - 1, edges[row + 1] - 1), fill=_VEIL)
-    return Image.alpha_composite(picture, veil).convert("RGB")
+    cells = [(index, *place) for index, block in enumerate(blocks) for place in block.places()]
+    unknown = [token for token in dropped if not 0 <= token < len(cells)]
+    if unknown:
+        raise ValueError(f"tokens {unknown[:5]} cannot have been dropped: the picture has {len(cells)}")
+    drawn, scale = _drawn(picture, blocks)
+    for index, block in enumerate(blocks):
+        veil = Image.new("RGBA", drawn.size)
+        pen = ImageDraw.Draw(veil)
+        columns = [scale.x(block.box[0], block.box[2], i / block.columns) for i in range(block.columns + 1)]
+        rows = [scale.y(block.box[1], block.box[3], i / block.rows) for i in range(block.rows + 1)]
+        for token in dropped:
+            of, row, column = cells[token]
+            if of == index:
+                left, top = columns[column], rows[row]
+                pen.rectangle((left, top, max(columns[column + 1] - 1, left), max(rows[row + 1] - 1, top)), fill=_VEIL)
+        drawn = Image.alpha_composite(drawn, veil)
+    return drawn.convert("RGB")
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From pixels of the picture to those of the drawing."""
+
+    left: float
+    top: float
+    factor: float
+
+    def x(self, start: float, end: float, share: float = 1) -> int:
+        """A share of the way from start to end."""
+        return round((start + (end - start) * share - self.left) * self.factor)
+
+    def y(self, start: float, end: float, share: float = 1) -> int:
+        """The same, downwards."""
+        return round((start + (end - start) * share - self.top) * self.factor)
+
+
+def _drawn(picture: Image.Image, blocks: Sequence[Block]) -> tuple[Image.Image, _Scale]:
+    """The picture, with room for what blocks cover beside it."""
+    boxes = [(0, 0, *picture.size), *(block.box for block in blocks)]
+    left, top = (min(box[side] for box in boxes) for side in (0, 1))
+    right, bottom = (max(box[side] for box in boxes) for side in (2, 3))
+    scale = _Scale(left, top, _SIDE / max(right - left, bottom - top))
+    canvas = Image.new("RGBA", (max(scale.x(0, right), 1), max(scale.y(0, bottom), 1)), _BEYOND)
+    corner = scale.x(0, 0), scale.y(0, 0)
+    size = max(scale.x(0, picture.width) - corner[0], 1), max(scale.y(0, picture.height) - corner[1], 1)
+    canvas.paste(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), corner)
+    return canvas, scale

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sepm_eval.runs.outcomes import Record
+from sepm_eval.types import Block
 
 Place: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
 
+_MOST_TOKENS = 10**6  # of a picture
+_FARTHEST = 10**9  # pixels
 _JOURNAL_START = b'{"key": '
 
 
@@ -95,6 +98,7 @@ def _record(content: Mapping[str, Any]) -> tuple[Place, str | None, Record]:
         polarity=content.get("polarity") and sys.intern(content["polarity"]),
         ambiguous=content.get("ambiguous"),
         dropped=array("I", content.get("dropped") or ()),
+        blocks=_blocks(json.dumps(content.get("blocks") or ())),
         error=content.get("error"),
     )
     place = content["key"], content["task"], content["doc_id"]
@@ -107,6 +111,27 @@ def _shared(counts: tuple[int, ...]) -> tuple[int, ...]:
     if not all(type(count) is int and count >= 0 for count in counts):
         raise TypeError(f"tokens_read is {counts!r}")
     return counts
+
+
+@lru_cache(maxsize=2**16)
+def _blocks(written: str) -> tuple[Block, ...]:
+    """Where visual tokens lie, from JSON; one object for all that are equal, as those of pictures of one size are.
+
+    Raises:
+        TypeError, LookupError, AttributeError: it says nothing of the kind.
+    """
+    found = []
+    for one in json.loads(written):
+        box, grid = tuple(one["box"]), (one["rows"], one["columns"])
+        fits = all(type(count) is int and 0 < count <= _MOST_TOKENS for count in grid)
+        fits = fits and len(box) == 4 and all(type(edge) in (int, float) and abs(edge) <= _FARTHEST for edge in box)
+        fits = fits and box[0] < box[2] and box[1] < box[3] and one["separators"] in ("none", "rows", "end")
+        if not fits or type(one["by_columns"]) is not bool:
+            raise TypeError(f"a block is {one!r}")
+        found.append(Block(box, *grid, one["separators"], one["by_columns"]))
+    if sum(map(len, found)) > _MOST_TOKENS:
+        raise TypeError(f"blocks have {sum(map(len, found))} tokens")
+    return tuple(found)
 
 
 def _is_journal(path: Path) -> bool:

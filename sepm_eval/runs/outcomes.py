@@ -15,6 +15,7 @@ from sepm_eval.parsing import Options, parse_question
 from sepm_eval.runs.identity import Identity, differences, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
+from sepm_eval.types import Block
 
 OUR_ENTRIES = "sepm_"
 _METHOD_ORDER = ("zero_shot", "zero_shot_cot", "sparsevlm", "random_drop", "query_drop", "downsample", "sepm")
@@ -39,6 +40,7 @@ class Record:
         polarity: the one stage 1 chose.
         ambiguous: whether stage 2 was shown all labels.
         dropped: indices of the visual tokens left out in stage 2.
+        blocks: where the visual tokens lie in the picture; none if the journal does not say.
         error: what went wrong, of a question that failed.
     """
 
@@ -51,6 +53,7 @@ class Record:
     polarity: str | None
     ambiguous: bool | None
     dropped: Sequence[int]
+    blocks: tuple[Block, ...]
     error: str | None
 
 

@@ -13,9 +13,10 @@ from sepm_eval import demo
 from sepm_eval.backbone.checkpoints import checkpoint_revision
 from sepm_eval.backbone.shards import weight_files
 from sepm_eval.datasets import find_benchmarks
-from sepm_eval.model_wrappers import default_checkpoint
+from sepm_eval.methods.needs import check_needs
+from sepm_eval.model_wrappers import backbone_options, default_checkpoint, supported
 from sepm_eval.runs.exams import Exam, exam_of
-from sepm_eval.runs.plan import ModelPlan, Plan
+from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
 from sepm_eval.runs.room import lack_of_disk, lack_of_memory
 
 
@@ -62,6 +63,7 @@ def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
     for model in plan.models:
         try:
             found.revisions[model.key] = _revision(model)
+            _check_needs(plan, model)
         except (OSError, ValueError) as error:
             found.models[model.key] = f"{type(error).__name__}: {error}"
             continue
@@ -78,6 +80,22 @@ def _revision(model: ModelPlan) -> str:
     if model.ours or (named and (Path(named).expanduser() / "config.json").is_file()):
         return checkpoint_revision(named)
     return ""
+
+
+def _check_needs(plan: Plan, model: ModelPlan) -> None:
+    """Make sure that a model of ours can do what its methods need.
+
+    Raises:
+        ValueError: it cannot.
+        FileNotFoundError: there is no such checkpoint.
+    """
+    if not model.ours:
+        return
+    options = {key: value for key, value in model.args.items() if key in backbone_options(model.backbone)}
+    named = model.args.get("pretrained")
+    supports = supported(model.backbone, None if named is None else str(named), options)
+    for method in plan.methods_of(model):
+        check_needs(parse_method(method), supports, model.model)
 
 
 def _lack_of_memory(model: ModelPlan) -> str:

@@ -416,6 +416,7 @@ def _answered(answer: Answer) -> dict[str, Any]:
         "label": answer.label,
         "option_probabilities": answer.option_probabilities,
         "visual_tokens": answer.visual_tokens,
+        "blocks": [dataclasses.asdict(block) for block in answer.blocks],
         "prompts": answer.prompts,
         "tokens_read": answer.tokens_read,
         **found,

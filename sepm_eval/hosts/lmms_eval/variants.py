@@ -12,7 +12,8 @@ from sepm_eval.backbone.shared import Shared
 from sepm_eval.hosts.lmms_eval.folder import Part
 from sepm_eval.hosts.lmms_eval.model import ChatModel, own_device, place, shard
 from sepm_eval.hosts.loading import parse_polarity
-from sepm_eval.model_wrappers import backbone_options, load_backbone
+from sepm_eval.methods.needs import check_needs
+from sepm_eval.model_wrappers import backbone_options, load_backbone, supported
 from sepm_eval.runs.identity import Identity, answering, decides
 from sepm_eval.runs.plan import ModelPlan, parse_method, split_method
 from sepm_eval.runs.runner import Runner, answer_variants
@@ -79,6 +80,10 @@ def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
             f"unknown args {unknown} of {model.model}: it takes pretrained, device, dtype, polarity, {', '.join(own)}"
         )
     given = {key: str(value) for key, value in model.args.items() if key in ("pretrained", *own)}
+    methods = [parse_method(part.method) for part in work]
+    supports = supported(model.backbone, given.get("pretrained"), {name: given[name] for name in own if name in given})
+    for method in methods:
+        check_needs(method, supports, model.model)
     backbone = load_backbone(
         model.backbone,
         device=own_device(str(model.args.get("device", "auto"))),
@@ -92,14 +97,14 @@ def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
                 backbone_name=model.backbone,
                 backbone=shared,
                 method_name=split_method(part.method)[0],
-                method=parse_method(part.method),
+                method=method,
                 batch_size=model.batch_size,
                 journal_path=part.journal,
                 polarity=parse_polarity(str(model.args.get("polarity", ""))),
                 shard=shard(),
                 entry=model.model,
             )
-            for part in work
+            for part, method in zip(work, methods, strict=True)
         ]
     )
 

@@ -1,0 +1,41 @@
+"""What a method needs of a model beyond looking, reading and writing, held against what the model can do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+# The names are those of ``backbone.interface.ABILITIES``.
+_MEANING = {
+    "probe": "report attention",
+    "keep": "read a picture without some of its visual tokens",
+    "prune": "remove visual tokens between its layers",
+    "reuse": "go on from an earlier reading of a picture",
+    "resize": "look at a smaller picture",
+}
+
+
+class _Needy(Protocol):
+    @property
+    def needs(self) -> frozenset[str]: ...
+
+
+def check_needs(method: _Needy, supports: Collection[str], model: str) -> None:
+    """Make sure that a model can do what a method needs.
+
+    Args:
+        method: the method, with its options: these may decide what it needs.
+        supports: see ``Backbone.supports``.
+        model: what the model is called, for the message.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    lacking = sorted(method.needs - set(supports))
+    if lacking:
+        wanted = " and ".join(f"{name} ({_MEANING[name]})" for name in lacking)
+        remedy = "; set reuse=False" if lacking == ["reuse"] else "; choose another method or other options of it"
+        raise ValueError(
+            f"{method} needs a model that supports {wanted}, and {model} supports "
+            f"{', '.join(sorted(supports)) or 'none of that'}{remedy}"
+        )
