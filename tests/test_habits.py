@@ -27,7 +27,9 @@ def declared(field: str) -> str:
 def test_the_version_has_one_place_and_a_row_in_the_changelog():
     assert version("sepm-eval") == declared("version")
     assert re.search(rf"^## {re.escape(declared('version'))}\b", read("CHANGELOG.md"), re.MULTILINE)
-    elsewhere = [path for path in (ROOT / "sepm_eval").rglob("*.py") if declared("version") in path.read_text("utf-8")]
+    elsewhere = [
+        path for path in (ROOT / "sepm_eval").rglob("*.py") if f'"{declared("version")}"' in path.read_text("utf-8")
+    ]
     assert not elsewhere
     assert "version:" not in re.sub("cff-version:", "", read("CITATION.cff"))
 
