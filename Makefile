@@ -21,7 +21,7 @@ test-oldest: .venv/installed
 	    tests/test_reuse.py tests/test_sparsevlm.py tests/test_sepm_reference.py tests/test_batches.py \
 	    tests/test_lmms_eval.py::test_sepm_on_a_miniature_emoset_and_on_the_demo --numprocesses auto --dist loadfile
 
-# Nightly: everything on the newest releases there are, pre-releases included.
+# By hand, before a release: everything on the newest releases there are, pre-releases included.
 test-next:
 	rm -rf .venv-next
 	$(PYTHON) -m venv .venv-next

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.interface import ABILITIES, Backbone
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
+from sepm_eval.outside import entries, home
 
 __all__ = [
     "backbone_names",
@@ -39,7 +34,7 @@ GROUP = "sepm_eval.backbones"
 
 def backbone_names() -> list[str]:
     """The names of all backbones, those of other packages last. None of them is imported for it."""
-    return list(dict.fromkeys([*_ours(), *sorted(point.name for point in _outside(tuple(sys.path)))]))
+    return list(dict.fromkeys([*_ours(), *(point.name for point in entries(GROUP))]))
 
 
 def find_backbone(name: str) -> Architecture:
@@ -48,10 +43,10 @@ def find_backbone(name: str) -> Architecture:
     Raises:
         ValueError: there is none of this name, or more than one, or the package that has it is broken.
     """
-    points = [point for point in _outside(tuple(sys.path)) if point.name == name]
+    points = [point for point in entries(GROUP) if point.name == name]
     homes = [f"{__name__}.{name}"] if name in _ours() else []
     if len([*homes, *points]) > 1:
-        several = " and in ".join([*homes, *map(_home, points)])
+        several = " and in ".join([*homes, *map(home, points)])
         raise ValueError(f"two backbones are called {name!r}: in {several}; uninstall one of the packages")
     if homes:
         return _as_architecture(importlib.import_module(homes[0]).BACKBONES[name])
@@ -61,7 +56,7 @@ def find_backbone(name: str) -> Architecture:
         return _as_architecture(points[0].load())
     except Exception as error:  # whatever another package does when it is imported
         raise ValueError(
-            f"backbone {name!r} cannot be used from {_home(points[0])}: {type(error).__name__}: {error}"
+            f"backbone {name!r} cannot be used from {home(points[0])}: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -76,7 +71,7 @@ def find_backbones() -> Iterator[tuple[str, Architecture | ValueError]]:
 
 def outside_backbones() -> dict[str, str]:
     """The backbones of other packages, and where each is from."""
-    return {point.name: _home(point) for point in _outside(tuple(sys.path))}
+    return {point.name: home(point) for point in entries(GROUP)}
 
 
 def known_checkpoint(named: str) -> KnownCheckpoint | None:
@@ -162,19 +157,6 @@ def supported(name: str, pretrained: str | None, options: Mapping[str, Any]) -> 
 def _ours() -> list[str]:
     """The files of this folder that do not start with an underscore."""
     return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
-
-
-@lru_cache(maxsize=1)
-def _outside(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """The entry points of other packages, looked up once for each ``sys.path``: it takes some 20 ms."""
-    from importlib.metadata import entry_points
-
-    return tuple(entry_points(group=GROUP))
-
-
-def _home(point: EntryPoint) -> str:
-    """Where an entry point is from."""
-    return point.value if point.dist is None else f"{point.value} ({point.dist.name} {point.dist.version})"
 
 
 def _as_architecture(declared: Any) -> Architecture:

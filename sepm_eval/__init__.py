@@ -1,6 +1,27 @@
 """Image-emotion benchmarks and SEPM for multimodal LLMs.
 
-The names below load what they need on first use: importing the package is fast and changes nothing.
+Ask a model:
+
+* ``load_backbone``: a model from a checkpoint; ``Backbone`` is what it offers.
+* ``get_method``: a way to answer, such as SEPM or zero-shot; ``Method`` is what it offers.
+* ``Question``, ``Answer``, ``Evidence``: a picture with the emotions to choose from, the answer, what stage 1 found.
+* ``explain``, ``Explanation``: an answer beside its picture, for a notebook.
+* ``UnreadableImage``: the error of a picture that cannot be decoded.
+
+Many variants on the same pictures:
+
+* ``Shared``: a backbone that remembers what it was asked.
+* ``Asked``, ``Runner``, ``answer_variants``: questions answered through a journal, by several methods at once.
+
+Read what runs have written:
+
+* ``read_journal``, ``records``: the answers of a journal.
+* ``read_runs``: finished runs of ``sepm-eval run`` or lmms-eval.
+* ``Options``, ``parse_answer``: which option an answer's text states.
+* ``checkpoint_revision``: which weights a checkpoint holds.
+
+Each name loads what it needs when it is first used. Importing the package is fast and changes nothing.
+``docs/api.md`` has their options and an example; ``__version__`` is the installed version.
 """
 
 from __future__ import annotations
@@ -9,22 +30,81 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sepm_eval.methods import get_method
+    from sepm_eval.backbone.checkpoints import checkpoint_revision
+    from sepm_eval.backbone.interface import Backbone
+    from sepm_eval.backbone.shared import Shared
+    from sepm_eval.images import UnreadableImage
+    from sepm_eval.methods import Method, get_method
     from sepm_eval.model_wrappers import load_backbone
+    from sepm_eval.parsing import Options, parse_answer
+    from sepm_eval.report.explanation import Explanation, explain
+    from sepm_eval.runs.asking import Asked
+    from sepm_eval.runs.journal import read_journal, records
+    from sepm_eval.runs.results import read_runs
+    from sepm_eval.runs.runner import Runner
+    from sepm_eval.runs.variants import answer_variants
     from sepm_eval.types import Answer, Evidence, Question
 
-__all__ = ["Answer", "Evidence", "Question", "get_method", "load_backbone"]
+    __version__: str
+
+__all__ = [
+    "Answer",
+    "Asked",
+    "Backbone",
+    "Evidence",
+    "Explanation",
+    "Method",
+    "Options",
+    "Question",
+    "Runner",
+    "Shared",
+    "UnreadableImage",
+    "__version__",
+    "answer_variants",
+    "checkpoint_revision",
+    "explain",
+    "get_method",
+    "load_backbone",
+    "parse_answer",
+    "read_journal",
+    "read_runs",
+    "records",
+]
 
 _HOMES = {
-    "Answer": "sepm_eval.types",
-    "Evidence": "sepm_eval.types",
-    "Question": "sepm_eval.types",
-    "get_method": "sepm_eval.methods",
-    "load_backbone": "sepm_eval.model_wrappers",
+    "Answer": "types",
+    "Asked": "runs.asking",
+    "Backbone": "backbone.interface",
+    "Evidence": "types",
+    "Explanation": "report.explanation",
+    "Method": "methods",
+    "Options": "parsing",
+    "Question": "types",
+    "Runner": "runs.runner",
+    "Shared": "backbone.shared",
+    "UnreadableImage": "images",
+    "answer_variants": "runs.variants",
+    "checkpoint_revision": "backbone.checkpoints",
+    "explain": "report.explanation",
+    "get_method": "methods",
+    "load_backbone": "model_wrappers",
+    "parse_answer": "parsing",
+    "read_journal": "runs.journal",
+    "read_runs": "runs.results",
+    "records": "runs.journal",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sepm-eval")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names; inner modules are imported by their own."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -28,7 +28,13 @@ _TABLE = "CREATE TABLE IF NOT EXISTS digests (file TEXT PRIMARY KEY, state TEXT 
 
 
 def file_sha256s(paths: Sequence[Path]) -> list[str]:
-    """SHA-256 of the content of each file, in hexadecimal, in order.
+    """SHA-256 of the content of each file.
+
+    Args:
+        paths: the files.
+
+    Returns:
+        The digests in hexadecimal, in the same order.
 
     Raises:
         OSError: a file cannot be read.
@@ -59,7 +65,7 @@ def file_sha256(path: Path) -> str:
 
 
 def readable_sha256s(paths: Sequence[Path]) -> list[str]:
-    """As ``file_sha256s``, with "" for a file that cannot be read."""
+    """Like ``file_sha256s``, but a file that cannot be read has the digest ""."""
     try:
         return file_sha256s(paths)
     except OSError:
@@ -96,13 +102,13 @@ def _sha256(path: Path) -> str:
 
 
 class _Memory:
-    """Digests of earlier calls; forgetful where there is no database."""
+    """The digests of earlier calls. Without a database it remembers nothing."""
 
     def __init__(self, database: sqlite3.Connection | None) -> None:
         self._database = database
 
     def find(self, names: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """State and digest by file."""
+        """For each of these files that is remembered, its state and its digest."""
         if self._database is None:
             return {}
         found = {}

@@ -157,7 +157,11 @@ WEBEMO7 = {label: label.capitalize() for label in sorted({coarse for _, _, coars
 
 
 def label_of(name: str) -> str | None:
-    """The label that a display name or another spelling stands for, or None if it is no known emotion."""
+    """The label that a display name or another spelling stands for.
+
+    Returns:
+        The label, or None if the name is no known emotion.
+    """
     key = name.strip().lower()
     key = SYNONYMS.get(key, key)
     return key if key in POLARITY else None

@@ -32,17 +32,26 @@ class Options:
 
 
 def half_known(text: str) -> tuple[str, ...]:
-    """The options that are no known emotions in a question that also offers known ones: a misspelt label, perhaps."""
+    """Options that are no known emotion, in a question that offers known emotions as well.
+
+    Such a question has most likely a misspelt label.
+
+    Returns:
+        The unknown names; none if all options are known, or if none is.
+    """
     names = [name.rstrip() for _, name in _OPTION.findall(text)]
     unknown = tuple(name for name in names if emotions.label_of(name) is None)
     return unknown if len(unknown) < len(names) else ()
 
 
 def parse_question(text: str) -> Options | None:
-    """The emotion options a question text offers, or None if it is not an emotion multiple-choice question.
+    """Read the emotions that a question offers.
 
-    It is one when the lines that start with a letter run A, B, C ... without a gap, there are at least two, and every
-    one of them is a known emotion (``emotions.label_of``), each named once.
+    A text is an emotion question when the lines that start with a letter run A, B, C ... without a gap, there are at
+    least two of them, and every one is a known emotion (``emotions.label_of``), each named once.
+
+    Returns:
+        The options, or None if the text is no such question.
     """
     found = _OPTION.findall(text)
     if len(found) < 2 or [letter for letter, _ in found] != [chr(ord("A") + i) for i in range(len(found))]:
@@ -55,12 +64,19 @@ def parse_question(text: str) -> Options | None:
 
 
 def parse_answer(text: str, options: Options) -> str | None:
-    """The letter that an answer states, or None ("unparsed").
+    """Read which option an answer states.
 
-    Read are a choice at the head of the text or alone on a line, and one that is said to be the answer ("the answer is
-    B", "I choose fear", "B is correct"). A choice is a letter, a name, or a letter with its own name. An answer that
-    denies it, contradicts itself, names several or only repeats the options is unparsed. docs/answers.md has the
-    grammar; the time is linear in the text.
+    An answer counts if a choice opens the text or has a line to itself, or if it is said to be the answer ("the answer
+    is B", "I choose fear", "B is correct"). A choice is a letter, a name, or a letter with its own name. The whole
+    grammar is in docs/answers.md; the time is linear in the text.
+
+    Args:
+        text: what the model wrote.
+        options: what the question offered.
+
+    Returns:
+        The letter, or None ("unparsed"): the answer states no option, denies or contradicts itself, names several
+        options, or only repeats them.
     """
     return _read_short(text, options) if len(text) <= _SHORT else _read(text, options)
 

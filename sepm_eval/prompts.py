@@ -40,20 +40,33 @@ WORDINGS = {
 
 
 def letters(count: int) -> str:
-    """The letters of a question with ``count`` options: "ABC..."."""
+    """The letters of a question.
+
+    Args:
+        count: how many options it has.
+
+    Returns:
+        "ABC...", one letter for each option.
+
+    Raises:
+        ValueError: fewer than 2 options, or more than there are letters.
+    """
     if not 2 <= count <= len(ascii_uppercase):
         raise ValueError(f"a question has 2 to {len(ascii_uppercase)} options, not {count}")
     return ascii_uppercase[:count]
 
 
 def fine(options: Iterable[tuple[str, str]], wording: Wording, *, foe: bool = False, ambiguous: bool = False) -> str:
-    """The question that names the emotion (Q_f in the paper; with neither sentence it is the zero-shot question).
+    """The question that asks for the emotion (Q_f in the paper); with neither extra sentence the zero-shot question.
 
     Args:
         options: letter and display name of each option offered. A narrowed list keeps the letters of the full list.
         wording: one of ``WORDINGS``.
         foe: put the focus-on-emotion sentence first.
         ambiguous: say that stage 1 was unsure.
+
+    Returns:
+        The user's turn, one sentence or option a line.
     """
     return "\n".join(
         [
@@ -67,13 +80,16 @@ def fine(options: Iterable[tuple[str, str]], wording: Wording, *, foe: bool = Fa
 
 
 def coarse(positive: Iterable[str], negative: Iterable[str], wording: Wording, *, foe: bool = False) -> str:
-    """The question that settles the polarity (Q_c): A is positive, B is negative.
+    """The question that asks for the polarity (Q_c in the paper): A is positive, B is negative.
 
     Args:
-        positive: display names of the positive emotions (PEC).
-        negative: display names of the negative emotions (NEC).
+        positive: display names of the positive emotions (PEC in the paper).
+        negative: display names of the negative emotions (NEC in the paper).
         wording: one of ``WORDINGS``.
         foe: put the focus-on-emotion sentence first.
+
+    Returns:
+        The user's turn, one sentence or option a line.
     """
     return "\n".join(
         [

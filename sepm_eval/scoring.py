@@ -35,13 +35,13 @@ _MARKS = re.compile("|".join(pattern for pattern, _ in FAILURE_MARKS))
 
 @dataclass(frozen=True)
 class Score:
-    """What became of one question.
+    """The verdict on one answer.
 
     Attributes:
         status: "answered" (right or wrong), "unparsed" (an answer that states no option; scored wrong) or "failed" (no
             answer, because the picture, the model or the service behind it failed; not scored).
-        label: the emotion answered.
-        correct: whether it is the item's.
+        label: the emotion answered; None if there is none.
+        correct: whether it is the item's label.
     """
 
     status: Literal["answered", "unparsed", "failed"]
@@ -50,17 +50,26 @@ class Score:
 
 
 def failure_text(error: Exception) -> str:
-    """The output that stands for a question that could not be asked. It is no answer, and ``score`` knows it."""
+    """The text that is put in an answer's place if the question could not be asked; ``score`` counts it as failed."""
     return f"{_FAILURE}{type(error).__name__}: {error}"
 
 
 def is_failure(output: str) -> bool:
-    """Whether an output stands for a question that got no answer: one of ``FAILURE_MARKS``, ours or a host's."""
+    """Whether a text is no answer but says that there is none: one of ``FAILURE_MARKS``, written by us or by a host."""
     return _MARKS.match(output.strip()) is not None
 
 
 def score(output: str, target: str, options: Options) -> Score:
-    """Score an output against the item's label."""
+    """Score what a model wrote.
+
+    Args:
+        output: the text.
+        target: the item's label.
+        options: what the question offered.
+
+    Returns:
+        Right or wrong, unparsed (wrong, too) or failed (not scored).
+    """
     if is_failure(output):
         return Score("failed", None, False)
     letter = parse_answer(output, options)
@@ -71,7 +80,15 @@ def score(output: str, target: str, options: Options) -> Score:
 
 
 def macro_f1(targets: Sequence[str], answers: Sequence[str | None]) -> float:
-    """F1 averaged over the labels that occur among the targets; an unparsed answer (None) is a miss for its label."""
+    """F1 of each label, averaged with equal weight; only labels that occur among the targets count.
+
+    Args:
+        targets: [N] the items' labels.
+        answers: [N] the labels answered; None is an unparsed answer, which no label gains from.
+
+    Returns:
+        A number from 0 to 1.
+    """
     from sklearn.metrics import f1_score
 
     given = ["unparsed" if answer is None else answer for answer in answers]

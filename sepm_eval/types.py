@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sepm_eval import emotions, prompts
+from sepm_eval import display, emotions, prompts
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
 
-@dataclass(frozen=True)
+def _picture(image: Image | str | Path) -> Image:
+    """The picture itself; a path is opened."""
+    from PIL import Image as pillow  # here, because importing the package loads nothing heavy
+
+    from sepm_eval.images import open_image
+
+    if isinstance(image, (str, Path)):
+        return open_image(image)
+    if not isinstance(image, pillow.Image):
+        raise TypeError(f"image must be a PIL picture or the path of a file, not {type(image).__name__}")
+    return image
+
+
+@dataclass(frozen=True, init=False)
 class Question:
     """Which of these emotions does this picture show?
 
     Attributes:
-        image: the picture.
-        labels: the emotions offered, in the order they are lettered.
+        image: the picture, decoded.
+        labels: the emotions offered, in the order of their letters.
         names: how each label is shown to the model; by default the label with a capital.
         text: the question word for word as a harness asked it, if one did.
         positive: which labels are positive. By default the known polarity of each label (``emotions.POLARITY``);
@@ -27,13 +43,41 @@ class Question:
 
     image: Image = field(repr=False, compare=False)
     labels: tuple[str, ...]
-    names: tuple[str, ...] = ()
-    text: str | None = None
-    positive: frozenset[str] | None = None
+    names: tuple[str, ...]
+    text: str | None
+    positive: frozenset[str]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "names", tuple(self.names) or tuple(label.capitalize() for label in self.labels))
+    def __init__(
+        self,
+        image: Image | str | Path,
+        labels: Iterable[str],
+        names: Iterable[str] = (),
+        text: str | None = None,
+        positive: Collection[str] | None = None,
+    ) -> None:
+        """Check a question, and read its picture if it is given as a path.
+
+        Args:
+            image: a PIL picture, or the path of a picture file. A file is read at once, by ``images.open_image``.
+            labels: the emotions offered; see the attributes, also for what follows.
+            names: as many as labels, or none.
+            text: the harness's own words.
+            positive: the positive ones among the labels; None looks each up in ``emotions.POLARITY``.
+
+        Raises:
+            UnreadableImage: the file is no picture that can be read; the message names file and reason.
+            TypeError: the image is neither a picture nor a path.
+            ValueError: labels, names or polarities make no question; the message says what is allowed.
+        """
+        put = partial(object.__setattr__, self)  # a frozen dataclass is filled this way
+        put("labels", tuple(labels))
+        put("names", tuple(names) or tuple(label.capitalize() for label in self.labels))
+        put("text", text)
+        self._check_names()
+        put("positive", self._known_positive() if positive is None else self._checked(positive))
+        put("image", _picture(image))
+
+    def _check_names(self) -> None:
         prompts.letters(len(self.labels))
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"a question offers each label once, not {self.labels}")
@@ -43,17 +87,20 @@ class Question:
             raise ValueError(f"every label is shown by a name on one line, not {self.names}")
         if len({name.strip().casefold() for name in self.names}) < len(self.names):
             raise ValueError(f"no two labels are shown by the same name, as in {self.names}")
-        if self.positive is None:
-            unknown = [label for label in self.labels if label not in emotions.POLARITY]
-            if unknown:
-                raise ValueError(
-                    f"unknown emotions {unknown}: the polarity of a label must be known. "
-                    f"Known are {sorted(emotions.POLARITY)}; for others pass positive={{...}}, the positive labels"
-                )
-            positive = frozenset(label for label in self.labels if emotions.POLARITY[label] == "positive")
-            object.__setattr__(self, "positive", positive)
-        elif not frozenset(self.positive) <= set(self.labels):
-            raise ValueError(f"positive={sorted(self.positive)} names labels that are not among {self.labels}")
+
+    def _known_positive(self) -> frozenset[str]:
+        unknown = [label for label in self.labels if label not in emotions.POLARITY]
+        if unknown:
+            raise ValueError(
+                f"unknown emotions {unknown}: the polarity of a label must be known. "
+                f"Known are {sorted(emotions.POLARITY)}; for others pass positive={{...}}, the positive labels"
+            )
+        return frozenset(label for label in self.labels if emotions.POLARITY[label] == "positive")
+
+    def _checked(self, positive: Collection[str]) -> frozenset[str]:
+        if not set(positive) <= set(self.labels):
+            raise ValueError(f"positive={sorted(positive)} names labels that are not among {self.labels}")
+        return frozenset(positive)
 
     @property
     def letters(self) -> str:
@@ -61,13 +108,19 @@ class Question:
         return prompts.letters(len(self.labels))
 
     def options(self, labels: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
-        """Letter and shown name of the given labels (of all by default); a letter never depends on which are given."""
+        """The options as they are shown.
+
+        Args:
+            labels: which of the labels; None is all. A label has the same letter whichever others are shown.
+
+        Returns:
+            Letter and shown name of each, in the question's order.
+        """
         rows = zip(self.labels, self.letters, self.names, strict=True)
         return [(letter, name) for label, letter, name in rows if labels is None or label in labels]
 
     def of_polarity(self, polarity: emotions.Polarity) -> tuple[str, ...]:
-        """The labels of one polarity, in order."""
-        assert self.positive is not None  # filled in above
+        """The labels that are positive, or those that are negative, in the question's order."""
         return tuple(label for label in self.labels if (label in self.positive) == (polarity == "positive"))
 
 
@@ -111,17 +164,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the coarse stage found out about one picture (SEPM, Sec. 3.2 and 3.3).
+    """What stage 1 (the coarse stage) decided about one picture (SEPM, Sec. 3.2 and 3.3).
 
     Attributes:
         p_positive: probability of the letter A, over the whole vocabulary (Eq. 3).
         p_negative: the same for B.
         confidence: variance of the two (Eq. 4; the preset says which variance).
         polarity: the likelier of the two.
-        ambiguous: the confidence is too low to narrow the list.
-        candidates: labels offered in stage 2.
+        ambiguous: the confidence is too low to narrow the list of emotions.
+        candidates: the labels offered in stage 2.
         significance: [N_v] float32, attention of the focus tokens to each visual token (Eq. 8); None if not read.
-        dropped: indices of the visual tokens left out in stage 2, ascending (Eq. 9).
+        dropped: indices of the visual tokens that stage 2 does not see, ascending (Eq. 9).
     """
 
     p_positive: float
@@ -132,6 +185,15 @@ class Evidence:
     candidates: tuple[str, ...]
     significance: np.ndarray | None = field(default=None, repr=False, compare=False)
     dropped: tuple[int, ...] = ()
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The same for people: one pair of a name and a value in words for each row to show."""
+        return [
+            ("stage 1", f"{self.polarity}{' (ambiguous)' if self.ambiguous else ''}"),
+            ("p(positive), p(negative)", f"{self.p_positive:.4f}, {self.p_negative:.4f}"),
+            ("confidence", f"{self.confidence:.4f}"),
+            ("stage 2 chose among", ", ".join(self.candidates)),
+        ]
 
 
 @dataclass(frozen=True)
@@ -148,8 +210,8 @@ class Answer:
         blocks: where they lie in the picture.
         evidence: what the coarse stage found, for methods that have one.
         prompts: the user's turns the model was shown, in order.
-        tokens_read: for each of them, how many visual tokens the model read with it; none anew where it went on from an
-            earlier one.
+        tokens_read: for each of them, how many visual tokens the model read with it: 0 where it continued from what
+            it had read with an earlier prompt.
     """
 
     text: str
@@ -164,6 +226,25 @@ class Answer:
 
     @property
     def kept(self) -> tuple[bool, ...]:
-        """Which of the picture's visual tokens the last stage saw, one value a token."""
+        """For each visual token of the picture, whether the last stage saw it: [N_v] bool."""
         dropped = set(self.evidence.dropped) if self.evidence else set()
         return tuple(token not in dropped for token in range(self.visual_tokens))
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the label, a bar for each option, and what stage 1 found."""
+        return self.html()
+
+    def html(self, pictures: Sequence[Image] = ()) -> str:
+        """What a notebook shows.
+
+        Args:
+            pictures: shown in front, as thumbnails.
+
+        Returns:
+            HTML in which nothing that a model said is markup.
+        """
+        facts: list[tuple[str, str]] = []
+        if self.evidence is not None:
+            dropped = f"{len(self.evidence.dropped)} of {self.visual_tokens}"
+            facts = [*self.evidence.facts(), ("visual tokens dropped", dropped)]
+        return display.answer_html(self.label, self.text, self.option_probabilities, facts, pictures)

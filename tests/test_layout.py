@@ -28,6 +28,7 @@ VOCABULARY = {
     "answers",
     "demo",
     "digests",
+    "display",
     "emotions",
     "files",
     "images",

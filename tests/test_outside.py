@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sepm_eval.outside import Found, in_folder, joined, outside
+from sepm_eval.outside import Found, _entries, in_folder, joined, outside
 
 GROUP = "sepm_eval.of_this_test"
 
@@ -16,6 +16,7 @@ def install(tmp_path, monkeypatch):
     """Put packages on the path as an installer does: a module, and a .dist-info that names its entry points."""
     monkeypatch.syspath_prepend(str(tmp_path))
     outside.cache_clear()
+    _entries.cache_clear()
 
     def write(package: str, code: str, **entries: str) -> None:
         module = package.replace("-", "_")
@@ -28,6 +29,7 @@ def install(tmp_path, monkeypatch):
 
     yield write
     outside.cache_clear()
+    _entries.cache_clear()
     for name in ("first_one", "second_one"):
         sys.modules.pop(name, None)
 
@@ -40,8 +42,8 @@ def whole_number(name, value):
 def test_entry_points_give_values_and_say_whose_they_are(install):
     install("first-one", "A, B = 1, 2", a="A", b="B")
     assert outside(GROUP, whole_number) == (
-        Found("a", 1, "package first-one, first_one:A"),
-        Found("b", 2, "package first-one, first_one:B"),
+        Found("a", 1, "first_one:A (first-one 1.0)"),
+        Found("b", 2, "first_one:B (first-one 1.0)"),
     )
 
 
@@ -60,7 +62,7 @@ def test_a_broken_package_is_one_warning_and_the_others_work(install, caplog, co
     for _ in range(2):
         assert [one.name for one in outside(GROUP, whole_number)] == ["c"]
     (message,) = caplog.messages
-    assert message.startswith("'a' is left out: package first-one, first_one:A cannot be used (")
+    assert message.startswith("'a' is left out: first_one:A (first-one 1.0) cannot be used (")
     assert reason in message
     assert message.endswith("Mend or uninstall that package")
 
@@ -72,7 +74,9 @@ def test_nothing_is_found_where_nobody_registers():
 def test_two_of_one_name_are_an_error_that_names_both(install):
     install("first-one", "A = 1", a="A")
     install("second-one", "A = 2", a="A")
-    with pytest.raises(ValueError, match="two numbers are called 'a': package first-one, first_one:A and package seco"):
+    with pytest.raises(
+        ValueError, match=r"two numbers are called 'a': first_one:A \(first-one 1\.0\) and second_one:A \(second-one"
+    ):
         joined("number", outside(GROUP, whole_number))
 
 

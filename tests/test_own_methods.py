@@ -276,7 +276,7 @@ def test_two_files_of_the_folder_that_name_one_method(tmp_path, monkeypatch, req
 
 def test_importing_looks_for_no_packages():
     code = "import sys, sepm_eval.methods; print('importlib.metadata' in sys.modules and 'looked up', "
-    code += "sepm_eval.methods._outside.cache_info().currsize)"
+    code += "sepm_eval.outside._entries.cache_info().currsize)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.split()[-1] == "0"
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from make_runs import LLAVA
 from make_runs import run as make_run
 from miniature import artphoto_release, emoset_release
+from PIL import Image
 from test_hostile import is_documented, limited
 
 from sepm_eval import prompts
@@ -143,7 +144,7 @@ def test_letters_run_from_a(count):
 
 @given(st.data(), options())
 def test_a_narrowed_list_keeps_its_letters(data, offered):
-    question = Question(None, offered.labels, offered.names)
+    question = Question(Image.new("RGB", (1, 1)), offered.labels, offered.names)
     whole = dict(zip(offered.labels, question.options(), strict=True))
     chosen = tuple(data.draw(st.lists(st.sampled_from(offered.labels), unique=True)))
     assert question.options(chosen) == [whole[label] for label in offered.labels if label in chosen]

@@ -92,7 +92,7 @@ class _Reader:
         return index
 
     def is_letter(self, index: int, before: str, prefixed: bool) -> bool:
-        """Whether the token is an option's letter and no word."""
+        """Whether a token is the letter of an option and not a word."""
         token, after = self.at(index), self.at(index + 1)
         if len(token) != 1 or not token.isascii() or not token.isalpha():
             return False
@@ -131,7 +131,7 @@ class _Reader:
         return name[0].isupper() and (self.at(index) == "I" or (self.at(index) == "A" and name[0] in "AEIOU"))
 
     def choice(self, index: int, before: str) -> tuple[Item, int] | None:
-        """The choice that starts here, said once or again and again, and the index behind it."""
+        """The choice that starts at a token, even if it is said several times, and the index of the token behind it."""
         first = self.at(index)[0]
         said = self._one_choice(index, before) if first.isalnum() or first in _OPENERS else None
         if said is None or not said[0].letter:
@@ -221,13 +221,16 @@ class _Writer:
 
 
 def sentences(text: str, letters: str, spellings: Mapping[str, str], others: Set[str]) -> list[Sentence]:
-    """Take a text apart.
+    """Divide a text into sentences of words, marks and choices.
 
     Args:
-        text: what ``answer_text.plain`` gives.
+        text: what ``answers.text.plain`` gives.
         letters: the options' letters in order.
         spellings: letter by name in lower case.
-        others: emotions that are not on offer, in lower case: behind a letter a contradiction.
+        others: emotions that are not on offer, in lower case: behind a letter such a name is a contradiction.
+
+    Returns:
+        The sentences, in order.
     """
     reader, writer = _Reader(text, letters, spellings, others), _Writer()
     plain: dict[str, Item] = {}  # of tokens that start no choice

@@ -13,11 +13,14 @@ from sepm_eval.emotions import POLARITY
 
 
 def listed(sentences: Sequence[Sentence]) -> set[int]:
-    """The sentences that belong to a list of options.
+    """Find lists of options in an answer.
 
     A list is two or more sentences that start with choices whose letters ascend ("A. Amusement", "B. Anger", ...), or
-    names with something said of each ("Fear: ...", "Anger: ..."). What comes before or behind it is not part of it.
-    A sentence that is nothing but letters with their names from A on is one, too.
+    names with something said of each ("Fear: ...", "Anger: ..."). What stands before or after it is not part of it. One
+    sentence that is nothing but letters with their names from A on is a list, too.
+
+    Returns:
+        The indices of the sentences that belong to a list.
     """
     found = {number for number, sentence in enumerate(sentences) if _is_list(sentence)}
     run: list[int] = []
@@ -40,7 +43,15 @@ def listed(sentences: Sequence[Sentence]) -> set[int]:
 
 
 def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[str]:
-    """The letters that stand where an answer stands; an empty one for several at once."""
+    """Which choices stand where an answer stands.
+
+    Args:
+        sentences: the whole answer.
+        lists: indices of the sentences that belong to a list of options.
+
+    Returns:
+        Their letters; an empty letter stands for several choices at once.
+    """
     courtesy = next((n for n, one in enumerate(sentences) if not _is_courtesy(one)), len(sentences))
     said = sentences[courtesy:]
     lists = {number - courtesy for number in lists}

@@ -14,15 +14,20 @@ from sepm_eval.emotions import POLARITY
 
 
 def blocks(item: Item) -> bool:
-    """Whether a word denies, doubts or speaks of another choice."""
+    """Whether a word denies a choice, doubts it, or speaks of another one."""
     return item.text in words.BLOCKERS or item.text.endswith("n't")
 
 
 def stated_in_words(sentences: Sequence[Sentence], listed: Set[int]) -> tuple[set[str], set[str]]:
-    """The letters that are said to be the answer and those that are said not to be.
+    """Which choices the words around them call the answer.
 
-    An empty letter among the first stands for a contradiction or for several at once. ``listed`` are the sentences
-    that belong to a list of options.
+    Args:
+        sentences: the whole answer.
+        listed: indices of the sentences that belong to a list of options.
+
+    Returns:
+        The letters that are said to be the answer, and those that are said not to be. An empty letter among the first
+        stands for a contradiction, or for several choices at once.
     """
     stated: set[str] = set()
     denied: set[str] = set()

@@ -165,10 +165,13 @@ _CHINESE_EDGE = re.compile(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z])|(?<=[A-Za-z])(?=[\
 
 
 def plain(text: str) -> str:
-    """The text an answer is read from; empty where the model was still thinking when it stopped.
+    """Reduce what a model wrote to the plain text that the answer is read from.
 
-    Bullets become "•", brackets round ones, quotes vanish, a boxed or tagged answer becomes "answer: ...", and
-    Chinese words of the grammar their English ones.
+    Bullets become "•", all brackets become round ones, quotes are removed, a boxed or tagged answer becomes
+    "answer: ...", and Chinese words of the grammar become their English ones.
+
+    Returns:
+        The text; empty if the model was still thinking when it stopped.
     """
     text = text.strip().translate(_FULL_WIDTH_BAR)
     text = _without_asides(_after_thinking(text))

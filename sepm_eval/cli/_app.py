@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -11,14 +12,28 @@ from rich.table import Table
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Image-emotion benchmarks and SEPM for multimodal LLMs.",
     pretty_exceptions_enable=False,
 )
 console = Console()
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(version("sepm-eval"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version, and stop.")
+    ] = False,
+) -> None:
+    """Image-emotion benchmarks and SEPM for multimodal LLMs."""
+
+
 def new_table(*headers: str, title: str = "") -> Table:
-    """A table that folds long cells instead of cutting them."""
+    """A table whose long cells are folded and not cut."""
     table = Table(title=title)
     for header in headers:
         table.add_column(header, overflow="fold")

@@ -154,7 +154,11 @@ def _use(benchmark: Benchmark, source: str) -> None:
 
 
 def state(benchmark: Benchmark) -> tuple[str, str]:
-    """Whether a benchmark's release is there ("yes", "no", "in part", "broken: ..."), and how many pictures."""
+    """Look whether the release of a benchmark is there.
+
+    Returns:
+        "yes", "no", "in part" or "broken: ..."; and how many pictures, "" if that is not known.
+    """
     try:
         return "yes", str(len(benchmark.items()))
     except MissingData as error:

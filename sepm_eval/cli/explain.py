@@ -23,37 +23,35 @@ def explain(
     pretrained: Annotated[str | None, typer.Option(help="Hub id, folder or demo.")] = None,
     method: Annotated[str, typer.Option(help="A method; its options after commas: sepm,beta=0.4.")] = "sepm",
     labels: Annotated[str, typer.Option(help="Emotions to choose from, joined by commas.")] = ",".join(MIKELS),
-    out: Annotated[Path, typer.Option(help="Where to write the picture of dropped tokens.")] = Path("dropped.png"),
+    out: Annotated[Path, typer.Option(help="Where to write the picture with dropped tokens covered.")] = Path(
+        "dropped.png"
+    ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
     from sepm_eval.hosts.loading import read_settings
-    from sepm_eval.images import open_image
     from sepm_eval.model_wrappers._loading import is_out_of_memory
-    from sepm_eval.report.overlay import draw_dropped
+    from sepm_eval.report.explanation import explain as put_beside
     from sepm_eval.types import Question
 
     try:
         _check_out(out)
         chosen = parse_method(method)
         settings = read_settings(f"sepm_{model}", model, {"pretrained": pretrained, "device": device})
-        picture = open_image(image)
         keys = tuple(label.strip() for label in labels.split(","))
-        question = Question(picture, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
-        backbone = settings.load(chosen)
-        (answer,) = chosen.answer([question], backbone)
+        question = Question(image, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        found = put_beside(question, chosen.answer(question, settings.load(chosen)))
     except (ValueError, OSError, FloatingPointError) as error:
         stop(str(error))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         stop(f"out of memory: {error}")
-    _show(answer, question, image.name)
-    if answer.evidence is None or not answer.evidence.dropped:
+    _show(found.answer, question, image.name)
+    if found.covered is None:
         return
-    drawn = draw_dropped(picture, answer.blocks, answer.evidence.dropped)
     try:
-        drawn.save(out)
+        found.covered.save(out)
     except (ValueError, OSError) as error:
         stop(f"{out} cannot be written: {error}")
     console.print(f"written to {out}", soft_wrap=True)
@@ -68,19 +66,16 @@ def _show(answer: Answer, question: Question, name: str) -> None:
     evidence = answer.evidence
     if evidence is None:
         return
-    console.print(
-        f"stage 1: {evidence.polarity}{' (ambiguous)' if evidence.ambiguous else ''}, positive "
-        f"{evidence.p_positive:.4f}, negative {evidence.p_negative:.4f}, confidence {evidence.confidence:.4f}"
-    )
-    console.print(f"stage 2 chose among: {', '.join(evidence.candidates)}", soft_wrap=True)
+    for what, value in evidence.facts():
+        console.print(f"{what}: {value}", markup=False, soft_wrap=True)
     console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
 
 
 def _check_out(out: Path) -> None:
-    """See that a picture can be written there.
+    """Check that a picture can be written to a path.
 
     Raises:
-        ValueError: it is a folder, lies in none, or its ending names no format of pictures.
+        ValueError: it is a folder, its folder does not exist, or its ending is no picture format.
     """
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder; give the name of a picture, such as dropped.png")

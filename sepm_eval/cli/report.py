@@ -37,10 +37,12 @@ def report(
 @app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a run, or of many, such as a plan's.")],
-    second: Annotated[Path | None, typer.Argument(help="The other's; by default the same folder.")] = None,
-    a: Annotated[str, typer.Option("--a", help="Which runs of the first: a method, such as sepm,beta=0.1.")] = "",
-    b: Annotated[str, typer.Option("--b", help="Which runs of the second.")] = "",
-    model: Annotated[str, typer.Option(help="Only runs of the model whose name this is, or is part of.")] = "",
+    second: Annotated[Path | None, typer.Argument(help="Folder of the other run; by default the same.")] = None,
+    a: Annotated[
+        str, typer.Option("--a", help="Which runs of the first folder: a method, such as sepm,beta=0.1.")
+    ] = "",
+    b: Annotated[str, typer.Option("--b", help="Which runs of the second folder.")] = "",
+    model: Annotated[str, typer.Option(help="Only runs of this model: its name, or a part of it.")] = "",
 ) -> None:
     """Compare two runs item by item: difference, its interval, flips, agreement, McNemar's test, power."""
     from sepm_eval.report import statistics

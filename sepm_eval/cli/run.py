@@ -50,7 +50,7 @@ def run(
     console.print(table)
     if found.missing:
         lines = [f"{part}: {why}" for part, why in found.missing]
-        stop(f"{len(lines)} parts of the plan are missing; call it again to go on:\n" + "\n".join(lines))
+        stop(f"{len(lines)} parts of the plan are missing; call it again to continue:\n" + "\n".join(lines))
     console.print(f"complete. Now: sepm-eval report {folder}", soft_wrap=True)
 
 

@@ -7,18 +7,15 @@ value the class. It is loaded when the method is asked for by name, so a package
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import pkgutil
-import sys
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload, runtime_checkable
 
 from pydantic import ValidationError
 
 from sepm_eval.backbone.cost import Geometry, Text, Work
 from sepm_eval.backbone.interface import Backbone
-from sepm_eval.methods.options import in_words
+from sepm_eval.methods.options import in_words, takes_one
+from sepm_eval.outside import entries, home, in_folder, joined
 from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:
@@ -40,8 +37,22 @@ class Method(Protocol):
     def needs(self) -> frozenset[str]:
         """What ``Backbone.supports`` must hold for it to work with its options."""
 
-    def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions; no answer depends on the rest of the batch."""
+    @overload
+    def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
+    @overload
+    def answer(self, questions: Iterable[Question], backbone: Backbone) -> list[Answer]: ...
+    def answer(self, questions: Question | Iterable[Question], backbone: Backbone) -> Answer | list[Answer]:
+        """Answer one question, or a batch of them.
+
+        A method's file writes it for a ``Sequence[Question]`` only; ``options.method`` adds the rest.
+
+        Args:
+            questions: one question, or several.
+            backbone: the model that is asked.
+
+        Returns:
+            One answer for one question; for several a list in their order, in which no answer depends on the others.
+        """
 
 
 @runtime_checkable
@@ -61,18 +72,12 @@ def find_methods() -> dict[str, type[Method]]:
     Raises:
         ValueError: two files name the same method.
     """
-    found: dict[str, type[Method]] = {}
-    for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
-        for name, method in getattr(importlib.import_module(info.name), "METHODS", {}).items():
-            if name in found:
-                raise ValueError(f"two methods are called {name!r}: in {found[name].__module__} and in {info.name}")
-            found[name] = method
-    return found
+    return joined("method", in_folder(__name__, __path__, "METHODS"))
 
 
 def method_names() -> list[str]:
     """The names of all methods, those of other packages last. No other package is loaded for it."""
-    return list(dict.fromkeys([*find_methods(), *(point.name for point in _outside(tuple(sys.path)))]))
+    return list(dict.fromkeys([*find_methods(), *(point.name for point in entries(GROUP))]))
 
 
 def find_method(name: str) -> type[Method]:
@@ -82,9 +87,9 @@ def find_method(name: str) -> type[Method]:
         ValueError: there is none of this name, or more than one, or the package that has it is broken.
     """
     ours = find_methods()
-    points = [point for point in _outside(tuple(sys.path)) if point.name == name]
+    points = [point for point in entries(GROUP) if point.name == name]
     homes = [ours[name].__module__] if name in ours else []
-    homes += [_home(point) for point in points]
+    homes += [home(point) for point in points]
     if not homes:
         raise ValueError(f"unknown method {name!r}; there are {sorted(method_names())}")
     if len(homes) > 1:
@@ -125,19 +130,6 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.init and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-@lru_cache(maxsize=1)
-def _outside(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """The entry points of other packages, looked up once for each ``sys.path``: it takes some 20 ms."""
-    from importlib.metadata import entry_points
-
-    return tuple(sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)))
-
-
-def _home(point: EntryPoint) -> str:
-    """Where an entry point is from."""
-    return point.value if point.dist is None else f"{point.value} ({point.dist.name} {point.dist.version})"
-
-
 def _load(point: EntryPoint) -> type[Method]:
     """The class that an entry point names.
 
@@ -148,11 +140,11 @@ def _load(point: EntryPoint) -> type[Method]:
         found = point.load()
     except Exception as error:  # whatever another package does when it is imported
         raise ValueError(
-            f"method {point.name!r} cannot be loaded from {_home(point)}: {type(error).__name__}: {error}"
+            f"method {point.name!r} cannot be loaded from {home(point)}: {type(error).__name__}: {error}"
         ) from error
     frozen = isinstance(found, type) and getattr(getattr(found, "__dataclass_params__", None), "frozen", False)
     lacks = [part for part in ("answer", "needs_polarities") if not hasattr(found, part)]
     if not frozen or lacks:
         what = f"it lacks {' and '.join(lacks)}" if lacks else "it is no frozen dataclass"
-        raise ValueError(f"method {point.name!r} of {_home(point)} is no method: {what}; see docs/architecture.md")
-    return found
+        raise ValueError(f"method {point.name!r} of {home(point)} is no method: {what}; see docs/architecture.md")
+    return takes_one(found)

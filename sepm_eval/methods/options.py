@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import dataclass_transform
+
+from sepm_eval.backbone.interface import Backbone
+from sepm_eval.types import Answer, Question
 
 LARGEST = 2**63 - 1  # what a journal's readers take for a whole number
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -24,7 +27,8 @@ def method(cls: type[T]) -> type[T]:
 
     pydantic checks each value against its field's annotation, strictly: True is not 1, "0.1" is no number, NaN and
     infinity are none either. A check that needs several options belongs into ``__post_init__``, as a ValueError. A bad
-    value raises a ValueError with one sentence for each: the option, what was found, and what is allowed.
+    value raises a ValueError with one sentence for each: the option, what was found, and what is allowed. ``answer`` is
+    written for a batch of questions; it takes one question too.
 
     Numbers are best annotated as ``Annotated[float, Field(ge=0, lt=1), NUMBER]``.
     """
@@ -39,7 +43,24 @@ def method(cls: type[T]) -> type[T]:
             raise ValueError(in_words(made, error)) from None
 
     made.__init__ = __init__
-    return made
+    return takes_one(made)
+
+
+def takes_one(cls: type[T]) -> type[T]:
+    """The same class; its ``answer``, written for a batch of questions, now takes one question as well."""
+    made: Any = cls
+    batch = made.answer
+    if not getattr(batch, "takes_one", False):  # an inherited one may already
+
+        @functools.wraps(batch)
+        def answer(self: Any, questions: Question | Iterable[Question], backbone: Backbone) -> Answer | list[Answer]:
+            if isinstance(questions, Question):
+                return batch(self, [questions], backbone)[0]
+            return batch(self, list(questions), backbone)
+
+        answer.takes_one = True  # type: ignore[attr-defined]
+        made.answer = answer
+    return cls
 
 
 def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:

@@ -11,16 +11,19 @@ from sepm_eval.runs.plan import parse_method, split_method
 
 
 def choose(runs: Sequence[Run], method: str, model: str, where: str) -> list[Run]:
-    """The runs of one model with one method: one for each set of items.
+    """Choose the runs of one model with one method: one run for each set of items.
 
     Args:
         runs: what there is.
-        method: as in a plan ("sepm,beta=0.1") or as in a report ("sepm (beta=0.1)"); "" is any, if there is one only.
-        model: the model's name, or a part of it; "" is any, likewise.
-        where: where they were looked for, for messages.
+        method: as in a plan ("sepm,beta=0.1") or as in a report ("sepm (beta=0.1)"); "" is any, if there is only one.
+        model: the model's name, or a part of it; "" is any, if there is only one.
+        where: where the runs were looked for, for messages.
+
+    Returns:
+        The runs, all of one model and one method.
 
     Raises:
-        ValueError: none or several match; the message lists what there is.
+        ValueError: no run matches, or several different ones; the message lists what there is.
     """
     named = [run for run in runs if model in (run.model, run.identity.checkpoint, run.identity.key)]
     chosen = (named or [run for run in runs if model in run.model]) if model else list(runs)
@@ -42,10 +45,12 @@ def choose(runs: Sequence[Run], method: str, model: str, where: str) -> list[Run
 
 
 def _with_options(runs: Sequence[Run], method: str) -> list[Run]:
-    """Runs of a method as written in a plan, without polarities set by hand; of a stock model its entry.
+    """The runs of a method written as in a plan; of a stock model, those of its entry.
+
+    Runs with polarities set by hand are not among them.
 
     Raises:
-        ValueError: the method is written wrongly.
+        ValueError: the method is not written as it must be.
     """
     if any(run.entry == method for run in runs):
         return [run for run in runs if run.entry == method]
@@ -56,10 +61,17 @@ def _with_options(runs: Sequence[Run], method: str) -> list[Run]:
 
 
 def side_by_side(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[tuple[Run, Run]], list[str]]:
-    """Runs over the same items, and why others of the same task are not among them.
+    """Pair runs over the same items.
+
+    Args:
+        first: runs of one model and method.
+        second: runs of the other.
+
+    Returns:
+        The pairs; and for each task of which both have runs, but over different items, why they are not a pair.
 
     Raises:
-        DifferentItems: there are none; the message says why.
+        DifferentItems: there is no pair; the message says why.
     """
     theirs = {run.exam: run for run in second}
     both = [(run, theirs[run.exam]) for run in first if run.exam in theirs]

@@ -12,9 +12,13 @@ Pairs = Sequence[tuple[Outcome, Outcome]]
 
 
 def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
-    """Zero-shot as it is by default, of the same model and polarities, over the same items.
+    """The zero-shot run that a run is compared with.
 
-    For a stock model it is ours of the same shown name.
+    It has the default options, and the same model, polarities and items. A stock model is compared with our zero-shot
+    run of the same shown name.
+
+    Returns:
+        That run, or None if there is none.
     """
     return next((one for one in _zero_shots(run, runs) if one.exam == run.exam), None)
 
@@ -29,7 +33,11 @@ def _zero_shots(run: Run, runs: Sequence[Run]) -> list[Run]:
 
 
 def comparisons(runs: Sequence[Run]) -> Table | None:
-    """Every method against zero-shot of the same model on the same items."""
+    """The table that compares every method with zero-shot on the same items.
+
+    Returns:
+        The table, or None if there is nothing to compare.
+    """
     found: list[tuple[Run, statistics.Comparison]] = []
     refused = []
     for run in runs:
@@ -79,12 +87,12 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
 
 
 def compare_pairs(pairs: Pairs) -> statistics.Comparison:
-    """Statistics of outcomes side by side."""
+    """Compare two runs, given their outcomes item by item."""
     return statistics.compare([a.score.correct for a, _ in pairs], [b.score.correct for _, b in pairs])
 
 
 def power_note(result: statistics.Comparison) -> str:
-    """In words, whether the items suffice for the difference that was seen."""
+    """Say in words whether there are enough items for the difference that was seen."""
     if result.needed is None:
         return "no difference seen"
     if result.n >= result.needed:
@@ -93,7 +101,11 @@ def power_note(result: statistics.Comparison) -> str:
 
 
 def flips(runs: Sequence[Run]) -> Table | None:
-    """Items that a method answers otherwise than zero-shot, one of the two rightly."""
+    """The table of items that only one of method and zero-shot got right.
+
+    Returns:
+        The table, or None if there is no such item.
+    """
     records = []
     for run in runs:
         base = baseline_of(run, runs)

@@ -50,7 +50,7 @@ class Figure:
 
 
 def all_figures(runs: Sequence[Run]) -> list[Figure]:
-    """All figures there is something to show in, in the order of the paper."""
+    """All figures that these runs have data for, in the order of the paper."""
     made: list[Figure] = []
     for mine in groups(runs):
         made += _sensitivity(mine)
@@ -99,7 +99,7 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _confusion(run: Run, runs: Sequence[Run]) -> Figure:
-    """Rows are labels, columns answers; the last column is what named no option."""
+    """How often each label (row) got each answer (column); the last column counts unparsed answers."""
     labels = run.options.labels
     unparsed = [*labels, "unparsed"] if run.count("unparsed") else list(labels)
     counts = Counter((o.target, o.score.label or "unparsed") for o in run.scored)
@@ -233,7 +233,7 @@ def _overlays(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
-    """Outcomes of the same items in all runs whose picture and journal record are there, one a label."""
+    """Items whose picture and journal record are at hand in all of these runs, at most one for each label."""
     others = [{o.item: o for o in run.outcomes} for run in runs]
     labels: set[str] = set()
     for outcome in runs[0].outcomes:

@@ -12,9 +12,9 @@ from sepm_eval.runs.outcomes import Run
 
 
 def leaderboard(runs: Sequence[Run]) -> Table:
-    """Models and methods, best first, by the mean accuracy over the items that all of them were asked.
+    """The table of models and methods, the best first, by mean accuracy over the items that all of them were asked.
 
-    A run over other items than most of its task, or one that is incomplete, is shown with its N and not ranked.
+    A run that is incomplete, or over other items than most runs of its task, is shown with its N and has no rank.
     """
     columns = list(dict.fromkeys(run.column for run in runs))
     main = list(main_columns(runs).values())
@@ -53,7 +53,15 @@ def leaderboard(runs: Sequence[Run]) -> Table:
 
 
 def write_leaderboard(runs: Sequence[Run], out: Path) -> Path:
-    """Write leaderboard.html, leaderboard.md and its CSV; the path of the page."""
+    """Write leaderboard.html, leaderboard.md and the table as CSV.
+
+    Args:
+        runs: what is ranked.
+        out: the folder.
+
+    Returns:
+        The path of the HTML page.
+    """
     table = leaderboard(runs)
     summary = f"{len(table.rows)} models and methods."
     page = Page("Image-emotion leaderboard", summary, [table], warnings=superseded(runs), sources=sources(runs))

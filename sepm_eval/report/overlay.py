@@ -25,7 +25,8 @@ def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collect
         blocks: where its visual tokens lie (``Answer.blocks``).
         dropped: indices of the tokens to cover.
 
-    Returns a picture whose longer side is 672 pixels.
+    Returns:
+        A picture whose longer side is 672 pixels.
 
     Raises:
         ValueError: there is no such token.

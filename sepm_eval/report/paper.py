@@ -40,7 +40,7 @@ class PaperRow:
     accuracy: Mapping[str, Mapping[str, float]]
 
     def is_that_of(self, run: Run) -> bool:
-        """Whether a run is this line's; a fast variant, or one with polarities set by hand, is not."""
+        """Whether a run belongs in this line. A fast variant does not, nor does a run with polarities set by hand."""
         others = run.settings.keys() - self.settings.keys()
         return (
             run.method == self.method
@@ -70,7 +70,7 @@ class PaperTable:
 
 
 def paper_model(run: Run) -> str | None:
-    """What the paper calls a run's checkpoint, if it used it."""
+    """The paper's name for the checkpoint of a run, or None if the paper did not use it."""
     last = run.identity.checkpoint.rstrip("/").rpartition("/")[2].partition("@")[0].lower()
     return next((name for name, known in MODELS.items() if last in known), None)
 

@@ -12,7 +12,7 @@ _Rows = Sequence[tuple[paper.PaperRow, Sequence[Run]]]
 
 
 def paper_tables(runs: Sequence[Run]) -> list[Table]:
-    """One table for each model, as far as there are runs for them."""
+    """The paper's Tables 1 to 3, one for each model, as far as these runs fill them."""
     found = []
     for table in paper.TABLES:
         for model in dict.fromkeys(run.model for run in runs):

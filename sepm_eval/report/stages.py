@@ -11,7 +11,11 @@ from sepm_eval.runs.outcomes import Record, Run
 
 
 def calibration(runs: Sequence[Run]) -> Table | None:
-    """How often stage 1 is right about the polarity, and whether its probabilities say so."""
+    """The table of how often stage 1 is right about the polarity, and whether its probabilities tell.
+
+    Returns:
+        The table, or None if no run has a stage 1.
+    """
     rows, records = [], []
     for run in runs:
         stage = coarse_stage(run)
@@ -46,7 +50,11 @@ def calibration(runs: Sequence[Run]) -> Table | None:
 
 
 def coarse_stage(run: Run) -> tuple[list[float], list[float], list[bool]] | None:
-    """p(positive), p(negative) and the true polarity of every item that has a journal record with a first stage."""
+    """What stage 1 said of every item whose journal record has it.
+
+    Returns:
+        p(positive), p(negative), and whether the item's label is positive, [N] each; None if no record has it.
+    """
     sides, yes, no, truth = polarities(run), [], [], []
     for outcome in run.scored:
         record = outcome.record
@@ -58,7 +66,13 @@ def coarse_stage(run: Run) -> tuple[list[float], list[float], list[bool]] | None
 
 
 def costs(runs: Sequence[Run]) -> Table | None:
-    """Visual tokens the language model reads a question: what a prefill costs is nearly proportional to them."""
+    """The table of how many visual tokens the language model reads for a question.
+
+    The time to read a prompt is nearly proportional to them.
+
+    Returns:
+        The table, or None if no record says it.
+    """
     rows, records = [], []
     for run in runs:
         known = _known(run)
@@ -88,7 +102,7 @@ def costs(runs: Sequence[Run]) -> Table | None:
 
 
 def _known(run: Run) -> list[Record]:
-    """The journal records that say what was read of a picture."""
+    """The journal records that say how many visual tokens were read."""
     return [one.record for one in run.scored if one.record is not None and any(one.record.tokens_read)]
 
 

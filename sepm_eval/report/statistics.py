@@ -54,7 +54,15 @@ class Comparison:
 
 
 def wilson(right: int, n: int) -> Interval:
-    """The Wilson score interval of an accuracy of right / n; the whole range if n is 0."""
+    """The Wilson score interval of an accuracy.
+
+    Args:
+        right: how many answers are right.
+        n: of how many.
+
+    Returns:
+        95 % interval; from 0 to 1 if n is 0.
+    """
     if not n:
         return Interval(0.0, 1.0)
     found = stats.binomtest(right, n).proportion_ci(LEVEL, method="wilson")
@@ -62,10 +70,17 @@ def wilson(right: int, n: int) -> Interval:
 
 
 def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
-    """Compare two methods by which items they got right, [N] bool each, in the same order.
+    """Compare two methods that answered the same items.
+
+    Args:
+        first: [N] bool, which items the first got right.
+        second: [N] bool, the same of the second, in the same order.
+
+    Returns:
+        The difference (second minus first), its interval, and the exact McNemar test.
 
     Raises:
-        ValueError: there is nothing to compare, or the lengths differ.
+        ValueError: there are no items, or the lengths differ.
     """
     from statsmodels.stats.contingency_tables import mcnemar
 
@@ -90,11 +105,14 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
 def needed_items(difference: float, discordant: float) -> int | None:
     """How many items McNemar's test needs to find a difference with 80 % power at the 5 % level.
 
-    Args:
-        difference: of the two accuracies.
-        discordant: share of the items on which exactly one of the two is right.
+    The formula is that of Connor, Biometrics 43 (1987), 207-211.
 
-    Connor, Biometrics 43 (1987), 207-211. None if there is no difference to be found.
+    Args:
+        difference: between the two accuracies.
+        discordant: share of the items that exactly one of the two got right.
+
+    Returns:
+        The number of items; None if the difference is 0.
     """
     if not difference:
         return None
@@ -104,14 +122,31 @@ def needed_items(difference: float, discordant: float) -> int | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for how many tests a table makes (Holm, 1979), in the same order."""
+    """Adjust p-values for the number of tests in a table (Holm, 1979).
+
+    Args:
+        p_values: one for each test.
+
+    Returns:
+        The adjusted ones, in the same order.
+    """
     from statsmodels.stats.multitest import multipletests
 
     return [float(p) for p in multipletests(list(p_values), method="holm")[1]] if p_values else []
 
 
 def macro_f1_interval(targets: Sequence[str], answers: Sequence[str | None]) -> Interval:
-    """Bootstrap interval of ``scoring.macro_f1`` over items; the labels counted are those of the whole set."""
+    """Bootstrap interval of ``scoring.macro_f1`` over items.
+
+    The labels that count are those of the whole set, also where a resample lacks one.
+
+    Args:
+        targets: [N] the items' labels.
+        answers: [N] the labels answered; None is unparsed.
+
+    Returns:
+        95 % interval.
+    """
     if not targets:
         return Interval(0.0, 1.0)
     names = sorted(set(targets))
@@ -150,12 +185,15 @@ class Calibration:
 
 
 def calibration(p_positive: ArrayLike, p_negative: ArrayLike, is_positive: ArrayLike) -> Calibration:
-    """Calibration of the coarse stage.
+    """Measure how well the probabilities of stage 1 tell how often it is right.
 
     Args:
         p_positive: [N] probability of the answer "positive" over the whole vocabulary.
         p_negative: [N] the same of "negative". The two are scaled to sum to 1.
         is_positive: [N] bool, the polarity of the item's label.
+
+    Returns:
+        Accuracy, expected calibration error and Brier score.
     """
     from sklearn.metrics import brier_score_loss
 

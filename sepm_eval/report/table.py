@@ -17,7 +17,7 @@ _LONGEST_PART = 60  # characters of a model, a column or a method in a file's na
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what stands in it, smaller lines below, and a number to sort by."""
+    """One cell: its text, smaller lines below it, and a number to sort by."""
 
     text: str
     details: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Table:
 
 
 def labels_of(run: Run) -> dict[str, Any]:
-    """What tells a run from every other, in every CSV."""
+    """The columns that tell a run from every other one, for every CSV."""
     return {
         **{"task": run.task, "items": run.exam[:8], "column": run.column},
         **{"model": run.model, "model_id": run.identity.key, "method": run.variant},
@@ -55,7 +55,7 @@ def labels_of(run: Run) -> dict[str, Any]:
 
 
 def record_of(run: Run) -> dict[str, Any]:
-    """What stands of a run in every CSV that has a line a run."""
+    """The columns that describe a run, for every CSV that has one line a run."""
     return {
         **labels_of(run),
         **{"item_list": run.item_list, "entry": run.entry},
@@ -64,22 +64,31 @@ def record_of(run: Run) -> dict[str, Any]:
 
 
 def count_cell(value: int) -> Cell:
-    """A whole number."""
+    """A cell that holds a whole number."""
     return Cell(str(value), value=value)
 
 
 def interval_text(interval: Interval, unit: float, digits: int = 1) -> str:
-    """An interval in brackets, its ends times a unit."""
+    """An interval in brackets.
+
+    Args:
+        interval: its two ends.
+        unit: what they are multiplied by, such as 100 for percent.
+        digits: behind the decimal point.
+
+    Returns:
+        Such as "[12.3, 45.6]".
+    """
     return f"[{unit * interval.low:.{digits}f}, {unit * interval.high:.{digits}f}]"
 
 
 def when(date: datetime) -> str:
-    """A time as it is written on pages: "2026-11-24 08:00 UTC"."""
+    """A time as pages show it: "2026-11-24 08:00 UTC"."""
     return date.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def state(run: Run) -> str:
-    """Whether a run is all that its task asks for, and what is lacking."""
+    """Whether a run answered everything that its task asks; if not, what is missing."""
     lacking = [f"{run.missing} missing"] if run.missing else []
     lacking += [f"{run.count('failed')} failed"] if run.count("failed") else []
     if run.complete:
@@ -89,7 +98,7 @@ def state(run: Run) -> str:
 
 
 def groups(runs: Iterable[Run]) -> list[list[Run]]:
-    """Runs by model and set of items: what one table or figure may hold."""
+    """Runs grouped by model and set of items. One table or figure never mixes two groups."""
     found: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         found.setdefault((run.model, run.column), []).append(run)
@@ -97,35 +106,41 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def polarities(run: Run) -> Mapping[str, str]:
-    """The polarity of every label as the run had it."""
+    """The polarity of every label in a run, including those set by hand."""
     return {**POLARITY, **run.identity.polarity}
 
 
 def model_key(runs: Sequence[Run]) -> str:
-    """A model in names of files: its whole name and a digest of its identity.
+    """The part of a file's name that stands for a model: its whole name and a digest of its identity.
 
     Args:
-        runs: all of one name. A stock model stands beside ours of its checkpoint; the digest is then that of ours.
+        runs: all of one shown name. Where a stock model stands beside ours of the same checkpoint, the digest is ours.
+
+    Returns:
+        A name that no other model has.
     """
     first = next((run for run in runs if run.entry.startswith(OUR_ENTRIES)), runs[0])
     return f"{_short(first.model)}-{first.identity.key}"
 
 
 def column_key(run: Run) -> str:
-    """A set of items in names of files: the task, with a digest where there are several sets of it."""
+    """The part of a file's name that stands for a set of items: the task, with a digest if it has several sets."""
     return slug(run.task) if run.column == run.task else f"{_short(run.column)}-{run.exam[:8]}"
 
 
 def variant_key(run: Run) -> str:
-    """A method in names of files: with a digest where it is not as it is by default."""
+    """The part of a file's name that stands for a method, with a digest if its options are not the defaults."""
     told = _short(run.variant)
     return told if run.variant == run.method else f"{told}-{run.identity.digest[:8]}"
 
 
 def main_columns(runs: Sequence[Run]) -> dict[str, str]:
-    """For each task the set of items that means and ranks are over: what most complete runs were asked.
+    """Choose for each task the set of items that means and ranks are taken over.
 
-    Tasks without a complete run are left out. Of equals the larger set counts, then the first by name.
+    It is the set that most complete runs were asked; of equal ones the larger, then the first by name.
+
+    Returns:
+        The set's name by task, without tasks that have no complete run.
     """
     found = {}
     for task in dict.fromkeys(run.task for run in runs):
@@ -138,7 +153,7 @@ def main_columns(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def mean_note(columns: Sequence[str], shown: Sequence[str]) -> str:
-    """What a mean of accuracies is taken over, and what stands beside it without being in it."""
+    """The note below a table: which tasks a mean is taken over, and which of those shown are not in it."""
     others = [column for column in shown if column not in columns]
     outside = f"; {', '.join(others)} {'is' if len(others) == 1 else 'are'} not in it" if others else ""
     return f"The mean is over {', '.join(columns)}, each counting the same{outside}."
@@ -152,7 +167,16 @@ SHOWN = 40  # rows of a list of single items
 
 
 def spread(records: Sequence[dict[str, Any]], by: Sequence[str], most: int = SHOWN) -> list[dict[str, Any]]:
-    """At most so many records, taken in turn from every group, in their order."""
+    """Take a few records from a long list, in turn from every group, so that each group is seen.
+
+    Args:
+        records: the whole list.
+        by: the keys that make a group.
+        most: how many to take.
+
+    Returns:
+        The chosen records, in their former order.
+    """
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, record in enumerate(records):
         groups.setdefault(tuple(record[key] for key in by), []).append(index)
@@ -161,5 +185,5 @@ def spread(records: Sequence[dict[str, Any]], by: Sequence[str], most: int = SHO
 
 
 def shown_note(shown: int, total: int, file: str) -> str:
-    """How many of the records a table shows, and where the others are."""
+    """The note that says how many records a table shows, and which file has the others."""
     return f"All {total}." if shown == total else f"{shown} of {total}; all are in {file}."

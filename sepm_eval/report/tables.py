@@ -29,7 +29,7 @@ from sepm_eval.scoring import macro_f1
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """Every run: accuracy and macro-F1 with their intervals, and what was not answered."""
+    """The table of all runs: accuracy and macro-F1 with their intervals, and how much was not answered."""
     rows, records = [], []
     for run in runs:
         n, share = len(run.scored), run.accuracy
@@ -68,7 +68,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def per_class(runs: Sequence[Run]) -> list[Table]:
-    """Accuracy of every label: a table for each model and set of items, a column for each method."""
+    """Tables of the accuracy of every label: one for each model and set of items, with one column for each method."""
     found = []
     for mine in groups(runs):
         shown = main_runs(mine)
@@ -101,7 +101,10 @@ def per_class(runs: Sequence[Run]) -> list[Table]:
 
 
 def main_runs(runs: Sequence[Run]) -> list[Run]:
-    """One run a method: with its default settings if there is one, or the first. Not all of a sweep."""
+    """Choose one run for each method: the one with default options if there is one, otherwise the first.
+
+    So a sweep over an option takes one column, not twenty.
+    """
     chosen: dict[str, Run] = {}
     for run in runs:
         if run.scored and (run.method not in chosen or run.variant == run.method):
@@ -110,7 +113,15 @@ def main_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def unanswered(runs: Sequence[Run], status: str) -> Table | None:
-    """Outcomes that are "unparsed" or "failed", with what the model said or what went wrong."""
+    """The table of questions without a usable answer.
+
+    Args:
+        runs: what is reported.
+        status: "unparsed" or "failed".
+
+    Returns:
+        Each with what the model said or what went wrong; None if there are none.
+    """
     records = []
     for run in runs:
         about = labels_of(run)
@@ -131,7 +142,7 @@ def unanswered(runs: Sequence[Run], status: str) -> Table | None:
 
 
 def all_tables(runs: Sequence[Run]) -> list[Table]:
-    """All tables there is something to show in, in the order of the report."""
+    """All tables that these runs have data for, in the order of the report."""
     made: Iterable[Table | None] = (
         *paper_tables(runs),
         runs_table(runs),

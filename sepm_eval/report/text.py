@@ -23,28 +23,31 @@ _INSIDE = re.compile(rf"(?<![{_RUN}])([{_RUN}]+)(?=[{_FORMULA}])")
 
 
 def visible(text: str, layout: str = "") -> str:
-    r"""The same with every control character as an escape that can be read: ESC is \x1b.
+    r"""Show every control character as an escape that can be read, such as \x1b for ESC.
 
     Args:
         text: the text.
-        layout: of tab, line feed and carriage return those that stay as they are.
+        layout: which of tab, line feed and carriage return stay as they are.
+
+    Returns:
+        The text without control characters.
     """
     return _UNSEEN.sub(lambda found: found[0] if found[0] in layout else _escape(found[0]), text)
 
 
 def on_page(value: Any) -> Any:
-    """A value as a page shows it: white space is the browser's business, other control characters are shown."""
+    """Prepare a value for an HTML page: control characters are shown, white space is left to the browser."""
     return visible(value, _LAYOUT) if type(value) is str else value
 
 
 def inert(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no line break, no control character."""
+    """Prepare a text so that Markdown shows it as it is: no markup, HTML, line break or control character acts."""
     plain = " ".join(visible(text, _LAYOUT).split())
     return re.sub(r"([\\`*_{}\[\]|~!])", r"\\\1", html.escape(plain, quote=False))
 
 
 def harmless(value: Any) -> Any:
-    """A value for a CSV file: no spreadsheet takes it, or a part of it, for a formula."""
+    """Prepare a value for a CSV file, so that no spreadsheet takes it, or a part of it, for a formula."""
     if not isinstance(value, str):
         return value
     text = _INSIDE.sub(lambda found: found[0] + "'" * any(one in _SEPARATORS for one in found[0]), value)
@@ -52,7 +55,12 @@ def harmless(value: Any) -> Any:
 
 
 def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Write records with the same keys as CSV; an empty file if there are none."""
+    """Write records as CSV; without records the file is empty.
+
+    Args:
+        path: the file.
+        records: one a line, all with the same keys.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         if records:

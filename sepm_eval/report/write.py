@@ -45,11 +45,14 @@ class Page:
 
 
 def write_report(runs: Sequence[Run], out: Path) -> Path:
-    """Write the report of some runs; the path of its page.
+    """Write the report of some runs.
 
     Args:
         runs: what is reported.
-        out: folder: report.html, report.md, tables/*.csv, figures/*.png and *.svg.
+        out: the folder: report.html, report.md, tables/*.csv, figures/*.png and *.svg.
+
+    Returns:
+        The path of the HTML page.
     """
     models, tasks, methods = ({getattr(run, what) for run in runs} for what in ("model", "task", "variant"))
     summary = f"Runs: {len(runs)}; models: {len(models)}; tasks: {len(tasks)}; methods: {len(methods)}."
@@ -60,10 +63,18 @@ def write_report(runs: Sequence[Run], out: Path) -> Path:
 
 
 def write_page(page: Page, out: Path, name: str) -> Path:
-    """Write a page as HTML and Markdown under a name, its tables as CSV, its figures as PNG and SVG; the HTML file.
+    """Write a page as HTML and Markdown, its tables as CSV, its figures as PNG and SVG.
+
+    Args:
+        page: what it shows.
+        out: the folder.
+        name: of the HTML and the Markdown file, without an ending.
+
+    Returns:
+        The path of the HTML page.
 
     Raises:
-        ValueError: two of its tables or figures would be one file; nothing is written.
+        ValueError: two of its tables or figures would be the same file; nothing is written.
     """
     for kind, keys in (("tables", [one.key for one in page.tables]), ("figures", [one.key for one in page.figures])):
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
@@ -79,7 +90,7 @@ def write_page(page: Page, out: Path, name: str) -> Path:
 
 
 def sources(runs: Sequence[Run]) -> list[str]:
-    """Where each run was read, when it was made, and with which versions."""
+    """One line for each run: which file it was read from, when it was made, and with which versions."""
     root, found = _root(runs), []
     for run in runs:
         packages = ", ".join(f"{name} {number}" for name, number in run.versions.items()) or "versions not recorded"
@@ -92,7 +103,7 @@ def sources(runs: Sequence[Run]) -> list[str]:
 
 
 def superseded(runs: Sequence[Run]) -> list[str]:
-    """Which files do not count, because others of the same run over the same items do."""
+    """One line for each run that has older files: those do not count, because a newer one holds the same run."""
     root = _root(runs)
     return [
         f"{run.column}, {run.title}: {_below(root, run.source)} counts; superseded, as the same run over the same "

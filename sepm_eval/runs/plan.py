@@ -1,13 +1,15 @@
 """What ``sepm-eval run`` is to do: a YAML file, checked before anything is loaded.
 
+```yaml
 tasks: [emotion6, emoset]
 methods: [zero_shot, "sepm,beta=0.1"]
 models:
-- model: sepm_llava
-args: {pretrained: llava-hf/llava-1.5-7b-hf}
-batch_size: 8
-- model: llava_hf            # any other model of lmms-eval answers the question as it is asked
-args: {pretrained: llava-hf/llava-1.5-7b-hf, device_map: auto}
+  - model: sepm_llava
+    args: {pretrained: llava-hf/llava-1.5-7b-hf}
+    batch_size: 8
+  - model: llava_hf            # any other model of lmms-eval answers the question as it is asked
+    args: {pretrained: llava-hf/llava-1.5-7b-hf, device_map: auto}
+```
 """
 
 from __future__ import annotations

@@ -156,19 +156,13 @@ class SepmModel(ChatModel):
         """
         super().__init__()
         check_named_tasks(sys.argv)
-        given = {
-            "pretrained": pretrained,
-            "device": own_device(device),
-            "dtype": dtype,
-            "polarity": polarity,
-            **options,
-        }
+        given = {"device": own_device(device), "dtype": dtype, "polarity": polarity, **options}
         self._runner = load_runner(
             f"{PREFIX}{self.backbone_name}",
             _OWN_ARGUMENTS,
             self.backbone_name,
             method,
-            given,
+            {"pretrained": pretrained, **given},
             batch_size=_batch_size(batch_size, max_batch_size),
             journal=journal,
             resume=resume,

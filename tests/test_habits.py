@@ -1,0 +1,100 @@
+"""What a project's habits promise: one version, a workflow that runs the two commands, CI that runs what is said."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).parent.parent
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def declared(field: str) -> str:
+    found = re.search(rf'^{field} = "(.+)"$', read("pyproject.toml"), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_the_version_has_one_place_and_a_row_in_the_changelog():
+    assert version("sepm-eval") == declared("version")
+    assert re.search(rf"^## {re.escape(declared('version'))}\b", read("CHANGELOG.md"), re.MULTILINE)
+    elsewhere = [
+        path for path in (ROOT / "sepm_eval").rglob("*.py") if f'"{declared("version")}"' in path.read_text("utf-8")
+    ]
+    assert not elsewhere
+    assert "version:" not in re.sub("cff-version:", "", read("CITATION.cff"))
+
+
+def test_ci_is_said_of_nothing_that_ci_does_not_run():
+    said = {target for line in read("docs/reliability.md").splitlines() if "in CI" in line for target in _makes(line)}
+    assert said
+    assert said <= set(_makes(read(".ci/run")))
+
+
+def _makes(text: str) -> list[str]:
+    return re.findall(r"\bmake ([\w-]+)", text)
+
+
+def test_the_workflow_runs_the_two_commands_on_every_python():
+    workflow = yaml.safe_load(read(".github/workflows/ci.yml"))
+    (job,) = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make demo", "make test"]
+    versions = job["strategy"]["matrix"]["python"]
+    assert all(isinstance(one, str) for one in versions)  # 3.10 as a number is 3.1
+    allowed = SpecifierSet(declared("requires-python"))
+    assert versions == [f"3.{minor}" for minor in range(10, 14)]
+    assert all(one in allowed for one in versions)
+    assert "3.9" not in allowed
+
+
+def test_pre_commit_has_the_linter_of_the_locked_environment():
+    (hook,) = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    (locked,) = [line for line in read("requirements-test.lock").splitlines() if line.startswith("ruff==")]
+    assert Requirement(locked).specifier.contains(hook["rev"].removeprefix("v"))
+    assert [one["id"] for one in hook["hooks"]] == ["ruff-check", "ruff-format"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.stem
+)
+def test_an_issue_form_is_one(path):
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    assert all(field["type"] == "textarea" and field["id"] and field["attributes"]["label"] for field in form["body"])
+
+
+def test_the_citation_names_the_paper_as_the_readme_does():
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["license"] == declared("license")
+    assert citation["authors"] == [{"name": "sepm_eval contributors"}]
+    (paper,) = citation["references"]
+    bibtex = read("README.md").split("```bibtex")[1]
+    assert paper["title"] in bibtex
+    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    assert authors in bibtex
+
+
+@pytest.mark.parametrize(
+    ("table", "folder"),
+    [
+        ("METHODS", "sepm_eval/methods"),
+        ("BACKBONES", "model_wrappers"),
+        ("BENCHMARKS", "sepm_eval/datasets"),
+        ("FORMATS", "sepm_eval/submit"),
+    ],
+)
+def test_a_recipe_names_a_table_that_files_of_the_kind_end_with(table, folder):
+    assert f"{table}" in read("CONTRIBUTING.md")
+    assert folder in read("CONTRIBUTING.md")
+    files = [path.read_text(encoding="utf-8") for path in (ROOT / folder).glob("*.py")]
+    assert any(re.search(rf"^{table}\b.* = ", text, re.MULTILINE) for text in files)
