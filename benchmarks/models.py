@@ -71,7 +71,7 @@ def build(
     torch.manual_seed(seed)
     tokenizer = _tokenizer(geometry.decoder.vocabulary)
     checkpoint = Checkpoint(f"random {family}", Path(), f"seed-{seed}")
-    settings = {"dtype": str(dtype).removeprefix("torch.")}
+    settings = {"dtype": str(dtype).removeprefix("torch."), "positions": "closed"}
     side = geometry.tower.side
     with torch.device(device):
         if family == "llava":

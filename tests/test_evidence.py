@@ -35,8 +35,10 @@ def test_how_many_are_dropped(beta, tokens, count):
 
 
 def test_the_least_significant_go_and_ties_break_by_position():
-    keep = keep_most_significant(torch.tensor([[0.3, 0.1, 0.1, 0.5, 0.1], [5.0, 4.0, 3.0, 2.0, 1.0]]), 0.4)
-    assert keep.tolist() == [[True, False, False, True, True], [True, True, True, False, False]]
+    keep = keep_most_significant(torch.tensor([0.3, 0.1, 0.1, 0.5, 0.1]), 0.4)
+    assert keep.tolist() == [True, False, False, True, True]
+    keep = keep_most_significant(torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0]), 0.4)
+    assert keep.tolist() == [True, True, True, False, False]
 
 
 def test_the_significance_is_the_mean_over_heads_of_the_weighted_mean_over_the_rows():

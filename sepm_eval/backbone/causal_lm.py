@@ -16,7 +16,7 @@ from sepm_eval.backbone import last_layer, pruning
 from sepm_eval.backbone import probe as probes
 from sepm_eval.backbone.interface import Prune, Reading
 from sepm_eval.backbone.pruning import pad_left
-from sepm_eval.backbone.writing import End, positions
+from sepm_eval.backbone.writing import End, kept_positions, positions
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class CausalLM:
             layers = probes.choose_layers(probe_layers, range(len(self.decoder.layers)))
             request = self._request(prompts, attended, layers)
         if keep is not None and self.positions == "kept":
-            places, evicted = self._kept_positions(prompts, keep)
+            stays = [self._stays(prompt, mask) for prompt, mask in zip(prompts, keep, strict=True)]
+            places, evicted = kept_positions(stays)
         hidden, cache = self._forward(embedded, attended, DynamicCache(), places, request)
         seen = None
         if request is not None and visual is not None:
@@ -112,16 +113,6 @@ class CausalLM:
             before=tuple(tuple(prompt.before) for prompt in prompts) if whole else (),
             evicted=evicted,
         )
-
-    def _kept_positions(self, prompts: Sequence[Prompt], keep: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Positions as if nothing had been dropped, [B, L], and how many tokens of each row were dropped, [B]."""
-        rows = []
-        for prompt, mask in zip(prompts, keep, strict=True):
-            stays = torch.ones(len(prompt.before) + len(mask) + len(prompt.after), dtype=torch.bool, device=self.device)
-            stays[len(prompt.before) : len(prompt.before) + len(mask)] = mask.to(self.device)
-            rows.append(stays.nonzero())
-        lost = torch.stack([(~mask).sum() for mask in keep])
-        return pad_left(rows)[0][..., 0], lost.to(self.device)
 
     @torch.inference_mode()
     def go_on(
@@ -306,6 +297,10 @@ class CausalLM:
         text = self.decoder.get_input_embeddings()(ids)
         before, after = text.split([len(prompt.before), len(prompt.after)])
         return torch.cat([before, visual.to(text.dtype), after])
+
+    def _stays(self, prompt: Prompt, mask: Tensor) -> Tensor:
+        """Which tokens of a prompt and its picture are read, [length] bool, if the mask says which of the picture's."""
+        return nn.functional.pad(mask.to(self.device), (len(prompt.before), len(prompt.after)), value=True)
 
     def _kept(self, visual: Sequence[Tensor] | None, keep: Sequence[Tensor] | None, batch: int) -> list[Tensor]:
         """The visual tokens of each row that the language model sees, [kept, D] each."""

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from sepm_eval.backbone.interface import Reading
+from sepm_eval.backbone.pruning import pad_left
 
 
 class Behind(DynamicLayer):
@@ -84,6 +85,15 @@ class End:
 def positions(attended: Tensor) -> Tensor:
     """Positions that count from each row's first token, [B, L]; padding gets 0."""
     return (attended.long().cumsum(-1) - 1).clamp(min=0)
+
+
+def kept_positions(stays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Positions of the tokens that stay, as if none had been dropped, and how many were.
+
+    stays: of each row, [length] bool. Returns [B, L], where padding on the left gets 0, and [B].
+    """
+    rows = [row.nonzero() for row in stays]
+    return pad_left(rows)[0][..., 0], torch.stack([(~row).sum() for row in stays])
 
 
 def _cache(layers: Sequence[Behind]) -> DynamicCache:
