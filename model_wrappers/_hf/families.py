@@ -22,6 +22,7 @@ class Family:
         token_types: what its ``token_type_ids`` mark, for those that take them.
         reads_prompt_both_ways: what it makes of the picture depends on the question behind it.
         resizes: a smaller picture gives fewer tokens.
+        needs_two_tokens: its class fails on pictures that become one token; with a second picture beside it does not.
     """
 
     places: places.Places | None = None
@@ -29,6 +30,7 @@ class Family:
     token_types: Literal["picture", "none"] = "picture"
     reads_prompt_both_ways: bool = False
     resizes: bool = False
+    needs_two_tokens: bool = False
 
 
 _GRID = Family(places.merged_grid, resizes=True)
@@ -55,7 +57,7 @@ FAMILIES: dict[str, Family] = {
     "llava_onevision": _ROWS,
     "idefics3": Family(places.split_tiles),
     "smolvlm": Family(places.split_tiles),
-    "mistral3": Family(places.patch_rows, resizes=True),
+    "mistral3": Family(places.patch_rows, resizes=True, needs_two_tokens=True),
     "gemma3": _SQUARE,
     "gemma4": Family(places.pooled_grid),
     "paligemma": Family(places.square, first_position=1, token_types="none", reads_prompt_both_ways=True),

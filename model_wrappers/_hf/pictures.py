@@ -67,7 +67,7 @@ class Pictures:
             for key, value in inputs.items()
             if key in self._wanted and isinstance(value, Tensor)
         }
-        output = self._model.get_image_features(**given, return_dict=True)
+        output = self._features(given)
         features = _flat(output.pooler_output)
         more: dict[str, Any] = {"expansion": inputs["expansion"]}
         if "image_grid_thw" in inputs:
@@ -76,6 +76,15 @@ class Pictures:
             more["deepstack"] = tuple(_flat(level) for level in output.deepstack_features)
         more["batched"] = isinstance(output.pooler_output, Tensor)
         return PictureTokens(features, self._places(image, inputs, len(features)), more)
+
+    def _features(self, given: dict[str, Tensor]) -> Any:
+        """What the model's vision side makes of one preprocessed picture."""
+        if not self._family.needs_two_tokens:
+            return self._model.get_image_features(**given, return_dict=True)
+        twice = {key: torch.cat([value, value]) for key, value in given.items()}
+        output = self._model.get_image_features(**twice, return_dict=True)
+        output.pooler_output = output.pooler_output[:1]
+        return output
 
     def _process(self, image: Image.Image) -> dict[str, Any]:
         """What the image processor makes of a picture, and what stands for it in the prompt ("expansion")."""
