@@ -113,11 +113,13 @@ class Prompts:
 
     def _expand(self, rendered: str, expansion: str) -> str:
         """The placeholder replaced, and whatever else the processor does to a prompt with a picture."""
-        found = rendered.count(self.processor.image_token)
+        placeholder = self.processor.image_token
+        found = rendered.count(placeholder)
         if found != 1:
+            who = "the question must not spell it" if found else "its chat template does not put it for a picture"
             raise ValueError(
-                f"{self._name}: the prompt holds the picture's placeholder {self.processor.image_token!r} {found} times "
-                f"and there is one picture; the question must not spell it: {rendered!r}"
+                f"{self._name}: the prompt holds the placeholder {placeholder!r} {found} times and there is one picture; "
+                f"{who}: {rendered!r}"
             )
         _, texts, *_ = self.processor.prepare_inputs_layout(images=[_UNIT], text=[rendered])
         (whole,), _ = self.processor.get_text_with_replacements(list(texts), images_replacements=[expansion])
