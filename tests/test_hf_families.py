@@ -251,39 +251,41 @@ def built(request, tmp_path_factory):
     return request.param, build(request.param, tmp_path_factory.mktemp("families") / request.param)
 
 
+@pytest.fixture(scope="module")
+def both(built):
+    family, folder = built
+    backbone = load_backbone("hf", str(folder), device="cpu", dtype="float32")
+    eager = AutoModelForImageTextToText.from_pretrained(folder, attn_implementation="eager", dtype="float32").eval()
+    gradient = Image.linear_gradient("L")
+    images = [gradient.resize((200, 120)).convert("RGB"), gradient.rotate(90).resize((90, 120)).convert("RGB")]
+    return family, backbone, eager, AutoProcessor.from_pretrained(folder), images
+
+
+@pytest.fixture(scope="module")
+def asked(both):
+    _, backbone, _, processor, images = both
+    questions = [f"{FOCUS} What do you feel?", f"{FOCUS} A or B?"]
+    options = {"images_kwargs": dict(backbone._pictures.options)}
+    inputs = []
+    for question, image in zip(questions, images, strict=True):
+        content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
+        inputs.append(
+            processor.apply_chat_template(
+                [{"role": "user", "content": content}],
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                add_generation_prompt=True,
+                processor_kwargs=options,
+                **backbone._prompts.template_options,
+            )
+        )
+        inputs[-1].pop("labels", None)
+    return questions, inputs
+
+
 class TestBuilt:
     """Families without an oracle, against a second copy of the model with eager attention."""
-
-    @pytest.fixture(scope="class")
-    def both(self, built):
-        family, folder = built
-        backbone = load_backbone("hf", str(folder), device="cpu", dtype="float32")
-        eager = AutoModelForImageTextToText.from_pretrained(folder, attn_implementation="eager", dtype="float32").eval()
-        gradient = Image.linear_gradient("L")
-        images = [gradient.resize((200, 120)).convert("RGB"), gradient.rotate(90).resize((90, 120)).convert("RGB")]
-        return family, backbone, eager, AutoProcessor.from_pretrained(folder), images
-
-    @pytest.fixture(scope="class")
-    def asked(self, both):
-        _, backbone, _, processor, images = both
-        questions = [f"{FOCUS} What do you feel?", f"{FOCUS} A or B?"]
-        options = {"images_kwargs": dict(backbone._pictures.options)}
-        inputs = []
-        for question, image in zip(questions, images, strict=True):
-            content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
-            inputs.append(
-                processor.apply_chat_template(
-                    [{"role": "user", "content": content}],
-                    tokenize=True,
-                    return_dict=True,
-                    return_tensors="pt",
-                    add_generation_prompt=True,
-                    processor_kwargs=options,
-                    **backbone._prompts.template_options,
-                )
-            )
-            inputs[-1].pop("labels", None)
-        return questions, inputs
 
     def test_reads_as_the_models_own_forward_pass(self, both, asked):
         family, backbone, eager, _, images = both

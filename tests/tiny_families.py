@@ -141,6 +141,6 @@ def build(family: str, folder: Path) -> Path:
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:  # large enough that answers depend on every token
-                weight.normal_(0, weight[0].numel() ** -0.5)
+                weight.normal_(0, 0.6 * weight[0].numel() ** -0.5)
     model.save_pretrained(folder)
     return folder
