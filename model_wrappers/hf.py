@@ -1,8 +1,8 @@
 """Any picture-and-text model of transformers, through its own classes (AutoModelForImageTextToText, AutoProcessor).
 
 The prompt is the checkpoint's own chat template with the picture in front of the question, preprocessing is what its
-own processor does, and logits are its own forward pass. What families differ in is in ``_hf.families``; a family that is
-not there is tried against ``_hf.contract``, as all are, and refused if it fails.
+own processor does, and logits are its own forward pass. What families differ in is in ``_hf.families``; a family that
+is not there is tried against ``_hf.contract``, as all are, and refused if it fails.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def load(
         pretrained: such as "Qwen/Qwen2.5-VL-7B-Instruct", "OpenGVLab/InternVL3_5-8B-HF", or a folder.
         device: see ``load_backbone``.
         dtype: see ``load_backbone``.
-        positions: what becomes of the positions of tokens behind dropped ones: "closed" up, as in SEPM's public code, or
-            "kept"; "auto" keeps them where a position is a place in the picture (M-RoPE) and closes up elsewhere.
+        positions: what becomes of the positions of tokens behind dropped ones: "closed" up, as in SEPM's public code,
+            or "kept"; "auto" keeps them where a position is a place in the picture (M-RoPE) and closes up elsewhere.
         tiling: let the image processor cut pictures into tiles, where it can do without.
         min_pixels: pictures with fewer are enlarged, where the image processor has such a limit (Qwen, GLM).
         max_pixels: pictures with more are reduced.
@@ -161,7 +161,11 @@ def load(
         "processor": type(processor.image_processor).__name__,
         "probed_layer": str(decoder.probed_layers("last")[0]),
         "attention": "sdpa",
-        **{key: str(value) for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels)) if value is not None},
+        **{
+            key: str(value)
+            for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels))
+            if value is not None
+        },
     }
     return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
 
@@ -208,8 +212,8 @@ def _closes_up(name: str, config: Any, positions: str) -> bool | None:
         raise ValueError(f"positions={positions!r}: use one of {POSITIONS}")
     if positions == "closed" and "mrope_section" in str(config.get_text_config().to_dict()):
         raise ValueError(
-            f"{name}: positions=closed is not possible, because the position of a visual token is its row and column in "
-            "the picture (M-RoPE); use kept"
+            f"{name}: positions=closed is not possible, because the position of a visual token is its place in the "
+            "picture (M-RoPE); use kept"
         )
     return None if positions == "auto" else positions == "closed"
 

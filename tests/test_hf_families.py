@@ -1,7 +1,7 @@
 """The backbone over transformers' own classes, held to one contract in every family.
 
-Numbers are the oracles' (tests/oracles/hf_families: computed by transformers itself with eager attention) or, for families
-without one, those of a second copy of the same checkpoint with eager attention.
+Numbers are the oracles' (tests/oracles/hf_families: computed by transformers itself with eager attention) or, for
+families without one, those of a second copy of the same checkpoint with eager attention.
 """
 
 from __future__ import annotations
@@ -290,19 +290,21 @@ class TestBuilt:
     def test_reads_as_the_models_own_forward_pass(self, both, asked):
         family, backbone, eager, _, images = both
         questions, inputs = asked
-        reading = backbone.read(questions, backbone.see(images), probe=FOCUS)
+        together = backbone.read(questions, backbone.see(images))
         layer = int(backbone.settings["probed_layer"])
         for i, own in enumerate(inputs):
             with torch.inference_mode():
                 expected = eager(**own, output_attentions=True)
-            close(reading.logits[i], expected.logits[0, -1], tolerance(family))
+            close(together.logits[i], expected.logits[0, -1], tolerance(family))
+            visual = backbone.see([images[i]])
+            found = backbone.read([questions[i]], visual, probe=FOCUS)
             with_attention = [one for one in expected.attentions if one is not None]
             rows = with_attention[-1 if family in RECURRENT else layer][0].mean(0)
-            prompt = backbone._prompts.encode(questions[i], backbone.see([images[i]]).pictures[0].more["expansion"], FOCUS)
-            close(reading.probe_attention[i], rows[prompt.probed].mean(0)[prompt.slots], 1e-5)
+            prompt = backbone._prompts.encode(questions[i], visual.pictures[0].more["expansion"], FOCUS)
+            close(found.probe_attention[0], rows[prompt.probed].mean(0)[prompt.slots], 1e-5)
 
     def test_writes_what_generate_writes(self, both, asked):
-        family, backbone, eager, processor, images = both
+        _, backbone, eager, processor, images = both
         questions, inputs = asked
         written = backbone.write(backbone.read(questions, backbone.see(images)), 6)
         for text, own in zip(written, inputs, strict=True):
@@ -310,7 +312,7 @@ class TestBuilt:
             assert text == processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     def test_dropping_is_removal(self, both, asked):
-        family, backbone, eager, _, images = both
+        family, backbone, _, _, images = both
         questions, _ = asked
         visual = backbone.see(images)
         keep = [torch.arange(len(picture.features)) % 3 != 1 for picture in visual.pictures]
@@ -459,14 +461,9 @@ class TestRefused:
         with pytest.raises(ValueError, match="no chat template"):
             load_backbone("hf", str(folder), device="cpu")
 
-    def test_a_letter_of_two_tokens(self, changed):
-        folder = changed()
-        path = folder / "tokenizer.json"
-        tokenizer = read_json(path)
-        tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": "assistant\nA"}, "content": "assistant\nAB"}
-        path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    def test_a_letter_of_two_tokens(self):
         with pytest.raises(ValueError, match="can only be read if it is one token"):
-            load_backbone("hf", str(folder), device="cpu")
+            backbone_of("qwen2_5_vl").letter_ids("A\u042f")
 
     def test_a_question_that_spells_the_placeholder(self):
         with pytest.raises(ValueError, match="must not spell it"):
@@ -474,8 +471,10 @@ class TestRefused:
 
     def test_placeholders_that_do_not_match_the_features(self):
         backbone, visual = backbone_of("qwen2_5_vl"), seen("qwen2_5_vl")
-        mixed = visual[[0]].pictures[0].__class__(
-            visual.pictures[0].features[:-1], visual.pictures[0].blocks, visual.pictures[0].more
+        mixed = (
+            visual[[0]]
+            .pictures[0]
+            .__class__(visual.pictures[0].features[:-1], visual.pictures[0].blocks, visual.pictures[0].more)
         )
         with pytest.raises(ValueError, match="16 visual tokens and the picture gave 15"):
             backbone.read(["A?"], type(visual)((mixed,)))

@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of families without an oracle: another model class around an oracle's tokenizer and processor."""
+"""Tiny random checkpoints of families without an oracle: another model around an oracle's tokenizer and processor."""
 
 from __future__ import annotations
 
@@ -135,12 +135,14 @@ def build(family: str, folder: Path) -> Path:
     tokenizer = read_json(folder / "tokenizer_config.json") | TOKENS.get(family, {})
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     template = folder / "chat_template.jinja"
-    template.write_text(template.read_text(encoding="utf-8").replace(*PLACEHOLDER.get(family, ("", ""))), encoding="utf-8")
+    template.write_text(
+        template.read_text(encoding="utf-8").replace(*PLACEHOLDER.get(family, ("", ""))), encoding="utf-8"
+    )
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder))
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:  # large enough that answers depend on every token
-                weight.normal_(0, 0.6 * weight[0].numel() ** -0.5)
+                weight.normal_(0, 0.4 * weight[0].numel() ** -0.5)
     model.save_pretrained(folder)
     return folder

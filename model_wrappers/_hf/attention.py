@@ -50,7 +50,7 @@ class Watch:
         """
         silent = sorted(self.layers - set(self.found))
         if silent or not self.found:
-            raise RuntimeError(f"the layers {silent} did not report their attention: they do not use the one registered")
+            raise RuntimeError(f"the layers {silent} report no attention: they do not use the registered one")
         device = self.found[max(self.found)].device
         return torch.stack([self.found[layer].to(device) for layer in sorted(self.found)]).mean(0)
 
@@ -121,8 +121,8 @@ def _weights(
 ) -> Tensor:
     """Softmax rows, [B, H, R, K] float32.
 
-    query: [B, H, Q, d]; key: [B, H_kv, K, d], H a multiple of H_kv; attention_mask: [B or 1, 1 or H, Q, K], bool (True is
-    seen) or added to the scores, or None: causal, as SDPA takes it; rows: [B, R] of the queries. As in transformers'
+    query: [B, H, Q, d]; key: [B, H_kv, K, d], H a multiple of H_kv; attention_mask: [B or 1, 1 or H, Q, K], bool (True
+    is seen) or added to the scores, or None: causal, as SDPA takes it; rows: [B, R] of the queries. As in transformers'
     eager attention, scores are taken in the model's dtype and the softmax in float32.
     """
     batch, heads, _, width = query.shape

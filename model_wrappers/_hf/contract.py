@@ -1,7 +1,7 @@
 """What must hold of a model before it is used: checked on a small picture when it is loaded, whatever its family.
 
 A family that nobody has tried may differ in a way that raises no error and changes every answer. So what this backbone
-reads is compared with the model's own forward pass on pixels, and a reading without some visual tokens with one in which
+reads is compared with the model's own forward pass on pixels, and a reading without some visual tokens with one where
 they are masked.
 """
 
@@ -25,8 +25,8 @@ def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder) -> 
     """Hold a loaded model to the contract.
 
     Raises:
-        ValueError: prompts are not the processor's own, a reading differs from the model's own, or leaving visual tokens
-            out is not what removing them would be.
+        ValueError: prompts are not the processor's own, a reading differs from the model's own, or leaving visual
+            tokens out is not what removing them would be.
     """
     image = Image.linear_gradient("L").resize((96, 64)).convert("RGB")
     seen = pictures.see(image, 1.0)
@@ -79,4 +79,3 @@ def _compare(name: str, what: str, ours: Tensor, own: Tensor, tolerance: float) 
             f"{name}: {what} differs from the model's own by {difference:.2g} standard deviations of its logits; this "
             "family needs code of its own"
         )
-

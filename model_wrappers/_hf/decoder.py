@@ -99,7 +99,9 @@ class Decoder:
         columns = [row.kept.nonzero().flatten() for row in rows]
         ids = _left([row.ids[at] for row, at in zip(rows, columns, strict=True)], longest)
         attended = _left([torch.ones_like(at, dtype=torch.bool) for at in columns], longest)
-        positions = _left([row.positions[..., at] for row, at in zip(rows, columns, strict=True)], longest, batch_dim=-2)
+        positions = _left(
+            [row.positions[..., at] for row, at in zip(rows, columns, strict=True)], longest, batch_dim=-2
+        )
         types = _left([row.types[at] for row, at in zip(rows, columns, strict=True)], longest)
         watch = self._watch(rows, columns, longest, layers)
         extra: dict[str, Any] = {key: types.to(self.device) for key in self._types}
@@ -175,7 +177,9 @@ class Decoder:
         tails = [slice(len(row.before), None) for row in rows]
         longest = max(len(row.ids[tail]) for row, tail in zip(rows, tails, strict=True))
         ids = _left([row.ids[tail] for row, tail in zip(rows, tails, strict=True)], longest)
-        new = _left([torch.ones_like(row.ids[tail], dtype=torch.bool) for row, tail in zip(rows, tails, strict=True)], longest)
+        new = _left(
+            [torch.ones_like(row.ids[tail], dtype=torch.bool) for row, tail in zip(rows, tails, strict=True)], longest
+        )
         positions = _left([row.places[..., tail] for row, tail in zip(rows, tails, strict=True)], longest, batch_dim=-2)
         attended = torch.cat([held, new.to(held.device)], dim=1)
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}

@@ -1,4 +1,4 @@
-"""What is special in a family of models, by the model_type of its config.json, and which families are refused, and why."""
+"""What is special in a family of models, by the model_type of its config.json; which are refused, and why."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _INDEXED = "its attention picks a few keys by an index of its own, so that a dro
 _RECURRENT = "its language model mixes recurrent and attention layers in a way that was not tried"
 REFUSED: dict[str, str] = {
     "mllama": "its pictures are read by cross-attention and no visual tokens stand in the prompt that could be dropped",
-    "phi4_multimodal": "it is not among transformers' image-text-to-text models, and its pictures need a LoRA of their own",
+    "phi4_multimodal": "transformers has no image-text-to-text class for it, and its pictures need a LoRA of their own",
     "qwen4_exp": _INDEXED,
     "glm5_next": _INDEXED,
     "mistral_large4": _INDEXED,
@@ -77,7 +77,7 @@ REFUSED: dict[str, str] = {
     "inkling2": _RECURRENT,
     "diffusion_gemma": "it writes by diffusion: there is no next token whose probability could be read",
     "muse_spark": "it always thinks before it answers",
-    "llama4": "its visual tokens are projected inside the language model's call, so that they cannot be dropped before it",
+    "llama4": "it projects visual tokens inside the language model's call, so none can be dropped before it",
     "molmo2": "its visual features are added to those of the prompt's tokens, not put in their place",
     "llava_llama": "it is VILA in its original layout; use sepm_vila",
 }

@@ -139,7 +139,9 @@ def image_options(
     image_processor = processor.image_processor
     options: dict[str, Any] = {key: tiling for key in _TILING if hasattr(image_processor, key)}
     limits = {
-        edge: given for given, edge in ((min_pixels, "shortest_edge"), (max_pixels, "longest_edge")) if given is not None
+        edge: given
+        for given, edge in ((min_pixels, "shortest_edge"), (max_pixels, "longest_edge"))
+        if given is not None
     }
     if not limits:
         return options
@@ -149,8 +151,8 @@ def image_options(
     size.update(limits)
     if not 0 < size["shortest_edge"] <= size["longest_edge"]:
         raise ValueError(
-            f"min_pixels={size['shortest_edge']}, max_pixels={size['longest_edge']}: the first must be positive and not "
-            "above the second"
+            f"min_pixels={size['shortest_edge']}, max_pixels={size['longest_edge']}: the first must be positive and "
+            "not above the second"
         )
     return {**options, "size": size}
 

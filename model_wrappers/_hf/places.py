@@ -126,7 +126,9 @@ def _unpadded(seen: Seen, side: int) -> tuple[int, int]:
     from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
     width, height = seen.size
-    grid = get_anyres_image_grid_shape([height, width], seen.config.image_grid_pinpoints, seen.config.vision_config.image_size)
+    grid = get_anyres_image_grid_shape(
+        [height, width], seen.config.image_grid_pinpoints, seen.config.vision_config.image_size
+    )
     rows, columns = grid[0] * side, grid[1] * side
     if width / height > columns / rows:
         rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2

@@ -118,7 +118,7 @@ class Prompts:
         if found != 1:
             who = "the question must not spell it" if found else "its chat template does not put it for a picture"
             raise ValueError(
-                f"{self._name}: the prompt holds the placeholder {placeholder!r} {found} times and there is one picture; "
+                f"{self._name}: the prompt of one picture holds the placeholder {placeholder!r} {found} times; "
                 f"{who}: {rendered!r}"
             )
         _, texts, *_ = self.processor.prepare_inputs_layout(images=[_UNIT], text=[rendered])
@@ -130,9 +130,7 @@ class Prompts:
         tokenizer = self.processor.tokenizer
         bos = tokenizer.bos_token
         with self._lock:
-            found = tokenizer(
-                text, add_special_tokens=not (bos and text.startswith(bos)), return_offsets_mapping=True
-            )
+            found = tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)), return_offsets_mapping=True)
         return found["input_ids"], found["offset_mapping"]
 
     def letter_ids(self, letters: str) -> list[int]:
