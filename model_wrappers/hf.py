@@ -25,7 +25,7 @@ from transformers import __version__ as transformers_version
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
 from sepm_eval.backbone.interface import Prune, Reading, VisualTokens
 from sepm_eval.backbone.weights import whole_files
-from sepm_eval.model_wrappers._hf.contract import check
+from sepm_eval.model_wrappers._hf.contract import check, own_reading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
 from sepm_eval.model_wrappers._hf.pictures import Pictures, image_options, tiles
@@ -151,8 +151,9 @@ def load(
     model = _model(checkpoint, config, kind).to(place)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
+    own = own_reading(model, prompts, options)
     decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
-    check(checkpoint.name, prompts, pictures, decoder)
+    check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
         "dtype": str(kind).removeprefix("torch."),
         "template": "the checkpoint's own",

@@ -402,7 +402,7 @@ def test_pixels_are_limited_on_request():
     backbone = load_backbone("hf", folder, device="cpu", dtype="float32", max_pixels=28 * 28 * 6)
     assert len(backbone.see([pictures("qwen2_5_vl")[0]]).pictures[0].features) <= 6 < 16
     assert backbone.settings["max_pixels"] == str(28 * 28 * 6)
-    with pytest.raises(ValueError, match="must be positive and not above"):
+    with pytest.raises(ValueError, match="the first not above the second"):
         load_backbone("hf", folder, device="cpu", min_pixels=28 * 28 * 6, max_pixels=28 * 28 * 3)
     with pytest.raises(ValueError, match="no min_pixels and max_pixels"):
         load_backbone("hf", str(ORACLES / "internvl"), device="cpu", max_pixels=28 * 28 * 6)

@@ -71,6 +71,19 @@ def _idefics3(config: dict[str, Any], processor: dict[str, Any]) -> None:
     del processor["video_processor"]
 
 
+def _paligemma2(config: dict[str, Any], processor: dict[str, Any]) -> None:
+    """Gemma-2 caps attention scores and logits, and slides in every other layer."""
+    config |= {"model_type": "paligemma"}
+    config["text_config"] |= {
+        "model_type": "gemma2",
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "sliding_window": 512,
+        "query_pre_attn_scalar": 16,
+        "attn_logit_softcapping": 0.5,
+        "final_logit_softcapping": 3.0,
+    }
+
+
 def _gemma4(config: dict[str, Any], processor: dict[str, Any]) -> None:
     config["text_config"] |= {
         "model_type": "gemma4_text",
@@ -115,6 +128,7 @@ BUILT = {
     "qwen3_5_moe": ("qwen3_5", _qwen3_5_moe),
     "llava": ("llava_next", _llava),
     "idefics3": ("smolvlm", _idefics3),
+    "paligemma2": ("paligemma", _paligemma2),
     "gemma4": ("gemma3", _gemma4),
 }
 TOKENS = {"gemma4": {"audio_token": "<mask>", "boa_token": "<mask>", "eoa_token": "<mask>"}}

@@ -7,6 +7,7 @@ they are masked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,18 +22,33 @@ _QUESTION = "What do you feel?"
 _TOLERANCE = {True: 1e-3, False: 0.25}  # in standard deviations of the logits; in float32 and in half precision
 
 
-def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder) -> None:
+def own_reading(model: Any, prompts: Prompts, options: Mapping[str, Any]) -> tuple[list[int], Tensor]:
+    """Token ids and logits, [1, V], of the model's own forward pass on what its processor makes of the small picture.
+
+    To be asked before a ``Decoder`` takes the model over, whose attention function may not be what the model needs.
+    """
+    inputs = prompts.own_inputs(_QUESTION, _picture(), options)
+    return inputs["input_ids"][0].tolist(), _own_logits(model, inputs)
+
+
+def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder, own: tuple[list[int], Tensor]) -> None:
     """Hold a loaded model to the contract.
+
+    Args:
+        name: the checkpoint, for errors.
+        prompts: its prompts.
+        pictures: its vision side.
+        decoder: its language model.
+        own: what ``own_reading`` gave.
 
     Raises:
         ValueError: prompts are not the processor's own, a reading differs from the model's own, or leaving visual
             tokens out is not what removing them would be.
     """
-    image = Image.linear_gradient("L").resize((96, 64)).convert("RGB")
-    seen = pictures.see(image, 1.0)
+    seen = pictures.see(_picture(), 1.0)
     prompt = prompts.encode(_QUESTION, seen.more["expansion"], None)
-    own = prompts.own_inputs(_QUESTION, image, pictures.options)
-    if own["input_ids"][0].tolist() != prompt.ids.tolist():
+    ids, logits = own
+    if ids != prompt.ids.tolist():
         raise ValueError(
             f"{name}: its processor makes other tokens of a prompt than its template, tokenizer and placeholder by "
             "themselves; this family needs code of its own"
@@ -41,7 +57,7 @@ def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder) -> 
         raise ValueError(f"{name}: {len(seen.features)} visual tokens, but places for {len(seen.cells)}")
     reading = decoder.read([prompt], [seen], None, None)
     tolerance = _TOLERANCE[decoder.model.dtype == torch.float32]
-    _compare(name, "what is read of a picture", reading.logits, _own_logits(decoder.model, own), tolerance)
+    _compare(name, "what is read of a picture", reading.logits, logits, tolerance)
     if not decoder.windows:
         raise ValueError(f"{name}: no layer of its language model uses the attention function it was given")
     keep = (torch.arange(len(seen.features)) % 3 != 1) | seen.separators.cpu()
@@ -52,6 +68,10 @@ def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder) -> 
     dropped = decoder.read([prompt], [seen], [keep], None)
     masked = decoder.read_masked(prompt, seen, keep)
     _compare(name, "what is read without some visual tokens", dropped.logits, masked, tolerance)
+
+
+def _picture() -> Image.Image:
+    return Image.linear_gradient("L").resize((96, 64)).convert("RGB")
 
 
 @torch.inference_mode()

@@ -136,6 +136,8 @@ def image_options(
     Raises:
         ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible.
     """
+    if not isinstance(tiling, bool):
+        raise ValueError(f"tiling={tiling!r}: use True or False")
     image_processor = processor.image_processor
     options: dict[str, Any] = {key: tiling for key in _TILING if hasattr(image_processor, key)}
     limits = {
@@ -149,10 +151,13 @@ def image_options(
     if not hasattr(image_processor, "merge_size") or not {"shortest_edge", "longest_edge"} <= set(size):
         raise ValueError(f"{name}: its image processor has no min_pixels and max_pixels")
     size.update(limits)
-    if not 0 < size["shortest_edge"] <= size["longest_edge"]:
+    if (
+        not all(isinstance(edge, int) for edge in size.values())
+        or not 0 < size["shortest_edge"] <= size["longest_edge"]
+    ):
         raise ValueError(
-            f"min_pixels={size['shortest_edge']}, max_pixels={size['longest_edge']}: the first must be positive and "
-            "not above the second"
+            f"min_pixels={size['shortest_edge']}, max_pixels={size['longest_edge']}: whole numbers "
+            "above 0, and the first not above the second"
         )
     return {**options, "size": size}
 
