@@ -19,7 +19,7 @@ from sepm_eval.model_wrappers._hf.pictures import Pictures
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 
 _QUESTION = "What do you feel?"
-_TOLERANCE = {True: 1e-3, False: 0.25}  # in standard deviations of the logits; in float32 and in half precision
+_TOLERANCE = {True: 1e-3, False: 0.1}  # root mean square, in standard deviations; in float32 and in half precision
 
 
 def own_reading(model: Any, prompts: Prompts, options: Mapping[str, Any]) -> tuple[list[int], Tensor]:
@@ -93,7 +93,7 @@ def _own_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
 
 def _compare(name: str, what: str, ours: Tensor, own: Tensor, tolerance: float) -> None:
     """Hold two readings of the same against each other."""
-    difference = ((ours - own).abs().max() / own.std().clamp(min=1e-6)).item()
+    difference = ((ours - own).square().mean().sqrt() / own.std().clamp(min=1e-6)).item()
     if not difference < tolerance:
         raise ValueError(
             f"{name}: {what} differs from the model's own by {difference:.2g} standard deviations of its logits; this "
