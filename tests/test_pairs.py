@@ -38,6 +38,8 @@ from sepm_eval.runs.results import read_runs
 from sepm_eval.submit import About, submit
 
 VILA = Path(__file__).parent / "oracles" / "vila15_tiny" / "checkpoint"
+INTERNVL, QWEN = (Path(__file__).parent / "oracles" / "hf_families" / family for family in ("internvl", "qwen2_5_vl"))
+ENTRIES = {str(VILA): "vila", str(INTERNVL): "hf", str(QWEN): "hf"}
 DEMO, ZERO = {"pretrained": "demo"}, {"pretrained": "demo", "method": "zero_shot"}
 
 # One change of one setting each, as --model_args. The name in front says which setting of ours it declares.
@@ -51,6 +53,12 @@ SETTINGS = {
     "polarity": {**DEMO, "polarity": "awe:negative"},
     "template": {"pretrained": str(VILA), "template": "may2024", "method": "zero_shot"},
     "template (other)": {"pretrained": str(VILA), "template": "aug2024", "method": "zero_shot"},
+    "tiling": {"pretrained": str(INTERNVL), "tiling": True, "method": "zero_shot"},
+    "tiling (off)": {"pretrained": str(INTERNVL), "method": "zero_shot"},
+    "positions (hf)": {"pretrained": str(INTERNVL), "positions": "kept", "method": "zero_shot"},
+    "min_pixels": {"pretrained": str(QWEN), "min_pixels": 6272, "method": "zero_shot"},
+    "max_pixels": {"pretrained": str(QWEN), "max_pixels": 4704, "method": "zero_shot"},
+    "max_pixels (usual)": {"pretrained": str(QWEN), "method": "zero_shot"},
     "alpha": {**DEMO, "alpha": 0.2},
     "beta": {**DEMO, "beta": 0.4},
     "preset": {**DEMO, "preset": "code"},
@@ -125,7 +133,7 @@ def world(tmp_path_factory):
         given = {
             key: value.format(folder=folder) if isinstance(value, str) else value for key, value in arguments.items()
         }
-        backbone = "vila" if given["pretrained"] == str(VILA) else "llava"
+        backbone = ENTRIES.get(given["pretrained"], "llava")
         with pytest.MonkeyPatch.context() as inside:
             if before == "versions":
                 inside.setattr(runner, "decisive_versions", lambda: {**environment.decisive_versions(), "torch": "9.9"})

@@ -62,6 +62,16 @@ def find_checkpoint(pretrained: str) -> Checkpoint:
     return _find(pretrained, download=True)
 
 
+def peek_checkpoint(pretrained: str) -> Checkpoint:
+    """A checkpoint of which only config.json need be there, to look into that before any weights are downloaded.
+
+    Raises:
+        FileNotFoundError: see ``find_checkpoint``.
+        ValueError: see ``find_checkpoint``.
+    """
+    return _find(pretrained, download=False)
+
+
 def find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
     """The vision tower of the original LLaVA layout: a folder (as named, inside or beside the checkpoint) or a hub id.
 

@@ -1,0 +1,1 @@
+"""The parts of the backbone that serves every family of transformers' image-and-text models (see ``hf``)."""

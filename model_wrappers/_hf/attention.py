@@ -1,0 +1,146 @@
+"""Attention rows of some decoder layers, for any family of transformers, beside its own fast attention.
+
+Layers are told apart by the index their attention module carries, and whether a layer sees everything is read off the
+arguments it is called with. What is asked travels in a context variable, not as an argument of the forward call: models
+with recurrent layers hand such arguments on to kernels that do not know them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sepm_eval.backbone.probe import mean_attention
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ATTENTION = "sepm_eval_watched"  # not named after SDPA: classes that cap their scores refuse that, and here it is done
+
+
+@dataclass
+class Watch:
+    """What is wanted of the decoder's attention in one forward pass.
+
+    Attributes:
+        layers: indices of the decoder layers.
+        rows: [B, R] query positions in the padded sequence; where ``valid`` is False the value is ignored.
+        valid: [B, R] bool.
+        windows: filled in: of every layer that has attention, the length of its window, None where it sees everything.
+        found: filled in: for each layer [B, L] float32, mean over the valid rows and all heads.
+    """
+
+    layers: frozenset[int] = frozenset()
+    rows: Tensor | None = None
+    valid: Tensor | None = None
+    windows: dict[int, int | None] = field(default_factory=dict)
+    found: dict[int, Tensor] = field(default_factory=dict)
+
+    def mean(self) -> Tensor:
+        """Mean of what was found over the layers, [B, L].
+
+        Raises:
+            RuntimeError: a layer did not answer; tokens would be dropped for no reason, or none.
+        """
+        silent = sorted(self.layers - set(self.found))
+        if silent or not self.found:
+            raise RuntimeError(f"the layers {silent} report no attention: they do not use the registered one")
+        device = self.found[max(self.found)].device
+        return torch.stack([self.found[layer].to(device) for layer in sorted(self.found)]).mean(0)
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("sepm_eval_watch", default=None)
+
+
+@contextmanager
+def watching(watch: Watch | None) -> Iterator[None]:
+    """Have ``watch`` filled in by the forward passes inside."""
+    token = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
+
+
+def install(decoder: PreTrainedModel) -> None:
+    """Make a decoder use ``watched_sdpa``; the vision tower's attention stays what it was."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, watched_sdpa)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    decoder.set_attn_implementation(ATTENTION)
+
+
+def watched_sdpa(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Transformers' SDPA attention that also fills in the ``Watch`` there is.
+
+    SDPA has no soft cap of the scores; where a model asks for one, they are computed as its eager attention would.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    watch, layer = _WATCH.get(), getattr(module, "layer_idx", None)
+    if watch is not None and layer is not None:
+        watch.windows[layer] = kwargs.get("sliding_window")
+        if layer in watch.layers and watch.rows is not None and watch.valid is not None:
+            rows = watch.rows.to(query.device)
+            weights = _weights(module, query, key, attention_mask, rows, scaling, softcap)
+            watch.found[layer] = mean_attention(weights, watch.valid.to(query.device))
+    if softcap is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    every = torch.arange(query.shape[2], device=query.device).expand(len(query), -1)
+    weights = _weights(module, query, key, attention_mask, every, scaling, softcap).to(value.dtype)
+    grouped = weights.view(len(query), value.shape[1], -1, *weights.shape[2:])
+    output = (grouped @ value[:, :, None]).flatten(1, 2)
+    return output.transpose(1, 2).contiguous(), None
+
+
+def _weights(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    attention_mask: Tensor | None,
+    rows: Tensor,
+    scaling: float | None,
+    softcap: float | None,
+) -> Tensor:
+    """Softmax rows, [B, H, R, K] float32.
+
+    query: [B, H, Q, d]; key: [B, H_kv, K, d], H a multiple of H_kv; attention_mask: [B or 1, 1 or H, Q, K], bool (True
+    is seen) or added to the scores, or None: causal, as SDPA takes it; rows: [B, R] of the queries. As in transformers'
+    eager attention, scores are taken in the model's dtype and the softmax in float32.
+    """
+    batch, heads, _, width = query.shape
+    picked = query.gather(2, rows[:, None, :, None].expand(-1, heads, -1, width))
+    grouped = picked.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
+    scores = (grouped @ key.mT).view(batch, heads, -1, key.shape[2])
+    scores = scores * (width**-0.5 if scaling is None else scaling)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    scores = scores.float()
+    if attention_mask is None:
+        ahead = key.shape[2] - query.shape[2]  # positions of a cache that lie before the queries
+        seen = torch.arange(key.shape[2], device=key.device) <= rows[..., None] + ahead
+        if not getattr(module, "is_causal", True):
+            seen = torch.ones_like(seen)
+        return scores.masked_fill(~seen[:, None], float("-inf")).softmax(-1)
+    mask = attention_mask.expand(batch, -1, -1, -1)
+    mask = mask.gather(2, rows[:, None, :, None].expand(-1, mask.shape[1], -1, mask.shape[3]))
+    if mask.dtype == torch.bool:
+        return scores.masked_fill(~mask, float("-inf")).softmax(-1)
+    return (scores + mask.float()).softmax(-1)

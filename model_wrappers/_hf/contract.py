@@ -1,0 +1,101 @@
+"""What must hold of a model before it is used: checked on a small picture when it is loaded, whatever its family.
+
+A family that nobody has tried may differ in a way that raises no error and changes every answer. So what this backbone
+reads is compared with the model's own forward pass on pixels, and a reading without some visual tokens with one where
+they are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sepm_eval.model_wrappers._hf.decoder import Decoder
+from sepm_eval.model_wrappers._hf.pictures import Pictures
+from sepm_eval.model_wrappers._hf.prompts import Prompts
+
+_QUESTION = "What do you feel?"
+_TOLERANCE = {True: 1e-3, False: 0.1}  # root mean square, in standard deviations; in float32 and in half precision
+
+
+def own_reading(model: Any, prompts: Prompts, options: Mapping[str, Any]) -> tuple[list[int], Tensor]:
+    """Token ids and logits, [1, V], of the model's own forward pass on what its processor makes of the small picture.
+
+    To be asked before a ``Decoder`` takes the model over, whose attention function may not be what the model needs.
+    """
+    inputs = prompts.own_inputs(_QUESTION, _picture(), options)
+    return inputs["input_ids"][0].tolist(), _own_logits(model, inputs)
+
+
+def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder, own: tuple[list[int], Tensor]) -> None:
+    """Hold a loaded model to the contract.
+
+    Args:
+        name: the checkpoint, for errors.
+        prompts: its prompts.
+        pictures: its vision side.
+        decoder: its language model.
+        own: what ``own_reading`` gave.
+
+    Raises:
+        ValueError: prompts are not the processor's own, a reading differs from the model's own, or leaving visual
+            tokens out is not what removing them would be.
+    """
+    seen = pictures.see(_picture(), 1.0)
+    prompt = prompts.encode(_QUESTION, seen.more["expansion"], None)
+    ids, logits = own
+    if ids != prompt.ids.tolist():
+        raise ValueError(
+            f"{name}: its processor makes other tokens of a prompt than its template, tokenizer and placeholder by "
+            "themselves; this family needs code of its own"
+        )
+    if len(seen.cells) != len(seen.features):
+        raise ValueError(f"{name}: {len(seen.features)} visual tokens, but places for {len(seen.cells)}")
+    reading = decoder.read([prompt], [seen], None, None)
+    tolerance = _TOLERANCE[decoder.model.dtype == torch.float32]
+    _compare(name, "what is read of a picture", reading.logits, logits, tolerance)
+    if not decoder.windows:
+        raise ValueError(f"{name}: no layer of its language model uses the attention function it was given")
+    keep = (torch.arange(len(seen.features)) % 3 != 1) | seen.separators.cpu()
+    if any(window is not None and window < len(prompt.ids) for window in decoder.windows.values()):
+        return  # a window counts what is masked too, so that masking is not removing
+    if len(decoder.windows) < decoder.model.config.get_text_config().num_hidden_layers:
+        return  # a recurrent layer goes over masked tokens too
+    dropped = decoder.read([prompt], [seen], [keep], None)
+    masked = decoder.read_masked(prompt, seen, keep)
+    _compare(name, "what is read without some visual tokens", dropped.logits, masked, tolerance)
+
+
+def _picture() -> Image.Image:
+    return Image.linear_gradient("L").resize((96, 64)).convert("RGB")
+
+
+@torch.inference_mode()
+def _own_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
+    """The model's own forward pass on what its processor made."""
+    inner = model.model
+    before = getattr(inner, "rope_deltas", None)
+    given = {
+        key: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+        for key, value in inputs.items()
+        if isinstance(value, Tensor) and key != "labels"
+    }
+    try:
+        return model(**given, use_cache=True, logits_to_keep=1).logits[:, -1].float()
+    finally:
+        if hasattr(inner, "rope_deltas"):
+            inner.rope_deltas = before
+
+
+def _compare(name: str, what: str, ours: Tensor, own: Tensor, tolerance: float) -> None:
+    """Hold two readings of the same against each other."""
+    difference = ((ours - own).square().mean().sqrt() / own.std().clamp(min=1e-6)).item()
+    if not difference < tolerance:
+        raise ValueError(
+            f"{name}: {what} differs from the model's own by {difference:.2g} standard deviations of its logits; this "
+            "family needs code of its own"
+        )

@@ -1,0 +1,324 @@
+"""Reading and writing with a model of transformers, by its own forward pass, whatever its family.
+
+A picture's visual tokens go in as features, and those that are dropped are removed before the first layer: their
+columns of the ids, the positions, the mask and the token types, their rows of the features and of the deep-stack
+features. Nothing is masked but padding, so recurrent layers and windows never see what was dropped.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from sepm_eval.backbone.interface import PictureTokens
+from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
+from sepm_eval.model_wrappers._hf.families import Family
+from sepm_eval.model_wrappers._hf.prompts import Prompt
+from sepm_eval.model_wrappers._hf.reading import Ending, FamilyReading, cut, is_plain
+
+_TYPES = ("token_type_ids", "mm_token_type_ids")
+
+
+class Decoder:
+    """The language model of a checkpoint, with the picture's tokens in its prompts.
+
+    Prompts of different length are padded on the left, and a prompt's answer does not depend on its neighbours.
+    """
+
+    def __init__(self, model: Any, family: Family, *, closes_up: bool | None, stop_ids: Sequence[int]) -> None:
+        """Take over a loaded model.
+
+        Args:
+            model: of transformers, for pictures and text.
+            family: what is special in it.
+            closes_up: whether positions close up behind dropped tokens; None is what suits the model: where a token's
+                position is its place in the picture it stays, elsewhere they close up.
+            stop_ids: tokens that end an answer.
+        """
+        self.model, self._family = model, family
+        self.by_place = hasattr(model.model, "get_rope_index")
+        self.closes_up = not self.by_place if closes_up is None else closes_up
+        self.stop_ids = list(stop_ids)
+        self.windows: dict[int, int | None] = {}  # known from the first reading, at loading
+        wanted = inspect.signature(model.forward).parameters
+        self._types = [key for key in _TYPES if key in wanted]
+        install(model.get_decoder())
+
+    @property
+    def device(self) -> torch.device:
+        """Where prompts go."""
+        return self.model.device
+
+    def probed_layers(self, which: str) -> list[int]:
+        """The decoder layers a probe means.
+
+        Args:
+            which: "last" (the last one that sees everything), or "last3", "first3", "all" of those that have attention.
+        """
+        layers = sorted(self.windows)
+        if which == "last":
+            return [layer for layer in layers if self.windows[layer] is None][-1:] or layers[-1:]
+        chosen = {"last3": layers[-3:], "first3": layers[:3], "all": layers}
+        if which not in chosen:
+            raise ValueError(f"probe_layers={which!r}: use one of {['last', *chosen]}")
+        return chosen[which]
+
+    @torch.inference_mode()
+    def read(
+        self,
+        prompts: Sequence[Prompt],
+        pictures: Sequence[PictureTokens] | None,
+        keep: Sequence[Tensor] | None,
+        layers: Sequence[int] | None,
+        prefix: FamilyReading | None = None,
+    ) -> FamilyReading:
+        """Run the prompts through the model once.
+
+        Args:
+            prompts: one per row.
+            pictures: one per row, or None.
+            keep: bool [n_i] for each picture, or None for all.
+            layers: whose attention from the prompts' probed tokens to the picture is wanted.
+            prefix: an earlier reading of the same pictures to go on from. What is dropped is masked out of it, the
+                positions of the others stay. It is not changed.
+        """
+        rows = [
+            self._row(prompt, None if pictures is None else pictures[i], None if keep is None else keep[i])
+            for i, prompt in enumerate(prompts)
+        ]
+        if prefix is not None:
+            return self._go_on(rows, prefix)
+        lengths = [int(row.kept.sum()) for row in rows]
+        longest = max(lengths)
+        columns = [row.kept.nonzero().flatten() for row in rows]
+        ids = _left([row.ids[at] for row, at in zip(rows, columns, strict=True)], longest)
+        attended = _left([torch.ones_like(at, dtype=torch.bool) for at in columns], longest)
+        positions = _left(
+            [row.positions[..., at] for row, at in zip(rows, columns, strict=True)], longest, batch_dim=-2
+        )
+        types = _left([row.types[at] for row, at in zip(rows, columns, strict=True)], longest)
+        watch = self._watch(rows, columns, longest, layers)
+        extra: dict[str, Any] = {key: types.to(self.device) for key in self._types}
+        if pictures is not None:
+            extra["mm_encoder_outputs"] = {"image": self._features(pictures, keep)}
+        output = self._forward(ids, attended, positions, watch, **extra)
+        self.windows = self.windows or watch.windows
+        seen = None
+        if layers is not None and pictures is not None:
+            seen = [_spread(row, at, one) for row, at, one in zip(rows, columns, watch.mean(), strict=True)]
+        whole = pictures is not None and keep is None and is_plain(output.past_key_values)
+        return FamilyReading(
+            logits=output.logits[:, -1].float(),
+            probe_attention=seen,
+            cache=output.past_key_values,
+            attended=[attended.to(self.device)],
+            before=tuple(row.before for row in rows) if whole else (),
+            position=torch.stack([row.positions[..., at].max() + 1 for row, at in zip(rows, columns, strict=True)]),
+            ends=tuple(longest - length + len(row.before) for row, length in zip(rows, lengths, strict=True))
+            if whole
+            else (),
+        )
+
+    @torch.inference_mode()
+    def read_masked(self, prompt: Prompt, picture: PictureTokens, keep: Tensor) -> Tensor:
+        """Logits, [1, V], where tokens are masked instead of removed: for attention without a window the same."""
+        row = self._row(prompt, picture, keep)
+        extra: dict[str, Any] = {key: row.types[None].to(self.device) for key in self._types}
+        extra["mm_encoder_outputs"] = {"image": self._features([picture], None)}
+        positions = row.positions[..., None, :]
+        return self._forward(row.ids[None], row.kept[None], positions, **extra).logits[:, -1].float()
+
+    @torch.inference_mode()
+    def write(self, reading: FamilyReading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
+        """Go on greedily from a reading; the reading itself is not changed.
+
+        Returns the new token ids of each row, up to and without the token that stops it.
+        """
+        if rows is not None and list(rows) != list(range(len(reading.logits))):
+            reading = reading[rows]
+        end = Ending.of(reading)
+        stop = torch.tensor(self.stop_ids, device=self.device)
+        written: list[list[int]] = [[] for _ in reading.logits]
+        running, logits = list(range(len(written))), reading.logits
+        for step in range(max_new_tokens):
+            token = logits.argmax(-1)
+            left = (~torch.isin(token, stop)).nonzero().flatten().tolist()
+            if len(left) < len(running):
+                running, token = [running[place] for place in left], token[left]
+                end = end[left] if running else end
+            for row, new in zip(running, token.tolist(), strict=True):
+                written[row].append(new)
+            if step + 1 == max_new_tokens or not running:
+                break
+            position = end.position
+            end.grow()
+            places = position[:, None].expand(3, -1, -1) if self.by_place else position[:, None]
+            logits = self._forward(token[:, None], end.attended, places, cache=end.cache).logits[:, -1].float()
+        return written
+
+    def _go_on(self, rows: Sequence[_Row], prefix: FamilyReading) -> FamilyReading:
+        """Read what stands behind the picture only."""
+        if not prefix.before or prefix.before != tuple(row.before for row in rows):
+            raise ValueError(
+                "this reading cannot be gone on from: it is of other prompts, tokens were dropped in it, or its cache "
+                "does not hold all positions. Read the prompts anew, without prefix"
+            )
+        furthest = max(prefix.ends)
+        held = prefix.attended[0][:, :furthest].clone()
+        for row, (one, end) in enumerate(zip(rows, prefix.ends, strict=True)):
+            held[row, end:] = False
+            held[row, end - len(one.before) : end] &= one.kept[: len(one.before)].to(held.device)
+        tails = [slice(len(row.before), None) for row in rows]
+        longest = max(len(row.ids[tail]) for row, tail in zip(rows, tails, strict=True))
+        ids = _left([row.ids[tail] for row, tail in zip(rows, tails, strict=True)], longest)
+        new = _left(
+            [torch.ones_like(row.ids[tail], dtype=torch.bool) for row, tail in zip(rows, tails, strict=True)], longest
+        )
+        positions = _left([row.places[..., tail] for row, tail in zip(rows, tails, strict=True)], longest, batch_dim=-2)
+        attended = torch.cat([held, new.to(held.device)], dim=1)
+        types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
+        output = self._forward(ids, attended, positions, cache=cut(prefix.cache, furthest), **types)
+        return FamilyReading(
+            logits=output.logits[:, -1].float(),
+            probe_attention=None,
+            cache=output.past_key_values,
+            attended=[attended],
+            position=torch.stack([row.places.max() + 1 for row in rows]),
+        )
+
+    def _row(self, prompt: Prompt, picture: PictureTokens | None, keep: Tensor | None) -> _Row:
+        found = int(prompt.slots.sum())
+        wanted = 0 if picture is None else len(picture.features)
+        if found != wanted:
+            raise ValueError(f"the prompt has places for {found} visual tokens and the picture gave {wanted}")
+        kept = torch.ones_like(prompt.slots)
+        if keep is not None and picture is not None:
+            lost = picture.separators.cpu() & ~keep.cpu()
+            if bool(lost.any()):
+                raise ValueError(
+                    f"separators show nothing of the picture and stay: {lost.nonzero().flatten().tolist()}"
+                )
+            kept[prompt.slots] = keep.cpu()
+        places = self._places(prompt, picture)
+        positions = places
+        if self.closes_up:
+            positions = (kept.cumsum(-1) - 1).clamp(min=0) + self._family.first_position
+        return _Row(prompt, kept, positions, places, prompt.slots.long() * (self._family.token_types == "picture"))
+
+    def _places(self, prompt: Prompt, picture: PictureTokens | None) -> Tensor:
+        """Positions of the whole prompt, [L], or [3, L] where they are places in a picture; as its own forward has."""
+        if not self.by_place:
+            return torch.arange(len(prompt.ids)) + self._family.first_position
+        if picture is None:
+            return torch.arange(len(prompt.ids)).expand(3, -1)
+        found, _ = self.model.model.get_rope_index(
+            prompt.ids[None],
+            mm_token_type_ids=prompt.slots[None].int(),
+            image_grid_thw=torch.as_tensor(picture.more["image_grid_thw"]),
+        )
+        return found[-3:, 0].cpu()
+
+    def _watch(
+        self, rows: Sequence[_Row], columns: Sequence[Tensor], longest: int, layers: Sequence[int] | None
+    ) -> Watch:
+        """What is asked of the attention; without a probe only which layers have any."""
+        if layers is None:
+            return Watch()
+        width = max(len(row.prompt.probed) for row in rows)
+        places = torch.full((len(rows), width), longest - 1)
+        valid = torch.zeros(len(rows), width, dtype=torch.bool)
+        for index, (row, at) in enumerate(zip(rows, columns, strict=True)):
+            probed = torch.isin(at, torch.tensor(row.prompt.probed)).nonzero().flatten() + longest - len(at)
+            places[index, : len(probed)] = probed
+            valid[index, : len(probed)] = True
+        return Watch(frozenset(layers), places, valid)
+
+    def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> BaseModelOutputWithPooling:
+        """What the vision side would have given, without the dropped tokens and in the form the family has it."""
+
+        def chosen(levels: Sequence[Tensor]) -> list[Tensor]:
+            if keep is None:
+                return list(levels)
+            return [level[mask.to(level.device)] for level, mask in zip(levels, keep, strict=True)]
+
+        features = chosen([picture.features for picture in pictures])
+        batched = pictures[0].more["batched"]
+        output = BaseModelOutputWithPooling(pooler_output=torch.cat(features)[None] if batched else features)
+        if "deepstack" in pictures[0].more:
+            by_level = zip(*(picture.more["deepstack"] for picture in pictures), strict=True)
+            output.deepstack_features = [chosen(level) for level in by_level]
+        return output
+
+    def _forward(
+        self,
+        ids: Tensor,
+        attended: Tensor,
+        positions: Tensor,
+        watch: Watch | None = None,
+        cache: Any = None,
+        **extra: Any,
+    ) -> Any:
+        """The model's own forward pass, whose logits are the last position's only.
+
+        The mask is always given: gaps in the positions alone would be taken for several prompts in one row.
+        """
+        device = self.device
+        with watching(watch), self._nothing_left_behind():
+            return self.model(
+                input_ids=ids.to(device),
+                attention_mask=attended.to(device).long(),
+                position_ids=positions.to(device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **extra,
+            )
+
+    @contextmanager
+    def _nothing_left_behind(self) -> Iterator[None]:
+        """Models of the Qwen kind remember how far positions were ahead in their last prompt."""
+        inner = self.model.model
+        before = getattr(inner, "rope_deltas", None)
+        try:
+            yield
+        finally:
+            if hasattr(inner, "rope_deltas"):
+                inner.rope_deltas = before
+
+
+class _Row:
+    """One row of a batch before padding: its prompt, which columns stay, and what each column is.
+
+    Attributes:
+        prompt: the whole prompt.
+        kept: [L] bool, False for dropped visual tokens.
+        positions: [L] or [3, L], as the model is given them.
+        places: the same with no token dropped.
+        types: [L], 1 for visual tokens where the family marks them.
+        before: the ids up to the end of the picture; empty without one.
+    """
+
+    def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor, places: Tensor, types: Tensor) -> None:
+        self.prompt, self.ids, self.kept = prompt, prompt.ids, kept
+        self.positions, self.places, self.types = positions, places, types
+        slots = prompt.slots.nonzero().flatten()
+        self.before = tuple(prompt.ids[: int(slots[-1]) + 1].tolist()) if len(slots) else ()
+
+
+def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
+    """Rows padded with 0 on the left to one length, stacked: [..., B, L]."""
+    padded = [nn.functional.pad(row, (length - row.shape[-1], 0)) for row in rows]
+    return torch.stack(padded, dim=batch_dim)
+
+
+def _spread(row: _Row, columns: Tensor, attention: Tensor) -> Tensor:
+    """The part of a row's attention, [L], that falls on its picture, [n]; 0 where a token was dropped."""
+    seen = torch.zeros(len(row.ids), device=attention.device)
+    seen[columns.to(attention.device)] = attention[len(attention) - len(columns) :]
+    return seen[row.prompt.slots.to(attention.device)]

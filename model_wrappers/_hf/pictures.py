@@ -1,0 +1,173 @@
+"""From pictures to visual tokens: the checkpoint's own image processor, vision tower and projector."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sepm_eval.backbone.interface import Block, PictureTokens
+from sepm_eval.images import UnreadableImage, check_size, enough_memory
+from sepm_eval.model_wrappers._hf.families import Family
+from sepm_eval.model_wrappers._hf.places import Seen, square
+
+_TILING = ("crop_to_patches", "do_image_splitting")
+
+
+class Pictures:
+    """Looks at pictures with one checkpoint, one by one: what is made of a picture depends on no other."""
+
+    def __init__(self, name: str, model: Any, processor: Any, family: Family, options: Mapping[str, Any]) -> None:
+        """Take over a model.
+
+        Args:
+            name: the checkpoint, for errors.
+            model: of transformers, for pictures and text.
+            processor: its processor.
+            family: what is special in it.
+            options: the image processor's, for every call (see ``image_options``).
+        """
+        self._name, self._model, self._processor, self._family = name, model, processor, family
+        self.options = dict(options)
+        self._prepared: dict[int, tuple[weakref.ref[Image.Image], dict[str, Any]]] = {}
+        wanted = inspect.signature(model.get_image_features).parameters
+        self._wanted = [key for key, one in wanted.items() if one.kind is not one.VAR_KEYWORD]
+
+    def prepare(self, image: Image.Image) -> None:
+        """Preprocess a picture before its turn, in any thread."""
+        key = id(image)  # pictures compare by content, which would take longer than to preprocess them
+        if key not in self._prepared:
+            known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
+            self._prepared[key] = known, self._process(image)
+
+    @torch.inference_mode()
+    def see(self, image: Image.Image, side: float) -> PictureTokens:
+        """Preprocess a picture and run vision tower and projector.
+
+        Args:
+            image: a picture of any mode.
+            side: the picture's sides as a share of what the processor would make of them.
+
+        Raises:
+            UnreadableImage: the processor refuses the picture, or it is too large.
+            ValueError: ``side`` is not 1 and this family gives the same number of tokens whatever the size.
+        """
+        known = self._prepared.get(id(image))
+        inputs = known[1] if known is not None and known[0]() is image else self._process(image)
+        if side != 1:
+            inputs = self._process(self._smaller(image, inputs, side))
+        device, dtype = self._model.device, self._model.dtype
+        given = {
+            key: value.to(device, dtype) if value.is_floating_point() else value.to(device)
+            for key, value in inputs.items()
+            if key in self._wanted and isinstance(value, Tensor)
+        }
+        output = self._features(given)
+        features = _flat(output.pooler_output)
+        more: dict[str, Any] = {"expansion": inputs["expansion"]}
+        if "image_grid_thw" in inputs:
+            more["image_grid_thw"] = inputs["image_grid_thw"]
+        if getattr(output, "deepstack_features", None) is not None:
+            more["deepstack"] = tuple(_flat(level) for level in output.deepstack_features)
+        more["batched"] = isinstance(output.pooler_output, Tensor)
+        return PictureTokens(features, self._places(image, inputs, len(features)), more)
+
+    def _features(self, given: dict[str, Tensor]) -> Any:
+        """What the model's vision side makes of one preprocessed picture."""
+        if not self._family.needs_two_tokens:
+            return self._model.get_image_features(**given, return_dict=True)
+        twice = {key: torch.cat([value, value]) for key, value in given.items()}
+        output = self._model.get_image_features(**twice, return_dict=True)
+        output.pooler_output = output.pooler_output[:1]
+        return output
+
+    def _process(self, image: Image.Image) -> dict[str, Any]:
+        """What the image processor makes of a picture, and what stands for it in the prompt ("expansion")."""
+        check_size(image)
+        with enough_memory([image]):
+            picture = image.convert("RGB")
+            merged = self._processor._merge_kwargs(
+                tokenizer_init_kwargs=self._processor.tokenizer.init_kwargs,
+                return_tensors="pt",
+                images_kwargs=dict(self.options),
+            )["images_kwargs"]
+            images, *_ = self._processor.prepare_inputs_layout(images=[picture], text=[self._processor.image_token])
+            try:
+                inputs, (expansion,) = self._processor._process_images(images, **merged)
+            except ValueError as error:
+                raise UnreadableImage(
+                    f"the image processor of {self._name} refuses this picture of {image.width} x {image.height} "
+                    f"pixels: {error}"
+                ) from error
+        return {**inputs, "expansion": expansion}
+
+    def _smaller(self, image: Image.Image, inputs: Mapping[str, Any], side: float) -> Image.Image:
+        """The picture so that its grid has ``side`` of the rows and columns the processor would give it."""
+        if not self._family.resizes:
+            raise ValueError(f"{self._name} gives a fixed number of visual tokens: a smaller picture has as many")
+        (block,) = self._places(image, inputs, 0)
+        pixels = self._cell()
+        width, height = (max(round(cells * side), 1) * pixels for cells in (block.columns, block.rows))
+        return image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+
+    def _cell(self) -> int:
+        """Side of the part of a picture that becomes one visual token, in pixels of the preprocessed picture."""
+        vision = self._model.config.vision_config
+        merge = getattr(vision, "spatial_merge_size", None) or getattr(self._model.config, "spatial_merge_size", 1)
+        return int(vision.patch_size * merge)
+
+    def _places(self, image: Image.Image, inputs: Mapping[str, Any], tokens: int) -> tuple[Block, ...]:
+        seen = Seen(image.size, tokens, inputs, self.options, self._model.config, self._processor)
+        return (self._family.places or square)(seen)
+
+
+def image_options(
+    name: str, processor: Any, *, tiling: bool, min_pixels: int | None, max_pixels: int | None
+) -> dict[str, Any]:
+    """The image processor's options of every call.
+
+    Tiling is switched in the call: what a processor's file says of it is overruled by some classes' own default.
+
+    Raises:
+        ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible.
+    """
+    if not isinstance(tiling, bool):
+        raise ValueError(f"tiling={tiling!r}: use True or False")
+    image_processor = processor.image_processor
+    options: dict[str, Any] = {key: tiling for key in _TILING if hasattr(image_processor, key)}
+    limits = {
+        edge: given
+        for given, edge in ((min_pixels, "shortest_edge"), (max_pixels, "longest_edge"))
+        if given is not None
+    }
+    if not limits:
+        return options
+    size = dict(getattr(image_processor, "size", None) or {})
+    if not hasattr(image_processor, "merge_size") or not {"shortest_edge", "longest_edge"} <= set(size):
+        raise ValueError(f"{name}: its image processor has no min_pixels and max_pixels")
+    size.update(limits)
+    if (
+        not all(isinstance(edge, int) for edge in size.values())
+        or not 0 < size["shortest_edge"] <= size["longest_edge"]
+    ):
+        raise ValueError(
+            f"min_pixels={size['shortest_edge']}, max_pixels={size['longest_edge']}: whole numbers "
+            "above 0, and the first not above the second"
+        )
+    return {**options, "size": size}
+
+
+def tiles(processor: Any) -> bool:
+    """Whether an image processor can cut pictures into tiles, and not do it."""
+    return any(hasattr(processor.image_processor, key) for key in _TILING)
+
+
+def _flat(features: Any) -> Tensor:
+    """Features of one picture in whatever form a model gives them, as [n, D]."""
+    parts = [features] if isinstance(features, Tensor) else list(features)
+    return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])

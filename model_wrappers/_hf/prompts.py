@@ -1,0 +1,191 @@
+"""From a user's turns to token ids: the checkpoint's own chat template and processor, with the picture in its place."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sepm_eval.backbone.tokenizers import overlapping
+
+_OPEN_THOUGHT = re.compile(r"<think(ing)?>\s*$", re.IGNORECASE)
+_UNIT = Image.new("RGB", (32, 32))  # stands for the picture where a processor only looks whether there is one
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One tokenised prompt.
+
+    Attributes:
+        ids: [L], with one token for each visual token.
+        slots: [L] bool, where visual tokens stand.
+        probed: indices of the tokens whose attention is read.
+        text: the prompt as it was rendered.
+    """
+
+    ids: Tensor
+    slots: Tensor
+    probed: list[int]
+    text: str
+
+
+class Prompts:
+    """Renders and tokenises prompts of one checkpoint."""
+
+    def __init__(self, name: str, processor: Any, image_token_id: int) -> None:
+        """Take over a processor.
+
+        Args:
+            name: the checkpoint, for errors.
+            processor: of transformers.
+            image_token_id: the id that stands for visual tokens.
+
+        Raises:
+            ValueError: it has no chat template, its tokenizer does not say which characters a token covers, or its
+                prompt for an answer opens a thought.
+        """
+        self._name, self.processor, self._image_token_id = name, processor, image_token_id
+        self._lock = threading.Lock()  # a tokenizer of Rust is not to be used by two threads at once
+        template = str(getattr(processor, "chat_template", None) or "")
+        if not template:
+            raise ValueError(f"{name}: its processor has no chat template, so nobody knows how to ask it a question")
+        if not getattr(processor.tokenizer, "is_fast", False):
+            raise ValueError(f"{name}: its tokenizer does not say which characters a token covers (no tokenizer.json)")
+        self.template_options: dict[str, Any] = {"enable_thinking": False} if "enable_thinking" in template else {}
+        if _OPEN_THOUGHT.search(self.render("A", image=True)):
+            raise ValueError(
+                f"{name} always thinks before it answers (its chat template opens a thought even with "
+                "enable_thinking=False), so its first token is no option letter"
+            )
+
+    def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None) -> str:
+        """The whole prompt as text, with one placeholder for the picture.
+
+        Args:
+            turns: the user's turn, or those of a dialogue that begins and ends with the user's.
+            image: the picture stands in front of the first turn.
+            answer: the model's answer, to be shown behind it.
+        """
+        said = [turns] if isinstance(turns, str) else list(turns)
+        said += [] if answer is None else [answer]
+        messages = [
+            {"role": "assistant" if index % 2 else "user", "content": [{"type": "text", "text": text}]}
+            for index, text in enumerate(said)
+        ]
+        if image:
+            messages[0]["content"] = [{"type": "image"}, *messages[0]["content"]]
+        return self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options
+        )
+
+    def encode(self, turns: str | Sequence[str], expansion: str | None, probe: str | None) -> Prompt:
+        """Tokenise a prompt.
+
+        Args:
+            turns: the user's turn, or those of a dialogue.
+            expansion: what the processor puts in the place of the picture; None for a prompt without one.
+            probe: a phrase of the last turn whose tokens are wanted.
+
+        Raises:
+            ValueError: the prompt does not hold the phrase, or more than one picture's placeholder.
+        """
+        last = turns if isinstance(turns, str) else turns[-1]
+        rendered = self.render(turns, image=expansion is not None)
+        whole, after = rendered, 0
+        if expansion is not None:
+            whole = self._expand(rendered, expansion)
+            after = whole.rindex(expansion) + len(expansion)
+        ids, spans = self._tokenise(whole)
+        probed = []
+        if probe is not None:
+            start = whole.find(probe, max(whole.rfind(last.strip()), after))
+            if start < 0 or probe not in last:
+                raise ValueError(f"the prompt does not hold the probe {probe!r}: {last!r}")
+            probed = overlapping(spans, start, start + len(probe))
+        tokens = torch.tensor(ids)
+        return Prompt(tokens, tokens == self._image_token_id, probed, rendered)
+
+    def _expand(self, rendered: str, expansion: str) -> str:
+        """The placeholder replaced, and whatever else the processor does to a prompt with a picture."""
+        placeholder = self.processor.image_token
+        found = rendered.count(placeholder)
+        if found != 1:
+            who = "the question must not spell it" if found else "its chat template does not put it for a picture"
+            raise ValueError(
+                f"{self._name}: the prompt of one picture holds the placeholder {placeholder!r} {found} times; "
+                f"{who}: {rendered!r}"
+            )
+        _, texts, *_ = self.processor.prepare_inputs_layout(images=[_UNIT], text=[rendered])
+        (whole,), _ = self.processor.get_text_with_replacements(list(texts), images_replacements=[expansion])
+        return whole
+
+    def _tokenise(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids and character spans; a text that begins with the tokenizer's bos gets no second one."""
+        tokenizer = self.processor.tokenizer
+        bos = tokenizer.bos_token
+        with self._lock:
+            found = tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)), return_offsets_mapping=True)
+        return found["input_ids"], found["offset_mapping"]
+
+    def letter_ids(self, letters: str) -> list[int]:
+        """The token id with which an answer starts that is this letter, for each letter.
+
+        Raises:
+            ValueError: a letter is not one token of its own there.
+        """
+        prompt = self.render("A", image=False)
+        before, _ = self._tokenise(prompt)
+        lead = self._lead(prompt, before)
+        found = []
+        for letter in letters:
+            ids, _ = self._tokenise(f"{prompt}{lead}{letter}")
+            if ids[:-1] != before:
+                raise ValueError(
+                    f"{self._name}: after {prompt[-20:]!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
+                    "its probability can only be read if it is one token"
+                )
+            found.append(ids[-1])
+        if len(set(found)) != len(found):
+            raise ValueError(f"{self._name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
+        return found
+
+    def _lead(self, prompt: str, ids: Sequence[int]) -> str:
+        """What stands between the prompt and an answer: a space, or nothing.
+
+        The template shows it where it puts an answer right behind the prompt. Where it does not (a think block is left
+        out of a finished turn), an answer is set off from a visible character, not from a space or a special token.
+        """
+        answered = self.render("A", image=False, answer="A")
+        if answered.startswith(prompt):
+            between = answered[len(prompt) :].split("A", 1)[0]
+            if between in ("", " "):
+                return between
+        special = ids[-1] in self.processor.tokenizer.all_special_ids
+        return "" if special or prompt[-1:].isspace() else " "
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of an answer's tokens."""
+        with self._lock:
+            return self.processor.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+
+    def own_inputs(self, text: str, image: Image.Image, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the processor itself makes of a prompt and its picture, in one call."""
+        content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
+        with self._lock:
+            return dict(
+                self.processor.apply_chat_template(
+                    [{"role": "user", "content": content}],
+                    tokenize=True,
+                    return_dict=True,
+                    return_tensors="pt",
+                    add_generation_prompt=True,
+                    processor_kwargs={"images_kwargs": dict(options)},
+                    **self.template_options,
+                )
+            )

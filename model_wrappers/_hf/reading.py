@@ -1,0 +1,115 @@
+"""What a language model of any family has read, and its cache: taking rows of it, cutting it, writing on behind it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+from sepm_eval.backbone.interface import Reading
+from sepm_eval.backbone.writing import Behind
+
+
+@dataclass(frozen=True)
+class FamilyReading(Reading):
+    """A reading whose next token's position is not the number of tokens before it.
+
+    ``attended`` holds one mask, [B, L]: no family here prunes between layers.
+
+    Attributes:
+        position: [B], of the next token.
+        ends: for each row, how many of the cache's places lie up to the end of the picture, padding included; empty
+            where the reading cannot be gone on from.
+    """
+
+    position: Tensor | None = None
+    ends: tuple[int, ...] = ()
+
+    def __getitem__(self, rows: Sequence[int]) -> FamilyReading:
+        """Some of the rows, as a reading of their own."""
+        chosen = list(rows)
+        assert self.position is not None  # always given
+        return replace(
+            self,
+            logits=self.logits[chosen],
+            probe_attention=None if self.probe_attention is None else [self.probe_attention[row] for row in chosen],
+            cache=_mapped(self.cache, lambda layer: _rows(layer, chosen)),
+            attended=[mask[chosen] for mask in self.attended],
+            before=tuple(self.before[row] for row in chosen) if self.before else (),
+            position=self.position[chosen],
+            ends=tuple(self.ends[row] for row in chosen) if self.ends else (),
+        )
+
+
+@dataclass
+class Ending:
+    """The end of a reading, to write on from; it grows and the reading does not.
+
+    Attributes:
+        cache: plain layers share the reading's keys and values; recurrent and sliding ones are copies.
+        attended: [B, L] bool.
+        position: [B], of the next token.
+    """
+
+    cache: Cache
+    attended: Tensor
+    position: Tensor
+
+    @classmethod
+    def of(cls, reading: FamilyReading) -> Ending:
+        """The end of all rows of a reading."""
+        assert reading.position is not None
+        return cls(_mapped(reading.cache, _behind), reading.attended[0], reading.position)
+
+    def grow(self) -> None:
+        """Attend to one more position."""
+        self.attended = torch.cat([self.attended, self.attended.new_ones(len(self.attended), 1)], dim=1)
+        self.position = self.position + 1
+
+    def __getitem__(self, rows: Sequence[int]) -> Ending:
+        """Some of the rows, as an end of their own."""
+        chosen = list(rows)
+        cache = _mapped(self.cache, lambda layer: _rows(layer, chosen))
+        return Ending(cache, self.attended[chosen], self.position[chosen])
+
+
+def is_plain(cache: Cache) -> bool:
+    """Whether all layers hold the keys and values of all positions."""
+    return all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def cut(cache: Cache, end: int) -> Cache:
+    """The first places of a plain cache, without a copy: a layer that grows leaves its tensors as they are."""
+
+    def shorter(layer: Any) -> Any:
+        first = copy.copy(layer)
+        first.keys, first.values = layer.keys[:, :, :end], layer.values[:, :, :end]
+        return first
+
+    return _mapped(cache, shorter)
+
+
+def _mapped(cache: Cache, change: Any) -> Cache:
+    """A cache of changed layers; ``change`` must not change the layer it is given."""
+    other = copy.copy(cache)
+    other.layers = [change(layer) for layer in cache.layers]
+    return other
+
+
+def _behind(layer: Any) -> Any:
+    return Behind(layer.keys, layer.values) if type(layer) is DynamicLayer else copy.deepcopy(layer)
+
+
+def _rows(layer: Any, rows: list[int]) -> Any:
+    if isinstance(layer, Behind):
+        return layer[rows]
+    chosen = copy.deepcopy(layer) if type(layer) is not DynamicLayer else copy.copy(layer)
+    device = getattr(layer, "device", None) or "cpu"
+    chosen.reorder_cache(torch.tensor(rows, device=device))
+    return chosen
