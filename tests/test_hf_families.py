@@ -20,8 +20,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from sepm_eval import load_backbone
 from sepm_eval.images import UnreadableImage
-from sepm_eval.model_wrappers import hf
 from sepm_eval.model_wrappers._hf import attention, families
+from sepm_eval.model_wrappers._hf import model as hf
 
 FOCUS = "Please focus on emotion."
 BETAS = ("0.1", "0.2", "0.5")
