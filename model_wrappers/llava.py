@@ -26,10 +26,12 @@ from transformers.image_utils import OPENAI_CLIP_MEAN
 from sepm_eval.backbone.causal_lm import CausalLM
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, find_tower
 from sepm_eval.backbone.interface import VisualTokens
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
-from sepm_eval.backbone.weights import read_weights, whole_files
+from sepm_eval.backbone.weights import read_weights
 from sepm_eval.model_wrappers._image_first import ImageFirst, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_processor, load_model
+from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Llava(ImageFirst):
     @torch.inference_mode()
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        pixels = self._prepared_pixels(images, side).to(self._model.device, self._model.dtype)
+        pixels = self._prepared_pixels(images, side).to(computes_on(self._model.model.vision_tower), self._model.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         return VisualTokens(torch.stack(self._model.model.get_image_features(pixels, **smaller).pooler_output))
 
@@ -89,6 +91,12 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     image_aspect_ratio: str = "pad",
+    device_map: Any = None,
+    max_memory: Any = None,
+    load_in_4bit: bool = False,
+    load_in_8bit: bool = False,
+    quantization_config: Any = None,
+    attn_implementation: str = "sdpa",
 ) -> Llava:
     """Load LLaVA-1.5 from a hub id or folder, in either layout.
 
@@ -98,53 +106,69 @@ def load(
         dtype: see ``load_backbone``.
         image_aspect_ratio: "pad" to a square with the mean colour, as the original does, or "crop" the centre, as the
             preprocessor of the llava-hf repositories does.
+        device_map: see ``settle``, as the others; the modules are called as in transformers' LLaVA.
+        max_memory: see there.
+        load_in_4bit: see there.
+        load_in_8bit: see there.
+        quantization_config: see there.
+        attn_implementation: see there.
 
     Raises:
         ValueError: the checkpoint is not LLaVA-1.5, or its weights are incomplete.
+        NotEnoughMemory: they do not fit into memory.
     """
     if image_aspect_ratio not in IMAGE_ASPECT_RATIOS:
         raise ValueError(f"image_aspect_ratio={image_aspect_ratio!r}: use one of {IMAGE_ASPECT_RATIOS}")
     checkpoint = find_checkpoint(pretrained)
+    config, tower = checkpoint.config(), _tower(checkpoint)
+    loading = settle(
+        [checkpoint.folder, *([] if tower is None else [tower.folder])],
+        config,
+        device=device,
+        dtype=dtype,
+        device_map=device_map,
+        max_memory=max_memory,
+        load_in_4bit=load_in_4bit,
+        load_in_8bit=load_in_8bit,
+        quantization_config=quantization_config,
+        attn_implementation=attn_implementation,
+    ).sparing("vision_tower", "multi_modal_projector", "lm_head")
+    model = _load_hf(checkpoint, loading) if tower is None else _load_original(checkpoint, tower, config, loading)
+    folder = (tower or checkpoint).folder
+    processor = _image_processor(folder, model.config.vision_config.image_size, image_aspect_ratio)
+    settings = {**loading.settings, "template": "vicuna_v1", "image_aspect_ratio": image_aspect_ratio}
+    known = checkpoint if tower is None else checkpoint.with_tower(tower)
+    return Llava(known, model, load_tokenizer(checkpoint.folder), processor, settings)
+
+
+def _tower(checkpoint: Checkpoint) -> Checkpoint | None:
+    """The vision tower of the original layout, which is a checkpoint of its own; None in the llava-hf layout.
+
+    Raises:
+        ValueError: the checkpoint is not LLaVA-1.5.
+    """
     config = checkpoint.config()
-    place = pick_device(device)
-    kind = pick_dtype(dtype, place, config)
     if "mm_vision_tower" in config:
-        model, tower = _load_original(checkpoint, config, kind)
-        checkpoint, vision_folder = checkpoint.with_tower(tower), tower.folder
-    elif config.get("model_type") == "llava" and "vision_config" in config:
-        model, vision_folder = _load_hf(checkpoint, kind), checkpoint.folder
-    else:
-        raise ValueError(
-            f"{pretrained} is not LLaVA-1.5: its config.json says model_type={config.get('model_type')!r}, "
-            f"architectures={config.get('architectures')!r}. Known are the llava-hf layout (llava-hf/llava-1.5-7b-hf) "
-            "and the original one (liuhaotian/llava-v1.5-7b)"
-        )
-    processor = _image_processor(vision_folder, model.config.vision_config.image_size, image_aspect_ratio)
-    settings = {
-        "dtype": str(kind).removeprefix("torch."),
-        "template": "vicuna_v1",
-        "image_aspect_ratio": image_aspect_ratio,
-    }
-    return Llava(checkpoint, model.to(place), load_tokenizer(checkpoint.folder), processor, settings)
+        _refuse_other_llavas(checkpoint.name, config)
+        return find_tower(checkpoint, config["mm_vision_tower"])
+    if config.get("model_type") == "llava" and "vision_config" in config:
+        return None
+    raise ValueError(
+        f"{checkpoint.name} is not LLaVA-1.5: its config.json says model_type={config.get('model_type')!r}, "
+        f"architectures={config.get('architectures')!r}. Known are the llava-hf layout (llava-hf/llava-1.5-7b-hf) "
+        "and the original one (liuhaotian/llava-v1.5-7b)"
+    )
 
 
-def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalGeneration:
+def _load_hf(checkpoint: Checkpoint, loading: Loading) -> LlavaForConditionalGeneration:
     config = LlavaConfig.from_pretrained(checkpoint.folder, local_files_only=True)
-    check_size(checkpoint.name, config, lambda: LlavaForConditionalGeneration(config), [checkpoint.folder])
-    with whole_files(checkpoint.folder):
-        model, info = LlavaForConditionalGeneration.from_pretrained(
-            checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
-        )
-    check_complete(checkpoint.name, info)
-    return model
+    return load_model(LlavaForConditionalGeneration, checkpoint.name, config, [checkpoint.folder], loading)
 
 
 def _load_original(
-    checkpoint: Checkpoint, config: dict[str, Any], dtype: torch.dtype
-) -> tuple[LlavaForConditionalGeneration, Checkpoint]:
+    checkpoint: Checkpoint, tower: Checkpoint, config: dict[str, Any], loading: Loading
+) -> LlavaForConditionalGeneration:
     """The original layout: our own key names for the language model, CLIP in a repository of its own."""
-    _refuse_other_llavas(checkpoint.name, config)
-    tower = find_tower(checkpoint, config["mm_vision_tower"])
     clip = tower.config()
     llava = LlavaConfig(
         vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
@@ -155,18 +179,17 @@ def _load_original(
         vision_feature_layer=config["mm_vision_select_layer"],
         vision_feature_select_strategy="default",
     )
+
+    def weights() -> dict[str, Tensor]:
+        found = {_hf_key(key): one for key, one in read_weights(checkpoint.folder, loading.dtype).items()}
+        if not any(key.startswith("model.vision_tower.") for key in found):
+            for key, one in read_weights(tower.folder, loading.dtype).items():
+                if key.startswith("vision_model."):
+                    found[f"model.vision_tower.{key.removeprefix('vision_model.')}"] = one
+        return found
+
     folders = [checkpoint.folder, tower.folder]
-    check_size(checkpoint.name, llava, lambda: LlavaForConditionalGeneration(llava), folders)
-    weights = {_hf_key(key): value for key, value in read_weights(checkpoint.folder).items()}
-    if not any(key.startswith("model.vision_tower.") for key in weights):
-        for key, value in read_weights(tower.folder).items():
-            if key.startswith("vision_model."):
-                weights[f"model.vision_tower.{key.removeprefix('vision_model.')}"] = value
-    model, info = LlavaForConditionalGeneration.from_pretrained(
-        None, config=llava, state_dict=weights, dtype=dtype, output_loading_info=True
-    )
-    check_complete(checkpoint.name, info)
-    return model, tower
+    return load_model(LlavaForConditionalGeneration, checkpoint.name, llava, folders, loading, weights)
 
 
 def _hf_key(key: str) -> str:
