@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.hooks import remove_hook_from_module
+from accelerate.utils import set_module_tensor_to_device
 from torch import Tensor, nn
 from transformers.image_utils import PILImageResampling
 
-from sepm_eval.backbone.memory import is_out_of_memory
+from sepm_eval.backbone.memory import computes_on, is_out_of_memory
 from sepm_eval.backbone.shards import weight_files
 from sepm_eval.backbone.weights import whole_files
-from sepm_eval.model_wrappers._memory import NotEnoughMemory, lack_on_map
+from sepm_eval.model_wrappers._memory import NotEnoughMemory, lack_on_map, spell_out
 from sepm_eval.model_wrappers._placement import Loading
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ def load_model(
     model = check_size(what, config, lambda: kind.from_config(config, **known) if known else kind(config), folders)
     if isinstance(loading.device_map, dict):
         check_map(what, model, loading.device_map, loading.bytes_a_number)
+        loading = loading.on(spell_out(model, loading.device_map))
     placed, aside = loading.placed(), None
     if loading.device_map is not None:  # weights that transformers cannot fetch from the files again are kept there
         aside = tempfile.TemporaryDirectory(prefix="sepm_eval_offload_")
@@ -106,6 +109,7 @@ def load_model(
     check_complete(what, info, unread)
     if aside is not None:
         weakref.finalize(model, aside.cleanup)
+        keep_positions(model)
         tell_of_disk(what, model)
     return model
 
@@ -172,6 +176,19 @@ def check_map(what: str, model: nn.Module, device_map: Mapping[str, str], bytes_
         raise ValueError(f'{what}: device_map gives no place to {left[:4]}; "" stands for all that is not named')
     if lack := lack_on_map(model, device_map, bytes_a_number):
         raise NotEnoughMemory(f"{what} cannot be loaded: {lack}")
+
+
+def keep_positions(model: nn.Module) -> None:
+    """Hold the table of positions of a vision tower where it is computed, even if the tower's weights are fetched anew.
+
+    For smaller pictures the table is not called, which is when it would be fetched, but read.
+    """
+    for tower in model.modules():
+        table = getattr(tower, "position_embedding", None)
+        if hasattr(tower, "interpolate_pos_encoding") and table is not None and table.weight.device.type == "meta":
+            place, weight = computes_on(table), table._hf_hook.weights_map["weight"]
+            remove_hook_from_module(table)
+            set_module_tensor_to_device(table, "weight", place, weight)
 
 
 def tell_of_disk(what: str, model: Any) -> None:

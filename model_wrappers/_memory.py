@@ -58,6 +58,27 @@ def lack_on_map(model: nn.Module, device_map: Mapping[str, str], bytes_a_number:
     return ""
 
 
+def spell_out(model: nn.Module, device_map: Mapping[str, str], name: str = "", place: str = "") -> dict[str, str]:
+    """A map in which no entry lies inside another, as accelerate wants it: what stands around them is named in parts.
+
+    Args:
+        model: the model, or the module of this name in it.
+        device_map: the place of modules, by name.
+        name: the module's.
+        place: where what surrounds it goes.
+    """
+    place = device_map.get(name, place)
+    if not any(key != name and (not name or key.startswith(f"{name}.")) for key in device_map):
+        # what has buffers alone needs no place of its own: it is computed where something is
+        return {name: place or next(one for one in device_map.values() if one != "disk")}
+    front = f"{name}." if name else ""
+    own = [*model.named_parameters(recurse=False), *model.named_buffers(recurse=False)]
+    found = {f"{front}{key}": place for key, _ in own if place}
+    for key, module in model.named_children():
+        found |= spell_out(module, device_map, f"{front}{key}", place)
+    return found
+
+
 def _holder(weight: str, device_map: Mapping[str, str]) -> str:
     """The entry of a map that says where a weight goes: the longest name in front of it."""
     return max((name for name in device_map if not name or f"{weight}.".startswith(f"{name}.")), key=len)

@@ -83,6 +83,10 @@ class Loading:
             )
         return self._but(device_map=found)
 
+    def on(self, device_map: dict[str, str]) -> Loading:
+        """The same with another map."""
+        return self._but(device_map=device_map)
+
     def sparing(self, *modules: str) -> Loading:
         """The same, with these modules left out of quantisation: all but the language model's layers."""
         if self.quantization is None:
