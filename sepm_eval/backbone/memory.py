@@ -68,7 +68,7 @@ def _left_by_limits(root: Path, membership: Path) -> list[int]:
         mount = root if second else root / "memory"
         names = ("memory.max", "memory.current") if second else ("memory.limit_in_bytes", "memory.usage_in_bytes")
         group = mount / inside.lstrip("/")
-        for place in (group, *(parent for parent in group.parents if parent.is_relative_to(mount)), mount):
+        for place in dict.fromkeys((group, *(one for one in group.parents if one.is_relative_to(mount)), mount)):
             try:
                 limit, used = (int((place / name).read_text()) for name in names)
                 stat = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
