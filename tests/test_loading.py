@@ -1,4 +1,4 @@
-"""Loading: what is seen of files and memory before weights are read, formats, quantisation, that nothing is held twice."""
+"""Loading: what is seen of files and memory before weights are read, formats, quantisation, nothing held twice."""
 
 from __future__ import annotations
 
