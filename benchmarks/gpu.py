@@ -26,7 +26,6 @@ from memory import CARD
 from models import FULL, TINY, build, demo_questions
 from recipe import Recipe
 from speed import lengths
-from torch import Tensor
 
 from sepm_eval import get_method, load_backbone
 from sepm_eval.backbone import cost, probe
@@ -57,22 +56,10 @@ class Run:
     reason: str = ""
 
 
-def flash_probed(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
-) -> tuple[Tensor, Tensor | None]:
-    """FlashAttention 2 that answers a probe, as ``probe.probed_sdpa`` does for SDPA."""
-    from transformers.integrations.flash_attention import flash_attention_forward
-
-    probe.answer(module, query, key, kwargs.pop("probe", None), kwargs["scaling"])
-    return flash_attention_forward(module, query, key, value, attention_mask, **kwargs)
-
-
 def use_flash(backbone: ImageFirst) -> None:
     """Make a backbone's language model read with FlashAttention 2."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register("flash_attention_2", flash_probed)  # under its own name, by which the kernel is chosen
     backbone._language_model.decoder.set_attn_implementation("flash_attention_2")
+    probe.install(backbone._language_model.decoder)
 
 
 def without_flash(device: torch.device) -> str:

@@ -24,10 +24,12 @@ from transformers import (
 from sepm_eval.backbone.causal_lm import CausalLM
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, find_tower
 from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
-from sepm_eval.backbone.weights import read_weights, whole_files
+from sepm_eval.backbone.weights import read_weights
 from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_processor, load_model
+from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class Llava(ImageFirst):
     @torch.inference_mode()
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        pixels = self._prepared_pixels(images, side).to(self._model.device, self._model.dtype)
+        pixels = self._prepared_pixels(images, side).to(computes_on(self._model.model.vision_tower), self._model.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         features = self._model.model.get_image_features(pixels, **smaller).pooler_output
         side_tokens = pixels.shape[-1] // self._model.config.vision_config.patch_size
@@ -85,53 +87,52 @@ class Llava(ImageFirst):
         return [self._bos, *self._tokenizer.encode(before)[0]], ids, spans
 
 
-def load(pretrained: str, device: str, dtype: str, image_aspect_ratio: str, positions: str) -> Llava:
-    """See ``load`` in ``llava.py``."""
+def load(pretrained: str, image_aspect_ratio: str, positions: str, **placement: Any) -> Llava:
+    """See ``load`` in ``llava.py``; the placement is what ``settle`` takes."""
     if image_aspect_ratio not in IMAGE_ASPECT_RATIOS:
         raise ValueError(f"image_aspect_ratio={image_aspect_ratio!r}: use one of {IMAGE_ASPECT_RATIOS}")
     chosen_positions = pick_positions(positions)
     checkpoint = find_checkpoint(pretrained)
+    config, tower = checkpoint.config(), _tower(checkpoint)
+    folders = [checkpoint.folder, *([] if tower is None else [tower.folder])]
+    loading = settle(folders, config, **placement).sparing("vision_tower", "multi_modal_projector", "lm_head")
+    model = _load_hf(checkpoint, loading) if tower is None else _load_original(checkpoint, tower, config, loading)
+    folder = (tower or checkpoint).folder
+    processor = _image_processor(folder, model.config.vision_config.image_size, image_aspect_ratio)
+    settings = {**loading.settings, "template": "vicuna_v1", "image_aspect_ratio": image_aspect_ratio}
+    settings["positions"] = chosen_positions
+    known = checkpoint if tower is None else checkpoint.with_tower(tower)
+    return Llava(known, model, load_tokenizer(checkpoint.folder), processor, settings)
+
+
+def _tower(checkpoint: Checkpoint) -> Checkpoint | None:
+    """The vision tower of the original layout, which is a checkpoint of its own; None in the llava-hf layout.
+
+    Raises:
+        ValueError: the checkpoint is not LLaVA-1.5.
+    """
     config = checkpoint.config()
-    place = pick_device(device)
-    kind = pick_dtype(dtype, place, config)
     if "mm_vision_tower" in config:
-        model, tower = _load_original(checkpoint, config, kind)
-        checkpoint, vision_folder = checkpoint.with_tower(tower), tower.folder
-    elif config.get("model_type") == "llava" and "vision_config" in config:
-        model, vision_folder = _load_hf(checkpoint, kind), checkpoint.folder
-    else:
-        raise ValueError(
-            f"{pretrained} is not LLaVA-1.5: its config.json says model_type={config.get('model_type')!r}, "
-            f"architectures={config.get('architectures')!r}. Known are the llava-hf layout (llava-hf/llava-1.5-7b-hf) "
-            "and the original one (liuhaotian/llava-v1.5-7b)"
-        )
-    processor = _image_processor(vision_folder, model.config.vision_config.image_size, image_aspect_ratio)
-    settings = {
-        "dtype": str(kind).removeprefix("torch."),
-        "template": "vicuna_v1",
-        "image_aspect_ratio": image_aspect_ratio,
-        "positions": chosen_positions,
-    }
-    return Llava(checkpoint, model.to(place), load_tokenizer(checkpoint.folder), processor, settings)
+        _refuse_other_llavas(checkpoint.name, config)
+        return find_tower(checkpoint, config["mm_vision_tower"])
+    if config.get("model_type") == "llava" and "vision_config" in config:
+        return None
+    raise ValueError(
+        f"{checkpoint.name} is not LLaVA-1.5: its config.json says model_type={config.get('model_type')!r}, "
+        f"architectures={config.get('architectures')!r}. Known are the llava-hf layout (llava-hf/llava-1.5-7b-hf) "
+        "and the original one (liuhaotian/llava-v1.5-7b)"
+    )
 
 
-def _load_hf(checkpoint: Checkpoint, dtype: torch.dtype) -> LlavaForConditionalGeneration:
+def _load_hf(checkpoint: Checkpoint, loading: Loading) -> LlavaForConditionalGeneration:
     config = LlavaConfig.from_pretrained(checkpoint.folder, local_files_only=True)
-    check_size(checkpoint.name, config, lambda: LlavaForConditionalGeneration(config), [checkpoint.folder])
-    with whole_files(checkpoint.folder):
-        model, info = LlavaForConditionalGeneration.from_pretrained(
-            checkpoint.folder, dtype=dtype, output_loading_info=True, local_files_only=True
-        )
-    check_complete(checkpoint.name, info)
-    return model
+    return load_model(LlavaForConditionalGeneration, checkpoint.name, config, [checkpoint.folder], loading)
 
 
 def _load_original(
-    checkpoint: Checkpoint, config: dict[str, Any], dtype: torch.dtype
-) -> tuple[LlavaForConditionalGeneration, Checkpoint]:
+    checkpoint: Checkpoint, tower: Checkpoint, config: dict[str, Any], loading: Loading
+) -> LlavaForConditionalGeneration:
     """The original layout: our own key names for the language model, CLIP in a repository of its own."""
-    _refuse_other_llavas(checkpoint.name, config)
-    tower = find_tower(checkpoint, config["mm_vision_tower"])
     clip = tower.config()
     llava = LlavaConfig(
         vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
@@ -142,18 +143,17 @@ def _load_original(
         vision_feature_layer=config["mm_vision_select_layer"],
         vision_feature_select_strategy="default",
     )
+
+    def weights() -> dict[str, Tensor]:
+        found = {_hf_key(key): one for key, one in read_weights(checkpoint.folder, loading.dtype).items()}
+        if not any(key.startswith("model.vision_tower.") for key in found):
+            for key, one in read_weights(tower.folder, loading.dtype).items():
+                if key.startswith("vision_model."):
+                    found[f"model.vision_tower.{key.removeprefix('vision_model.')}"] = one
+        return found
+
     folders = [checkpoint.folder, tower.folder]
-    check_size(checkpoint.name, llava, lambda: LlavaForConditionalGeneration(llava), folders)
-    weights = {_hf_key(key): value for key, value in read_weights(checkpoint.folder).items()}
-    if not any(key.startswith("model.vision_tower.") for key in weights):
-        for key, value in read_weights(tower.folder).items():
-            if key.startswith("vision_model."):
-                weights[f"model.vision_tower.{key.removeprefix('vision_model.')}"] = value
-    model, info = LlavaForConditionalGeneration.from_pretrained(
-        None, config=llava, state_dict=weights, dtype=dtype, output_loading_info=True
-    )
-    check_complete(checkpoint.name, info)
-    return model, tower
+    return load_model(LlavaForConditionalGeneration, checkpoint.name, llava, folders, loading, weights)
 
 
 def _hf_key(key: str) -> str:

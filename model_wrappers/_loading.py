@@ -1,18 +1,28 @@
-"""What every loader settles: device, dtype, whether weights and preprocessor fit, and what a fault is called."""
+"""What every loader does: fill a model with weights, see that they and the preprocessor fit, name faults."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from accelerate.hooks import remove_hook_from_module
+from accelerate.utils import set_module_tensor_to_device
+from torch import Tensor, nn
 from transformers.image_utils import PILImageResampling
 
-from sepm_eval.backbone.memory import is_out_of_memory
+from sepm_eval.backbone.memory import computes_on, is_out_of_memory
 from sepm_eval.backbone.shards import weight_files
+from sepm_eval.backbone.weights import whole_files
+from sepm_eval.model_wrappers._memory import NotEnoughMemory, lack_on_map, spell_out
+from sepm_eval.model_wrappers._placement import Loading
+
+logger = logging.getLogger(__name__)
 
 _MOST_LAYERS = 1000
 
@@ -47,8 +57,68 @@ def named_faults(name: str, pretrained: str) -> Iterator[None]:
         raise kind(f"{pretrained} cannot be loaded as {name}: {reason}") from error
 
 
-def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: Sequence[Path]) -> None:
-    """Refuse a configuration of a model that the weights cannot fill, before memory for it is asked for.
+def load_model(
+    kind: Any,
+    what: str,
+    config: Any,
+    folders: Sequence[Path],
+    loading: Loading,
+    weights: Callable[[], dict[str, Tensor]] | None = None,
+    unread: str | None = None,
+    leaves_out: bool = False,
+) -> Any:
+    """Build a model of transformers without memory and put its weights straight into their places, one by one.
+
+    The files are mapped into memory. On a CPU a weight that is stored in the wanted dtype stays there; any other is
+    cast and moved by itself. So the model is never held twice.
+
+    Args:
+        kind: a model class, or an Auto class.
+        what: the checkpoint's name.
+        config: the configuration, as transformers holds it.
+        folders: where all its weights are. The first one is loaded by transformers, unless ``weights`` are given.
+        loading: how it is to be loaded.
+        weights: gives the tensors by the model's own names, for layouts that transformers does not know.
+        unread: a module that was left out on purpose.
+        leaves_out: the files may hold more than the model reads.
+
+    Raises:
+        ValueError: the model does not go with the files, or the weights do not all fit.
+        NotEnoughMemory: ``loading`` puts more weights on a device than fit there.
+    """
+    known = {} if isinstance(kind, type) and issubclass(kind, nn.Module) else {"trust_remote_code": False}
+    model = check_size(what, config, lambda: kind.from_config(config, **known) if known else kind(config), folders)
+    if isinstance(loading.device_map, dict):
+        check_map(what, model, loading.device_map, loading.bytes_a_number)
+        loading = loading.on(spell_out(model, loading.device_map))
+    placed, aside = loading.placed(), None
+    if loading.device_map is not None:  # weights that transformers cannot fetch from the files again are kept there
+        aside = tempfile.TemporaryDirectory(prefix="sepm_eval_offload_")
+        placed["offload_folder"] = aside.name
+    if loading.attention is not None:
+        placed["attn_implementation"] = loading.attention
+    if loading.quantization is not None:
+        placed["quantization_config"] = loading.quantization
+    source = {"local_files_only": True, **known} if weights is None else {"state_dict": weights()}
+    with whole_files(folders[0]):
+        model, info = kind.from_pretrained(
+            folders[0] if weights is None else None,
+            config=config,
+            dtype=loading.dtype,
+            output_loading_info=True,
+            **source,
+            **placed,
+        )
+    check_complete(what, {**info, "unexpected_keys": []} if leaves_out else info, unread)
+    if aside is not None:
+        weakref.finalize(model, aside.cleanup)
+        keep_positions(model)
+        tell_of_disk(what, model)
+    return model
+
+
+def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: Sequence[Path]) -> nn.Module:
+    """Make a model of tensors without memory, and refuse one that the weights cannot fill, before memory is asked for.
 
     Every weight takes a byte at least, so there cannot be more of them than the files have bytes.
 
@@ -57,6 +127,8 @@ def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: 
         config: the configuration, as transformers holds it.
         build: makes the model; called where tensors have shapes but no memory.
         folders: where its weights are.
+
+    Returns the model.
 
     Raises:
         ValueError: the model is larger than the files, or has no possible number of layers.
@@ -68,13 +140,66 @@ def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: 
                 f"{what}: its config.json says num_hidden_layers={layers!r}; allowed are 1 to {_MOST_LAYERS}"
             )
     with torch.device("meta"):
-        wanted = sum(weight.numel() for weight in build().parameters())
+        model = build()
+    wanted = sum(weight.numel() for weight in model.parameters())
     held = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
+    if getattr(config, "quantization_config", None):
+        held *= 2  # two of four bits in a byte
     if wanted > held:
         raise ValueError(
             f"{what}: its config.json describes a model of {wanted} weights, but its files have only {held} bytes; "
             "one of them is damaged or belongs to another checkpoint"
         )
+    return model
+
+
+def check_map(what: str, model: nn.Module, device_map: Mapping[str, str], bytes_a_number: float) -> None:
+    """Refuse a division by hand that names no module of the model, leaves one out, or does not fit.
+
+    Args:
+        what: the checkpoint's name.
+        model: the model, whose tensors need have no memory.
+        device_map: the place of each module, by its name.
+        bytes_a_number: of a weight in memory.
+
+    Raises:
+        ValueError: a name is no module's, or weights have no place.
+        NotEnoughMemory: a place has too little.
+    """
+    modules = [name for name, _ in model.named_modules()]
+    if unknown := [name for name in device_map if name not in modules]:
+        near = [name for name in modules if name.count(".") <= 1 and name]
+        raise ValueError(f"{what}: device_map names {unknown[:4]}, which are no modules of the model; it has {near}")
+    left = [
+        name
+        for name, _ in model.named_parameters()
+        if not any(not key or name.startswith(f"{key}.") for key in device_map)
+    ]
+    if left:
+        raise ValueError(f'{what}: device_map gives no place to {left[:4]}; "" stands for all that is not named')
+    if lack := lack_on_map(model, device_map, bytes_a_number):
+        raise NotEnoughMemory(f"{what} cannot be loaded: {lack}")
+
+
+def keep_positions(model: nn.Module) -> None:
+    """Hold the table of positions of a vision tower where it is computed, even if the tower's weights are fetched anew.
+
+    For smaller pictures the table is not called, which is when it would be fetched, but read.
+    """
+    for tower in model.modules():
+        table = getattr(tower, "position_embedding", None)
+        if hasattr(tower, "interpolate_pos_encoding") and table is not None and table.weight.device.type == "meta":
+            place, weight = computes_on(table), table._hf_hook.weights_map["weight"]
+            remove_hook_from_module(table)
+            set_module_tensor_to_device(table, "weight", place, weight)
+
+
+def tell_of_disk(what: str, model: Any) -> None:
+    """Say, where a division put modules on disk, that they are read from there at every step."""
+    places = getattr(model, "hf_device_map", {})
+    aside = [name for name, place in places.items() if place == "disk"]
+    if aside:
+        logger.warning("%s: %d of %d parts are on disk and read anew at every step", what, len(aside), len(places))
 
 
 def check_processor(where: Path, processor: Any) -> None:
@@ -115,35 +240,6 @@ def check_processor(where: Path, processor: Any) -> None:
 
 def _is_close(value: Any, wanted: float) -> bool:
     return type(value) in (int, float) and abs(value - wanted) < 1e-9
-
-
-def pick_device(wanted: str) -> torch.device:
-    """The device to run on: "auto" takes cuda, then mps, then cpu."""
-    if wanted != "auto":
-        try:
-            return torch.device(wanted)
-        except RuntimeError as error:
-            raise ValueError(f"device={wanted!r} is no torch device: use auto, cpu, mps, cuda or cuda:N") from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def pick_dtype(wanted: str, device: torch.device, config: dict[str, Any]) -> torch.dtype:
-    """The dtype to compute in: "auto" is the checkpoint's own on a GPU and float32 on a CPU."""
-    if wanted == "auto":
-        wanted = "float32" if device.type == "cpu" else _own_dtype(config)
-    dtype = getattr(torch, wanted, None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ValueError(f"dtype={wanted!r}: use auto, float32, bfloat16 or float16")
-    return dtype
-
-
-def _own_dtype(config: dict[str, Any]) -> str:
-    """The dtype a configuration names; half precision if it names none, as LLaVA's own code loads."""
-    text = config.get("text_config", {})
-    named = next((c[key] for c in (config, text) for key in ("dtype", "torch_dtype") if c.get(key)), "float16")
-    return str(named).removeprefix("torch.")
 
 
 # Buffers that older releases of transformers saved although they follow from the configuration.

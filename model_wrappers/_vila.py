@@ -11,8 +11,7 @@ inference from the project's history, not stated by it: by default "-Fix" checkp
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +29,12 @@ from transformers import (
 from sepm_eval.backbone.causal_lm import CausalLM
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint
 from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
-from sepm_eval.backbone.weights import read_weights, whole_files
+from sepm_eval.backbone.weights import read_weights
 from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, preprocess
-from sepm_eval.model_wrappers._loading import check_complete, check_processor, check_size, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_complete, check_processor, load_model
+from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Vila(ImageFirst):
     @torch.inference_mode()
     def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
         """See ``Backbone.see``."""
-        pixels = self._prepared_pixels(images, side).to(self._tower.device, self._tower.dtype)
+        pixels = self._prepared_pixels(images, side).to(computes_on(self._tower), self._tower.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         seen = self._tower(pixels, output_hidden_states=True, **smaller)
         features = self._projector(seen.hidden_states[-2])
@@ -133,8 +134,8 @@ class Vila(ImageFirst):
         return first, ids, spans
 
 
-def load(pretrained: str, device: str, dtype: str, template: str, positions: str) -> Vila:
-    """See ``load`` in ``vila.py``."""
+def load(pretrained: str, template: str, positions: str, **placement: Any) -> Vila:
+    """See ``load`` in ``vila.py``; the placement is what ``settle`` takes."""
     chosen_positions = pick_positions(positions)
     checkpoint = find_checkpoint(pretrained)
     config = checkpoint.config()
@@ -146,48 +147,44 @@ def load(pretrained: str, device: str, dtype: str, template: str, positions: str
     parts = {key: Checkpoint(f"{checkpoint.name}/{key}", checkpoint.folder / key, checkpoint.revision) for key in PARTS}
     configs = {key: part.config() for key, part in parts.items()}
     _refuse_other_vilas(pretrained, config, configs)
-    place = pick_device(device)
-    kind = pick_dtype(dtype, place, configs["llm"])
+    loading = settle([part.folder for part in parts.values()], configs["llm"], **placement).sparing("lm_head")
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
-    with whole_files(checkpoint.folder):
-        tower = _load_tower(parts["vision_tower"], kind)
-        llm = _load_llm(parts["llm"], kind)
-    projector = Projector(tower.config.hidden_size, llm.config.hidden_size)
-    keys = projector.load_state_dict(read_weights(parts["mm_projector"].folder), strict=False)
-    check_complete(parts["mm_projector"].name, keys._asdict())
-    processor = _image_processor(parts["vision_tower"].folder, tower.config.image_size)
-    settings = {
-        "dtype": str(kind).removeprefix("torch."),
-        "template": chosen,
-        "image_aspect_ratio": "resize",
-        "positions": chosen_positions,
-    }
-    modules = (tower.to(place), projector.to(place, kind), llm.to(place))
+    modules = _load_parts(parts, loading)
+    processor = _image_processor(parts["vision_tower"].folder, modules[0].config.image_size)
+    settings = {**loading.settings, "template": chosen, "image_aspect_ratio": "resize", "positions": chosen_positions}
     return Vila(checkpoint, modules, tokenizer, processor, settings)
 
 
-def _load_tower(part: Checkpoint, dtype: torch.dtype) -> SiglipVisionModel:
+def _load_parts(
+    parts: Mapping[str, Checkpoint], loading: Loading
+) -> tuple[SiglipVisionModel, Projector, PreTrainedModel]:
+    """Tower, projector and language model, each where ``loading`` puts it."""
+    named = loading.device_map if isinstance(loading.device_map, dict) else {}
+    if unknown := [key for key in named if key and key.partition(".")[0] not in PARTS]:
+        raise ValueError(f"device_map names {unknown[:4]}, which begin with none of the parts {', '.join(PARTS)}")
+    tower = _load_tower(parts["vision_tower"], loading.part("vision_tower").whole())
+    folder = parts["llm"].folder
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        projector = Projector(tower.config.hidden_size, config.hidden_size)
+    taken = sum(one.numel() for part in (tower, projector) for one in part.parameters()) * loading.dtype.itemsize
+    llm = load_model(AutoModelForCausalLM, parts["llm"].name, config, [folder], loading.part("llm").after(taken))
+    _fill(projector, parts["mm_projector"], loading.part("mm_projector"))
+    return tower, projector, llm
+
+
+def _load_tower(part: Checkpoint, loading: Loading) -> SiglipVisionModel:
     config = SiglipVisionConfig.from_pretrained(part.folder, local_files_only=True)
     config.vision_use_head = False  # it pools all patches into one vector, which nobody reads
-    check_size(part.name, config, lambda: SiglipVisionModel(config), [part.folder])
-    tower, info = SiglipVisionModel.from_pretrained(
-        part.folder, config=config, dtype=dtype, output_loading_info=True, local_files_only=True
-    )
-    check_complete(part.name, info, unread="head")
-    return tower
+    return load_model(SiglipVisionModel, part.name, config, [part.folder], loading, unread="head")
 
 
-def _load_llm(part: Checkpoint, dtype: torch.dtype) -> PreTrainedModel:
-    known = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(part.folder, **known)
-    build = functools.partial(AutoModelForCausalLM.from_config, config, trust_remote_code=False)
-    check_size(part.name, config, build, [part.folder])
-    llm, info = AutoModelForCausalLM.from_pretrained(
-        part.folder, config=config, dtype=dtype, output_loading_info=True, **known
-    )
-    check_complete(part.name, info)
-    return llm
+def _fill(projector: Projector, part: Checkpoint, loading: Loading) -> None:
+    """Give the projector its weights, which are too few to be divided."""
+    keys = projector.load_state_dict(read_weights(part.folder, loading.dtype), strict=False, assign=True)
+    check_complete(part.name, keys._asdict())
+    projector.to(loading.undivided(part.name), loading.dtype)
 
 
 def _image_processor(folder: Path, side: int) -> SiglipImageProcessorPil:

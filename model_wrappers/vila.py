@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.cost import Decoder, Geometry, Tower, geometry_from_configs
@@ -18,6 +19,12 @@ def load(
     dtype: str = "auto",
     template: str = "auto",
     positions: str = "auto",
+    device_map: Any = None,
+    max_memory: Any = None,
+    load_in_4bit: bool = False,
+    load_in_8bit: bool = False,
+    quantization_config: Any = None,
+    attn_implementation: str = "sdpa",
 ) -> Backbone:
     """Load VILA-1.5 from a hub id or folder.
 
@@ -28,13 +35,33 @@ def load(
         template: "may2024" or "aug2024" (Llama-3), "vicuna_v1" (3B, 13B), or "auto": by the tokenizer and the name.
         positions: "closed" (also as "auto") numbers what is left anew, as the public SEPM code does; "kept" leaves
             every token where it was.
+        device_map: how the model is divided among devices: "auto", "balanced" or a map from module to device, in
+            the words of the checkpoint's folders and transformers ("llm.model.layers.0").
+        max_memory: by device, the most it may take, such as {"0": "20GiB", "cpu": "60GiB"}.
+        load_in_4bit: quantise the language model to four bits (bitsandbytes).
+        load_in_8bit: the same to eight.
+        quantization_config: another quantisation of transformers, as its own configuration.
+        attn_implementation: the kernel of attention: "sdpa", "flash_attention_2" or "eager".
 
     Raises:
         ValueError: the checkpoint is not VILA-1.5, of a kind that is not supported, or incomplete.
+        NotEnoughMemory: they do not fit into memory.
     """
     from sepm_eval.model_wrappers._vila import load as load_vila  # imports torch and transformers
 
-    return load_vila(pretrained, device, dtype, template, positions)
+    return load_vila(
+        pretrained,
+        template,
+        positions,
+        device=device,
+        dtype=dtype,
+        device_map=device_map,
+        max_memory=max_memory,
+        load_in_4bit=load_in_4bit,
+        load_in_8bit=load_in_8bit,
+        quantization_config=quantization_config,
+        attn_implementation=attn_implementation,
+    )
 
 
 def shapes(folder: Path) -> Geometry | None:

@@ -10,6 +10,7 @@ import functools
 import json
 import shutil
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -485,7 +486,7 @@ class TestRefused:
 
     def test_an_old_transformers(self, monkeypatch):
         monkeypatch.setattr(hf, "transformers_version", "5.6.0")
-        monkeypatch.setattr(hf.inspect, "signature", lambda _: type("none", (), {"parameters": {}}))
+        monkeypatch.setattr(hf, "inspect", SimpleNamespace(signature=lambda _: SimpleNamespace(parameters={})))
         with pytest.raises(ValueError, match=r"5\.6\.0 is installed, and hf models need 5\.20\.2 or newer"):
             hf.supported(str(ORACLES / "internvl"), {})
 

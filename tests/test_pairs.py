@@ -50,6 +50,10 @@ SETTINGS = {
     "dtype": {**DEMO, "dtype": "bfloat16"},
     "image_aspect_ratio": {**DEMO, "image_aspect_ratio": "crop"},
     "positions": {**DEMO, "positions": "kept"},
+    "attn_implementation": {**DEMO, "attn_implementation": "eager"},
+    "load_in_4bit": {**DEMO, "load_in_4bit": True},
+    "load_in_8bit": {**DEMO, "load_in_8bit": True},
+    "quantization_config": {**DEMO, "quantization_config": "nf4"},
     "polarity": {**DEMO, "polarity": "awe:negative"},
     "template": {"pretrained": str(VILA), "template": "may2024", "method": "zero_shot"},
     "template (other)": {"pretrained": str(VILA), "template": "aug2024", "method": "zero_shot"},
@@ -88,7 +92,13 @@ QUESTIONS = {
 }
 CONDITIONS = {"revision": {"before": "weights"}, "versions": {"before": "versions"}}
 # Where a run happens and what is kept of it: no answer depends on these.
-NOT_DECISIVE = {"batch_size": {"batch_size": 4}, "device": {"device": "cpu"}, "resume": {"resume": False}}
+NOT_DECISIVE = {
+    "batch_size": {"batch_size": 4},
+    "device": {"device": "cpu"},
+    "device_map": {"device_map": '{"": "cpu"}'},
+    "max_memory": {"device_map": "auto", "max_memory": '{"cpu": "1GiB"}'},
+    "resume": {"resume": False},
+}
 
 
 def test_every_setting_is_declared():

@@ -14,6 +14,7 @@ from sepm_eval.datasets import LISTS_VARIABLE
 from sepm_eval.hosts.lmms_eval.folder import begin, parts
 from sepm_eval.hosts.lmms_eval.run import run_plan
 from sepm_eval.hosts.lmms_eval.variants import stock_identity
+from sepm_eval.model_wrappers import _memory
 from sepm_eval.runs import room
 from sepm_eval.runs.identity import answering
 from sepm_eval.runs.journal import read_journal
@@ -191,12 +192,18 @@ def test_no_secret_of_a_plan_is_written_down_or_decides(tmp_path):
 
 def test_a_model_that_does_not_fit_is_not_loaded(tmp_path, monkeypatch, capsys):
     """The kernel would end the process in the middle of loading, without a word."""
-    monkeypatch.setattr(room, "_free", lambda device: 1_000_000)
-    outcome = run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
+    monkeypatch.setattr(_memory, "free_memory", lambda device: 1_000_000)
+    outcome = run_plan(plan({"pretrained": "demo", "dtype": "float32"}), tmp_path / "out")
     assert "its weights need 0.0 GiB of memory on cpu, where 0.0 GiB are free" in capsys.readouterr().err
     ((part, why),) = outcome.missing
-    assert "dtype=bfloat16 needs half of that" in why
+    assert "dtype=bfloat16 needs 0.0 GiB, load_in_4bit=True needs a quarter" in why
     assert part.task == "emoset"
+
+
+def test_a_model_that_cannot_run_here_is_not_loaded(tmp_path, capsys):
+    outcome = run_plan(plan({"pretrained": "demo", "attn_implementation": "flash_attention_2"}), tmp_path / "out")
+    ((_, why),) = outcome.missing
+    assert "attn_implementation=flash_attention_2 needs a CUDA GPU" in why
 
 
 def test_results_that_do_not_fit_are_not_begun(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def test_only_the_asked_layer_answers(batch):
 def test_vision_tower_keeps_its_attention(tiny_llava):
     """Only the language model's configuration is switched."""
     model = tiny_llava._model
-    assert model.model.language_model.config._attn_implementation == probes.ATTENTION
+    assert model.model.language_model.config._attn_implementation == "sepm_eval_probed_sdpa"
     assert model.model.vision_tower.config._attn_implementation == "sdpa"
 
 

@@ -183,7 +183,7 @@ class Decoder:
         positions = _left([row.places[..., tail] for row, tail in zip(rows, tails, strict=True)], longest, batch_dim=-2)
         attended = torch.cat([held, new.to(held.device)], dim=1)
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
-        output = self._forward(ids, attended, positions, cache=cut(prefix.cache, furthest), **types)
+        output = self._forward(ids, attended, positions, None, cut(prefix.cache, furthest), **types)
         return FamilyReading(
             logits=output.logits[:, -1].float(),
             probe_attention=None,

@@ -7,12 +7,11 @@ is not there is tried against ``_hf.contract``, as all are, and refused if it fa
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from packaging.version import Version
 from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
@@ -24,14 +23,14 @@ from transformers import __version__ as transformers_version
 
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
 from sepm_eval.backbone.interface import Prune, Reading, VisualTokens
-from sepm_eval.backbone.weights import whole_files
 from sepm_eval.model_wrappers._hf.contract import check, own_reading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
 from sepm_eval.model_wrappers._hf.pictures import Pictures, image_options, tiles
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 from sepm_eval.model_wrappers._hf.reading import FamilyReading
-from sepm_eval.model_wrappers._loading import check_complete, check_size, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import load_model
+from sepm_eval.model_wrappers._placement import Loading, settle
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -130,24 +129,22 @@ def load(
     config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     _check_class(checkpoint.name, config)
     closes_up = _closes_up(checkpoint.name, config, positions)
-    place = pick_device(device)
-    kind = pick_dtype(dtype, place, checkpoint.config())
+    loading = settle([checkpoint.folder], checkpoint.config(), device=device, dtype=dtype)
     processor = _processor(checkpoint)
     options = image_options(checkpoint.name, processor, tiling=tiling, min_pixels=min_pixels, max_pixels=max_pixels)
-    model = _model(checkpoint, config, kind).to(place)
+    model = _model(checkpoint, config, loading)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
     own = own_reading(model, prompts, options)
     decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
-        "dtype": str(kind).removeprefix("torch."),
+        **loading.settings,
         "template": "the checkpoint's own",
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
         "processor": type(processor.image_processor).__name__,
         "probed_layer": str(decoder.probed_layers("last")[0]),
-        "attention": "sdpa",
         **{
             key: str(value)
             for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels))
@@ -218,20 +215,13 @@ def _processor(checkpoint: Checkpoint) -> Any:
     return processor
 
 
-def _model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
-    build = functools.partial(AutoModelForImageTextToText.from_config, config, trust_remote_code=False)
-    check_size(checkpoint.name, config, build, [checkpoint.folder])
-    with whole_files(checkpoint.folder):
-        model, info = AutoModelForImageTextToText.from_pretrained(
-            checkpoint.folder,
-            config=config,
-            dtype=dtype,
-            output_loading_info=True,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-    info["unexpected_keys"] = []  # releases carry parts that transformers' class leaves out, such as a draft head
-    check_complete(checkpoint.name, info)
+def _model(checkpoint: Checkpoint, config: Any, loading: Loading) -> Any:
+    """The model; releases carry parts that transformers' class leaves out, such as a draft head.
+
+    Not every class takes a kernel when it is made; the decoder gets its own afterwards (``_hf.attention``).
+    """
+    folders, loading = [checkpoint.folder], replace(loading, attention=None)
+    model = load_model(AutoModelForImageTextToText, checkpoint.name, config, folders, loading, leaves_out=True)
     return model.eval().requires_grad_(False)
 
 

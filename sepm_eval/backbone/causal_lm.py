@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicLayer
 from sepm_eval.backbone import last_layer, pruning
 from sepm_eval.backbone import probe as probes
 from sepm_eval.backbone.interface import Prune, Reading
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.pruning import pad_left
 from sepm_eval.backbone.writing import End, kept_positions, positions
 
@@ -71,8 +72,8 @@ class CausalLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.decoder.parameters()).device
+        """Where the embeddings are computed; of a divided model, the device on which readings are kept."""
+        return computes_on(self.decoder.get_input_embeddings())
 
     @torch.inference_mode()
     def read(
@@ -191,7 +192,7 @@ class CausalLM:
         hidden, attended = pad_left(rows)
         cache, lengths, left = DynamicCache(), [], [len(one) for one in visual]
         texts = [row[len(row) - text :] for row, text in zip(rows, after, strict=True)]
-        judges = pruning.raters(prune, [one.to(hidden.dtype) for one in visual], texts)
+        judges = pruning.raters(prune, [one.to(hidden) for one in visual], texts)
         rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
         for index in range(count):
             request = self._request(rated, attended, (index,)) if index in prune.layers else None
@@ -228,7 +229,7 @@ class CausalLM:
             probe=request,
             last_position_only=last_position_only,
         )
-        return output[0] if isinstance(output, tuple) else output
+        return (output[0] if isinstance(output, tuple) else output).to(hidden.device)
 
     @torch.inference_mode()
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
@@ -289,14 +290,14 @@ class CausalLM:
         return output.last_hidden_state[:, -1], output.past_key_values
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        return self.head(hidden)[:, : self.vocab_size].float()
+        return self.head(hidden)[:, : self.vocab_size].float().to(self.device)
 
     def _embed(self, prompt: Prompt, visual: Tensor) -> Tensor:
         """[length, D]: the text before, the visual tokens, the text after."""
         ids = torch.tensor(prompt.before + prompt.after, device=self.device)
         text = self.decoder.get_input_embeddings()(ids)
         before, after = text.split([len(prompt.before), len(prompt.after)])
-        return torch.cat([before, visual.to(text.dtype), after])
+        return torch.cat([before, visual.to(text), after])
 
     def _stays(self, prompt: Prompt, mask: Tensor) -> Tensor:
         """Which tokens of a prompt and its picture are read, [length] bool, if the mask says which of the picture's."""

@@ -35,7 +35,8 @@ def _narrow(
     if not kwargs.pop("last_position_only", False) or args[0].shape[1] == 1:
         return args, kwargs
     hidden, attention = args[0], layer.self_attn
-    normed, rotation = layer.input_layernorm(hidden), kwargs["position_embeddings"]
+    normed = layer.input_layernorm(hidden)  # of a divided model, it brings the states to where this layer is computed
+    rotation = tuple(part.to(normed.device) for part in kwargs["position_embeddings"])
     key, value = _heads(attention, attention.k_proj, normed), _heads(attention, attention.v_proj, normed)
     key = _rotated(key, rotation)
     kwargs["past_key_values"].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
@@ -67,4 +68,4 @@ def _rotated(states: Tensor, rotation: tuple[Tensor, ...]) -> Tensor:
 
 def _picked(states: Tensor, rows: Tensor) -> Tensor:
     """[B, L, D] at the positions [B, R] -> [B, R, D]."""
-    return states.gather(1, rows[..., None].expand(-1, -1, states.shape[-1]))
+    return states.gather(1, rows.to(states.device)[..., None].expand(-1, -1, states.shape[-1]))

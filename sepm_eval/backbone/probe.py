@@ -1,15 +1,17 @@
-"""Attention rows of some layers, without eager attention.
+"""Attention rows of some layers, whatever kernel computes attention.
 
-SDPA and flash kernels return no weights. transformers lets an attention function be registered by name and hands it
-query and key after the rotary embedding, so the few rows that SEPM reads can be computed beside the fast kernel:
-O(rows x length) instead of O(length^2), in the layers named. The probe travels as a keyword argument of the forward
-call; nothing of it stays with the model between calls.
+SDPA and flash kernels return no weights, eager attention those of all rows. transformers lets an attention function be
+registered by name and hands it query and key after the rotary embedding, so the few rows that SEPM reads can be
+computed beside the kernel: O(rows x length) instead of O(length^2), in the layers named. The probe travels as a keyword
+argument of the forward call; nothing of it stays with the model between calls.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +20,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ATTENTION = "sepm_eval_probed_sdpa"
+_PREFIX = "sepm_eval_probed_"
+KERNELS = ("sdpa", "flash_attention_2", "eager")
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Probe:
         valid: [B, R] bool.
         attended: [B, L] bool, which positions are not padding.
         found: for each layer [B, L] float32, filled in by the forward pass: mean over the valid rows and all heads.
+            They lie where ``attended`` does, whatever device computes the layer.
     """
 
     layers: tuple[int, ...]
@@ -51,13 +55,15 @@ class Probe:
         Each row's weights sum to 1 over the unpadded positions up to its own. Like transformers' eager attention,
         scores are taken in the model's dtype and the softmax in float32.
         """
+        rows, attended, valid = (one.to(query.device) for one in (self.rows, self.attended, self.valid))
         batch, heads, _, width = query.shape
         length = key.shape[2]
         grouped = query.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
         scores = (grouped @ key.mT).view(batch, heads, -1, length).float() * scaling
-        seen = torch.arange(length, device=key.device) <= self.rows[..., None]
-        seen = (seen & self.attended[:, None, :])[:, None]
-        self.found[layer] = mean_attention(scores.masked_fill(~seen, float("-inf")).softmax(-1), self.valid)
+        seen = torch.arange(length, device=key.device) <= rows[..., None]
+        seen = (seen & attended[:, None, :])[:, None]
+        mean = mean_attention(scores.masked_fill(~seen, float("-inf")).softmax(-1), valid)
+        self.found[layer] = mean.to(self.attended.device)
 
     def answered(self) -> Tensor:
         """Mean over the layers, [B, L]; all must have answered, or tokens would be dropped for no reason, or none.
@@ -73,8 +79,7 @@ class Probe:
                 )
         if len(self.layers) == 1:
             return self.found[self.layers[0]]
-        device = self.found[self.layers[-1]].device
-        return torch.stack([self.found[layer].to(device) for layer in self.layers]).mean(0)
+        return torch.stack([self.found[layer] for layer in self.layers]).mean(0)
 
 
 def choose_layers(which: str, layers: Sequence[int]) -> tuple[int, ...]:
@@ -109,31 +114,71 @@ def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling
     query: [B, H, L, d]; key: [B, H_kv, L, d].
     """
     if probe is not None and module.layer_idx in probe.layers:
-        rows = probe.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
+        rows = probe.rows.to(query.device)[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
         probe.fill(module.layer_idx, query.gather(2, rows), key, scaling)
 
 
-def probed_sdpa(
+def probed(
     module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    kernel: str,
     probe: Probe | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Transformers' SDPA attention that also answers a probe aimed at this layer."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    """One of transformers' attention functions that also answers a probe aimed at this layer.
 
+    Args:
+        module: the attention layer.
+        query: [B, H, L, d].
+        key: [B, H_kv, L + cached, d].
+        value: [B, H_kv, L + cached, d].
+        attention_mask: what the kernel's own mask function makes, or which places are seen, [B, 1, L, L + cached] bool.
+        kernel: one of ``KERNELS``.
+        probe: what is asked.
+        kwargs: the kernel's own, ``scaling`` among them.
+    """
     answer(module, query, key, probe, kwargs["scaling"])
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    if attention_mask is not None and attention_mask.ndim == 4 and attention_mask.dtype == torch.bool:
+        if kernel == "eager":  # adds its mask to the scores
+            least = torch.finfo(query.dtype).min
+            attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill(~attention_mask, least)
+        elif kernel == "flash_attention_2":  # sees what is before a place by itself, and is told the padding
+            attention_mask = attention_mask[:, 0, -1]
+    return _function(module, kernel)(module, query, key, value, attention_mask, **kwargs)
+
+
+def _function(module: Any, kernel: str) -> Any:
+    """Transformers' own attention function; the eager one stands beside each architecture."""
+    if kernel == "eager":
+        return sys.modules[type(module).__module__].eager_attention_forward
+    if kernel == "sdpa":
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward
+    from transformers.integrations.flash_attention import flash_attention_forward
+
+    return flash_attention_forward
 
 
 def install(language_model: PreTrainedModel) -> None:
-    """Make a loaded transformers decoder use ``probed_sdpa``. Only this model's own configuration is changed."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
+    """Make a loaded transformers decoder answer probes; the kernel stays the one that its configuration names.
 
-    AttentionInterface.register(ATTENTION, probed_sdpa)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-    language_model.set_attn_implementation(ATTENTION)
+    Only this model's own configuration is changed. FlashAttention is chosen by its name, so there a function under the
+    same name takes the place of transformers' own in this process; without a probe it does the same.
+
+    Raises:
+        ValueError: the configuration names another kernel than those of ``KERNELS``.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    kernel = str(language_model.config._attn_implementation).removeprefix(_PREFIX)
+    if kernel not in KERNELS:
+        raise ValueError(f"attn_implementation={kernel!r} cannot be probed: use one of {KERNELS}")
+    name = kernel if "flash" in kernel else f"{_PREFIX}{kernel}"
+    AttentionInterface.register(name, partial(probed, kernel=kernel))
+    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kernel])
+    language_model.set_attn_implementation(name)

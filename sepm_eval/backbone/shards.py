@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickletools
 import struct
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 _LONGEST_HEADER = 100_000_000  # bytes, as the safetensors library has it
+# Bytes of a number by the name of its kind, in safetensors and in torch's own format.
+_FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_STORAGES = {"DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2}
 _AGAIN = "download the checkpoint again"
 
 
@@ -47,15 +53,53 @@ def check_files(folder: Path) -> None:
     for path in files:
         if not path.stat().st_size:
             raise ValueError(f"{path} is empty: {_AGAIN}")
-    held = {path.name: _tensors(path) for path in files if path.suffix == ".safetensors"}
-    index = folder / "model.safetensors.index.json"
-    if held and index.is_file() and files != [folder / "model.safetensors"]:
+    held = {path.name: _names(path) for path in files}
+    whole = "pytorch_model.bin" if files[0].suffix == ".bin" else "model.safetensors"
+    index = folder / f"{whole}.index.json"
+    if index.is_file() and files != [folder / whole]:
         for tensor, shard in _weight_map(index).items():
-            if tensor not in held[shard]:
+            names = held[shard]
+            if names is not None and tensor not in names:
                 raise ValueError(
                     f"{folder / shard} lacks the tensor {tensor!r}, which {index.name} says it holds: "
                     f"it may be of another checkpoint; {_AGAIN}"
                 )
+
+
+def bytes_in_memory(folder: Path, bytes_a_number: float) -> int:
+    """How much memory the weights of a folder take, from headers and sizes; nothing is loaded.
+
+    A ``.bin`` file is taken to hold the widest kind of number that it names, so it may take more, never less.
+
+    Args:
+        folder: where the files are.
+        bytes_a_number: of a floating-point number in memory. Other numbers, as quantised checkpoints have them, stay as
+            they are stored.
+
+    Raises:
+        FileNotFoundError: see ``check_files``.
+        ValueError: see ``check_files``.
+    """
+    return int(sum(_in_memory(path, bytes_a_number) for path in weight_files(folder)))
+
+
+def _in_memory(path: Path, bytes_a_number: float) -> float:
+    if path.suffix == ".bin":
+        stored = max((_STORAGES[word] for word in _pickled(path) or () if word in _STORAGES), default=4)
+        return path.stat().st_size / stored * bytes_a_number
+    need, described = 0.0, _tensors(path)
+    try:
+        for about in described.values():
+            size = about["data_offsets"][1] - about["data_offsets"][0]
+            need += size / _FLOATS[about["dtype"]] * bytes_a_number if about["dtype"] in _FLOATS else size
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({type(error).__name__}): {_AGAIN}") from error
+    return need
+
+
+def _names(path: Path) -> Collection[str] | None:
+    """Names of a file's tensors, for a ``.bin`` among other words; None if only loading would tell."""
+    return _tensors(path).keys() if path.suffix == ".safetensors" else _pickled(path)
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -90,3 +134,24 @@ def _tensors(path: Path) -> dict[str, Any]:
         how = "is cut off" if 8 + length + end > size else "is longer than its header says"
         raise ValueError(f"{path} {how} ({size} bytes, not {8 + length + end}): {_AGAIN}")
     return header
+
+
+def _pickled(path: Path) -> set[str] | None:
+    """All words in the description of a ``.bin`` file's tensors, read without running it; None of one without a table.
+
+    Since torch 1.6 such a file is a zip archive, whose table of contents is its end: a file that is cut off has none.
+    """
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start[:1] == b"\x80":  # a bare pickle, as torch wrote before
+        return None
+    if start != b"PK":
+        raise ValueError(f"{path} is no file of weights (it begins with {start!r}): {_AGAIN}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (inside,) = (name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl")
+            described = pickletools.genops(archive.read(inside))
+            words = [argument for _, argument, _ in described if isinstance(argument, str)]
+    except Exception as error:  # whatever a damaged archive makes of these readers
+        raise ValueError(f"{path} is cut off or damaged ({type(error).__name__}: {error}): {_AGAIN}") from error
+    return {part for word in words for part in (word, *word.split(" "))}

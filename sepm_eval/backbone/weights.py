@@ -1,8 +1,13 @@
-"""Weights of a checkpoint folder as tensors by name: safetensors first, torch's own format without code otherwise."""
+"""Weights of a checkpoint folder as tensors by name: safetensors first, torch's own format without code otherwise.
+
+The files are mapped into memory, not read: a tensor's pages are fetched when it is used, and the system may let them go
+again. So a model that is made of them is never held twice.
+"""
 
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +20,13 @@ from torch import Tensor
 from sepm_eval.backbone.shards import weight_files
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     """All tensors of a folder's weight files; ``.bin`` is read with ``weights_only``, so nothing runs.
+
+    Args:
+        folder: where the files are.
+        dtype: what the model computes in. Mapped tensors are given as they are stored; a ``.bin`` of before torch 1.6
+            cannot be mapped, so its tensors are cast one by one before the next file is read.
 
     Raises:
         FileNotFoundError: the folder holds none, or not all (see ``weight_files``).
@@ -24,7 +34,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """
     weights: dict[str, Tensor] = {}
     for path in weight_files(folder):
-        weights.update(_read_bin(path) if path.suffix == ".bin" else _read_safetensors(path))
+        weights.update(_read_bin(path, dtype) if path.suffix == ".bin" else _read_safetensors(path))
     return weights
 
 
@@ -49,9 +59,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a whole safetensors file ({error}): download it again") from error
 
 
-def _read_bin(path: Path) -> dict[str, Tensor]:
+def _read_bin(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    mapped = zipfile.is_zipfile(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
@@ -59,4 +70,7 @@ def _read_bin(path: Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(found, dict) or not all(isinstance(one, Tensor) for one in found.values()):
         raise ValueError(f"{path} holds a {type(found).__name__} of other things than tensors")
+    if not mapped:
+        for name, one in found.items():
+            found[name] = one.to(dtype) if one.is_floating_point() else one
     return found

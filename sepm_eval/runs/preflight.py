@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from sepm_eval import demo
 from sepm_eval.backbone.checkpoints import checkpoint_revision
@@ -17,7 +17,7 @@ from sepm_eval.methods.needs import check_needs
 from sepm_eval.model_wrappers import backbone_options, default_checkpoint, supported
 from sepm_eval.runs.exams import Exam, exam_of
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
-from sepm_eval.runs.room import lack_of_disk, lack_of_memory
+from sepm_eval.runs.room import lack_of_disk
 
 
 @dataclass
@@ -67,8 +67,8 @@ def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
         except (OSError, ValueError) as error:
             findings.models[model.key] = f"{type(error).__name__}: {error}"
             continue
-        if lack := _lack_of_memory(model):
-            findings.models[model.key] = f"{model.model} {model.args.get('pretrained', '')}: {lack}"
+        if why := _hindrance(model):
+            findings.models[model.key] = f"{model.model} {model.args.get('pretrained', '')}: {why}"
     answers = sum(exam.asked for exam in findings.exams.values())
     findings.disk = lack_of_disk(out, answers * sum(len(plan.methods_of(model)) or 1 for model in plan.models))
     return findings
@@ -98,27 +98,33 @@ def _check_needs(plan: Plan, model: ModelPlan) -> None:
         check_needs(parse_method(method), supports, model.model)
 
 
-def _lack_of_memory(model: ModelPlan) -> str:
-    """Why the weights of a model of ours do not fit where it goes; "" if they may, or if its files are not here yet."""
+def _hindrance(model: ModelPlan) -> str:
+    """Why a model of ours cannot be loaded here as its arguments ask: memory, a package, a device.
+
+    "" if it may, or if its files are not here yet.
+    """
     if not model.ours:
         return ""
-    from sepm_eval.model_wrappers._loading import pick_device, pick_dtype
+    from sepm_eval.model_wrappers._placement import settle
 
     named = str(model.args.get("pretrained", default_checkpoint(model.backbone)))
     folder = demo.MODEL if named == "demo" else Path(named).expanduser()
     if not (folder / "config.json").is_file():
         return ""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    device = pick_device(str(model.args.get("device", "auto")))
-    wanted = pick_dtype(str(model.args.get("dtype", "auto")), device, config)
-    stored = pick_dtype("auto", torch.device("meta"), config)  # the checkpoint's own
-    folders = [folder, *(path for path in folder.iterdir() if path.is_dir())]
-    files = [path for one in folders for path in _weights_of(one)]
-    return lack_of_memory(sum(path.stat().st_size for path in files), stored.itemsize, wanted.itemsize, str(device))
-
-
-def _weights_of(folder: Path) -> list[Path]:
+    places = [place for place in (folder, *folder.iterdir()) if place.is_dir() and _has_weights(place)]
+    wanted: dict[str, Any] = {
+        key: value for key, value in model.args.items() if key in inspect.signature(settle).parameters
+    }
     try:
-        return weight_files(folder)
+        settle(places, config, **wanted)
+    except (ValueError, MemoryError) as error:
+        return str(error)
+    return ""
+
+
+def _has_weights(folder: Path) -> bool:
+    try:
+        return bool(weight_files(folder))
     except (OSError, ValueError):
-        return []
+        return False

@@ -1,0 +1,178 @@
+"""What loading a checkpoint takes of memory, over the size of its files.
+
+Two checkpoints are generated, in float16: LLaVA-1.5 in its original layout, with two ``.bin`` shards and the tower
+beside it, and VILA-1.5's three parts. Each is loaded in a process of its own, after the tiny checkpoint of the same
+layout, whose memory (libraries, mostly) is taken off. Loading ends with one small question, as it does for a user, so
+that the weights have been used. Two peaks are taken, both from Linux:
+
+* resident: VmHWM. Pages of files that are mapped into memory count, though the system may let go of them at any time.
+* anonymous: RssAnon, looked at every 2 ms: what the system cannot let go of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from table import Figure, show
+from torch import Tensor, nn
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
+
+from sepm_eval import load_backbone
+from sepm_eval.model_wrappers.vila import Projector
+
+ORACLES = Path(__file__).parent.parent / "tests" / "oracles"
+LAYOUTS = {"llava": ORACLES / "llava15_tiny" / "original", "vila": ORACLES / "vila15_tiny" / "checkpoint"}
+TOWER = "clip-vit-tiny-patch14-56"
+KEYS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
+SMALL = {"language": (1024, 2752, 8, 2), "clip": (256, 1024, 4, 2), "siglip": (288, 1088, 4, 2)}
+FULL = {"language": (4096, 11008, 32, 2), "clip": (1024, 4096, 16, 24), "siglip": (1152, 4304, 16, 27)}
+VOCABULARY = 32000
+AT_MOST = 1.15  # of the files' size, where the weights are taken as they are stored
+
+
+def generate(family: str, place: Path, shapes: dict[str, tuple[int, ...]]) -> Path:
+    """Make a checkpoint with random weights of these shapes, and return its folder."""
+    source = LAYOUTS[family]
+    folder = place / source.name
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    language = {
+        **dict(zip(KEYS, shapes["language"], strict=True)),
+        "num_key_value_heads": shapes["language"][2],
+        "vocab_size": VOCABULARY,
+    }
+    if family == "llava":
+        shutil.copytree(source.parent / TOWER, place / TOWER, ignore=shutil.ignore_patterns("*.safetensors"))
+        vision = _change(place / TOWER, dict(zip(KEYS, shapes["clip"], strict=True)))
+        config = LlamaConfig(**{**_change(folder, language), "model_type": "llama"})
+        with torch.device("meta"):
+            projector = nn.Sequential(nn.Linear(shapes["clip"][0], config.hidden_size), nn.GELU())
+            projector.append(nn.Linear(config.hidden_size, config.hidden_size))
+        named = {f"model.mm_projector.{key}": one for key, one in projector.state_dict().items()}
+        _shards(folder, {**_tensors(lambda: LlamaForCausalLM(config)), **named})
+        _save(place / TOWER, _tensors(lambda: CLIPVisionModel(CLIPVisionConfig(**vision)), "vision_model."))
+        return folder
+    vision = _change(folder / "vision_tower", dict(zip(KEYS, shapes["siglip"], strict=True)))
+    tower = SiglipVisionConfig(**vision, vision_use_head=False)
+    config = LlamaConfig(**_change(folder / "llm", language))
+    _save(folder / "llm", _tensors(lambda: LlamaForCausalLM(config)))
+    _save(folder / "vision_tower", _tensors(lambda: SiglipVisionModel(tower), "vision_model."))
+    _save(folder / "mm_projector", _tensors(lambda: Projector(tower.hidden_size, config.hidden_size)))
+    return folder
+
+
+def _change(folder: Path, values: dict[str, int]) -> dict[str, object]:
+    """Write other values into a config.json, and return all of it."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **values, "torch_dtype": "float16"}
+    path.write_text(json.dumps(config))
+    return config
+
+
+def _tensors(build: Callable[[], nn.Module], prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a model by name, without memory."""
+    with torch.device("meta"):
+        return {f"{prefix}{key}": one for key, one in build().state_dict().items()}
+
+
+def _filled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: torch.empty(one.shape, dtype=torch.float16).normal_(std=0.02) for key, one in tensors.items()}
+
+
+def _save(folder: Path, tensors: dict[str, Tensor]) -> None:
+    save_file(_filled(tensors), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _shards(folder: Path, tensors: dict[str, Tensor]) -> None:
+    names, weight_map = sorted(tensors), {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        shard = f"pytorch_model-{number:05d}-of-00002.bin"
+        torch.save(_filled({name: tensors[name] for name in part}), folder / shard)
+        weight_map.update(dict.fromkeys(part, shard))
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def _held(key: str) -> int:
+    """Bytes of a figure of /proc/self/status."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) * 1024
+
+
+def load(family: str, folder: Path, dtype: str) -> dict[str, int]:
+    """Load the tiny checkpoint and then this one; bytes at most held for the latter, resident and anonymous."""
+    load_backbone(family, str(LAYOUTS[family]), device="cpu", dtype=dtype)
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+    before = {"resident": _held("VmRSS"), "anonymous": _held("RssAnon")}
+    most, done = before["anonymous"], threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(0.002):
+            most = max(most, _held("RssAnon"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    backbone = load_backbone(family, str(folder), device="cpu", dtype=dtype)
+    done.set()
+    watcher.join()
+    most = max(most, _held("RssAnon"))
+    assert backbone.settings["dtype"] == dtype
+    return {"resident": _held("VmHWM") - before["resident"], "anonymous": most - before["anonymous"]}
+
+
+def measure(family: str, dtype: str, place: Path, shapes: dict[str, tuple[int, ...]]) -> list[Figure]:
+    """Both peaks over the size of the files. What is cast is held in the new dtype, of the same size here."""
+    folder = generate(family, place, shapes)
+    size = sum(path.stat().st_size for path in place.rglob("*") if path.suffix in (".bin", ".safetensors"))
+    command = [sys.executable, __file__, "--load", family, str(folder), dtype]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(run.stderr[-2000:])
+    peaks = json.loads(run.stdout.splitlines()[-1])
+    stored = dtype == "float16"
+    return [
+        Figure(
+            f"{family}, {size / 1e9:.2f} GB, as {dtype}: {kind} / size",
+            peak / size,
+            at_most=AT_MOST if stored or kind == "anonymous" else None,
+        )
+        for kind, peak in peaks.items()
+    ]
+
+
+def main() -> None:
+    """Measure and show; exit 1 if a peak is beyond its target."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the widths of 7B models, with two decoder layers")
+    parser.add_argument("--load", nargs=3, metavar=("FAMILY", "FOLDER", "DTYPE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.load:
+        family, folder, dtype = arguments.load
+        print(json.dumps(load(family, Path(folder), dtype)))
+        return
+    figures = []
+    for family in LAYOUTS:
+        for dtype in ("float16", "bfloat16"):
+            with tempfile.TemporaryDirectory() as place:
+                figures += measure(family, dtype, Path(place), FULL if arguments.full else SMALL)
+    show(figures)
+
+
+if __name__ == "__main__":
+    main()

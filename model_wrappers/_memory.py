@@ -1,0 +1,88 @@
+"""Whether a checkpoint's weights will fit where they are to go, told before anything is loaded.
+
+The kernel ends a process that asks for too much, without a word. Only what is certain to fail is refused: weights that
+would not fit even alone. What an answer needs is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from sepm_eval.backbone.memory import free_memory
+
+
+class NotEnoughMemory(MemoryError):
+    """A model's weights do not fit; the message says by how much, and what to do."""
+
+
+def lack_of_memory(need: float, device: str, bytes_a_number: float) -> str:
+    """Why weights do not fit into a device's memory, in words; "" if they may.
+
+    Args:
+        need: bytes of the weights in memory.
+        device: a torch device to which they go.
+        bytes_a_number: how many of them a number takes.
+    """
+    free = free_memory(device)
+    if need <= free:
+        return ""
+    smaller = f"dtype=bfloat16 needs {_gib(need * 2 / bytes_a_number)}, " if bytes_a_number > 2 else ""
+    divided = "device_map=auto divides it among all devices and the CPU, " if device != "cpu" else ""
+    quantised = "load_in_4bit=True needs a quarter of bfloat16, " if bytes_a_number >= 2 else ""
+    return (
+        f"its weights need {_gib(need)} of memory on {device}, where {_gib(free)} are free; "
+        f"{smaller}{divided}{quantised}or end what else runs there, or use a machine with more"
+    )
+
+
+def lack_on_map(model: nn.Module, device_map: Mapping[str, str], bytes_a_number: float) -> str:
+    """Why a model divided by hand does not fit, in words; "" if it may.
+
+    Args:
+        model: the model, whose tensors need have no memory.
+        device_map: the place of each module, by its name; "" stands for all others. Disk has room for all.
+        bytes_a_number: of a weight in memory.
+    """
+    needs: dict[str, float] = {}
+    for name, weight in model.named_parameters():
+        place = device_map[_holder(name, device_map)]
+        needs[place] = needs.get(place, 0) + weight.numel() * bytes_a_number
+    for place, need in needs.items():
+        if place not in ("disk", "meta") and (free := free_memory(place)) < need:
+            return (
+                f"device_map puts {_gib(need)} of weights on {place}, where {_gib(free)} are free; move some of them, "
+                "or leave it to device_map=auto"
+            )
+    return ""
+
+
+def spell_out(model: nn.Module, device_map: Mapping[str, str], name: str = "", place: str = "") -> dict[str, str]:
+    """A map in which no entry lies inside another, as accelerate wants it: what stands around them is named in parts.
+
+    Args:
+        model: the model, or the module of this name in it.
+        device_map: the place of modules, by name.
+        name: the module's.
+        place: where what surrounds it goes.
+    """
+    place = device_map.get(name, place)
+    if not any(key != name and (not name or key.startswith(f"{name}.")) for key in device_map):
+        # what has buffers alone needs no place of its own: it is computed where something is
+        return {name: place or next(one for one in device_map.values() if one != "disk")}
+    front = f"{name}." if name else ""
+    own = [*model.named_parameters(recurse=False), *model.named_buffers(recurse=False)]
+    found = {f"{front}{key}": place for key, _ in own if place}
+    for key, module in model.named_children():
+        found |= spell_out(module, device_map, f"{front}{key}", place)
+    return found
+
+
+def _holder(weight: str, device_map: Mapping[str, str]) -> str:
+    """The entry of a map that says where a weight goes: the longest name in front of it."""
+    return max((name for name in device_map if not name or f"{weight}.".startswith(f"{name}.")), key=len)
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

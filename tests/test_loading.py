@@ -1,0 +1,409 @@
+"""Loading: what is seen of files and memory before weights are read, formats, quantisation, nothing held twice."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ORACLES
+from safetensors.torch import load_file, save_file
+from transformers import LlavaForConditionalGeneration, PreTrainedModel
+from transformers.quantizers import auto as quantizers
+from transformers.quantizers.base import HfQuantizer
+
+from sepm_eval import load_backbone
+from sepm_eval.backbone import memory, shards
+from sepm_eval.backbone.shards import bytes_in_memory, check_files
+from sepm_eval.backbone.weights import read_weights
+from sepm_eval.model_wrappers import _memory, _placement
+from sepm_eval.model_wrappers._memory import NotEnoughMemory
+from sepm_eval.model_wrappers._quantization import NAMES, parse_quantization, stored_bytes
+
+TINY = ORACLES / "llava15_tiny"
+VILA = ORACLES / "vila15_tiny" / "checkpoint"
+LAYOUTS = {"hf": ("llava", TINY / "hf"), "original": ("llava", TINY / "original"), "vila": ("vila", VILA)}
+
+
+def in_bins(tmp_path: Path, *, zipped: bool = True, dtype: torch.dtype = torch.float32) -> Path:
+    """The original layout as it is published: two ``.bin`` shards and an index."""
+    shutil.copytree(TINY, tmp_path / "made")
+    folder = tmp_path / "made" / "original"
+    weights = {key: one.to(dtype) for key, one in load_file(folder / "model.safetensors").items()}
+    (folder / "model.safetensors").unlink()
+    names, weight_map = sorted(weights), {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        shard = f"pytorch_model-{number:05d}-of-00002.bin"
+        torch.save({key: weights[key] for key in part}, folder / shard, _use_new_zipfile_serialization=zipped)
+        weight_map.update(dict.fromkeys(part, shard))
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return folder
+
+
+def logits(backbone, oracle):
+    return backbone.read(["Which one?"] * 3, backbone.see(oracle.images)).logits
+
+
+# Files
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bin_shards_load_as_safetensors_do(tmp_path, llava_oracle, zipped, dtype):
+    folder = in_bins(tmp_path, zipped=zipped)
+    found = load_backbone("llava", str(folder), device="cpu", dtype=dtype)
+    expected = load_backbone("llava", str(TINY / "original"), device="cpu", dtype=dtype)
+    torch.testing.assert_close(logits(found, llava_oracle), logits(expected, llava_oracle), atol=0, rtol=0)
+
+
+def in_pages_of(folder: Path, weights) -> list[bool]:
+    """Which tensors lie in memory that is mapped from a file of this folder."""
+    maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [[int(end, 16) for end in one[0].split("-")] for one in maps if one[-1].startswith(str(folder))]
+    return [any(start <= weight.data_ptr() < end for start, end in spans) for weight in weights]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of mappings")
+def test_files_are_mapped_and_become_the_models_own_weights(tmp_path):
+    """A weight of a model on the CPU lies in the file's own pages where its dtype is the stored one."""
+    folder = in_bins(tmp_path)
+    weights = read_weights(folder, torch.float32)
+    assert all(in_pages_of(folder, weights.values()))
+    weights = read_weights(TINY / "hf", torch.float32)
+    assert all(in_pages_of(TINY / "hf", weights.values()))
+    backbone = load_backbone("llava", str(folder), device="cpu", dtype="float32")
+    assert all(in_pages_of(tmp_path, backbone._model.parameters())), "a weight was copied"
+
+
+def test_before_torch_1_6_one_file_after_the_other_is_cast(tmp_path, monkeypatch):
+    """Such a file cannot be mapped; of the others' weights only what is needed is held while it is read."""
+    folder, held = in_bins(tmp_path, zipped=False), []
+    load = torch.load
+
+    def watched(path, **how):
+        assert how["weights_only"]
+        assert not how["mmap"]
+        held.append(path)
+        return load(path, **how)
+
+    monkeypatch.setattr(torch, "load", watched)
+    weights = read_weights(folder, torch.bfloat16)
+    assert len(held) == 2
+    assert {one.dtype for one in weights.values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda whole: whole[:-100], r"00001-of-00002\.bin is cut off or damaged \(BadZipFile"),
+        (lambda whole: whole[: len(whole) // 2], "is cut off or damaged"),
+        (lambda whole: b"PK" + b"x" * 200, "is cut off or damaged"),
+        (
+            lambda whole: b"version https://git-lfs.github.com/spec/v1",
+            r"is no file of weights \(it begins with b've'\)",
+        ),
+        (lambda whole: b"<html>", "is no file of weights"),
+        (lambda whole: b"", "is empty"),
+    ],
+)
+def test_a_torn_bin_file_is_named_before_anything_is_read(tmp_path, monkeypatch, content, message):
+    folder = in_bins(tmp_path)
+    path = folder / "pytorch_model-00001-of-00002.bin"
+    path.write_bytes(content(path.read_bytes()))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("weights were read"))
+    for look in (check_files, lambda place: load_backbone("llava", str(place), device="cpu")):
+        with pytest.raises(ValueError, match=message):
+            look(folder)
+
+
+def test_a_bin_shard_of_another_checkpoint_is_named(tmp_path):
+    folder = in_bins(tmp_path)
+    torch.save({"other": torch.zeros(2)}, folder / "pytorch_model-00002-of-00002.bin")
+    with pytest.raises(ValueError, match=r"00002-of-00002\.bin lacks the tensor .* it may be of another checkpoint"):
+        check_files(folder)
+
+
+def test_a_bin_file_is_looked_into_without_running_it(tmp_path):
+    """Names are read off the pickle's opcodes; a file that would run code is only refused when it is loaded."""
+
+    class Bomb:
+        def __reduce__(self):
+            return exec, ("raise SystemExit('ran')",)
+
+    torch.save({"w": Bomb()}, tmp_path / "pytorch_model.bin")
+    check_files(tmp_path)
+    with pytest.raises(ValueError, match="holds more than tensors"):
+        read_weights(tmp_path, torch.float32)
+
+
+# Memory
+
+
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 0.5), (torch.float16, 1), (torch.bfloat16, 1)])
+def test_the_need_of_memory_follows_from_headers(tmp_path, dtype, share):
+    weights = {"a": torch.zeros(300, 100, dtype=dtype), "b": torch.zeros(10_000, dtype=dtype)}
+    (tmp_path / "st").mkdir()
+    save_file(weights, tmp_path / "st" / "model.safetensors")
+    assert bytes_in_memory(tmp_path / "st", 2) == 80_000
+    assert bytes_in_memory(tmp_path / "st", 0.5) == 20_000
+    (tmp_path / "bin").mkdir()
+    torch.save(weights, tmp_path / "bin" / "pytorch_model.bin")
+    assert 80_000 <= bytes_in_memory(tmp_path / "bin", 2) < 84_000
+    size = (tmp_path / "bin" / "pytorch_model.bin").stat().st_size
+    assert bytes_in_memory(tmp_path / "bin", 2) == int(size * share)
+
+
+def test_numbers_that_are_quantised_as_stored_stay_as_they_are(tmp_path):
+    save_file({"a": torch.zeros(1000, dtype=torch.uint8), "b": torch.zeros(10)}, tmp_path / "model.safetensors")
+    assert bytes_in_memory(tmp_path, 2) == 1020
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """A machine on which only so many bytes are free, on every device."""
+
+    def leave(size):
+        for module in (_memory, _placement):
+            monkeypatch.setattr(module, "free_memory", lambda device: size)
+        monkeypatch.setattr(PreTrainedModel, "from_pretrained", lambda *_, **__: pytest.fail("weights were read"))
+
+    return leave
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_too_little_memory_is_one_sentence_with_the_remedy(layout, little):
+    family, folder = LAYOUTS[layout]
+    little(100_000)
+    with pytest.raises(NotEnoughMemory) as raised:
+        load_backbone(family, str(folder), device="cpu", dtype="float32")
+    assert isinstance(raised.value, MemoryError)
+    told = str(raised.value)
+    for part in ("cannot be loaded: its weights need", "are free", "dtype=bfloat16 needs", "load_in_4bit=True"):
+        assert part in told
+    assert "device_map=auto" not in told, "there is nothing to divide it with"
+    assert "\n" not in told
+
+
+def test_on_a_gpu_the_remedy_is_also_to_divide(monkeypatch):
+    monkeypatch.setattr(_memory, "free_memory", lambda device: 20 * 2**30)
+    told = _memory.lack_of_memory(26 * 2**30, "cuda:0", 2)
+    assert "need 26.0 GiB of memory on cuda:0, where 20.0 GiB are free; device_map=auto divides it" in told
+    assert "dtype=bfloat16" not in told
+    assert _memory.lack_of_memory(20 * 2**30, "cuda:0", 2) == ""
+
+
+def test_a_map_by_hand_is_held_against_each_place(little):
+    little(100_000)
+    with pytest.raises(NotEnoughMemory, match=r"device_map puts 0\.0 GiB of weights on cpu, where 0\.0 GiB are"):
+        load_backbone("llava", str(TINY / "hf"), device="cpu", dtype="float32", device_map={"": "cpu"})
+
+
+def test_what_is_on_disk_needs_no_memory(monkeypatch):
+    monkeypatch.setattr(_memory, "free_memory", lambda device: 1_000_000)
+    monkeypatch.setattr(_placement, "free_memory", lambda device: 1_000_000)
+    with pytest.raises(NotEnoughMemory):
+        load_backbone(
+            "llava", str(TINY / "hf"), device="cpu", dtype="float32", device_map={"": "cpu", "lm_head": "cpu"}
+        )
+    device_map = {"": "cpu", **{f"model.language_model.layers.{layer}": "disk" for layer in range(3)}}
+    load_backbone("llava", str(TINY / "hf"), device="cpu", dtype="float32", device_map=device_map)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_auto_takes_bfloat16_on_a_cpu_where_float32_does_not_fit(layout, monkeypatch, caplog):
+    family, folder = LAYOUTS[layout]
+    places = [folder, TINY / "clip-vit-tiny-patch14-56"] if layout == "original" else [folder]
+    if layout == "vila":
+        places = [folder / part for part in ("llm", "vision_tower", "mm_projector")]
+    whole = sum(bytes_in_memory(place, 4) for place in places)
+    for free, dtype in ((whole, "float32"), (whole - 1, "bfloat16")):
+        for module in (_memory, _placement):
+            monkeypatch.setattr(module, "free_memory", lambda device, free=free: free)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="sepm_eval"):
+            backbone = load_backbone(family, str(folder), device="cpu")
+        assert backbone.settings["dtype"] == dtype
+        said = [record for record in caplog.records if "dtype=auto takes bfloat16" in record.getMessage()]
+        assert len(said) == (dtype == "bfloat16")
+
+
+def group(root: Path, place: str, **figures: str) -> None:
+    (root / place).mkdir(parents=True, exist_ok=True)
+    for name, value in figures.items():
+        (root / place / name.replace("__", ".")).write_text(value)
+
+
+@pytest.mark.parametrize(
+    ("membership", "place", "names", "files"),
+    [
+        ("0::/batch/job\n", "batch", ("memory__max", "memory__current"), "inactive_file 40\nactive_file 60\nanon 5\n"),
+        ("0::/\n", "", ("memory__max", "memory__current"), "inactive_file 100\n"),
+        (
+            "5:cpu,memory:/batch\n3:pids:/\n",
+            "memory/batch",
+            ("memory__limit_in_bytes", "memory__usage_in_bytes"),
+            "inactive_file 1\ntotal_inactive_file 100\n",
+        ),
+    ],
+    ids=["version 2, set further up", "version 2, a container", "version 1"],
+)
+def test_limits_of_control_groups_count(tmp_path, membership, place, names, files):
+    root, named = tmp_path / "cgroup", tmp_path / "membership"
+    named.write_text(membership)
+    group(root, "batch/job", memory__max="max", memory__current="7", memory__stat="")
+    group(root, place, **{names[0]: "1000", names[1]: "600", "memory__stat": files})
+    assert memory._left_by_limits(root, named) == [500]
+
+
+def test_without_control_groups_there_are_no_limits(tmp_path):
+    assert memory._left_by_limits(tmp_path, tmp_path / "none") == []
+
+
+def test_free_memory_is_the_least_of_system_and_limits(monkeypatch):
+    monkeypatch.setattr(memory, "_left_by_limits", lambda *_: [10**18, 12345])
+    assert memory.free_memory("cpu") == 12345
+    monkeypatch.setattr(memory, "_left_by_limits", lambda *_: [])
+    assert memory.free_memory("cpu") > 12345
+
+
+def test_loading_holds_nothing_twice(monkeypatch, tmp_path):
+    """The peak of a process that loads 190 MB of ``.bin`` shards, as ``benchmarks/load_memory.py`` takes it."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("needs Linux's figures")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    from load_memory import SMALL, measure
+
+    for dtype in ("float16", "bfloat16"):
+        found = {one.what.rpartition(": ")[2]: one for one in measure("llava", dtype, tmp_path / dtype, SMALL)}
+        assert found["anonymous / size"].at_most == 1.15
+        assert not [one for one in found.values() if one.missed], found
+
+
+# Quantisation
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("options", "package"),
+    [
+        ({"load_in_4bit": True}, "bitsandbytes"),
+        ({"load_in_8bit": True}, "bitsandbytes"),
+        ({"quantization_config": "nf4"}, "bitsandbytes"),
+        ({"quantization_config": "torchao-int8"}, "torchao"),
+        ({"quantization_config": '{"quant_method": "bitsandbytes", "load_in_8bit": true}'}, "bitsandbytes"),
+    ],
+)
+def test_quantisation_without_its_package_is_one_sentence(layout, options, package, monkeypatch):
+    family, folder = LAYOUTS[layout]
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    monkeypatch.setattr("transformers.quantizers.quantizer_bnb_4bit.is_bitsandbytes_available", lambda: False)
+    monkeypatch.setattr("transformers.quantizers.quantizer_bnb_8bit.is_bitsandbytes_available", lambda: False)
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", lambda *_, **__: pytest.fail("weights were read"))
+    with pytest.raises(ValueError, match=rf"quantised loading needs the package {package} \(pip install {package}\)"):
+        load_backbone(family, str(folder), device="cpu", **options)
+
+
+class Untouched(HfQuantizer):
+    """A quantisation that leaves every weight as it is; what it was asked is remembered."""
+
+    requires_calibration = False
+    asked: list = []  # noqa: RUF012
+
+    def validate_environment(self, *args, **kwargs):
+        pass
+
+    def _process_model_before_weight_loading(self, model, **kwargs):
+        self.asked.append((type(model).__name__, self.quantization_config))
+
+    def _process_model_after_weight_loading(self, model, **kwargs):
+        return model
+
+    @property
+    def is_trainable(self):
+        return False
+
+    def is_serializable(self, *args, **kwargs):
+        return False
+
+
+@pytest.fixture
+def untouched(monkeypatch):
+    Untouched.asked.clear()
+    for key in ("bitsandbytes_4bit", "bitsandbytes_8bit"):
+        monkeypatch.setitem(quantizers.AUTO_QUANTIZER_MAPPING, key, Untouched)
+    return Untouched.asked
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_language_model_alone_is_quantised_and_it_is_recorded(layout, untouched):
+    family, folder = LAYOUTS[layout]
+    found = {
+        name: load_backbone(family, str(folder), device="cpu", **options).settings
+        for name, options in {
+            "plain": {},
+            "4": {"load_in_4bit": True},
+            "nf4": {"quantization_config": "nf4"},
+            "8": {"load_in_8bit": True},
+            "8 as JSON": {"quantization_config": '{"quant_method": "bitsandbytes", "load_in_8bit": true}'},
+        }.items()
+    }
+    assert {model for model, _ in untouched} == {
+        "LlamaForCausalLM" if family == "vila" else "LlavaForConditionalGeneration"
+    }
+    assert len(untouched) == 4
+    for _, config in untouched:
+        assert config.llm_int8_skip_modules[-1] == "lm_head"
+        assert ("vision_tower" in config.llm_int8_skip_modules) == (family == "llava")
+    recorded = {name: settings["quantization_config"] for name, settings in found.items()}
+    assert recorded["plain"] == "none"
+    assert recorded["8"] == recorded["8 as JSON"]
+    assert len(set(recorded.values())) == 4
+    assert json.loads(recorded["nf4"])["bnb_4bit_quant_type"] == "nf4"
+    assert json.loads(recorded["nf4"])["bnb_4bit_compute_dtype"] == found["nf4"]["dtype"] == "bfloat16"
+
+
+def test_what_is_settled_reaches_transformers(monkeypatch):
+    given = {}
+
+    class Reached(Exception):
+        pass
+
+    def load(folder, **how):
+        given.update(how, folder=folder)
+        raise Reached
+
+    monkeypatch.setattr(LlavaForConditionalGeneration, "from_pretrained", load)
+    with pytest.raises(ValueError, match="Reached"):
+        load_backbone("llava", str(TINY / "hf"), device="cpu", dtype="bfloat16", attn_implementation="eager")
+    assert given["folder"] == TINY / "hf"
+    assert (given["dtype"], given["attn_implementation"]) == (torch.bfloat16, "eager")
+    assert given["device_map"] == {"": torch.device("cpu")}
+    assert "quantization_config" not in given
+    with pytest.raises(ValueError, match="Reached"):
+        load_backbone("llava", str(TINY / "hf"), device_map="balanced", max_memory='{"0": "1GB", "cpu": "2GiB"}')
+    assert given["device_map"] == "balanced"
+    assert given["max_memory"] == {0: 10**9, "cpu": 2**31}
+
+
+def test_a_checkpoint_that_is_quantised_is_not_quantised_again(tmp_path, untouched):
+    shutil.copytree(TINY / "hf", tmp_path / "made")
+    config = json.loads((tmp_path / "made" / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (tmp_path / "made" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="are quantised as they are: leave out load_in_4bit"):
+        load_backbone("llava", str(tmp_path / "made"), device="cpu", load_in_4bit=True)
+
+
+def test_bytes_of_quantised_numbers():
+    for name in ("nf4", "fp4", "int8"):
+        made = parse_quantization(False, False, name)(torch.bfloat16)
+        assert stored_bytes(made) == (1 if name == "int8" else 0.5)
+    assert set(NAMES) == {"nf4", "fp4", "int8", "torchao-int8", "torchao-int4"}
+
+
+def test_the_names_of_kinds_cover_what_torch_writes():
+    assert {"FloatStorage", "HalfStorage", "BFloat16Storage"} <= set(shards._STORAGES)
