@@ -332,6 +332,18 @@ class TestBuilt:
         for picture in backbone.see(images).pictures:
             assert len(set(picture.cells)) == len(picture.cells) == len(picture.features)
 
+    @pytest.mark.parametrize("built", ["cohere2_vision", "idefics3"], indirect=True)
+    def test_tiles_are_the_processors(self, built, both):
+        _, folder = built
+        backbone, images = load_backbone("hf", str(folder), device="cpu", dtype="float32", tiling=True), both[-1]
+        for image, picture in zip(images, backbone.see(images).pictures, strict=True):
+            *tiles, whole = picture.blocks
+            assert len(tiles) > 1
+            assert whole.box == (0, 0, *image.size)
+            assert len(set(picture.cells)) == len(picture.cells) == len(picture.features)
+            area = sum((right - left) * (bottom - top) for left, top, right, bottom in (tile.box for tile in tiles))
+            assert area == pytest.approx(image.width * image.height)
+
 
 def test_a_recurrent_model_is_not_masked():
     """What a masked token leaves in a recurrent state: the reason why tokens are removed."""
@@ -388,6 +400,16 @@ def test_a_picture_the_processor_refuses_is_that_pictures_fault(family):
 def test_one_pixel_is_a_picture(family):
     backbone = backbone_of(family)
     assert backbone.read(["A?"], backbone.see([Image.new("L", (1, 1), 200)])).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("family", ["internvl", "qwen3_5", "gemma3"])
+def test_half_precision_holds_the_contract(family, dtype):
+    meta, arrays = oracle(family)
+    backbone = load_backbone("hf", str(ORACLES / family), device="cpu", dtype=dtype, tiling=True)
+    reading = backbone.read([meta["question_stage1"]] * 3, backbone.see(pictures(family)), probe=FOCUS)
+    assert reading.logits.dtype == torch.float32
+    close(reading.logits.softmax(-1), torch.from_numpy(arrays["logits_last"]).softmax(-1), 0.1)
 
 
 def test_what_was_prepared_is_what_is_seen():
@@ -489,6 +511,18 @@ class TestRefused:
         monkeypatch.setattr(hf, "inspect", SimpleNamespace(signature=lambda _: SimpleNamespace(parameters={})))
         with pytest.raises(ValueError, match=r"5\.6\.0 is installed, and hf models need 5\.20\.2 or newer"):
             hf.supported(str(ORACLES / "internvl"), {})
+
+    def test_separators_are_never_dropped(self):
+        picture = seen("llava_next").pictures[0]
+        keep = torch.ones(len(picture.features), dtype=torch.bool)
+        keep[24] = False  # the first newline: 16 of the base, 8 of a row
+        assert picture.cells[24] == (1, 0, -1)
+        with pytest.raises(ValueError, match="separators"):
+            backbone_of("llava_next").read(["A?"], seen("llava_next")[[0]], keep=[keep])
+
+    def test_tiling_that_is_no_switch(self):
+        with pytest.raises(ValueError, match="tiling='off'"):
+            load_backbone("hf", str(ORACLES / "internvl"), device="cpu", tiling="off")
 
     def test_unknown_positions(self):
         with pytest.raises(ValueError, match="positions='open'"):

@@ -209,7 +209,7 @@ def test_broken_tasks_leave_the_models_standing(monkeypatch, caplog):
     import sepm_eval.hosts.lmms_eval.plugin as plugin
 
     monkeypatch.setattr(plugin, "add_tasks", lambda: 1 / 0)
-    assert [manifest.model_id for manifest in manifests()] == ["sepm_llava", "sepm_vila"]
+    assert [manifest.model_id for manifest in manifests()] == ["sepm_hf", "sepm_llava", "sepm_vila"]
     assert "its tasks will be missing" in caplog.text
 
 

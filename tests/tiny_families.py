@@ -54,6 +54,30 @@ def _qwen3_5_moe(config: dict[str, Any], processor: dict[str, Any]) -> None:
     config["vision_config"] |= {"model_type": "qwen3_5_moe_vision"}
 
 
+def _glm4v_moe(config: dict[str, Any], processor: dict[str, Any]) -> None:
+    config["text_config"] |= {
+        "model_type": "glm4v_moe_text",
+        "moe_intermediate_size": 32,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+    }
+    config["vision_config"] |= {"model_type": "glm4v_moe_vision"}
+
+
+def _glm46v(config: dict[str, Any], processor: dict[str, Any]) -> None:
+    processor |= {"processor_class": "Glm46VProcessor"}
+    processor["image_processor"] |= {"image_processor_type": "Glm46VImageProcessor"}
+    processor["video_processor"] |= {"video_processor_type": "Glm46VVideoProcessor"}
+
+
+def _cohere2_vision(config: dict[str, Any], processor: dict[str, Any]) -> None:
+    config |= {"image_token_id": config.pop("image_token_index"), "alignment_intermediate_size": 64}
+    pixels = processor["image_processor"]
+    processor.clear()
+    processor |= {"processor_class": "Cohere2VisionProcessor", "image_processor": pixels}
+    pixels |= {"image_processor_type": "Cohere2VisionImageProcessor", "patch_size": 4}
+
+
 def _llava(config: dict[str, Any], processor: dict[str, Any]) -> None:
     del config["image_grid_pinpoints"]
     kept = ("crop_size", "do_center_crop", "do_normalize", "do_rescale", "do_resize", "image_mean", "image_std", "size")
@@ -62,6 +86,11 @@ def _llava(config: dict[str, Any], processor: dict[str, Any]) -> None:
         "processor_class": "LlavaProcessor",
         "image_processor": {**pixels, "image_processor_type": "CLIPImageProcessor"},
     }
+
+
+def _vipllava(config: dict[str, Any], processor: dict[str, Any]) -> None:
+    _llava(config, processor)
+    config |= {"vision_feature_layers": [-2, -1], "vision_feature_layer": [-2, -1]}
 
 
 def _idefics3(config: dict[str, Any], processor: dict[str, Any]) -> None:
@@ -126,13 +155,28 @@ BUILT = {
     "qwen2_vl": ("qwen2_5_vl", _qwen2_vl),
     "qwen3_vl_moe": ("qwen3_vl", _qwen3_vl_moe),
     "qwen3_5_moe": ("qwen3_5", _qwen3_5_moe),
+    "glm4v_moe": ("glm4v", _glm4v_moe),
+    "glm46v": ("glm4v", _glm46v),
+    "cohere2_vision": ("aya_vision", _cohere2_vision),
     "llava": ("llava_next", _llava),
+    "vipllava": ("llava_next", _vipllava),
     "idefics3": ("smolvlm", _idefics3),
     "paligemma2": ("paligemma", _paligemma2),
     "gemma4": ("gemma3", _gemma4),
 }
-TOKENS = {"gemma4": {"audio_token": "<mask>", "boa_token": "<mask>", "eoa_token": "<mask>"}}
-PLACEHOLDER = {"gemma4": ("<start_of_image>", "<image_soft_token>")}  # other than that of the template taken over
+TOKENS = {
+    "gemma4": {"audio_token": "<mask>", "boa_token": "<mask>", "eoa_token": "<mask>"},
+    "cohere2_vision": {
+        "boi_token": "<|START_OF_IMG|>",
+        "eoi_token": "<|END_OF_IMG|>",
+        "image_token": "<|IMG_PATCH|>",
+        "img_line_break_token": "<|IMG_LINE_BREAK|>",
+    },
+}
+PLACEHOLDER = {
+    "gemma4": ("<start_of_image>", "<image_soft_token>"),
+    "cohere2_vision": ("<image>", "<|IMG_PATCH|>"),
+}  # other than that of the template taken over
 
 
 def build(family: str, folder: Path) -> Path:

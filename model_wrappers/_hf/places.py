@@ -7,6 +7,7 @@ processor for their configuration; it returns the blocks in the order of the tok
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,11 +92,10 @@ def canvas_tiles(seen: Seen) -> tuple[Block, ...]:
     count = len(seen.inputs["pixel_values"])
     if count == 1:
         return square(seen)
-    from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
-
+    canvas_of = sys.modules[type(seen.processor.image_processor).__module__].get_optimal_tiled_canvas  # classes differ
     size = seen.option("size")
     width, height = seen.size
-    columns, rows = get_optimal_tiled_canvas(
+    columns, rows = canvas_of(
         (height, width), (size["height"], size["width"]), seen.option("min_patches"), seen.option("max_patches")
     )
     return _tiles(seen, rows, columns)
