@@ -132,7 +132,7 @@ def load(
         load_in_8bit=load_in_8bit,
         quantization_config=quantization_config,
         attn_implementation=attn_implementation,
-    ).sparing("vision_tower", "multi_modal_projector", "lm_head")
+    ).sparing("model.vision_tower", "model.multi_modal_projector", "lm_head")
     model = _load_hf(checkpoint, loading) if tower is None else _load_original(checkpoint, tower, config, loading)
     folder = (tower or checkpoint).folder
     processor = _image_processor(folder, model.config.vision_config.image_size, image_aspect_ratio)
