@@ -5,23 +5,17 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
 
-
-def _torchao(kind: str) -> dict[str, Any]:
-    """A configuration of torchao with its defaults, as transformers reads it from JSON."""
-    return {"quant_method": "torchao", "quant_type": {"default": {"_type": kind, "_data": {}}}}
-
-
-# What a name stands for. The packages that do it are bitsandbytes and torchao.
+# What a name stands for. A kind of torchao's that is named by its class has that class's defaults.
 NAMES: dict[str, dict[str, Any]] = {
     "nf4": {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
     "fp4": {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
     "int8": {"quant_method": "bitsandbytes", "load_in_8bit": True},
-    "torchao-int8": _torchao("Int8WeightOnlyConfig"),
-    "torchao-int4": _torchao("Int4WeightOnlyConfig"),
+    "torchao-int8": {"quant_method": "torchao", "quant_type": "Int8WeightOnlyConfig"},
 }
 METHODS = ("bitsandbytes", "torchao")
 _NEEDED = "quantised loading needs the package {0} (pip install {0}) and a device that it supports: {1}"
@@ -62,11 +56,14 @@ def parse_quantization(four: bool, eight: bool, config: Any) -> Callable[[torch.
 
 
 def _made(wanted: dict[str, Any], dtype: torch.dtype) -> Any:
+    from transformers import TorchAoConfig
     from transformers.quantizers.auto import AutoQuantizationConfig
 
     four = wanted.get("load_in_4bit") and "bnb_4bit_compute_dtype" not in wanted
     computing = {"bnb_4bit_compute_dtype": str(dtype).removeprefix("torch.")} if four else {}
     try:
+        if wanted["quant_method"] == "torchao" and isinstance(wanted.get("quant_type"), str):
+            return TorchAoConfig(getattr(import_module("torchao.quantization"), wanted["quant_type"])())
         return AutoQuantizationConfig.from_dict({**copy.deepcopy(wanted), **computing})
     except ImportError as error:
         raise ValueError(_NEEDED.format(wanted["quant_method"], _sentence(error))) from error
@@ -99,7 +96,7 @@ def stored_bytes(config: Any) -> float:
 
 
 def spare(config: Any, modules: list[str]) -> Any:
-    """A quantisation config that leaves these modules as they are, unless it says itself which it leaves."""
+    """A quantisation config that leaves these modules, by their whole names, unless it says itself which it leaves."""
     key = "llm_int8_skip_modules" if hasattr(config, "llm_int8_skip_modules") else "modules_to_not_convert"
     if getattr(config, key, None) is None:
         setattr(config, key, modules)

@@ -14,7 +14,7 @@ from conftest import ORACLES
 from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration, PreTrainedModel
 from transformers.quantizers import auto as quantizers
-from transformers.quantizers.base import HfQuantizer
+from untouched import KEYS, Untouched
 
 from sepm_eval import load_backbone
 from sepm_eval.backbone import memory, shards
@@ -307,33 +307,10 @@ def test_quantisation_without_its_package_is_one_sentence(layout, options, packa
         load_backbone(family, str(folder), device="cpu", **options)
 
 
-class Untouched(HfQuantizer):
-    """A quantisation that leaves every weight as it is; what it was asked is remembered."""
-
-    requires_calibration = False
-    asked: list = []  # noqa: RUF012
-
-    def validate_environment(self, *args, **kwargs):
-        pass
-
-    def _process_model_before_weight_loading(self, model, **kwargs):
-        self.asked.append((type(model).__name__, self.quantization_config))
-
-    def _process_model_after_weight_loading(self, model, **kwargs):
-        return model
-
-    @property
-    def is_trainable(self):
-        return False
-
-    def is_serializable(self, *args, **kwargs):
-        return False
-
-
 @pytest.fixture
 def untouched(monkeypatch):
     Untouched.asked.clear()
-    for key in ("bitsandbytes_4bit", "bitsandbytes_8bit"):
+    for key in KEYS:
         monkeypatch.setitem(quantizers.AUTO_QUANTIZER_MAPPING, key, Untouched)
     return Untouched.asked
 
@@ -357,7 +334,7 @@ def test_the_language_model_alone_is_quantised_and_it_is_recorded(layout, untouc
     assert len(untouched) == 4
     for _, config in untouched:
         assert config.llm_int8_skip_modules[-1] == "lm_head"
-        assert ("vision_tower" in config.llm_int8_skip_modules) == (family == "llava")
+        assert ("model.vision_tower" in config.llm_int8_skip_modules) == (family == "llava")
     recorded = {name: settings["quantization_config"] for name, settings in found.items()}
     assert recorded["plain"] == "none"
     assert recorded["8"] == recorded["8 as JSON"]
@@ -402,7 +379,7 @@ def test_bytes_of_quantised_numbers():
     for name in ("nf4", "fp4", "int8"):
         made = parse_quantization(False, False, name)(torch.bfloat16)
         assert stored_bytes(made) == (1 if name == "int8" else 0.5)
-    assert set(NAMES) == {"nf4", "fp4", "int8", "torchao-int8", "torchao-int4"}
+    assert set(NAMES) == {"nf4", "fp4", "int8", "torchao-int8"}
 
 
 def test_the_names_of_kinds_cover_what_torch_writes():

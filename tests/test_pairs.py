@@ -20,6 +20,8 @@ from lmms_eval.tasks import TaskManager
 from miniature import emoset_release
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
+from untouched import KEYS, Untouched
 
 from sepm_eval import demo
 from sepm_eval.datasets import LISTS_VARIABLE
@@ -137,11 +139,14 @@ def world(tmp_path_factory):
     journals: dict[str, Path] = {}
     patch = pytest.MonkeyPatch()
     patch.setenv("SEPM_EVAL_DATA", str(folder))
+    for key in KEYS:
+        patch.setitem(AUTO_QUANTIZER_MAPPING, key, Untouched)
 
     def run(name, arguments, *, items="list.csv", limit=None, offset=0, before=""):
         patch.setenv(LISTS_VARIABLE, f"emoset={folder / items}")
         given = {
-            key: value.format(folder=folder) if isinstance(value, str) else value for key, value in arguments.items()
+            key: value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+            for key, value in arguments.items()
         }
         backbone = ENTRIES.get(given["pretrained"], "llava")
         with pytest.MonkeyPatch.context() as inside:
