@@ -105,6 +105,13 @@ def timed(task: Callable[[], object], device: torch.device, seconds: float) -> t
     return (time.perf_counter() - begin) / calls, torch.cuda.max_memory_allocated(device) if cuda else 0
 
 
+def _not_with(kernel: str, method: str) -> str:
+    """Why a method does not work with a kernel; "" if it does."""
+    if kernel == "flash" and method == "sparsevlm":
+        return "prunes between layers with masks that FlashAttention 2 does not take"
+    return ""
+
+
 def measure(
     family: str,
     geometry: cost.Geometry,
@@ -136,13 +143,11 @@ def measure(
 
     runs = []
     for kernel in ("sdpa", "flash"):
-        reason = without_flash(device) if kernel == "flash" else ""
-        if kernel == "flash" and not reason:
+        missing = without_flash(device) if kernel == "flash" else ""
+        if kernel == "flash" and not missing:
             use_flash(backbone)
         for label, (name, options) in METHODS.items():
-            why = reason
-            if kernel == "flash" and name == "sparsevlm" and not why:
-                why = "prunes between layers with masks that FlashAttention 2 does not take"
+            why = missing or _not_with(kernel, name)
             method = get_method(name, **options)
             work = method.work(geometry, texts[name])
             for batch in batches:

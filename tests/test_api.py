@@ -11,6 +11,8 @@ from examples import ROOT
 
 import sepm_eval
 from sepm_eval import Answer, Backbone, Evidence, Explanation, Question, methods, model_wrappers
+from sepm_eval.backbone.interface import PictureTokens
+from sepm_eval.types import Block
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,7 +67,7 @@ def calls() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("section", "name", "written"), calls(), ids=lambda value: value[:20])
 def test_a_call_is_written_with_its_parameters(section, name, written):
-    home = Backbone if section == "Backbone" else sepm_eval
+    home = {"Backbone": Backbone, "Block": Block}.get(section, sepm_eval)
     assert parameters(getattr(home, name)) == written
 
 
@@ -89,7 +91,7 @@ def public(cls: type) -> set[str]:
     )
 
 
-@pytest.mark.parametrize("cls", [Question, Answer, Evidence, Explanation, Backbone])
+@pytest.mark.parametrize("cls", [Question, Answer, Evidence, Explanation, Backbone, PictureTokens, Block])
 def test_a_table_has_every_attribute_and_no_other(cls):
     section = sections()["explain" if cls is Explanation else cls.__name__]
     written = {name for row in rows(section) for name in named(row[0])}

@@ -34,8 +34,8 @@ from sepm_eval.model_wrappers import (
 from sepm_eval.runs.journal import read_journal
 from sepm_eval.runs.plan import Plan
 
-# What another package ships is one file, the one that docs/architecture.md shows.
-RECIPES = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+# What another package ships is one file, the one that CONTRIBUTING.md shows.
+RECIPES = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 (FILE,) = (
     textwrap.dedent(block)
     for block in re.findall(r"^ *```python\n(.*?)^ *```$", RECIPES, flags=re.DOTALL | re.MULTILINE)

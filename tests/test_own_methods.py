@@ -33,16 +33,15 @@ from sepm_eval.runs.pricing import price
 from sepm_eval.runs.results import defaults_of, read_runs
 from sepm_eval.runs.runner import Asked, Runner
 
-RECIPE = Path(__file__).parent.parent / "docs" / "architecture.md"
+RECIPE = Path(__file__).parent.parent / "CONTRIBUTING.md"
 LOUD = "hinted,times=2,tone=loud"
 
 
 @pytest.fixture(scope="module")
 def source() -> str:
-    """The file of a method that docs/architecture.md shows."""
+    """The file of a method that CONTRIBUTING.md shows."""
     told = RECIPE.read_text(encoding="utf-8")
-    block = re.search(r'```python\n(  """Zero-shot with a hint.*?)```', told, re.DOTALL)
-    return "\n".join(line.removeprefix("  ") for line in block[1].splitlines())
+    return re.search(r'```python\n("""Zero-shot with a hint.*?)```', told, re.DOTALL)[1]
 
 
 def install(folder: Path, package: str, source: str, entries: dict[str, str]) -> None:

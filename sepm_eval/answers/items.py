@@ -39,6 +39,21 @@ class Item(NamedTuple):
         """Whether it is a choice that cannot be a word of prose."""
         return self.kind == "choice" and self.form != "name"
 
+    @property
+    def blocks(self) -> bool:
+        """Whether it is a word that denies a choice, doubts it, or speaks of another one."""
+        return self.text in words.BLOCKERS or self.text.endswith("n't")
+
+    @property
+    def bounds(self) -> bool:
+        """Whether a clause ends here: at a choice, a mark, or a word that begins another clause."""
+        return (
+            self.kind == "choice"
+            or self.text in words.CLAUSE_MARKS
+            or self.text in words.CLAUSE_WORDS
+            or self.text == "and"
+        )
+
 
 @dataclass
 class Sentence:

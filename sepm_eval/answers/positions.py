@@ -8,7 +8,7 @@ from string import ascii_uppercase
 
 from sepm_eval.answers import words
 from sepm_eval.answers.items import Item, Sentence
-from sepm_eval.answers.statements import blocks, is_joined, may_follow
+from sepm_eval.answers.statements import is_joined, may_follow
 from sepm_eval.emotions import POLARITY
 
 
@@ -134,7 +134,7 @@ def _goes_with(sentence: Sentence, after: Sentence) -> bool:
     """Whether a leading letter or name is one whatever the next sentence is: an explanation, and no end of its own."""
     first = after.items[0]
     if sentence.end == "?":
-        return after.items[-1].text == "so" and not any(map(blocks, after.items))  # "B? I think so."
+        return after.items[-1].text == "so" and not any(one.blocks for one in after.items)  # "B? I think so."
     if sentence.closes_line and sentence.end != "\n":
         return True
     if first.text[:1].isdigit():
@@ -156,14 +156,17 @@ def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool
         return False
     if mark in (":", "-", "|"):
         return (
-            len(rest) > 1 and item.text != "content" and not rest[0].text[:1].isdigit() and not any(map(blocks, rest))
+            len(rest) > 1
+            and item.text != "content"
+            and not rest[0].text[:1].isdigit()
+            and not any(one.blocks for one in rest)
         )
     if mark == "," and item.form == "name":
         confirmed = rest[-1].lettered and rest[-1].letter == item.letter  # "Anger, which is option B"
         return confirmed or rest[0].text in words.BECAUSE | words.AGAINST_OTHERS
     if mark in words.BECAUSE or mark in (",", "(") or mark in words.AGAINST_OTHERS:
         return True
-    return item.form == "both" and not connected and not any(map(blocks, items[place + 1 :]))
+    return item.form == "both" and not connected and not any(one.blocks for one in items[place + 1 :])
 
 
 def _lines(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
@@ -232,7 +235,9 @@ def _tail(sentence: Sentence) -> Iterator[str]:
     if len(items) < 3 or not items[-1].lettered or any(item.kind == "choice" for item in items[:-1]):
         return
     concluded = items[-2].text in ("so", "therefore", "hence", "thus")
-    opening = items[0].text in words.OPENINGS and items[-2].text in (",", ":") and not any(map(blocks, items[:-1]))
+    opening = (
+        items[0].text in words.OPENINGS and items[-2].text in (",", ":") and not any(one.blocks for one in items[:-1])
+    )
     if concluded or opening:
         yield items[-1].letter
 

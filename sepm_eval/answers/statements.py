@@ -13,11 +13,6 @@ from sepm_eval.answers.items import Item, Sentence
 from sepm_eval.emotions import POLARITY
 
 
-def blocks(item: Item) -> bool:
-    """Whether a word denies a choice, doubts it, or speaks of another one."""
-    return item.text in words.BLOCKERS or item.text.endswith("n't")
-
-
 def stated_in_words(sentences: Sequence[Sentence], listed: Set[int]) -> tuple[set[str], set[str]]:
     """Which choices the words around them call the answer.
 
@@ -119,7 +114,7 @@ def _noun_before(items: Sequence[Item], link: int, item: Item, *, colon: bool) -
     about_picture = True
     for place in range(link - 1, -1, -1):
         one = items[place]
-        if one.kind == "choice" or one.text == ":" or blocks(one):
+        if one.kind == "choice" or one.text == ":" or one.blocks:
             return False
         named = words.HEADS if colon else words.NOUNS
         if one.text in (named if item.form == "name" else words.HEADS | words.MOODS):
@@ -146,9 +141,9 @@ def _chosen(items: Sequence[Item], place: int) -> bool:
         return False
     start = verb
     for start in range(verb - 1, -2, -1):
-        if start < 0 or _bounds(items[start]):
+        if start < 0 or items[start].bounds:
             break
-        if blocks(items[start]):
+        if items[start].blocks:
             return False
     clause = [one.text for one in items[start + 1 : verb]]
     if words.INTENTIONS.intersection(clause):
@@ -164,10 +159,10 @@ def _described(items: Sequence[Item], place: int) -> bool:
     if link < 0 or items[link].text not in ("by", "as", "with", "under"):
         return False
     for verb in range(link - 1, max(link - 14, -1), -1):
-        if items[verb].kind == "choice" or blocks(items[verb]):
+        if items[verb].kind == "choice" or items[verb].blocks:
             return False
         if items[verb].text in words.DESCRIBED:
-            start = next((n for n in range(verb - 1, -1, -1) if _bounds(items[n])), -1)
+            start = next((n for n in range(verb - 1, -1, -1) if items[n].bounds), -1)
             clause = {one.text for one in items[start + 1 : verb]}
             told = item.form != "name" or bool((words.BEST | words.SPEAKERS) & clause)
             return told and _is_clean(items, verb, item)
@@ -190,12 +185,12 @@ def _pointed_at(items: Sequence[Item], place: int) -> bool:
 def _is_said_of(items: Sequence[Item], place: int) -> bool:
     """Such as "B is the answer", "fear is the best description", "option B best describes it"."""
     start = _back(items, place - 1, words.NEAR | {"(", "emotion"})
-    if start >= 0 and not _bounds(items[start]) and items[start].text not in words.CHOOSE | words.BEFORE_SAID:
+    if start >= 0 and not items[start].bounds and items[start].text not in words.CHOOSE | words.BEFORE_SAID:
         return False
     if start >= 0 and not _is_clean(items, start + 1, items[place]):
         return False
     said = _clause_after(items, place, (")", "|", ",") if items[place].form == "both" else (")", "|"))
-    if any(blocks(one) or one.kind == "choice" for one in said) or not said:
+    if any(one.blocks or one.kind == "choice" for one in said) or not said:
         return False
     texts = [one.text for one in said if one.text not in ("option", "choice", "really", "clearly", "also", "truly")]
     if texts[:1] == ["best"] or (texts[:1] == ["most"] and texts[1:2] and texts[1] in words.BEST):
@@ -241,23 +236,14 @@ def _back(items: Sequence[Item], place: int, over: Set[str]) -> int:
     return place
 
 
-def _bounds(item: Item) -> bool:
-    return (
-        item.kind == "choice"
-        or item.text in words.CLAUSE_MARKS
-        or item.text in words.CLAUSE_WORDS
-        or item.text == "and"
-    )
-
-
 def _is_clean(items: Sequence[Item], place: int, item: Item) -> bool:
     """Whether the clause up to here holds nothing that turns it round; of a name also nobody whose feeling it is."""
     for number in range(place - 1, -1, -1):
         one = items[number]
-        if _bounds(one):
+        if one.bounds:
             return True
         qualified = number and items[number - 1].text in ("most", "best", "only")
-        if blocks(one) or one.text in words.OWNERS or (one.text in words.POSSIBLE and not qualified):
+        if one.blocks or one.text in words.OWNERS or (one.text in words.POSSIBLE and not qualified):
             return False
         if items[place].text in ("word", "term") and number == place - 1 and one.text == "the":
             return False  # in the picture, perhaps
@@ -295,7 +281,7 @@ def _clause_after(items: Sequence[Item], place: int, over: Container[str] = (")"
             continue
         if item.kind == "choice":
             return [*said, item]
-        if _bounds(item):
+        if item.bounds:
             break
         said.append(item)
     return said

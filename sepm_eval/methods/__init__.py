@@ -146,5 +146,5 @@ def _load(point: EntryPoint) -> type[Method]:
     lacks = [part for part in ("answer", "needs_polarities") if not hasattr(found, part)]
     if not frozen or lacks:
         what = f"it lacks {' and '.join(lacks)}" if lacks else "it is no frozen dataclass"
-        raise ValueError(f"method {point.name!r} of {home(point)} is no method: {what}; see docs/architecture.md")
+        raise ValueError(f"method {point.name!r} of {home(point)} is no method: {what}; see CONTRIBUTING.md")
     return takes_one(found)

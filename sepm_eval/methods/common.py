@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from sepm_eval.backbone.interface import Backbone, Prune, Reading, VisualTokens
+from sepm_eval.backbone.interface import Backbone, PictureTokens, Prune, Reading, VisualTokens
 from sepm_eval.methods.evidence import answer_probabilities
 from sepm_eval.parsing import Options, parse_answer
 from sepm_eval.types import Answer, Evidence, Question
@@ -42,7 +42,7 @@ def ask(
         visual: the pictures' visual tokens.
         keep: bool [n_i] for each picture, which visual tokens the model still sees.
         prune: removes visual tokens on their way through the model.
-        prefix: an earlier reading of the same pictures to go on from.
+        prefix: an earlier reading of the same pictures, to be continued.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
         read_before: how many visual tokens of each picture were read with those.
@@ -56,24 +56,42 @@ def ask(
     now = visual.counts if keep is None else [int(mask.sum()) for mask in keep]
     if prefix is not None:
         now = [0] * len(prompts)
-    answers = []
-    for i, (question, text, picture) in enumerate(zip(questions, texts, visual.pictures, strict=True)):
-        letter = parse_answer(text, Options(question.labels, question.names))
-        row = answer_probabilities(reading.logits[i : i + 1], backbone.letter_ids(question.letters))[0].tolist()
-        answers.append(
-            Answer(
-                text=text,
-                letter=letter,
-                label=None if letter is None else question.labels[question.letters.index(letter)],
-                option_probabilities=dict(zip(question.labels, row, strict=True)),
-                visual_tokens=len(picture),
-                blocks=picture.blocks,
-                evidence=None if evidence is None else evidence[i],
-                prompts=(*asked_before[i : i + 1], prompts[i]),
-                tokens_read=(*read_before[i : i + 1], now[i]),
-            )
+    return [
+        _answer(
+            *(question, text, picture, reading.logits[i : i + 1], backbone),
+            evidence=None if evidence is None else evidence[i],
+            prompts=(*asked_before[i : i + 1], prompts[i]),
+            tokens_read=(*read_before[i : i + 1], now[i]),
         )
-    return answers
+        for i, (question, text, picture) in enumerate(zip(questions, texts, visual.pictures, strict=True))
+    ]
+
+
+def _answer(
+    question: Question,
+    text: str,
+    picture: PictureTokens,
+    logits: Tensor,
+    backbone: Backbone,
+    *,
+    evidence: Evidence | None,
+    prompts: tuple[str, ...],
+    tokens_read: tuple[int, ...],
+) -> Answer:
+    """What a model wrote, read as one of the question's options; ``logits`` [1, V] are those of its first token."""
+    row = answer_probabilities(logits, backbone.letter_ids(question.letters))[0].tolist()
+    letter = parse_answer(text, Options(question.labels, question.names))
+    return Answer(
+        text=text,
+        letter=letter,
+        label=None if letter is None else question.labels[question.letters.index(letter)],
+        option_probabilities=dict(zip(question.labels, row, strict=True)),
+        visual_tokens=len(picture),
+        blocks=picture.blocks,
+        evidence=evidence,
+        prompts=prompts,
+        tokens_read=tokens_read,
+    )
 
 
 def check_finite(reading: Reading) -> Reading:

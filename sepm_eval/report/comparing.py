@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sepm_eval.report import statistics
 from sepm_eval.report.table import Cell, Table, count_cell, interval_text, labels_of, shown_note, spread
@@ -55,27 +56,8 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
     if not found:
         return None
     adjusted = statistics.holm([result.p_value for _, result in found])
-    rows, records = [], []
-    for (run, result), p_holm in zip(found, adjusted, strict=True):
-        points = 100 * result.difference
-        rows.append(
-            (
-                *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(result.n)),
-                Cell(f"{points:+.2f}", (interval_text(result.interval, 100, 2),), points),
-                *(count_cell(result.gained), count_cell(result.lost)),
-                *(Cell(_p(result.p_value), value=result.p_value), Cell(_p(p_holm), value=p_holm)),
-                Cell(power_note(result), value=result.needed),
-            )
-        )
-        records.append(
-            {
-                **{**labels_of(run), "n": result.n},
-                **{"difference": points, "difference_low": 100 * result.interval.low},
-                **{"difference_high": 100 * result.interval.high, "wrong_to_right": result.gained},
-                **{"right_to_wrong": result.lost, "p_mcnemar": result.p_value, "p_holm": p_holm},
-                "needed_n": result.needed,
-            }
-        )
+    lines = [_line(run, result, p_holm) for (run, result), p_holm in zip(found, adjusted, strict=True)]
+    rows, records = zip(*lines, strict=True)
     columns = ("task", "model", "method", "N", "difference", "wrong → right", "right → wrong", "p", "p (Holm)", "power")
     notes = (
         "Difference in accuracy to zero-shot of the same model on the same items, in points, with a paired bootstrap "
@@ -83,7 +65,27 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
         "Power: how many items a test needs to find a difference this large with 80 % power.",
         *refused,
     )
-    return Table("comparisons", "Against zero-shot", columns, tuple(rows), notes, tuple(records))
+    return Table("comparisons", "Against zero-shot", columns, rows, notes, records)
+
+
+def _line(run: Run, result: statistics.Comparison, p_holm: float) -> tuple[tuple[Cell, ...], dict[str, Any]]:
+    """A row of the table of comparisons, and the same as a record."""
+    points = 100 * result.difference
+    cells = (
+        *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(result.n)),
+        Cell(f"{points:+.2f}", (interval_text(result.interval, 100, 2),), points),
+        *(count_cell(result.gained), count_cell(result.lost)),
+        *(Cell(_p(result.p_value), value=result.p_value), Cell(_p(p_holm), value=p_holm)),
+        Cell(power_note(result), value=result.needed),
+    )
+    record = {
+        **{**labels_of(run), "n": result.n},
+        **{"difference": points, "difference_low": 100 * result.interval.low},
+        **{"difference_high": 100 * result.interval.high, "wrong_to_right": result.gained},
+        **{"right_to_wrong": result.lost, "p_mcnemar": result.p_value, "p_holm": p_holm},
+        "needed_n": result.needed,
+    }
+    return cells, record
 
 
 def compare_pairs(pairs: Pairs) -> statistics.Comparison:
