@@ -154,17 +154,18 @@ def load(
     check(checkpoint.name, prompts, pictures, decoder, own)
     limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     settings = {
-        **_settings(decoder, processor, tiling),
+        **_settings(decoder, prompts, tiling),
         **{name: str(limit) for name, limit in limits.items() if limit is not None},
     }
     return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
 
 
-def _settings(decoder: Decoder, processor: Any, tiling: bool) -> dict[str, str]:
-    """What decides an answer beside checkpoint and question."""
+def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
+    """What decides an answer beside checkpoint and question; some templates put the day's date into the prompt."""
+    processor = prompts.processor
     return {
         "dtype": str(decoder.model.dtype).removeprefix("torch."),
-        "template": "the checkpoint's own",
+        "template": prompts.render("{question}", image=True),
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
         "processor": type(processor.image_processor).__name__,
