@@ -1,8 +1,8 @@
 """The backbone for every family and the one for LLaVA-1.5 on one checkpoint: the same, where they are asked the same.
 
 They differ in the prompt (the checkpoint's own template; vicuna_v1) and in preprocessing (the checkpoint's own
-processor, which cuts the middle out; padding to a square). With LLaVA's template in the checkpoint and the middle for both, on
-pictures of the tower's size, nothing is left.
+processor, which cuts the middle out; padding to a square). With LLaVA's template in the checkpoint and the middle for
+both, on pictures of the tower's size, nothing is left.
 """
 
 from __future__ import annotations
