@@ -138,20 +138,25 @@ def load(
     own = own_reading(model, prompts, options)
     decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
+    limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     settings = {
         **loading.settings,
-        "template": "the checkpoint's own",
+        **_settings(decoder, prompts, tiling),
+        **{name: str(limit) for name, limit in limits.items() if limit is not None},
+    }
+    return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
+
+
+def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
+    """What decides an answer beside checkpoint, question and loading; some templates put the day's date into prompts."""
+    processor = prompts.processor
+    return {
+        "template": prompts.render("{question}", image=True),
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
         "processor": type(processor.image_processor).__name__,
         "probed_layer": str(decoder.probed_layers("last")[0]),
-        **{
-            key: str(value)
-            for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels))
-            if value is not None
-        },
     }
-    return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
 
 
 def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
