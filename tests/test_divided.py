@@ -73,9 +73,9 @@ def undivided(layout):
 def all_of(backbone, images):
     """Every way in which a backbone reads and writes: logits, attention, texts."""
     visual = backbone.see(images)
-    count = visual.features.shape[1]
+    (count,) = set(visual.counts)
     torch.manual_seed(3)
-    keep = torch.rand(len(images), count).argsort() < count * 3 // 4
+    keep = list(torch.rand(len(images), count).argsort() < count * 3 // 4)
     probed = backbone.read([FIRST, OTHER, FIRST], visual, probe="Please focus on emotion.")
     dropped = backbone.read([OTHER] * 3, visual, keep=keep)
     pruned = backbone.read([OTHER] * 3, visual, prune=Sparsify((count // 2, count // 4), (0, 1)))
@@ -83,7 +83,7 @@ def all_of(backbone, images):
     texts = [text for one in (probed, dropped, pruned, reused) for text in backbone.write(one, 4)]
     smaller = backbone.read([OTHER] * 3, backbone.see(images, 0.5))
     logits = [one.logits for one in (probed, dropped, pruned, reused, smaller)]
-    return torch.cat([torch.stack(logits).flatten(), probed.probe_attention.flatten()]), texts
+    return torch.cat([torch.stack(logits).flatten(), *probed.probe_attention]), texts
 
 
 @pytest.mark.parametrize("division", MAPS)
@@ -227,10 +227,10 @@ def two_gpus(monkeypatch):
 def test_no_step_mixes_the_places_of_a_divided_model(two_gpus):
     """What is kept of a reading lies with the embeddings, but for keys and values, which lie with their layers."""
     prompts = [Prompt([1, 2], [3, 4, 5], [0, 1]), Prompt([1, 2], [3, 4, 5, 6], [1])]
-    reading = two_gpus.read(prompts, torch.randn(2, 4, 48, device="cuda:1"), None, True)
+    reading = two_gpus.read(prompts, list(torch.randn(2, 4, 48, device="cuda:1")), None, "last")
     home, away = torch.device("cuda:0"), torch.device("cuda:1")
     assert two_gpus.device == home
-    assert [reading.logits.device, reading.probe_attention.device, reading.attended[0].device] == [home] * 3
+    assert [reading.logits.device, reading.probe_attention[0].device, reading.attended[0].device] == [home] * 3
     assert [layer.keys.device for layer in reading.cache.layers] == [home, away, away]
     end = End.of(reading)
     with torch.inference_mode():
@@ -238,7 +238,7 @@ def test_no_step_mixes_the_places_of_a_divided_model(two_gpus):
         assert two_gpus._logits(hidden).device == home
         hidden, attended = torch.randn(2, 5, 48, device=home), torch.ones(2, 5, dtype=torch.bool, device=home)
         for layer in range(3):  # as between removals of tokens
-            request = two_gpus._request([Prompt([], [1, 2, 3], [1])] * 2, attended, layer)
+            request = two_gpus._request([Prompt([], [1, 2, 3], [1])] * 2, attended, (layer,))
             cache = DynamicCache()
             cache.layers = [DynamicLayer() for _ in range(3)]
             hidden = two_gpus._layer(layer, hidden, attended, positions(attended), cache, request, layer == 2)
