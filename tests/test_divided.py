@@ -11,7 +11,7 @@ import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module, attach_execution_device_hook
 from conftest import ORACLES
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from transformers.cache_utils import DynamicLayer
 
 from sepm_eval import Question, get_method, load_backbone
@@ -253,39 +253,6 @@ def test_of_a_model_on_disk_the_place_is_where_it_computes():
 
 
 # Kernels
-
-
-@pytest.fixture
-def flash(monkeypatch):
-    """A stand-in for FlashAttention 2, which needs a GPU: what transformers' wrapper around it hands over."""
-    called = []
-
-    def kernel(query, key, value, attention_mask, *, query_length, is_causal, softmax_scale, **more):
-        assert more["attn_implementation"] == "flash_attention_2", "the kernel is chosen by this name"
-        assert attention_mask is None or attention_mask.ndim == 2
-        called.append(attention_mask)
-        query, key, value = (one.transpose(1, 2) for one in (query, key, value))
-        groups = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        length = key.shape[2]
-        seen = torch.ones(query_length, length, dtype=torch.bool)
-        if is_causal:
-            seen = seen.tril(length - query_length)
-        if attention_mask is not None:
-            seen = (seen & attention_mask.bool()[:, None, None, :]) | torch.eye(length, dtype=torch.bool)[
-                -query_length:
-            ]
-        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, seen, scale=softmax_scale)
-        return mixed.transpose(1, 2)
-
-    monkeypatch.setattr("transformers.integrations.flash_attention._flash_attention_forward", kernel)
-    monkeypatch.setattr("transformers.modeling_utils.lazy_import_flash_attention", lambda *_, **__: None)
-    monkeypatch.setattr("transformers.PreTrainedModel._flash_attn_can_dispatch", lambda *_, **__: True)
-    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
-    monkeypatch.setattr("sepm_eval.model_wrappers._placement._check_attention", lambda loading: None)
-    for table in (AttentionInterface, AttentionMaskInterface):  # what stood there before
-        monkeypatch.setattr(table, "_global_mapping", dict(table._global_mapping))
-    return called
 
 
 def test_eager_attention_answers_as_sdpa(layout, undivided, llava_oracle):

@@ -116,27 +116,26 @@ class Hf:
 def load(
     pretrained: str,
     *,
-    device: str,
-    dtype: str,
     positions: str,
     tiling: bool,
     min_pixels: int | None,
     max_pixels: int | None,
+    **placement: Any,
 ) -> Hf:
-    """See ``load`` in ``hf.py``."""
+    """See ``load`` in ``hf.py``; the placement is what ``settle`` takes."""
     checkpoint = find_checkpoint(pretrained)
     family = family_of(checkpoint.config(), checkpoint.name)
     config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     _check_class(checkpoint.name, config)
     closes_up = _closes_up(checkpoint.name, config, positions)
-    loading = settle([checkpoint.folder], checkpoint.config(), device=device, dtype=dtype)
+    loading = settle([checkpoint.folder], checkpoint.config(), **placement)
     processor = _processor(checkpoint)
     options = image_options(checkpoint.name, processor, tiling=tiling, min_pixels=min_pixels, max_pixels=max_pixels)
-    model = _model(checkpoint, config, loading)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
+    model = _model(checkpoint, config, loading)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
     own = own_reading(model, prompts, options)
-    decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
+    decoder = Decoder(model, family, loading.attention, closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
     limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     settings = {
@@ -148,7 +147,7 @@ def load(
 
 
 def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
-    """What decides an answer beside checkpoint, question and loading; some templates put the day's date into prompts."""
+    """What decides an answer beside checkpoint, question and loading; some templates put a date into prompts."""
     processor = prompts.processor
     return {
         "template": prompts.render("{question}", image=True),
@@ -223,7 +222,8 @@ def _processor(checkpoint: Checkpoint) -> Any:
 def _model(checkpoint: Checkpoint, config: Any, loading: Loading) -> Any:
     """The model; releases carry parts that transformers' class leaves out, such as a draft head.
 
-    Not every class takes a kernel when it is made; the decoder gets its own afterwards (``_hf.attention``).
+    Its attention is at first what its class chooses, by which the contract is checked: not every class takes every
+    kernel, and one that is wrong for a family (FlashAttention knows no pictures read both ways) is found out there.
     """
     folders, loading = [checkpoint.folder], replace(loading, attention=None)
     model = load_model(AutoModelForImageTextToText, checkpoint.name, config, folders, loading, leaves_out=True)
