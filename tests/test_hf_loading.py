@@ -259,13 +259,20 @@ def test_a_missing_shard_is_named(copy):
         load("", copy)
 
 
-@pytest.mark.parametrize("lost", ["tokenizer.json", "processor_config.json"])
-def test_a_missing_part_of_the_processor_is_one_sentence(copy, lost):
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("tokenizer.json", "its tokenizer knows no text; is tokenizer.json missing"),
+        ("processor_config.json", "Can't load image processor"),
+        ("chat_template.jinja", "its processor has no chat template"),
+        ("config.json", "is not a model checkpoint: no config.json"),
+    ],
+)
+def test_a_missing_part_is_named_before_weights_are_read(copy, lost, said):
     (copy / lost).unlink()
-    with pytest.raises((ValueError, OSError), match="checkpoint") as caught:
+    with pytest.raises((ValueError, OSError), match=said) as caught:
         load("", copy)
     assert "\n" not in str(caught.value)
-    print(caught.value)
 
 
 def test_weights_of_another_model_are_refused(tmp_path):

@@ -55,7 +55,6 @@ class Hf:
         self.settings, self.supports = settings, supports
         self._prompts, self._pictures, self._decoder = prompts, pictures, decoder
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
-        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
 
     def prepare(self, image: Image) -> None:
         """See ``Backbone.prepare``."""
