@@ -54,7 +54,7 @@ def kept(answer):
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
-@pytest.mark.parametrize("name", ["divprune"])
+@pytest.mark.parametrize("name", ["divprune", "fastervlm"])
 def test_kept_tokens_and_logits_are_the_originals(model, answers, name, budget):
     oracle = Oracle(name)
     found, reading = answers(name, budget=budget)
@@ -64,3 +64,24 @@ def test_kept_tokens_and_logits_are_the_originals(model, answers, name, budget):
     written = model.backbone._language_model.write(reading, 5)
     assert written == oracle[f"{place}/greedy_ids"].tolist()
     assert {answer.tokens_read for answer in found} == {(tokens_within(budget, len(found[0].kept)),)}
+
+
+def scale(budget, grid):
+    """The number of tokens of a tag such as B192 or T24."""
+    return int(budget[1:]) if budget.startswith("T") else tokens_within(int(budget[1:]), int(grid[1:]))
+
+
+@pytest.fixture
+def tower(model, see_pixels, monkeypatch):
+    """The pictures as they are seen with what the tower has to show."""
+    import torch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model.backbone, "_prepared_pixels", lambda images, side: torch.from_numpy(model.pixels))
+        return model.backbone.see([question.image for question in model.questions], tower=True)
+
+
+def test_class_token_attention(model, tower):
+    found = np.stack([picture.more["class_attention"].numpy() for picture in tower.pictures])
+    atol = 1e-5 if model.grid == "n16" else 1e-6
+    np.testing.assert_allclose(found, Oracle("fastervlm")[f"{model.grid}/cls_attention"], atol=atol, rtol=0)
