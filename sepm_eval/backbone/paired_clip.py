@@ -28,7 +28,9 @@ class PairedClip:
         """
         self.name, config = checkpoint.name, checkpoint.config()
         if config.get("model_type") != "clip":
-            raise ValueError(f"clip={self.name}: its config.json says model_type={config.get('model_type')!r}, not clip")
+            raise ValueError(
+                f"clip={self.name}: its config.json says model_type={config.get('model_type')!r}, not clip"
+            )
         clip = CLIPConfig.from_pretrained(checkpoint.folder, local_files_only=True)
         weights = read_weights(checkpoint.folder, torch.float32)
         lacking = [name for name in _VISION if name not in weights]

@@ -53,10 +53,11 @@ class Rule(Protocol):
         """Indices of the tokens that stay, [count] in any order, each once; count is from 1 to len(candidates)."""
 
 
-def see(rule: Rule, questions: Sequence[Question], backbone: Backbone) -> VisualTokens:
+def see(questions: Sequence[Question], backbone: Backbone, rule: Rule | None = None) -> VisualTokens:
     """Look at the pictures of these questions, with what a rule needs of the vision tower."""
     images = [question.image for question in questions]
-    return backbone.see(images, tower=True) if rule.needs & TOWER else backbone.see(images)
+    tower = rule is not None and rule.needs & TOWER
+    return backbone.see(images, tower=True) if tower else backbone.see(images)
 
 
 def keep_chosen(rule: Rule, picture: PictureTokens, count: int, image: Image, asked: str) -> Tensor:
@@ -101,7 +102,7 @@ class PruneBefore:
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each, of the tokens kept."""
         check_needs(self, backbone.supports, backbone.name)
-        visual = see(self, questions, backbone)
+        visual = see(questions, backbone, self)
         asked = [zero_shot_prompt(question) for question in questions]
         keep = [
             keep_chosen(self, picture, tokens_within(self.budget, len(picture)), question.image, prompt)

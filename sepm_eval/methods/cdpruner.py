@@ -4,10 +4,10 @@ Zhang et al., "Beyond Attention or Similarity: Maximizing Conditional Diversity 
 NeurIPS 2025, arXiv 2506.10967, and the authors' code (Theia-4869/CDPruner at 9541616, ``llava/model/llava_arch.py``).
 Departures:
 
-* Relevance is scaled picture by picture; the code scales over a whole batch, so that an answer depends on its neighbours
-  (its scripts ask one picture at a time, where both are the same).
-* The text is the whole turn that is asked; the code's scripts take LLaVA's short-answer sentence off its end, which none
-  of our questions has.
+* Relevance is scaled picture by picture. The code scales over a whole batch, so that an answer depends on its
+  neighbours; its scripts ask one picture at a time, where both are the same.
+* The text is the whole turn that is asked. The code's scripts take LLaVA's short-answer sentence off its end, which
+  none of our questions has.
 * All is computed in float32, whatever the model computes in.
 * The kernel's rank is at most the width of the language model. Where it is used up, the code returns fewer tokens than
   it was asked for; here the most relevant of those left fill up.
@@ -15,7 +15,10 @@ Departures:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import os
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
+
+from pydantic import AfterValidator
 
 from sepm_eval.methods.before import Candidates, PruneBefore
 from sepm_eval.methods.options import method
@@ -24,6 +27,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CLIP = "openai/clip-vit-large-patch14-336"  # LLaVA-1.5's vision tower is its vision half
+
+
+def _place(clip: str) -> str:
+    if not {"/", os.sep} & set(clip) or "\0" in clip:
+        raise ValueError(f"give a folder, with a slash in it (./clip), or a hub id such as {CLIP}")
+    return clip
+
+
+ClipPlace: TypeAlias = Annotated[str, AfterValidator(_place)]
+"""An option: a folder or hub id. Whether it holds a CLIP is found out when it is loaded."""
 
 
 def relevance(image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
@@ -89,7 +102,7 @@ class CdPruner(PruneBefore):
             are loaded, once.
     """
 
-    clip: str = CLIP
+    clip: ClipPlace = CLIP
 
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "tower"})
 

@@ -4,8 +4,8 @@ Zhang et al., "Beyond Text-Visual Attention: Exploiting Visual Cues for Effectiv
 arXiv 2412.01818v2, and the authors' code (Theia-4869/VisPruner at aefa01a, ``llava/model/llava_arch.py``). Departures:
 
 * Similarities are computed in float32, whatever the model computes in.
-* The code fails or keeps too few tokens where an odd number of them, or fewer than 16, are left. Here a step never drops
-  more than there are tokens at even places, which is the same wherever the code works.
+* The code fails or keeps too few tokens where an odd number of them, or fewer than 16, are left. Here a step never
+  drops more than there are tokens at even places, which is the same wherever the code works.
 
 The rule is unstable: how a step pairs tokens depends on the whole order of the step before, so that two similarities
 which differ in the last digit can change a third of what is kept. Other hardware or precision keeps other tokens.
