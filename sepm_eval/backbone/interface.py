@@ -20,7 +20,7 @@ Turns: TypeAlias = "str | Sequence[str]"
 ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
 """Which of the decoder layers that have attention are probed; what they report is averaged."""
 
-ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize"})
+ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize", "class_token", "tower"})
 """What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
 
 
@@ -31,7 +31,8 @@ class PictureTokens:
     Attributes:
         features: [n, D], one row a visual token.
         blocks: where they lie; the tokens of a block are neighbours, and blocks are in the tokens' order.
-        more: what else a family's language model needs of the picture, by a name of the family's own.
+        more: what else a family's language model needs of the picture, by a name of the family's own; and where
+            ``Backbone.see`` was asked for it "class_attention", [n] float32, and "tower_features", [n, C].
     """
 
     features: Tensor
@@ -174,17 +175,23 @@ class Backbone(Protocol):
     tokens are dropped the others close up; "kept": they keep the position they had)."""
     supports: frozenset[str]
     """What ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
-    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side)."""
+    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side),
+    "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the features it
+    gives)."""
 
     def prepare(self, image: Image) -> None:
         """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.
 
         Args:
             images: the pictures.
             side: the tower's input side as a share of its usual one, for fewer tokens.
+            tower: put into each picture's ``PictureTokens.more`` what the projector does not pass on:
+                "class_attention", [n] float32, the attention of the class token to each visual token's patch in the
+                layer whose features are used (mean over heads), and "tower_features", [n, C], those features before
+                the projector. A backbone that supports neither "class_token" nor "tower" may do without this argument.
         """
 
     def read(
