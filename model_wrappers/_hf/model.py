@@ -22,7 +22,7 @@ from transformers import (
 from transformers import __version__ as transformers_version
 
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
-from sepm_eval.backbone.interface import Prune, Reading, VisualTokens
+from sepm_eval.backbone.interface import Cut, Prune, Reading, VisualTokens
 from sepm_eval.model_wrappers._hf.contract import check, own_reading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
@@ -73,12 +73,14 @@ class Hf:
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: str = "last",
-        prune: Prune | None = None,
+        prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
     ) -> FamilyReading:
         """See ``Backbone.read``."""
         if prune is not None:
-            raise ValueError(f"{self.name}: hf models cannot prune visual tokens between layers (method sparsevlm)")
+            raise ValueError(
+                f"{self.name}: hf models cannot prune visual tokens between layers (sparsevlm, fastv, pyramiddrop)"
+            )
         if prefix is not None and (visual is None or probe is not None or "reuse" not in self.supports):
             raise ValueError(
                 f"{self.name}: prefix needs a picture, goes without probe, and needs a model that can reuse a reading "
