@@ -92,6 +92,12 @@ class TestOracle:
             assert prompt.text == meta["chat_stage1"]
         assert backbone.letter_ids("ABCDEFGH") == list(meta["letter_ids"].values())
 
+    def test_settings_say_what_stands_around_a_question(self, family):
+        meta, _ = oracle(family)
+        template = backbone_of(family).settings["template"]
+        assert template.count("{question}") == 1
+        assert template.replace("{question}", meta["question_stage1"]) == meta["chat_stage1"]
+
     def test_reads_one_batch_as_the_oracle_each_by_itself(self, family):
         meta, arrays = oracle(family)
         backbone = backbone_of(family)
@@ -477,6 +483,15 @@ class TestRefused:
         path.write_text(path.read_text().replace("<think>\n\n</think>\n\n", "<think>\n"))
         with pytest.raises(ValueError, match="always thinks"):
             load_backbone("hf", str(folder), device="cpu")
+
+    def test_the_day_is_no_part_of_who_answers(self, changed):
+        """Some templates write today's date: what is recorded of them is its form."""
+        folder = changed()
+        path = folder / "chat_template.jinja"
+        path.write_text('Today is {{ strftime_now("%Y-%m-%d") }}. ' + path.read_text(encoding="utf-8"))
+        backbone = load_backbone("hf", str(folder), device="cpu", dtype="float32")
+        assert backbone.settings["template"].startswith("Today is %Y-%m-%d.")
+        assert backbone._prompts.render("A", image=False).startswith("Today is 20")
 
     def test_no_chat_template(self, changed):
         folder = changed()

@@ -140,7 +140,7 @@ def load(
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
         **loading.settings,
-        "template": "the checkpoint's own",
+        "template": prompts.around("{question}"),
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
         "processor": type(processor.image_processor).__name__,
