@@ -269,7 +269,7 @@ def test_two_files_of_the_folder_that_name_one_method(tmp_path, monkeypatch, req
     (tmp_path / "zzz_again.py").write_text("METHODS = {'sepm': int}")
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     request.addfinalizer(lambda: sys.modules.pop("sepm_eval.methods.zzz_again", None))
-    with pytest.raises(ValueError, match=r"'sepm': in sepm_eval\.methods\.sepm and in sepm_eval\.methods\.zzz_again"):
+    with pytest.raises(ValueError, match=r"'sepm': sepm_eval\.methods\.sepm and sepm_eval\.methods\.zzz_again"):
         find_methods()
 
 

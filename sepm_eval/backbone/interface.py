@@ -112,7 +112,7 @@ class Reading:
         attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
-            behind them: such a reading can be gone on from. Empty otherwise.
+            behind them: such a reading can be continued. Empty otherwise.
         evicted: [B], how many tokens of each row were dropped while the positions of the others stayed; None is none.
     """
 
@@ -210,13 +210,13 @@ class Backbone(Protocol):
                 overlap it is reported.
             probe_layers: of which layers.
             prune: removes visual tokens between decoder layers; positions close up.
-            prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
+            prefix: an earlier reading of the same pictures. Its cache is continued: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
-                cannot be gone on from.
+                cannot be continued.
         """
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:

@@ -9,7 +9,7 @@ _MEANING = {
     "probe": "report attention",
     "keep": "read a picture without some of its visual tokens",
     "prune": "remove visual tokens between its layers",
-    "reuse": "go on from an earlier reading of a picture",
+    "reuse": "continue from an earlier reading of a picture",
     "resize": "look at a smaller picture",
 }
 

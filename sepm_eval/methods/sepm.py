@@ -62,7 +62,7 @@ class Sepm:
         foe: "Please focus on emotion." in front of every question.
         vta: drop visual tokens. Needs foe, whose tokens say what matters; with cci off the coarse question is read
             for its attention alone.
-        reuse: stage 2 goes on from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
+        reuse: stage 2 continues from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
             otherwise an approximation, because the tokens kept have seen those dropped and keep their positions.
     """
 
