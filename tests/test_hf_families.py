@@ -479,6 +479,15 @@ class TestRefused:
         with pytest.raises(ValueError, match="always thinks"):
             load_backbone("hf", str(folder), device="cpu")
 
+    def test_the_day_is_no_part_of_who_answers(self, changed):
+        """Some templates write today's date: what is recorded of them is its form."""
+        folder = changed()
+        path = folder / "chat_template.jinja"
+        path.write_text('Today is {{ strftime_now("%Y-%m-%d") }}. ' + path.read_text(encoding="utf-8"))
+        backbone = load_backbone("hf", str(folder), device="cpu", dtype="float32")
+        assert backbone.settings["template"].startswith("Today is %Y-%m-%d.")
+        assert backbone._prompts.render("A", image=False).startswith("Today is 20")
+
     def test_no_chat_template(self, changed):
         folder = changed()
         (folder / "chat_template.jinja").unlink()

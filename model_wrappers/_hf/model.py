@@ -148,10 +148,10 @@ def load(
 
 
 def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
-    """What decides an answer beside checkpoint and question; some templates put the day's date into the prompt."""
+    """What decides an answer beside checkpoint and question."""
     processor = prompts.processor
     return {
-        "template": prompts.render("{question}", image=True),
+        "template": prompts.around("{question}"),
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
         "processor": type(processor.image_processor).__name__,
