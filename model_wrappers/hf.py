@@ -31,7 +31,7 @@ from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family
 from sepm_eval.model_wrappers._hf.pictures import Pictures, image_options, tiles
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 from sepm_eval.model_wrappers._hf.reading import FamilyReading
-from sepm_eval.model_wrappers._loading import check_complete, check_size, pick_device, pick_dtype
+from sepm_eval.model_wrappers._loading import check_complete, check_size, named_faults, pick_device, pick_dtype
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -185,10 +185,11 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
         ValueError: the checkpoint is of a kind that is refused, or an option does not go with it.
         FileNotFoundError: there is no such checkpoint.
     """
-    checkpoint = peek_checkpoint(pretrained)
-    family, config = _kind(checkpoint)
-    _closes_up(checkpoint.name, config, options.get("positions", "auto"))
-    return _supports(config, family)
+    with named_faults("hf", pretrained):
+        checkpoint = peek_checkpoint(pretrained)
+        family, config = _kind(checkpoint)
+        _closes_up(checkpoint.name, config, options.get("positions", "auto"))
+        return _supports(config, family)
 
 
 def _kind(checkpoint: Checkpoint) -> tuple[Family, Any]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_families import BUILT, ORACLES, WITH_ORACLE, build, read_json
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, InternVLForConditionalGeneration
 
 from sepm_eval import load_backbone
 from sepm_eval.images import UnreadableImage
@@ -467,6 +467,12 @@ class TestRefused:
             with pytest.raises(ValueError, match=reason):
                 attempt()
 
+    def test_a_damaged_configuration(self, changed):
+        folder = str(changed(text_config={"model_type": "qwen2_5_vl_text", "num_hidden_layers": "four"}))
+        for attempt in (lambda: load_backbone("hf", folder, device="cpu"), lambda: hf.supported(folder, {})):
+            with pytest.raises(ValueError, match=r"checkpoint cannot be loaded as hf: .*num_hidden_layers"):
+                attempt()
+
     def test_always_thinking_by_name(self, changed):
         with pytest.raises(ValueError, match="always thinks"):
             load_backbone("hf", str(changed(name="Qwen3-VL-8B-Thinking")), device="cpu")
@@ -508,7 +514,7 @@ class TestRefused:
 
     def test_an_old_transformers(self, monkeypatch):
         monkeypatch.setattr(hf, "transformers_version", "5.6.0")
-        monkeypatch.setattr(hf.inspect, "signature", lambda _: type("none", (), {"parameters": {}}))
+        monkeypatch.setattr(InternVLForConditionalGeneration, "forward", lambda self, pixel_values=None: None)
         with pytest.raises(ValueError, match=r"5\.6\.0 is installed, and hf models need 5\.20\.2 or newer"):
             hf.supported(str(ORACLES / "internvl"), {})
 
