@@ -21,7 +21,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, InternVLFor
 from sepm_eval import load_backbone
 from sepm_eval.images import UnreadableImage
 from sepm_eval.model_wrappers import hf
-from sepm_eval.model_wrappers._hf import attention, families
+from sepm_eval.model_wrappers._hf import attention, decoder, families
+from sepm_eval.model_wrappers._hf.decoder import Decoder
+from sepm_eval.model_wrappers._hf.prompts import Prompts
 
 FOCUS = "Please focus on emotion."
 BETAS = ("0.1", "0.2", "0.5")
@@ -223,18 +225,18 @@ def test_going_on_without_some_tokens_hides_them_from_the_new_text_only(family):
     keep = [torch.arange(len(picture.features)) % 3 != 0 for picture in visual.pictures]
     first = backbone.read([meta["question_stage1"]] * 3, visual)
     found = backbone.read([meta["question_stage2"]] * 3, visual, keep=keep, prefix=first).logits
-    decoder = backbone._decoder
+    inner = backbone._decoder
     for i, picture in enumerate(visual.pictures):
         prompt = backbone._prompts.encode(meta["question_stage2"], picture.more["expansion"], None)
         length, slots = len(prompt.ids), prompt.slots.nonzero().flatten()
         mask = torch.ones(length, length, dtype=torch.bool).tril()
         mask[int(slots[-1]) + 1 :, slots[~keep[i]]] = False
         with torch.inference_mode():
-            expected = decoder.model(
+            expected = inner.model(
                 input_ids=prompt.ids[None],
                 attention_mask=mask[None, None],
-                position_ids=decoder._places(prompt, picture)[..., None, :],
-                mm_encoder_outputs={"image": decoder._features([picture], None)},
+                position_ids=inner._places(prompt, picture)[..., None, :],
+                mm_encoder_outputs={"image": inner._features([picture], None)},
             ).logits[0, -1]
         close(found[i], expected, 1e-4)
 
@@ -548,3 +550,27 @@ class TestUnknownFamily:
         monkeypatch.delitem(families.FAMILIES, "paligemma")
         with pytest.raises(ValueError, match="what is read of a picture differs from the model's own"):
             load_backbone("hf", str(ORACLES / "paligemma"), device="cpu", dtype="float32")
+
+    def test_is_refused_if_other_tokens_are_dropped_than_asked(self, monkeypatch):
+        right = Decoder._features
+
+        def first_rows(self, pictures, keep):
+            masks = keep and [mask.sort(descending=True).values for mask in keep]
+            return right(self, pictures, masks)
+
+        monkeypatch.setattr(Decoder, "_features", first_rows)
+        with pytest.raises(ValueError, match="what is read without some visual tokens differs from the model's own"):
+            load_backbone("hf", str(ORACLES / "internvl"), device="cpu", dtype="float32")
+
+    def test_is_refused_if_its_processor_changes_the_prompt(self, monkeypatch):
+        right = Prompts._expand
+        monkeypatch.setattr(
+            Prompts, "_expand", lambda self, rendered, expansion: right(self, rendered, expansion) + "\n"
+        )
+        with pytest.raises(ValueError, match="other tokens of a prompt"):
+            load_backbone("hf", str(ORACLES / "internvl"), device="cpu", dtype="float32")
+
+    def test_is_refused_if_its_attention_cannot_be_watched(self, monkeypatch):
+        monkeypatch.setattr(decoder, "install", lambda model: None)
+        with pytest.raises(ValueError, match="no layer of its language model uses the attention function"):
+            load_backbone("hf", str(ORACLES / "internvl"), device="cpu", dtype="float32")
