@@ -1,4 +1,4 @@
-"""Any picture-and-text model of transformers, through its own classes (AutoModelForImageTextToText, AutoProcessor).
+"""Any picture-and-text model of transformers: how it is loaded. The model itself stands in ``_hf``.
 
 The prompt is the checkpoint's own chat template with the picture in front of the question, preprocessing is what its
 own processor does, and logits are its own forward pass. What families differ in is in ``_hf.families``; a family that
@@ -7,111 +7,10 @@ is not there is tried against ``_hf.contract``, as all are, and refused if it fa
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-import torch
-from packaging.version import Version
-from transformers import (
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-    AutoConfig,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-)
-from transformers import __version__ as transformers_version
-
-from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
-from sepm_eval.backbone.interface import Prune, Reading, VisualTokens
-from sepm_eval.backbone.weights import whole_files
-from sepm_eval.model_wrappers._hf.contract import check, own_reading
-from sepm_eval.model_wrappers._hf.decoder import Decoder
-from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
-from sepm_eval.model_wrappers._hf.pictures import Pictures, image_options, tiles
-from sepm_eval.model_wrappers._hf.prompts import Prompts
-from sepm_eval.model_wrappers._hf.reading import FamilyReading
-from sepm_eval.model_wrappers._loading import check_complete, check_size, named_faults, pick_device, pick_dtype
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torch import Tensor
-
-POSITIONS = ("auto", "kept", "closed")
-
-
-class Hf:
-    """A model of transformers behind the ``Backbone`` interface, whose calls are described there."""
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        prompts: Prompts,
-        pictures: Pictures,
-        decoder: Decoder,
-        settings: dict[str, str],
-        supports: frozenset[str],
-    ) -> None:
-        self.name, self.revision = checkpoint.name, checkpoint.revision
-        self.settings, self.supports = settings, supports
-        self._prompts, self._pictures, self._decoder = prompts, pictures, decoder
-        self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
-        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
-
-    def prepare(self, image: Image) -> None:
-        """See ``Backbone.prepare``."""
-        self._pictures.prepare(image)
-
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
-        return VisualTokens(tuple(self._pictures.see(image, side) for image in images))
-
-    def read(
-        self,
-        prompts: Sequence[str | Sequence[str]],
-        visual: VisualTokens | None,
-        *,
-        keep: Sequence[Tensor] | None = None,
-        probe: str | Sequence[str] | None = None,
-        probe_layers: str = "last",
-        prune: Prune | None = None,
-        prefix: Reading | None = None,
-    ) -> FamilyReading:
-        """See ``Backbone.read``."""
-        if prune is not None:
-            raise ValueError(f"{self.name}: hf models cannot prune visual tokens between layers (method sparsevlm)")
-        if prefix is not None and (visual is None or probe is not None or "reuse" not in self.supports):
-            raise ValueError(
-                f"{self.name}: prefix needs a picture, goes without probe, and needs a model that can reuse a reading "
-                f"(this one supports {sorted(self.supports)})"
-            )
-        if keep is not None and visual is None:
-            raise ValueError("keep needs pictures")
-        phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
-        pictures = None if visual is None else visual.pictures
-        encoded = [
-            self._prompts.encode(turns, None if pictures is None else pictures[i].more["expansion"], phrases[i])
-            for i, turns in enumerate(prompts)
-        ]
-        layers = None if probe is None else self._decoder.probed_layers(probe_layers)
-        if prefix is not None and not isinstance(prefix, FamilyReading):
-            raise ValueError("prefix is a reading of another kind of model")
-        return self._decoder.read(encoded, pictures, keep, layers, prefix)
-
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
-        """See ``Backbone.write``."""
-        assert isinstance(reading, FamilyReading)  # its own
-        return [self._prompts.decode(ids) for ids in self._decoder.write(reading, max_new_tokens, rows)]
-
-    def letter_ids(self, letters: str) -> list[int]:
-        """See ``Backbone.letter_ids``.
-
-        Raises:
-            ValueError: a letter after the prompt is not one token of its own.
-        """
-        if letters not in self._letter_ids:
-            self._letter_ids[letters] = self._prompts.letter_ids(letters)
-        return self._letter_ids[letters]
+from sepm_eval.backbone.interface import Backbone
 
 
 def load(
@@ -123,7 +22,7 @@ def load(
     tiling: bool = False,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
-) -> Hf:
+) -> Backbone:
     """Load a picture-and-text model of transformers from a hub id or folder.
 
     Args:
@@ -139,39 +38,16 @@ def load(
     Raises:
         ValueError: the checkpoint is of a kind that is refused, or fails the contract; the reason is said.
     """
-    checkpoint = find_checkpoint(pretrained)
-    family, config = _kind(checkpoint)
-    closes_up = _closes_up(checkpoint.name, config, positions)
-    place = pick_device(device)
-    kind = pick_dtype(dtype, place, checkpoint.config())
-    processor = _processor(checkpoint)
-    options = image_options(checkpoint.name, processor, tiling=tiling, min_pixels=min_pixels, max_pixels=max_pixels)
-    model = _model(checkpoint, config, kind).to(place)
-    prompts = Prompts(checkpoint.name, processor, config.image_token_id)
-    pictures = Pictures(checkpoint.name, model, processor, family, options)
-    own = own_reading(model, prompts, options)
-    decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
-    check(checkpoint.name, prompts, pictures, decoder, own)
-    limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
-    settings = {
-        **_settings(decoder, prompts, tiling),
-        **{name: str(limit) for name, limit in limits.items() if limit is not None},
-    }
-    return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
+    from sepm_eval.model_wrappers._hf import loading  # imports torch, which names and options do without
 
-
-def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
-    """What decides an answer beside checkpoint and question; some templates put the day's date into the prompt."""
-    processor = prompts.processor
-    return {
-        "dtype": str(decoder.model.dtype).removeprefix("torch."),
-        "template": prompts.render("{question}", image=True),
-        "positions": "closed" if decoder.closes_up else "kept",
-        "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
-        "processor": type(processor.image_processor).__name__,
-        "probed_layer": str(decoder.probed_layers("last")[0]),
-        "attention": "sdpa",
-    }
+    return loading.load(
+        pretrained,
+        device=device,
+        dtype=dtype,
+        positions=positions,
+        tiling=tiling,
+        limits={"min_pixels": min_pixels, "max_pixels": max_pixels},
+    )
 
 
 def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
@@ -185,95 +61,9 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
         ValueError: the checkpoint is of a kind that is refused, or an option does not go with it.
         FileNotFoundError: there is no such checkpoint.
     """
-    with named_faults("hf", pretrained):
-        checkpoint = peek_checkpoint(pretrained)
-        family, config = _kind(checkpoint)
-        _closes_up(checkpoint.name, config, options.get("positions", "auto"))
-        return _supports(config, family)
+    from sepm_eval.model_wrappers._hf import loading
 
-
-def _kind(checkpoint: Checkpoint) -> tuple[Family, Any]:
-    """The family of a checkpoint and its configuration as transformers holds it, unless it is refused."""
-    family = family_of(checkpoint.config(), checkpoint.name)
-    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    _check_class(checkpoint.name, config)
-    return family, config
-
-
-def _supports(config: Any, family: Family) -> frozenset[str]:
-    found = {"probe", "keep"}
-    if family.resizes:
-        found.add("resize")
-    text = config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or [])
-    if not kinds and getattr(text, "sliding_window", None) is not None:
-        kinds = {"sliding_attention"}
-    if config.model_type in FAMILIES and kinds <= {"full_attention"} and not family.reads_prompt_both_ways:
-        found.add("reuse")
-    return frozenset(found)
-
-
-def _closes_up(name: str, config: Any, positions: str) -> bool | None:
-    """Whether positions close up; None is for the model to say.
-
-    Raises:
-        ValueError: no such word, or a model whose positions are places in the picture, which cannot close up.
-    """
-    if positions not in POSITIONS:
-        raise ValueError(f"positions={positions!r}: use one of {POSITIONS}")
-    if positions == "closed" and "mrope_section" in str(config.get_text_config().to_dict()):
-        raise ValueError(
-            f"{name}: positions=closed is not possible, because the position of a visual token is its place in the "
-            "picture (M-RoPE); use kept"
-        )
-    return None if positions == "auto" else positions == "closed"
-
-
-def _check_class(name: str, config: Any) -> None:
-    """Refuse a model that cannot be given features in the place of pixels.
-
-    Raises:
-        ValueError: it is one, or the installed transformers is too old.
-    """
-    found = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
-    if "mm_encoder_outputs" not in inspect.signature(found.forward).parameters:
-        why = "its forward pass takes no visual features in the place of pixels, so that none could be dropped"
-        if Version(transformers_version) < Version(TRANSFORMERS):
-            why = f"transformers {transformers_version} is installed, and hf models need {TRANSFORMERS} or newer"
-        raise ValueError(f"{name} (model_type={config.model_type!r}) cannot be loaded as hf: {why}")
-
-
-def _processor(checkpoint: Checkpoint) -> Any:
-    processor = AutoProcessor.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    lacking = [part for part in ("image_processor", "tokenizer", "image_token") if not hasattr(processor, part)]
-    if lacking:
-        raise ValueError(f"{checkpoint.name}: its processor is a {type(processor).__name__} without {lacking}")
-    return processor
-
-
-def _model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
-    build = functools.partial(AutoModelForImageTextToText.from_config, config, trust_remote_code=False)
-    check_size(checkpoint.name, config, build, [checkpoint.folder])
-    with whole_files(checkpoint.folder):
-        model, info = AutoModelForImageTextToText.from_pretrained(
-            checkpoint.folder,
-            config=config,
-            dtype=dtype,
-            output_loading_info=True,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-    info["unexpected_keys"] = []  # releases carry parts that transformers' class leaves out, such as a draft head
-    check_complete(checkpoint.name, info)
-    return model.eval().requires_grad_(False)
-
-
-def _stop_ids(model: Any) -> list[int]:
-    """The tokens at which ``generate`` stops."""
-    found = model.generation_config.eos_token_id
-    if found is None:
-        found = model.config.get_text_config().eos_token_id
-    return [] if found is None else [found] if isinstance(found, int) else list(found)
+    return loading.supported(pretrained, options)
 
 
 BACKBONES = {"hf": load}

@@ -21,7 +21,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, InternVLFor
 from sepm_eval import load_backbone
 from sepm_eval.images import UnreadableImage
 from sepm_eval.model_wrappers import hf
-from sepm_eval.model_wrappers._hf import attention, decoder, families
+from sepm_eval.model_wrappers._hf import attention, decoder, families, loading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 
@@ -515,7 +515,7 @@ class TestRefused:
             backbone_of("qwen2_5_vl").read(["A?"], seen("qwen2_5_vl")[[0]], probe=FOCUS)
 
     def test_an_old_transformers(self, monkeypatch):
-        monkeypatch.setattr(hf, "transformers_version", "5.6.0")
+        monkeypatch.setattr(loading, "transformers_version", "5.6.0")
         monkeypatch.setattr(InternVLForConditionalGeneration, "forward", lambda self, pixel_values=None: None)
         with pytest.raises(ValueError, match=r"5\.6\.0 is installed, and hf models need 5\.20\.2 or newer"):
             hf.supported(str(ORACLES / "internvl"), {})
@@ -531,6 +531,10 @@ class TestRefused:
     def test_tiling_that_is_no_switch(self):
         with pytest.raises(ValueError, match="tiling='off'"):
             load_backbone("hf", str(ORACLES / "internvl"), device="cpu", tiling="off")
+
+    def test_pixels_that_are_no_number(self):
+        with pytest.raises(ValueError, match="max_pixels='many': use whole numbers"):
+            load_backbone("hf", str(ORACLES / "qwen2_5_vl"), device="cpu", max_pixels="many")
 
     def test_unknown_positions(self):
         with pytest.raises(ValueError, match="positions='open'"):
