@@ -67,7 +67,7 @@ def _packages() -> Iterator[Finding]:
 def _hosts() -> Iterator[Finding]:
     ours = [point for point in entry_points(group="lmms_eval.models") if point.value.startswith("sepm_eval.")]
     if ours:
-        yield "lmms-eval models", "ok", "sepm_hf, sepm_llava, sepm_vila and the tasks are registered"
+        yield "lmms-eval models", "ok", "sepm_llava, sepm_vila and the tasks are registered"
     else:
         yield "lmms-eval models", "broken", "the entry point is missing: install sepm-eval again (pip install .)"
     if find_spec("decord") is None:
