@@ -2,8 +2,9 @@
 
 Alvar et al., "DivPrune: Diversity-based Visual Token Pruning for Large Multimodal Models", CVPR 2025, arXiv 2503.02175,
 and the authors' code (vbdi/divprune at 799e2d9, ``LLaVA/llava/model/llava_arch.py``). Departures:
-distances are computed in float32, whatever the model computes in; and where nothing but exact copies of picked tokens
-is left, these fill up, while the code picks a token twice and keeps fewer.
+
+* Distances are computed in float32, whatever the model computes in.
+* Where nothing but exact copies of picked tokens is left, these fill up; the code picks a token twice and keeps fewer.
 """
 
 from __future__ import annotations
