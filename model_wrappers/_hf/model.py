@@ -22,14 +22,14 @@ from transformers import (
 from transformers import __version__ as transformers_version
 
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
-from sepm_eval.backbone.interface import Prune, Reading, VisualTokens
+from sepm_eval.backbone.interface import Cut, Prune, Reading, VisualTokens
 from sepm_eval.model_wrappers._hf.contract import check, own_reading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
 from sepm_eval.model_wrappers._hf.pictures import Pictures, image_options, tiles
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 from sepm_eval.model_wrappers._hf.reading import FamilyReading
-from sepm_eval.model_wrappers._loading import load_model
+from sepm_eval.model_wrappers._loading import load_model, named_faults
 from sepm_eval.model_wrappers._placement import Loading, settle
 
 if TYPE_CHECKING:
@@ -61,8 +61,10 @@ class Hf:
         """See ``Backbone.prepare``."""
         self._pictures.prepare(image)
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
+        """See ``Backbone.see``; ``tower`` is refused, because families differ in what their towers have."""
+        if tower:
+            raise ValueError(f"{self.name}: of hf models, what the vision tower makes before the projector is not read")
         return VisualTokens(tuple(self._pictures.see(image, side) for image in images))
 
     def read(
@@ -73,12 +75,14 @@ class Hf:
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: str = "last",
-        prune: Prune | None = None,
+        prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
     ) -> FamilyReading:
         """See ``Backbone.read``."""
         if prune is not None:
-            raise ValueError(f"{self.name}: hf models cannot prune visual tokens between layers (method sparsevlm)")
+            raise ValueError(
+                f"{self.name}: hf models cannot prune visual tokens between layers (sparsevlm, fastv, pyramiddrop)"
+            )
         if prefix is not None and (visual is None or probe is not None or "reuse" not in self.supports):
             raise ValueError(
                 f"{self.name}: prefix needs a picture, goes without probe, and needs a model that can reuse a reading "
@@ -124,14 +128,13 @@ def load(
     max_pixels: int | None,
 ) -> Hf:
     """See ``load`` in ``hf.py``."""
+    limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     checkpoint = find_checkpoint(pretrained)
-    family = family_of(checkpoint.config(), checkpoint.name)
-    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    _check_class(checkpoint.name, config)
+    family, config = _kind(checkpoint)
     closes_up = _closes_up(checkpoint.name, config, positions)
     loading = settle([checkpoint.folder], checkpoint.config(), device=device, dtype=dtype)
     processor = _processor(checkpoint)
-    options = image_options(checkpoint.name, processor, tiling=tiling, min_pixels=min_pixels, max_pixels=max_pixels)
+    options = image_options(checkpoint.name, processor, tiling=tiling, limits=limits)
     model = _model(checkpoint, config, loading)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
@@ -140,28 +143,39 @@ def load(
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
         **loading.settings,
-        "template": "the checkpoint's own",
-        "positions": "closed" if decoder.closes_up else "kept",
-        "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
-        "processor": type(processor.image_processor).__name__,
-        "probed_layer": str(decoder.probed_layers("last")[0]),
-        **{
-            key: str(value)
-            for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels))
-            if value is not None
-        },
+        **_settings(decoder, prompts, tiling),
+        **{name: str(limit) for name, limit in limits.items() if limit is not None},
     }
     return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
 
 
+def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
+    """What decides an answer beside checkpoint and question."""
+    processor = prompts.processor
+    return {
+        "template": prompts.around("{question}"),
+        "positions": "closed" if decoder.closes_up else "kept",
+        "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
+        "processor": type(processor.image_processor).__name__,
+        "probed_layer": str(decoder.probed_layers("last")[0]),
+    }
+
+
 def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
     """See ``supported`` in ``hf.py``."""
-    checkpoint = peek_checkpoint(pretrained)
+    with named_faults("hf", pretrained):
+        checkpoint = peek_checkpoint(pretrained)
+        family, config = _kind(checkpoint)
+        _closes_up(checkpoint.name, config, options.get("positions", "auto"))
+        return _supports(config, family)
+
+
+def _kind(checkpoint: Checkpoint) -> tuple[Family, Any]:
+    """The family of a checkpoint and its configuration as transformers holds it, unless it is refused."""
     family = family_of(checkpoint.config(), checkpoint.name)
     config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     _check_class(checkpoint.name, config)
-    _closes_up(checkpoint.name, config, options.get("positions", "auto"))
-    return _supports(config, family)
+    return family, config
 
 
 def _supports(config: Any, family: Family) -> frozenset[str]:

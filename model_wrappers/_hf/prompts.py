@@ -15,6 +15,7 @@ from torch import Tensor
 from sepm_eval.backbone.tokenizers import overlapping
 
 _OPEN_THOUGHT = re.compile(r"<think(ing)?>\s*$", re.IGNORECASE)
+_NO_DATE = "{%- macro strftime_now(form) -%}{{ form }}{%- endmacro %}"
 _UNIT = Image.new("RGB", (32, 32))  # stands for the picture where a processor only looks whether there is one
 
 
@@ -64,13 +65,18 @@ class Prompts:
                 "enable_thinking=False), so its first token is no option letter"
             )
 
-    def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None) -> str:
+    def around(self, text: str) -> str:
+        """The whole prompt of a question with a picture; in place of today's date stands the form it is written in."""
+        return self.render(text, image=True, chat_template=_NO_DATE + self.processor.chat_template)
+
+    def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None, **changed: str) -> str:
         """The whole prompt as text, with one placeholder for the picture.
 
         Args:
             turns: the user's turn, or those of a dialogue that begins and ends with the user's.
             image: the picture stands in front of the first turn.
             answer: the model's answer, to be shown behind it.
+            changed: ``chat_template``, if it is not to be the checkpoint's own.
         """
         said = [turns] if isinstance(turns, str) else list(turns)
         said += [] if answer is None else [answer]
@@ -81,7 +87,7 @@ class Prompts:
         if image:
             messages[0]["content"] = [{"type": "image"}, *messages[0]["content"]]
         return self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options
+            messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options, **changed
         )
 
     def encode(self, turns: str | Sequence[str], expansion: str | None, probe: str | None) -> Prompt:
@@ -139,9 +145,10 @@ class Prompts:
         Raises:
             ValueError: a letter is not one token of its own there.
         """
-        prompt = self.render("A", image=False)
+        rendered = self.render("A", image=True)
+        prompt = self._expand(rendered, self.processor.image_token)
         before, _ = self._tokenise(prompt)
-        lead = self._lead(prompt, before)
+        lead = self._lead(rendered, prompt, before)
         found = []
         for letter in letters:
             ids, _ = self._tokenise(f"{prompt}{lead}{letter}")
@@ -155,15 +162,16 @@ class Prompts:
             raise ValueError(f"{self._name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
         return found
 
-    def _lead(self, prompt: str, ids: Sequence[int]) -> str:
+    def _lead(self, rendered: str, prompt: str, ids: Sequence[int]) -> str:
         """What stands between the prompt and an answer: a space, or nothing.
 
         The template shows it where it puts an answer right behind the prompt. Where it does not (a think block is left
-        out of a finished turn), an answer is set off from a visible character, not from a space or a special token.
+        out of a finished turn, or the processor ends the prompt otherwise), an answer is set off from a visible
+        character, not from a space or a special token.
         """
-        answered = self.render("A", image=False, answer="A")
-        if answered.startswith(prompt):
-            between = answered[len(prompt) :].split("A", 1)[0]
+        answered = self.render("A", image=True, answer="A")
+        if answered.startswith(rendered) and prompt[-1:] == rendered[-1:]:
+            between = answered[len(rendered) :].split("A", 1)[0]
             if between in ("", " "):
                 return between
         special = ids[-1] in self.processor.tokenizer.all_special_ids

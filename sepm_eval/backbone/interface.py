@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from sepm_eval.types import Block as Block
 from sepm_eval.types import Cell as Cell
@@ -113,8 +113,11 @@ class Reading:
         attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
-            behind them: such a reading can be gone on from. Empty otherwise.
-        evicted: [B], how many tokens of each row were dropped while the positions of the others stayed; None is none.
+            behind them: such a reading can be continued. Empty otherwise.
+        evicted: [B], how far positions behind each row are ahead of the tokens that the first layer still sees, because
+            others were dropped and the positions stayed. None: in each layer they follow the tokens seen there.
+        visual_left: for each picture, how many visual tokens each decoder layer was given; None where no layer was
+            given fewer than the one before it.
     """
 
     logits: Tensor
@@ -123,6 +126,7 @@ class Reading:
     attended: list[Tensor]
     before: tuple[tuple[int, ...], ...] = ()
     evicted: Tensor | None = None
+    visual_left: Sequence[tuple[int, ...]] | None = None
 
     def __getitem__(self, rows: Sequence[int]) -> Reading:
         """Some of the rows, as a reading of their own: changing one does not change the other."""
@@ -138,6 +142,7 @@ class Reading:
             attended=[layer[chosen] for layer in self.attended],
             before=tuple(self.before[row] for row in chosen) if self.before else (),
             evicted=None if self.evicted is None else self.evicted[chosen],
+            visual_left=None if self.visual_left is None else [self.visual_left[row] for row in chosen],
         )
 
 
@@ -160,6 +165,31 @@ class Prune(Protocol):
             scores: [n] attention of the raters to them in it, mean over raters and heads.
 
         Returns [m, D], m < n.
+        """
+
+
+@runtime_checkable
+class Cut(Protocol):
+    """Keeps the visual tokens that a prompt's last token attends to most, mean over heads, and drops the others.
+
+    It is hashable, and compares by what it does.
+    """
+
+    positions: ClassVar[Literal["closed", "kept"]]
+    """Of the tokens behind a dropped one, from the next layer on: they close up, or stay."""
+    ahead: ClassVar[bool]
+    """Whether tokens are rated by the attention that the next layer would give, not by that of the layer before."""
+
+    def left(self, layers: int, tokens: int) -> Mapping[int, int]:
+        """How many visual tokens go on, and from where.
+
+        Args:
+            layers: how many decoder layers the model has.
+            tokens: N_v, of the picture.
+
+        Returns:
+            By the index of the layer after which others are dropped, how many are left. The layers do not depend on
+            the picture.
         """
 
 
@@ -202,7 +232,7 @@ class Backbone(Protocol):
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: ProbedLayers = "last",
-        prune: Prune | None = None,
+        prune: Prune | Cut | None = None,
         prefix: Reading | None = None,
     ) -> Reading:
         """Read one prompt a picture up to the point where the answer starts.
@@ -216,14 +246,14 @@ class Backbone(Protocol):
             probe: a phrase of every prompt's last turn, or one phrase a prompt; the attention of the tokens that
                 overlap it is reported.
             probe_layers: of which layers.
-            prune: removes visual tokens between decoder layers; positions close up.
-            prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
+            prune: removes visual tokens between decoder layers; positions close up, unless it says otherwise.
+            prefix: an earlier reading of the same pictures. Its cache is continued: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
-                cannot be gone on from.
+                cannot be continued.
         """
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:

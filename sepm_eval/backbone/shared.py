@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sepm_eval.backbone.interface import Backbone, PictureTokens, ProbedLayers, Prune, Reading, Turns, VisualTokens
+from sepm_eval.backbone.interface import Backbone, Cut, PictureTokens, ProbedLayers, Prune, Reading, Turns, VisualTokens
 from sepm_eval.images import image_sha256
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class _Row:
     picture: tuple[str, float]  # digest, and the share of the tower's side it was seen at
     prompt: Turns
     keep: Tensor | None
-    prune: Prune | None
+    prune: Cut | Prune | None
     prefix: _Key | None  # the earlier question whose reading this one went on from
 
 
@@ -103,7 +103,7 @@ class Shared:
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: ProbedLayers = "last",
-        prune: Prune | None = None,
+        prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
     ) -> Reading:
         """See ``Backbone.read``."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sepm_eval import prompts as wordings
-from sepm_eval.backbone.interface import Backbone, PictureTokens, Prune, Reading, VisualTokens
+from sepm_eval.backbone.interface import Backbone, Cut, PictureTokens, Prune, Reading, VisualTokens
 from sepm_eval.methods.evidence import answer_probabilities
 from sepm_eval.parsing import Options, parse_answer
 from sepm_eval.types import Answer, Evidence, Question
@@ -31,7 +31,7 @@ def ask(
     visual: VisualTokens,
     *,
     keep: Sequence[Tensor] | None = None,
-    prune: Prune | None = None,
+    prune: Cut | Prune | None = None,
     prefix: Reading | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),

@@ -81,7 +81,7 @@ class Sepm:
             name by that method's rule, of which round((1 - beta) n) stay. The text that cdpruner looks at is the coarse
             question.
         clip: the paired CLIP of select=cdpruner; None is that method's own.
-        reuse: stage 2 goes on from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
+        reuse: stage 2 continues from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
             otherwise an approximation, because the tokens kept have seen those dropped and keep their positions.
     """
 
