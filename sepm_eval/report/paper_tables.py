@@ -140,8 +140,5 @@ def _average_cell(row: paper.PaperRow, own: Sequence[Run | None], table: paper.P
 def _beside(run: Run, figure: float | None, n: int | None) -> dict[str, float | None]:
     """The paper's figure, of how many items it is, and ours minus it, in points."""
     share = run.accuracy
-    return {
-        "paper": figure,
-        "paper_n": n,
-        "difference": None if figure is None or share is None else round(share, 2) - figure,
-    }
+    difference = None if figure is None or share is None else round(share, 2) - figure
+    return {"paper": figure, "paper_n": n, "difference": difference}
