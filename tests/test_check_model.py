@@ -40,7 +40,7 @@ def test_no_family_breaks_a_line(family):
     backbone = load_backbone("hf", str(ORACLES / family), device="cpu", dtype="float32")
     lines = {line.what: line for line in hold_to_contract(backbone)}
     assert len(lines) == 10
-    expected = {what: "holds" for what in lines}
+    expected = dict.fromkeys(lines, "holds")
     for ability in ("reuse", "resize", "prune"):
         if ability not in backbone.supports:
             expected |= {what: "no" for what in lines if what.startswith(ability)}
