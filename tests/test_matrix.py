@@ -323,3 +323,29 @@ def test_cot_writes_its_reasoning_out(scripted):
 
 def test_options_of_the_dropping_methods():
     assert set(method_options("random_drop")) == {*method_options("sepm"), "seed"}
+
+
+def test_a_token_lies_where_its_block_says(any_family):
+    """What is painted over a token's place changes that token more than any other of its block."""
+    width, height = 200, 100
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    plain = any_family.see([Image.fromarray(noise)]).pictures[0]
+    places = np.array(plain.cells)
+    for index, block in enumerate(plain.blocks):
+        own = np.flatnonzero((places[:, 0] == index) & (places[:, 2] >= 0))
+        left, top, right, bottom = block.box
+        found = tried = 0
+        for token in own[:: max(1, len(own) // 6)]:
+            _, row, column = places[token]
+            x = [round(left + (right - left) * (column + side) / block.columns) for side in (0, 1)]
+            y = [round(top + (bottom - top) * (row + side) / block.rows) for side in (0, 1)]
+            if x[0] < 0 or y[0] < 0 or x[1] > width or y[1] > height:
+                continue  # padding, or what is cut off
+            painted = noise.copy()
+            painted[y[0] : y[1], x[0] : x[1]] = 255 - painted[y[0] : y[1], x[0] : x[1]]
+            other = any_family.see([Image.fromarray(painted)]).pictures[0]
+            change = (other.features - plain.features).norm(dim=-1)[own]
+            found += int(own[change.argmax()] == token)
+            tried += 1
+        assert tried
+        assert found >= tried - 1  # a neighbour may win where a resized edge runs through it
