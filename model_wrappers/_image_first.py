@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.checkpoints import Checkpoint
-from sepm_eval.backbone.interface import ABILITIES, ProbedLayers, Prune, Reading, Turns, VisualTokens
+from sepm_eval.backbone.interface import ABILITIES, Cut, ProbedLayers, Prune, Reading, Turns, VisualTokens
 from sepm_eval.backbone.tokenizers import Tokenizer, encode_further, overlapping
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
@@ -119,7 +119,7 @@ class ImageFirst(ABC):
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: ProbedLayers = "last",
-        prune: Prune | None = None,
+        prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
     ) -> Reading:
         """See ``Backbone.read``."""

@@ -68,8 +68,14 @@ def same(one, other):
     np.testing.assert_allclose(
         list(one.option_probabilities.values()), list(other.option_probabilities.values()), atol=1e-5
     )
+    assert (one.kept, one.tokens_read) == (other.kept, other.tokens_read)
     if one.evidence is not None:
         assert (one.evidence.dropped, one.evidence.candidates) == (other.evidence.dropped, other.evidence.candidates)
+
+
+def test_what_siglip_cannot_do(family):
+    unable = {name for name in METHODS if get_method(name).needs - family.supports}
+    assert unable == (set() if family.name.endswith("hf") else {"cdpruner", "fastervlm", "vispruner"})
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -195,9 +201,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self._backbone, name)
 
-    def see(self, images, side=1.0):
+    def see(self, images, side=1.0, **tower):
         self.seen += len(images)
-        return self._backbone.see(images, side)
+        return self._backbone.see(images, side, **tower)
 
     def read(self, prompts, *args, **kwargs):
         self.prompts += len(prompts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -62,9 +61,7 @@ def test_zero_shot_equals_lmms_evals_own_entry(tmp_path, family):
         assert results, output
         said[model] = [sample["filtered_resps"] for sample in samples["emotion_demo"]]
         said[model] = [(one[0] if isinstance(one, list) else one).strip() for one in said[model]]
-    best = {
-        record["doc_id"]: sorted(record["option_probabilities"].values())[-2:] for record in read_journal(journal)
-    }
+    best = {record["doc_id"]: sorted(record["option_probabilities"].values())[-2:] for record in read_journal(journal)}
     told_apart = [item for item in range(ITEMS) if best[item][1] - best[item][0] > 0.02]
     assert len(told_apart) > ITEMS // 2
     for item in told_apart:
@@ -128,7 +125,10 @@ def test_a_plan_of_several_models_and_methods(planned):
     assert len({(one.model, one.variant) for one in runs}) == len(runs)
     assert len({one.identity.digest for one in runs}) == len(runs)
     settings = {
-        (Path(one.identity.checkpoint).name, *(one.identity.model.get(key) for key in ("tiling", "positions", "max_pixels")))
+        (
+            Path(one.identity.checkpoint).name,
+            *(one.identity.model.get(key) for key in ("tiling", "positions", "max_pixels")),
+        )
         for one in runs
     }
     assert settings == {
@@ -147,7 +147,7 @@ def test_a_plan_of_several_models_and_methods(planned):
 def test_a_plans_methods_say_what_each_says_alone(planned, tmp_path):
     """``Shared`` is between the plan's methods and the model, pictures have 16 to 48 tokens, batches are of two."""
     folder, _ = planned
-    journals = [path for path in (folder / "out").rglob("*.jsonl") if b'{"key": ' == path.read_bytes()[:8]]
+    journals = [path for path in (folder / "out").rglob("*.jsonl") if path.read_bytes()[:8] == b'{"key": ']
     records = [record for path in journals for record in read_journal(path)]
     sepm = [
         record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from sepm_eval.types import Block as Block
 from sepm_eval.types import Cell as Cell
@@ -20,7 +20,7 @@ Turns: TypeAlias = "str | Sequence[str]"
 ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
 """Which of the decoder layers that have attention are probed; what they report is averaged."""
 
-ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize"})
+ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize", "class_token", "tower"})
 """What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
 
 
@@ -31,7 +31,8 @@ class PictureTokens:
     Attributes:
         features: [n, D], one row a visual token.
         blocks: where they lie; the tokens of a block are neighbours, and blocks are in the tokens' order.
-        more: what else a family's language model needs of the picture, by a name of the family's own.
+        more: what else a family's language model needs of the picture, by a name of the family's own; and where
+            ``Backbone.see`` was asked for it "class_attention", [n] float32, and "tower_features", [n, C].
     """
 
     features: Tensor
@@ -113,7 +114,10 @@ class Reading:
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
             behind them: such a reading can be continued. Empty otherwise.
-        evicted: [B], how many tokens of each row were dropped while the positions of the others stayed; None is none.
+        evicted: [B], how far positions behind each row are ahead of the tokens that the first layer still sees, because
+            others were dropped and the positions stayed. None: in each layer they follow the tokens seen there.
+        visual_left: for each picture, how many visual tokens each decoder layer was given; None where no layer was
+            given fewer than the one before it.
     """
 
     logits: Tensor
@@ -122,6 +126,7 @@ class Reading:
     attended: list[Tensor]
     before: tuple[tuple[int, ...], ...] = ()
     evicted: Tensor | None = None
+    visual_left: Sequence[tuple[int, ...]] | None = None
 
     def __getitem__(self, rows: Sequence[int]) -> Reading:
         """Some of the rows, as a reading of their own: changing one does not change the other."""
@@ -137,6 +142,7 @@ class Reading:
             attended=[layer[chosen] for layer in self.attended],
             before=tuple(self.before[row] for row in chosen) if self.before else (),
             evicted=None if self.evicted is None else self.evicted[chosen],
+            visual_left=None if self.visual_left is None else [self.visual_left[row] for row in chosen],
         )
 
 
@@ -162,6 +168,31 @@ class Prune(Protocol):
         """
 
 
+@runtime_checkable
+class Cut(Protocol):
+    """Keeps the visual tokens that a prompt's last token attends to most, mean over heads, and drops the others.
+
+    It is hashable, and compares by what it does.
+    """
+
+    positions: ClassVar[Literal["closed", "kept"]]
+    """Of the tokens behind a dropped one, from the next layer on: they close up, or stay."""
+    ahead: ClassVar[bool]
+    """Whether tokens are rated by the attention that the next layer would give, not by that of the layer before."""
+
+    def left(self, layers: int, tokens: int) -> Mapping[int, int]:
+        """How many visual tokens go on, and from where.
+
+        Args:
+            layers: how many decoder layers the model has.
+            tokens: N_v, of the picture.
+
+        Returns:
+            By the index of the layer after which others are dropped, how many are left. The layers do not depend on
+            the picture.
+        """
+
+
 class Backbone(Protocol):
     """A multimodal model that a method can ask. All calls take a batch; no answer depends on the rest of its batch."""
 
@@ -174,17 +205,23 @@ class Backbone(Protocol):
     tokens are dropped the others close up; "kept": they keep the position they had)."""
     supports: frozenset[str]
     """What ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
-    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side)."""
+    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side),
+    "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the features it
+    gives)."""
 
     def prepare(self, image: Image) -> None:
         """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.
 
         Args:
             images: the pictures.
             side: the tower's input side as a share of its usual one, for fewer tokens.
+            tower: put into each picture's ``PictureTokens.more`` what the projector does not pass on:
+                "class_attention", [n] float32, the attention of the class token to each visual token's patch in the
+                layer whose features are used (mean over heads), and "tower_features", [n, C], those features before
+                the projector. A backbone that supports neither "class_token" nor "tower" may do without this argument.
         """
 
     def read(
@@ -195,7 +232,7 @@ class Backbone(Protocol):
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: ProbedLayers = "last",
-        prune: Prune | None = None,
+        prune: Prune | Cut | None = None,
         prefix: Reading | None = None,
     ) -> Reading:
         """Read one prompt a picture up to the point where the answer starts.
@@ -209,7 +246,7 @@ class Backbone(Protocol):
             probe: a phrase of every prompt's last turn, or one phrase a prompt; the attention of the tokens that
                 overlap it is reported.
             probe_layers: of which layers.
-            prune: removes visual tokens between decoder layers; positions close up.
+            prune: removes visual tokens between decoder layers; positions close up, unless it says otherwise.
             prefix: an earlier reading of the same pictures. Its cache is continued: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.

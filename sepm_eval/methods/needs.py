@@ -11,6 +11,8 @@ _MEANING = {
     "prune": "remove visual tokens between its layers",
     "reuse": "continue from an earlier reading of a picture",
     "resize": "look at a smaller picture",
+    "class_token": "report the attention of a class token in its vision tower",
+    "tower": "give its vision tower's features one to a visual token, of a tower that has a paired text tower",
 }
 
 
