@@ -13,7 +13,6 @@ from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts import loading
 from sepm_eval.methods import find_methods, method_options
-from sepm_eval.methods.needs import check_needs
 from sepm_eval.model_wrappers import supported
 from sepm_eval.runs.answer_fields import of_answer
 
@@ -105,21 +104,26 @@ def test_pictures_give_different_numbers_of_tokens(any_family, questions):
 @pytest.mark.parametrize("family_name", OF_TRANSFORMERS)
 def test_what_does_not_go_together_is_refused(family_name, monkeypatch):
     """In one sentence, before any weights are loaded."""
-    monkeypatch.setattr(loading, "load_backbone", lambda *_, **__: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(loading, "load_backbone", lambda *_, **__: "loaded")
     settings = loading.read_settings("sepm_hf", "hf", {"pretrained": str(ORACLES / "hf_families" / family_name)})
-    refused = {"sparsevlm": "supports prune"}
-    refused |= {} if family_name in RESIZED else {"downsample": "supports resize"}
-    for name, message in refused.items():
-        with pytest.raises(ValueError, match=rf"{message} .*, and sepm_hf supports .*; choose another method") as found:
-            settings.load(get_method(name))
+    supports = {"probe", "keep"}
+    supports |= {"resize"} if family_name in RESIZED else set()
+    supports |= {"reuse"} if family_name not in (*RECURRENT, *SLIDING) else set()
+    assert supported("hf", settings.pretrained, {}) == supports
+    methods = [get_method(name) for name in METHODS] + [get_method("sepm", reuse=True)]
+    refused = set()
+    for method in methods:
+        lacking = sorted(getattr(method, "needs", frozenset()) - supports)
+        if not lacking:
+            assert settings.load(method) == "loaded"
+            continue
+        refused.add(type(method).__name__)
+        with pytest.raises(ValueError, match=rf"supports {lacking[0]} .*, and sepm_hf supports .*; ") as found:
+            settings.load(method)
         assert "\n" not in str(found.value)
-    if family_name in (*RECURRENT, *SLIDING):
-        with pytest.raises(ValueError, match=r"supports reuse .*; set reuse=False"):
-            settings.load(get_method("sepm", reuse=True))
-    monkeypatch.undo()
-    for name in METHODS:
-        if name not in refused:
-            check_needs(get_method(name), supported("hf", settings.pretrained, {}), "sepm_hf")
+    assert "SparseVlm" in refused
+    assert ("Downsample" in refused) == (family_name not in RESIZED)
+    assert ("Sepm" in refused) == ("reuse" not in supports)
 
 
 def test_going_on_does_not_depend_on_the_batch(any_family, questions):

@@ -48,8 +48,8 @@ class Prompts:
             image_token_id: the id that stands for visual tokens.
 
         Raises:
-            ValueError: it has no chat template, its tokenizer does not say which characters a token covers, or its
-                prompt for an answer opens a thought.
+            ValueError: it has no chat template, its tokenizer does not say which characters a token covers or lacks
+                the placeholder, or its prompt for an answer opens a thought.
         """
         self._name, self.processor, self._image_token_id = name, processor, image_token_id
         self._lock = threading.Lock()  # a tokenizer of Rust is not to be used by two threads at once
@@ -58,6 +58,11 @@ class Prompts:
             raise ValueError(f"{name}: its processor has no chat template, so nobody knows how to ask it a question")
         if not getattr(processor.tokenizer, "is_fast", False):
             raise ValueError(f"{name}: its tokenizer does not say which characters a token covers (no tokenizer.json)")
+        if image_token_id >= len(processor.tokenizer):
+            raise ValueError(
+                f"{name}: its config.json gives visual tokens the id {image_token_id}, and its tokenizer has only "
+                f"{len(processor.tokenizer)} tokens; tokenizer.json is missing or of another checkpoint"
+            )
         self.template_options: dict[str, Any] = {"enable_thinking": False} if "enable_thinking" in template else {}
         if _OPEN_THOUGHT.search(self.render("A", image=True)):
             raise ValueError(
