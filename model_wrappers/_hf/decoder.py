@@ -199,11 +199,6 @@ class Decoder:
             raise ValueError(f"the prompt has places for {found} visual tokens and the picture gave {wanted}")
         kept = torch.ones_like(prompt.slots)
         if keep is not None and picture is not None:
-            lost = picture.separators.cpu() & ~keep.cpu()
-            if bool(lost.any()):
-                raise ValueError(
-                    f"separators show nothing of the picture and stay: {lost.nonzero().flatten().tolist()}"
-                )
             kept[prompt.slots] = keep.cpu()
         places = self._places(prompt, picture)
         positions = places

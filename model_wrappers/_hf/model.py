@@ -87,7 +87,11 @@ class Hf:
                 f"{self.name}: prefix needs a picture, goes without probe, and needs a model that can reuse a reading "
                 f"(this one supports {sorted(self.supports)})"
             )
-        if keep is not None and visual is None:
+        if visual is not None:
+            if len(prompts) != len(visual.pictures):
+                raise ValueError(f"{len(prompts)} prompts for {len(visual.pictures)} pictures; give one a picture")
+            visual.check_keep(keep)
+        elif keep is not None:
             raise ValueError("keep needs pictures")
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
         pictures = None if visual is None else visual.pictures
@@ -220,7 +224,15 @@ def _check_class(name: str, config: Any) -> None:
 
 
 def _processor(checkpoint: Checkpoint) -> Any:
-    processor = AutoProcessor.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    try:
+        processor = AutoProcessor.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(
+            f"{checkpoint.name} cannot be loaded as hf: its processor or tokenizer needs program code from its own "
+            "repository, which is never run; look for a version of it converted for transformers"
+        ) from error
     lacking = [part for part in ("image_processor", "tokenizer", "image_token") if not hasattr(processor, part)]
     if lacking:
         raise ValueError(f"{checkpoint.name}: its processor is a {type(processor).__name__} without {lacking}")

@@ -156,7 +156,7 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
         raise ValueError(f"{name}: its image processor has no min_pixels and max_pixels")
     size.update(given)
     least, most = (size[edge] for edge in _EDGES.values())
-    if not (isinstance(least, int) and isinstance(most, int) and 0 < least <= most):
+    if not (type(least) is type(most) is int and 0 < least <= most):
         raise ValueError(
             f"min_pixels={least!r}, max_pixels={most!r}: use whole numbers above 0, and the first not above the second"
         )

@@ -48,8 +48,8 @@ class Prompts:
             image_token_id: the id that stands for visual tokens.
 
         Raises:
-            ValueError: it has no chat template, its tokenizer does not say which characters a token covers, or its
-                prompt for an answer opens a thought, or letters are not single tokens.
+            ValueError: it has no chat template, its tokenizer does not say which characters a token covers or lacks
+                the placeholder, its prompt for an answer opens a thought, or letters are not single tokens.
         """
         self._name, self.processor, self._image_token_id = name, processor, image_token_id
         self._lock = threading.Lock()  # a tokenizer of Rust is not to be used by two threads at once
@@ -60,6 +60,11 @@ class Prompts:
             raise ValueError(f"{name}: its tokenizer does not say which characters a token covers (no tokenizer.json)")
         if not self._tokenise("A")[0]:
             raise ValueError(f"{name}: its tokenizer knows no text; is tokenizer.json missing? Download it again")
+        if image_token_id >= len(processor.tokenizer):
+            raise ValueError(
+                f"{name}: its config.json gives visual tokens the id {image_token_id}, and its tokenizer has only "
+                f"{len(processor.tokenizer)} tokens; tokenizer.json is missing or of another checkpoint"
+            )
         self.template_options: dict[str, Any] = {"enable_thinking": False} if "enable_thinking" in template else {}
         if _OPEN_THOUGHT.search(self.render("A", image=True)):
             raise ValueError(
