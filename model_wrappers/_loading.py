@@ -112,8 +112,8 @@ def load_model(
     check_complete(what, {**info, "unexpected_keys": []} if leaves_out else info, unread)
     if aside is not None:
         weakref.finalize(model, aside.cleanup)
-        keep_positions(model)
         tell_of_disk(what, model)
+        keep_positions(model)
     return model
 
 
@@ -195,9 +195,15 @@ def keep_positions(model: nn.Module) -> None:
 
 
 def tell_of_disk(what: str, model: Any) -> None:
-    """Say, where a division put modules on disk, that they are read from there at every step."""
+    """Say, where a division put modules on disk, that they are read from there at every step.
+
+    Raises:
+        NotEnoughMemory: all of it is there and nothing fetches it, as older releases of transformers leave it.
+    """
     places = getattr(model, "hf_device_map", {})
     aside = [name for name, place in places.items() if place == "disk"]
+    if aside and not any(hasattr(module, "_hf_hook") for module in model.modules()):
+        raise NotEnoughMemory(f"{what} cannot be loaded: max_memory leaves no part of it in memory; allow more")
     if aside:
         logger.warning("%s: %d of %d parts are on disk and read anew at every step", what, len(aside), len(places))
 

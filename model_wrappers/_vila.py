@@ -36,6 +36,7 @@ from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, pr
 from sepm_eval.model_wrappers._loading import check_complete, check_processor, load_model
 from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
+from sepm_eval.model_wrappers.vila import SUPPORTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,6 +78,8 @@ def downsample(patches: Tensor) -> Tensor:
 
 class Vila(ImageFirst):
     """VILA-1.5 behind the ``Backbone`` interface."""
+
+    supports = SUPPORTS
 
     def __init__(
         self,

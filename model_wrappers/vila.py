@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.cost import Decoder, Geometry, Tower, geometry_from_configs
-from sepm_eval.backbone.interface import Backbone
+from sepm_eval.backbone.interface import ABILITIES, Backbone
+
+SUPPORTS = ABILITIES - {"class_token", "tower"}
+"""SigLIP has no class token, and four of its patches become one visual token."""
 
 
 def load(
@@ -64,6 +68,11 @@ def load(
     )
 
 
+def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
+    """What every checkpoint will support, whatever its options (see ``Backbone.supports``)."""
+    return SUPPORTS
+
+
 def shapes(folder: Path) -> Geometry | None:
     """The shapes of a checkpoint, whose parts lie in folders of their own."""
     parts = [folder / part / "config.json" for part in ("llm", "vision_tower")]
@@ -99,4 +108,4 @@ CHECKPOINTS = (
     KnownCheckpoint("Efficient-Large-Model/VILA1.5-13b", entry="vila1.5_13b"),
 )
 
-BACKBONES = {"vila": Architecture(load, CHECKPOINTS, shapes)}
+BACKBONES = {"vila": Architecture(load, CHECKPOINTS, shapes, supported)}

@@ -212,6 +212,8 @@ class Answer:
         prompts: the user's turns the model was shown, in order.
         tokens_read: for each of them, how many visual tokens the model read with it: 0 where it continued from what
             it had read with an earlier prompt.
+        dropped: indices of the visual tokens that the model did not see, ascending, of methods without a coarse stage;
+            those with one say it in their evidence.
     """
 
     text: str
@@ -223,12 +225,17 @@ class Answer:
     evidence: Evidence | None = None
     prompts: tuple[str, ...] = ()
     tokens_read: tuple[int, ...] = ()
+    dropped: tuple[int, ...] = ()
 
     @property
     def kept(self) -> tuple[bool, ...]:
         """For each visual token of the picture, whether the last stage saw it: [N_v] bool."""
-        dropped = set(self.evidence.dropped) if self.evidence else set()
+        dropped = set(self._dropped)
         return tuple(token not in dropped for token in range(self.visual_tokens))
+
+    @property
+    def _dropped(self) -> tuple[int, ...]:
+        return self.dropped if self.evidence is None else self.evidence.dropped
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the label, a bar for each option, and what stage 1 found."""
@@ -245,6 +252,7 @@ class Answer:
         """
         facts: list[tuple[str, str]] = []
         if self.evidence is not None:
-            dropped = f"{len(self.evidence.dropped)} of {self.visual_tokens}"
-            facts = [*self.evidence.facts(), ("visual tokens dropped", dropped)]
+            facts = self.evidence.facts()
+        if self.evidence is not None or self.dropped:
+            facts = [*facts, ("visual tokens dropped", f"{len(self._dropped)} of {self.visual_tokens}")]
         return display.answer_html(self.label, self.text, self.option_probabilities, facts, pictures)

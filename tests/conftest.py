@@ -139,11 +139,12 @@ class ScriptedBackbone:
     def prepare(self, image: Image.Image) -> None:
         self.prepared += 1
 
-    def see(self, images: Sequence[Image.Image], side: float = 1.0) -> VisualTokens:
+    def see(self, images: Sequence[Image.Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         self.seen += len(images)
         count = round(self.visual_tokens * side**2)
         blocks = [(Block((0, 0, *image.size), 1, count),) for image in images]
-        return VisualTokens(tuple(PictureTokens(torch.zeros(count, 2), block) for block in blocks))
+        more = {"class_attention": torch.ones(count), "tower_features": torch.zeros(count, 48)} if tower else {}
+        return VisualTokens(tuple(PictureTokens(torch.zeros(count, 2), block, more) for block in blocks))
 
     def read(self, prompts, visual, *, keep=None, probe=None, probe_layers="last", prune=None, prefix=None) -> Reading:
         rows, self._texts = [], []

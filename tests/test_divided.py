@@ -20,6 +20,8 @@ from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.writing import End, positions
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import Sparsify
+from sepm_eval.model_wrappers._loading import tell_of_disk
+from sepm_eval.model_wrappers._memory import NotEnoughMemory
 
 LAYOUTS = {
     "llava-hf": ("llava", ORACLES / "llava15_tiny" / "hf"),
@@ -118,6 +120,14 @@ def test_what_is_kept_on_disk_goes_with_the_model(layout, tmp_path, monkeypatch,
     del backbone
     gc.collect()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_all_on_disk_and_never_fetched_is_refused():
+    """Older releases of transformers put no hooks on a model that has one place, even if that is the disk."""
+    model = torch.nn.Linear(2, 2, device="meta")
+    model.hf_device_map = {"": "disk"}
+    with pytest.raises(NotEnoughMemory, match="tiny cannot be loaded: max_memory leaves no part of it in memory"):
+        tell_of_disk("tiny", model)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ class TestOracle:
             assert prompt.slots.nonzero().flatten().tolist() == arrays[f"visual_slots/{i}"].tolist()
             assert prompt.probed == arrays[f"stage1/focus_rows/{i}"].tolist()
             assert prompt.text == meta["chat_stage1"]
+            assert backbone.settings["template"].replace("{question}", meta["question_stage1"]) == prompt.text
         assert backbone.letter_ids("ABCDEFGH") == list(meta["letter_ids"].values())
 
     def test_reads_one_batch_as_the_oracle_each_by_itself(self, family):

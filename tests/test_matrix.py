@@ -107,9 +107,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self._backbone, name)
 
-    def see(self, images, side=1.0):
+    def see(self, images, side=1.0, **tower):
         self.seen += len(images)
-        return self._backbone.see(images, side)
+        return self._backbone.see(images, side, **tower)
 
     def read(self, prompts, *args, **kwargs):
         self.prompts += len(prompts)

@@ -94,16 +94,12 @@ class Decoder:
         ]
         if prefix is not None:
             return self._go_on(rows, prefix)
-        lengths = [int(row.kept.sum()) for row in rows]
-        longest = max(lengths)
-        columns = [row.kept.nonzero().flatten() for row in rows]
-        ids = _left([row.ids[at] for row, at in zip(rows, columns, strict=True)], longest)
-        attended = _left([torch.ones_like(at, dtype=torch.bool) for at in columns], longest)
-        positions = _left(
-            [row.positions[..., at] for row, at in zip(rows, columns, strict=True)], longest, batch_dim=-2
-        )
-        types = _left([row.types[at] for row, at in zip(rows, columns, strict=True)], longest)
-        watch = self._watch(rows, columns, longest, layers)
+        longest = max(len(row.columns) for row in rows)
+        ids = _left([row.ids[row.columns] for row in rows], longest)
+        attended = _left([row.kept[row.columns] for row in rows], longest)
+        positions = _left([row.positions[..., row.columns] for row in rows], longest, batch_dim=-2)
+        types = _left([row.types[row.columns] for row in rows], longest)
+        watch = self._watch(rows, longest, layers)
         extra: dict[str, Any] = {key: types.to(self.device) for key in self._types}
         if pictures is not None:
             extra["mm_encoder_outputs"] = {"image": self._features(pictures, keep)}
@@ -111,18 +107,17 @@ class Decoder:
         self.windows = self.windows or watch.windows
         seen = None
         if layers is not None and pictures is not None:
-            seen = [_spread(row, at, one) for row, at, one in zip(rows, columns, watch.mean(), strict=True)]
+            seen = [_spread(row, one) for row, one in zip(rows, watch.mean(), strict=True)]
         whole = pictures is not None and keep is None and is_plain(output.past_key_values)
+        ends = [longest - len(row.columns) + len(row.before) for row in rows]
         return FamilyReading(
             logits=output.logits[:, -1].float(),
             probe_attention=seen,
             cache=output.past_key_values,
             attended=[attended.to(self.device)],
             before=tuple(row.before for row in rows) if whole else (),
-            position=torch.stack([row.positions[..., at].max() + 1 for row, at in zip(rows, columns, strict=True)]),
-            ends=tuple(longest - length + len(row.before) for row, length in zip(rows, lengths, strict=True))
-            if whole
-            else (),
+            position=torch.stack([row.positions[..., row.columns].max() + 1 for row in rows]),
+            ends=tuple(ends) if whole else (),
         )
 
     @torch.inference_mode()
@@ -224,17 +219,16 @@ class Decoder:
         )
         return found[-3:, 0].cpu()
 
-    def _watch(
-        self, rows: Sequence[_Row], columns: Sequence[Tensor], longest: int, layers: Sequence[int] | None
-    ) -> Watch:
+    def _watch(self, rows: Sequence[_Row], longest: int, layers: Sequence[int] | None) -> Watch:
         """What is asked of the attention; without a probe only which layers have any."""
         if layers is None:
             return Watch()
         width = max(len(row.prompt.probed) for row in rows)
         places = torch.full((len(rows), width), longest - 1)
         valid = torch.zeros(len(rows), width, dtype=torch.bool)
-        for index, (row, at) in enumerate(zip(rows, columns, strict=True)):
-            probed = torch.isin(at, torch.tensor(row.prompt.probed)).nonzero().flatten() + longest - len(at)
+        for index, row in enumerate(rows):
+            probed = torch.isin(row.columns, torch.tensor(row.prompt.probed)).nonzero().flatten()
+            probed = probed + longest - len(row.columns)
             places[index, : len(probed)] = probed
             valid[index, : len(probed)] = True
         return Watch(frozenset(layers), places, valid)
@@ -298,6 +292,7 @@ class _Row:
     Attributes:
         prompt: the whole prompt.
         kept: [L] bool, False for dropped visual tokens.
+        columns: the columns that stay.
         positions: [L] or [3, L], as the model is given them.
         places: the same with no token dropped.
         types: [L], 1 for visual tokens where the family marks them.
@@ -307,6 +302,7 @@ class _Row:
     def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor, places: Tensor, types: Tensor) -> None:
         self.prompt, self.ids, self.kept = prompt, prompt.ids, kept
         self.positions, self.places, self.types = positions, places, types
+        self.columns = kept.nonzero().flatten()
         slots = prompt.slots.nonzero().flatten()
         self.before = tuple(prompt.ids[: int(slots[-1]) + 1].tolist()) if len(slots) else ()
 
@@ -317,8 +313,8 @@ def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
     return torch.stack(padded, dim=batch_dim)
 
 
-def _spread(row: _Row, columns: Tensor, attention: Tensor) -> Tensor:
+def _spread(row: _Row, attention: Tensor) -> Tensor:
     """The part of a row's attention, [L], that falls on its picture, [n]; 0 where a token was dropped."""
     seen = torch.zeros(len(row.ids), device=attention.device)
-    seen[columns.to(attention.device)] = attention[len(attention) - len(columns) :]
+    seen[row.columns.to(attention.device)] = attention[len(attention) - len(row.columns) :]
     return seen[row.prompt.slots.to(attention.device)]

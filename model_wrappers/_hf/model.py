@@ -127,9 +127,7 @@ def load(
 ) -> Hf:
     """See ``load`` in ``hf.py``."""
     checkpoint = find_checkpoint(pretrained)
-    family = family_of(checkpoint.config(), checkpoint.name)
-    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    _check_class(checkpoint.name, config)
+    family, config = _kind(checkpoint)
     closes_up = _closes_up(checkpoint.name, config, positions)
     loading = settle([checkpoint.folder], checkpoint.config(), device=device, dtype=dtype)
     processor = _processor(checkpoint)
@@ -140,30 +138,41 @@ def load(
     own = own_reading(model, prompts, options)
     decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
+    limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     settings = {
         **loading.settings,
-        "template": "the checkpoint's own",
+        **_settings(decoder, prompts, tiling),
+        **{name: str(limit) for name, limit in limits.items() if limit is not None},
+    }
+    return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
+
+
+def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
+    """What decides an answer beside checkpoint and question; some templates put the day's date into the prompt."""
+    processor = prompts.processor
+    return {
+        "template": prompts.render("{question}", image=True),
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
         "processor": type(processor.image_processor).__name__,
         "probed_layer": str(decoder.probed_layers("last")[0]),
-        **{
-            key: str(value)
-            for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels))
-            if value is not None
-        },
     }
-    return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
 
 
 def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
     """See ``supported`` in ``hf.py``."""
     checkpoint = peek_checkpoint(pretrained)
+    family, config = _kind(checkpoint)
+    _closes_up(checkpoint.name, config, options.get("positions", "auto"))
+    return _supports(config, family)
+
+
+def _kind(checkpoint: Checkpoint) -> tuple[Family, Any]:
+    """The family of a checkpoint and its configuration as transformers holds it, unless it is refused."""
     family = family_of(checkpoint.config(), checkpoint.name)
     config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     _check_class(checkpoint.name, config)
-    _closes_up(checkpoint.name, config, options.get("positions", "auto"))
-    return _supports(config, family)
+    return family, config
 
 
 def _supports(config: Any, family: Family) -> frozenset[str]:

@@ -139,9 +139,10 @@ class Prompts:
         Raises:
             ValueError: a letter is not one token of its own there.
         """
-        prompt = self.render("A", image=False)
+        rendered = self.render("A", image=True)
+        prompt = self._expand(rendered, self.processor.image_token)
         before, _ = self._tokenise(prompt)
-        lead = self._lead(prompt, before)
+        lead = self._lead(rendered, prompt, before)
         found = []
         for letter in letters:
             ids, _ = self._tokenise(f"{prompt}{lead}{letter}")
@@ -155,15 +156,16 @@ class Prompts:
             raise ValueError(f"{self._name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
         return found
 
-    def _lead(self, prompt: str, ids: Sequence[int]) -> str:
+    def _lead(self, rendered: str, prompt: str, ids: Sequence[int]) -> str:
         """What stands between the prompt and an answer: a space, or nothing.
 
         The template shows it where it puts an answer right behind the prompt. Where it does not (a think block is left
-        out of a finished turn), an answer is set off from a visible character, not from a space or a special token.
+        out of a finished turn, or the processor ends the prompt otherwise), an answer is set off from a visible
+        character, not from a space or a special token.
         """
-        answered = self.render("A", image=False, answer="A")
-        if answered.startswith(prompt):
-            between = answered[len(prompt) :].split("A", 1)[0]
+        answered = self.render("A", image=True, answer="A")
+        if answered.startswith(rendered) and prompt[-1:] == rendered[-1:]:
+            between = answered[len(rendered) :].split("A", 1)[0]
             if between in ("", " "):
                 return between
         special = ids[-1] in self.processor.tokenizer.all_special_ids

@@ -20,7 +20,7 @@ Turns: TypeAlias = "str | Sequence[str]"
 ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
 """Which of the decoder layers that have attention are probed; what they report is averaged."""
 
-ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize"})
+ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize", "class_token", "tower"})
 """What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
 
 
@@ -31,7 +31,8 @@ class PictureTokens:
     Attributes:
         features: [n, D], one row a visual token.
         blocks: where they lie; the tokens of a block are neighbours, and blocks are in the tokens' order.
-        more: what else a family's language model needs of the picture, by a name of the family's own.
+        more: what else a family's language model needs of the picture, by a name of the family's own; and where
+            ``Backbone.see`` was asked for it "class_attention", [n] float32, and "tower_features", [n, C].
     """
 
     features: Tensor
@@ -112,7 +113,7 @@ class Reading:
         attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
-            behind them: such a reading can be gone on from. Empty otherwise.
+            behind them: such a reading can be continued. Empty otherwise.
         evicted: [B], how far positions behind each row are ahead of the tokens that the first layer still sees, because
             others were dropped and the positions stayed. None: in each layer they follow the tokens seen there.
         visual_left: for each picture, how many visual tokens each decoder layer was given; None where no layer was
@@ -204,17 +205,23 @@ class Backbone(Protocol):
     tokens are dropped the others close up; "kept": they keep the position they had)."""
     supports: frozenset[str]
     """What ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
-    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side)."""
+    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side),
+    "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the features it
+    gives)."""
 
     def prepare(self, image: Image) -> None:
         """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.
 
         Args:
             images: the pictures.
             side: the tower's input side as a share of its usual one, for fewer tokens.
+            tower: put into each picture's ``PictureTokens.more`` what the projector does not pass on:
+                "class_attention", [n] float32, the attention of the class token to each visual token's patch in the
+                layer whose features are used (mean over heads), and "tower_features", [n, C], those features before
+                the projector. A backbone that supports neither "class_token" nor "tower" may do without this argument.
         """
 
     def read(
@@ -240,13 +247,13 @@ class Backbone(Protocol):
                 overlap it is reported.
             probe_layers: of which layers.
             prune: removes visual tokens between decoder layers; positions close up, unless it says otherwise.
-            prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
+            prefix: an earlier reading of the same pictures. Its cache is continued: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
-                cannot be gone on from.
+                cannot be continued.
         """
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:

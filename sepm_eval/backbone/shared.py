@@ -68,6 +68,7 @@ class Shared:
     def forget(self) -> None:
         """Begin with new pictures."""
         self._seen: dict[_Key, PictureTokens] = {}
+        self._towers: set[_Key] = set()  # whose tokens were seen with what the tower has to show
         self._read: dict[_Key, tuple[Tensor, Tensor | None]] = {}
         self._asked: dict[_Key, _Row] = {}
         self._written: dict[_Key, str] = {}
@@ -82,13 +83,16 @@ class Shared:
         """See ``Backbone.prepare``."""
         self._backbone.prepare(image)
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
+        """See ``Backbone.see``. What was seen with ``tower`` serves those who ask without it."""
         keys = [(image_sha256(image), side) for image in images]
-        new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._seen}
+        known = self._towers if tower else self._seen
+        new = {key: image for key, image in zip(keys, images, strict=True) if key not in known}
         if new:
-            pictures = self._backbone.see(list(new.values()), side).pictures
+            wanted = {"tower": True} if tower else {}  # a backbone that has none to show need not know the argument
+            pictures = self._backbone.see(list(new.values()), side, **wanted).pictures
             self._seen.update(zip(new, pictures, strict=True))
+            self._towers |= new.keys() if tower else set()
         return _SharedTokens(tuple(self._seen[key] for key in keys), tuple(keys))
 
     def read(

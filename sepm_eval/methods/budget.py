@@ -1,4 +1,4 @@
-"""One budget for all methods that prune visual tokens: how many of them the decoder reads, on average over its layers."""
+"""One budget for all methods that prune visual tokens: how many the decoder reads, on average over its layers."""
 
 from __future__ import annotations
 

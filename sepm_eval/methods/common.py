@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from sepm_eval import prompts as wordings
 from sepm_eval.backbone.interface import Backbone, Cut, PictureTokens, Prune, Reading, VisualTokens
 from sepm_eval.methods.evidence import answer_probabilities
 from sepm_eval.parsing import Options, parse_answer
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_NEW_TOKENS = 128  # the default of the public SEPM code and of LLaVA's evaluation loader
+
+
+def zero_shot_prompt(question: Question, preset: str | None = None) -> str:
+    """The question as the harness asked it, or in the words of a preset if one is given or it has none of its own."""
+    if preset is None and question.text is not None:
+        return question.text
+    return wordings.fine(question.options(), wordings.WORDINGS[preset or "paper"])
 
 
 def ask(
@@ -62,6 +70,7 @@ def ask(
             evidence=None if evidence is None else evidence[i],
             prompts=(*asked_before[i : i + 1], prompts[i]),
             tokens_read=(*read_before[i : i + 1], now[i]),
+            dropped=() if keep is None or evidence is not None else _indices(~keep[i]),
         )
         for i, (question, text, picture) in enumerate(zip(questions, texts, visual.pictures, strict=True))
     ]
@@ -77,6 +86,7 @@ def _answer(
     evidence: Evidence | None,
     prompts: tuple[str, ...],
     tokens_read: tuple[int, ...],
+    dropped: tuple[int, ...],
 ) -> Answer:
     """What a model wrote, read as one of the question's options; ``logits`` [1, V] are those of its first token."""
     row = answer_probabilities(logits, backbone.letter_ids(question.letters))[0].tolist()
@@ -91,7 +101,12 @@ def _answer(
         evidence=evidence,
         prompts=prompts,
         tokens_read=tokens_read,
+        dropped=dropped,
     )
+
+
+def _indices(mask: Tensor) -> tuple[int, ...]:
+    return tuple(mask.nonzero().flatten().tolist())
 
 
 def check_finite(reading: Reading) -> Reading:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sepm_eval import prompts
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, Cut
-from sepm_eval.methods.common import ask
+from sepm_eval.methods.common import ask, zero_shot_prompt
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.types import Answer, Question
 
@@ -31,7 +30,7 @@ class Inside:
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
         """The prompt of a question."""
-        return (question.text or prompts.fine(question.options(), prompts.WORDINGS["paper"]),)
+        return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
         """What one answer asks of a backbone; rating the tokens, which costs next to nothing, is left out."""

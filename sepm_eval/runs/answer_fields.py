@@ -10,7 +10,7 @@ from sepm_eval.types import Answer
 
 def of_answer(answer: Answer) -> dict[str, Any]:
     """A method's answer as fields of a record."""
-    of_stage_1: dict[str, Any] = {}
+    of_stage_1: dict[str, Any] = {"dropped": answer.dropped} if answer.dropped else {}
     if answer.evidence is not None:
         of_stage_1 = dataclasses.asdict(answer.evidence)
         of_stage_1.pop("significance")  # N_v numbers a picture; the dropped indices are what the answer depends on

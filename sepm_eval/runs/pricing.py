@@ -12,6 +12,7 @@ from sepm_eval.backbone import cost
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
 from sepm_eval.methods import Priced
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone
+from sepm_eval.runs.asking import sides
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
 from sepm_eval.types import Question
 
@@ -69,10 +70,11 @@ def _work(written: str, benchmark: Benchmark, geometry: cost.Geometry) -> cost.W
     The lengths of its prompts are estimated from their characters.
     """
     method, names = parse_method(written), benchmark.names
-    question = Question(Image.new("RGB", (1, 1)), tuple(names), tuple(names.values()), text=benchmark.question())
-    positive = question.of_polarity("positive")
-    if not isinstance(method, Priced) or (method.needs_polarities and not 0 < len(positive) < len(names)):
+    positive, both = sides(tuple(names))
+    if not isinstance(method, Priced) or (method.needs_polarities and not both):
         return None
+    picture = Image.new("RGB", (1, 1))
+    question = Question(picture, tuple(names), tuple(names.values()), text=benchmark.question(), positive=positive)
     lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in method.foreseen(question))
     return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
 
