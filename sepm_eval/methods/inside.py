@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, Cut
+from sepm_eval.methods.budget import FULL
 from sepm_eval.methods.common import ask, zero_shot_prompt
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.types import Answer, Question
@@ -20,6 +21,11 @@ class Inside:
 
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"prune"})
+
+    @property
+    def drops(self) -> bool:
+        """See ``Method.drops``."""
+        return any(left < FULL for left in self.cut.left(DEPTH, FULL).values())
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one pruned reading each."""
