@@ -38,10 +38,13 @@ class Pyramid:
     ahead: ClassVar[bool] = True
 
     def left(self, layers: int, tokens: int) -> Mapping[int, int]:
-        """See ``Cut.left``. Counts are cut off behind the point, as in the public code."""
+        """See ``Cut.left``. Counts are cut off behind the point, as in the public code, those of a budget rounded."""
         entered = entered_with_fewer(layers)
-        ratio = Fraction(str(self.ratio)) if self.budget is None else ratio_for(share_of(self.budget), layers)
-        return {layer - 1: max(int(ratio**stage * tokens), 1) for stage, layer in enumerate(entered, start=1)}
+        if self.budget is None:
+            ratio, whole = Fraction(str(self.ratio)), int
+        else:
+            ratio, whole = ratio_for(share_of(self.budget), layers), round
+        return {layer - 1: max(whole(ratio**stage * tokens), 1) for stage, layer in enumerate(entered, start=1)}
 
 
 def entered_with_fewer(layers: int) -> list[int]:
