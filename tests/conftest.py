@@ -110,6 +110,27 @@ def demo_backbone():
     return load_backbone("llava", "demo", device="cpu")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_clip_for_every_tower():
+    """In place of CDPruner's default CLIP, which no test may download: the oracle's, for towers of any width."""
+    import sepm_eval.backbone.paired_clip as module
+    from sepm_eval.backbone.checkpoints import find_checkpoint
+    from sepm_eval.methods.cdpruner import CLIP
+
+    class AnyWidth(module.PairedClip):
+        def of_features(self, features):
+            width = len(self._norm)
+            return super().of_features(
+                torch.nn.functional.pad(features, (0, max(width - features.shape[1], 0)))[:, :width]
+            )
+
+    known = module.paired_clip
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = AnyWidth(find_checkpoint(str(ORACLES / "cdpruner" / "clip_n16")), "cpu")
+        patch.setattr(module, "paired_clip", lambda clip, device: tiny if clip == CLIP else known(clip, device))
+        yield
+
+
 @pytest.fixture
 def picture() -> Image.Image:
     return Image.new("RGB", (40, 30), (200, 30, 90))

@@ -29,7 +29,7 @@ from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family
 from sepm_eval.model_wrappers._hf.pictures import Pictures, image_options, tiles
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 from sepm_eval.model_wrappers._hf.reading import FamilyReading
-from sepm_eval.model_wrappers._loading import load_model
+from sepm_eval.model_wrappers._loading import load_model, named_faults
 from sepm_eval.model_wrappers._placement import Loading, settle
 
 if TYPE_CHECKING:
@@ -126,19 +126,19 @@ def load(
     max_pixels: int | None,
 ) -> Hf:
     """See ``load`` in ``hf.py``."""
+    limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     checkpoint = find_checkpoint(pretrained)
     family, config = _kind(checkpoint)
     closes_up = _closes_up(checkpoint.name, config, positions)
     loading = settle([checkpoint.folder], checkpoint.config(), device=device, dtype=dtype)
     processor = _processor(checkpoint)
-    options = image_options(checkpoint.name, processor, tiling=tiling, min_pixels=min_pixels, max_pixels=max_pixels)
+    options = image_options(checkpoint.name, processor, tiling=tiling, limits=limits)
     model = _model(checkpoint, config, loading)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
     own = own_reading(model, prompts, options)
     decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
-    limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     settings = {
         **loading.settings,
         **_settings(decoder, prompts, tiling),
@@ -148,10 +148,10 @@ def load(
 
 
 def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
-    """What decides an answer beside checkpoint and question; some templates put the day's date into the prompt."""
+    """What decides an answer beside checkpoint and question."""
     processor = prompts.processor
     return {
-        "template": prompts.render("{question}", image=True),
+        "template": prompts.around("{question}"),
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
         "processor": type(processor.image_processor).__name__,
@@ -161,10 +161,11 @@ def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str
 
 def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
     """See ``supported`` in ``hf.py``."""
-    checkpoint = peek_checkpoint(pretrained)
-    family, config = _kind(checkpoint)
-    _closes_up(checkpoint.name, config, options.get("positions", "auto"))
-    return _supports(config, family)
+    with named_faults("hf", pretrained):
+        checkpoint = peek_checkpoint(pretrained)
+        family, config = _kind(checkpoint)
+        _closes_up(checkpoint.name, config, options.get("positions", "auto"))
+        return _supports(config, family)
 
 
 def _kind(checkpoint: Checkpoint) -> tuple[Family, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from sepm_eval.backbone.tokenizers import overlapping
 
 _OPEN_THOUGHT = re.compile(r"<think(ing)?>\s*$", re.IGNORECASE)
+_NO_DATE = "{%- macro strftime_now(form) -%}{{ form }}{%- endmacro %}"
 _UNIT = Image.new("RGB", (32, 32))  # stands for the picture where a processor only looks whether there is one
 
 
@@ -64,13 +65,18 @@ class Prompts:
                 "enable_thinking=False), so its first token is no option letter"
             )
 
-    def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None) -> str:
+    def around(self, text: str) -> str:
+        """The whole prompt of a question with a picture; in place of today's date stands the form it is written in."""
+        return self.render(text, image=True, chat_template=_NO_DATE + self.processor.chat_template)
+
+    def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None, **changed: str) -> str:
         """The whole prompt as text, with one placeholder for the picture.
 
         Args:
             turns: the user's turn, or those of a dialogue that begins and ends with the user's.
             image: the picture stands in front of the first turn.
             answer: the model's answer, to be shown behind it.
+            changed: ``chat_template``, if it is not to be the checkpoint's own.
         """
         said = [turns] if isinstance(turns, str) else list(turns)
         said += [] if answer is None else [answer]
@@ -81,7 +87,7 @@ class Prompts:
         if image:
             messages[0]["content"] = [{"type": "image"}, *messages[0]["content"]]
         return self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options
+            messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options, **changed
         )
 
     def encode(self, turns: str | Sequence[str], expansion: str | None, probe: str | None) -> Prompt:
