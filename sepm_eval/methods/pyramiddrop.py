@@ -39,12 +39,12 @@ class Pyramid:
 
     def left(self, layers: int, tokens: int) -> Mapping[int, int]:
         """See ``Cut.left``. Counts are cut off behind the point, as in the public code, those of a budget rounded."""
-        entered = entered_with_fewer(layers)
-        if self.budget is None:
-            ratio, whole = Fraction(str(self.ratio)), int
-        else:
-            ratio, whole = ratio_for(share_of(self.budget), layers), round
-        return {layer - 1: max(whole(ratio**stage * tokens), 1) for stage, layer in enumerate(entered, start=1)}
+        ratio = Fraction(str(self.ratio)) if self.budget is None else ratio_for(share_of(self.budget), layers)
+        found = {}
+        for stage, layer in enumerate(entered_with_fewer(layers), start=1):
+            left = ratio**stage * tokens
+            found[layer - 1] = max(int(left) if self.budget is None else round(left), 1)
+        return found
 
 
 def entered_with_fewer(layers: int) -> list[int]:
