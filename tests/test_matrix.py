@@ -89,10 +89,9 @@ def test_batches_and_order(any_family, questions, name):
     counts = any_family.see([question.image for question in questions]).counts
     for answer, count in zip(together, counts, strict=True):
         assert len([cell for block in answer.blocks for cell in block.places()]) == answer.visual_tokens
-        assert name == "downsample" or answer.visual_tokens == count
-        dropped = () if answer.evidence is None else answer.evidence.dropped
-        assert answer.tokens_read[0] == count
-        assert name == "sparsevlm" or answer.tokens_read[-1] == answer.visual_tokens - len(dropped)
+        assert "resize" in method.needs or answer.visual_tokens == count
+        assert len(answer.tokens_read) == 1 or answer.tokens_read[0] == count
+        assert "prune" in method.needs or answer.tokens_read[-1] == sum(answer.kept)
         assert of_answer(answer)["blocks"] == [asdict(block) for block in answer.blocks]
 
 
@@ -107,8 +106,10 @@ def test_what_does_not_go_together_is_refused(family_name, monkeypatch):
     """In one sentence, before any weights are loaded."""
     monkeypatch.setattr(loading, "load_backbone", lambda *_, **__: pytest.fail("weights were loaded"))
     settings = loading.read_settings("sepm_hf", "hf", {"pretrained": str(ORACLES / "hf_families" / family_name)})
-    refused = {"sparsevlm": "supports prune"}
-    refused |= {} if family_name in RESIZED else {"downsample": "supports resize"}
+    refused = dict.fromkeys(("fastv", "pyramiddrop", "sparsevlm"), "supports prune")
+    refused |= {"cdpruner": "supports tower", "fastervlm": "supports class_token", "vispruner": "supports class_token"}
+    if family_name not in RESIZED:
+        refused |= dict.fromkeys(("downsample", "zero_shot_downsample"), "supports resize")
     for name, message in refused.items():
         with pytest.raises(ValueError, match=rf"{message} .*, and sepm_hf supports .*; choose another method") as found:
             settings.load(get_method(name))
