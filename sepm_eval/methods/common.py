@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sepm_eval import prompts as wordings
@@ -62,18 +63,15 @@ def ask(
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
     pictures = [None] * len(prompts) if visual is None else visual.pictures
-    counts = [0] * len(prompts) if visual is None else visual.counts
-    seen = counts if keep is None else [int(mask.sum()) for mask in keep]
-    now = seen if prefix is None else [0] * len(prompts)
-    layers = [(count,) for count in seen] if reading.visual_left is None else reading.visual_left
+    seen = [0 if one is None else len(one) for one in pictures] if keep is None else [int(mask.sum()) for mask in keep]
     return [
         _answer(
             *(question, text, picture, reading.logits[i : i + 1], backbone),
             evidence=None if evidence is None else evidence[i],
             prompts=(*asked_before[i : i + 1], prompts[i]),
-            tokens_read=(*read_before[i : i + 1], now[i]),
+            tokens_read=(*read_before[i : i + 1], seen[i] if prefix is None else 0),
             dropped=() if keep is None or evidence is not None else _indices(~keep[i]),
-            tokens_left=sum(layers[i]) / len(layers[i]),
+            tokens_left=seen[i] if reading.visual_left is None else fmean(reading.visual_left[i]),
         )
         for i, (question, text, picture) in enumerate(zip(questions, texts, pictures, strict=True))
     ]
