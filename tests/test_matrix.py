@@ -88,7 +88,7 @@ def test_batches_and_order(any_family, questions, name):
     counts = any_family.see([question.image for question in questions]).counts
     for answer, count in zip(together, counts, strict=True):
         assert len([cell for block in answer.blocks for cell in block.places()]) == answer.visual_tokens
-        assert "resize" in method.needs or answer.visual_tokens == count
+        assert "resize" in method.needs or answer.visual_tokens == (0 if name == "blind" else count)
         assert len(answer.tokens_read) == 1 or answer.tokens_read[0] == count
         assert "prune" in method.needs or answer.tokens_read[-1] == sum(answer.kept)
         assert of_answer(answer)["blocks"] == [asdict(block) for block in answer.blocks]
