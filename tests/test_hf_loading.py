@@ -262,7 +262,7 @@ def test_a_missing_shard_is_named(copy):
 @pytest.mark.parametrize(
     ("lost", "said"),
     [
-        ("tokenizer.json", "its tokenizer knows no text; is tokenizer.json missing"),
+        ("tokenizer.json", "tokenizer.json is missing or of another checkpoint"),
         ("processor_config.json", "Can't load image processor"),
         ("chat_template.jinja", "its processor has no chat template"),
         ("config.json", "is not a model checkpoint: no config.json"),
