@@ -160,6 +160,6 @@ class TestUnknownFamily:
             load_backbone("hf", str(ORACLES / "internvl"), device="cpu", dtype="float32")
 
     def test_is_refused_if_its_attention_cannot_be_watched(self, monkeypatch):
-        monkeypatch.setattr(decoder, "install", lambda model: None)
+        monkeypatch.setattr(decoder, "install", lambda model, kernel: None)
         with pytest.raises(ValueError, match="no layer of its language model uses the attention function"):
             load_backbone("hf", str(ORACLES / "internvl"), device="cpu", dtype="float32")
