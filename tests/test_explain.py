@@ -1,6 +1,6 @@
-import re
-
 """One picture, explained: the command and its overlay."""
+
+import re
 
 import pytest
 import torch
