@@ -197,6 +197,19 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Shuffled:
+    """How a question was shown, where its options stood in another order.
+
+    Attributes:
+        labels: the labels in the order of the letters shown.
+        text: what the model wrote, in these letters.
+    """
+
+    labels: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """A model's answer to one question.
 
@@ -214,6 +227,11 @@ class Answer:
             it had read with an earlier prompt.
         dropped: indices of the visual tokens that the model did not see, ascending, of methods without a coarse stage;
             those with one say it in their evidence.
+        tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average over the layers:
+            fewer than ``visual_tokens`` if any were dropped, before or inside the language model. None of an answer
+            that does not say.
+        shuffled: what the model was really shown and wrote, where the options stood in another order; ``text`` is then
+            the letter that the question itself has for the label, or what was written if that names no option.
     """
 
     text: str
@@ -226,6 +244,8 @@ class Answer:
     prompts: tuple[str, ...] = ()
     tokens_read: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
+    tokens_left: float | None = None
+    shuffled: Shuffled | None = None
 
     @property
     def kept(self) -> tuple[bool, ...]:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.pictures import Pictures
 from sepm_eval.model_wrappers._hf.prompts import Prompts
@@ -95,14 +96,14 @@ def _picture() -> Image.Image:
 def _own_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
     """The model's own forward pass on what its processor made."""
     inner = model.model
-    before = getattr(inner, "rope_deltas", None)
+    before, device = getattr(inner, "rope_deltas", None), computes_on(model.get_input_embeddings())
     given = {
-        key: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+        key: value.to(device, model.dtype) if value.is_floating_point() else value.to(device)
         for key, value in inputs.items()
         if isinstance(value, Tensor) and key != "labels"
     }
     try:
-        return model(**given, use_cache=True, logits_to_keep=1).logits[:, -1].float()
+        return model(**given, use_cache=True, logits_to_keep=1).logits[:, -1].float().to(device)
     finally:
         if hasattr(inner, "rope_deltas"):
             inner.rope_deltas = before

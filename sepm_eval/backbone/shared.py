@@ -35,6 +35,15 @@ class _Row:
 
 
 @dataclass(frozen=True)
+class _Found:
+    """What a reading says of one row, see ``Reading``."""
+
+    logits: Tensor
+    attention: Tensor | None
+    left: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
 class _SharedTokens(VisualTokens):
     """Visual tokens that know whose they are."""
 
@@ -69,7 +78,7 @@ class Shared:
         """Begin with new pictures."""
         self._seen: dict[_Key, PictureTokens] = {}
         self._towers: set[_Key] = set()  # whose tokens were seen with what the tower has to show
-        self._read: dict[_Key, tuple[Tensor, Tensor | None]] = {}
+        self._read: dict[_Key, _Found] = {}
         self._asked: dict[_Key, _Row] = {}
         self._written: dict[_Key, str] = {}
         self._latest: dict[_Key, tuple[Reading, int]] = {}
@@ -125,10 +134,16 @@ class Shared:
             keys.append((*key, None if phrase is None else (phrase, probe_layers)))
         self._read_new(keys)
         found = [self._known(key) for key in keys]
-        attention = [one for _, one in found if one is not None]
-        logits = torch.stack([row for row, _ in found])
-        together = attention if probe is not None else None
-        return _SharedReading(logits, together, None, [], keys=tuple(key[:-1] for key in keys))
+        attention = [one.attention for one in found if one.attention is not None]
+        left = [one.left for one in found if one.left is not None]
+        return _SharedReading(
+            torch.stack([one.logits for one in found]),
+            attention if probe is not None else None,
+            None,
+            [],
+            visual_left=left or None,
+            keys=tuple(key[:-1] for key in keys),
+        )
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
         """See ``Backbone.write``."""
@@ -144,8 +159,8 @@ class Shared:
             self._written.update({(*key, max_new_tokens): text for key, text in zip(group, texts, strict=True)})
         return [self._written[(*key, max_new_tokens)] for key in keys]
 
-    def _known(self, key: _Key) -> tuple[Tensor, Tensor | None]:
-        """The logits and attention of a row; a row read with a probe serves where none is wanted."""
+    def _known(self, key: _Key) -> _Found:
+        """What is known of a row; one read with a probe serves where none is wanted."""
         if key in self._read:
             return self._read[key]
         return next(found for other, found in self._read.items() if other[:-1] == key[:-1])
@@ -164,7 +179,8 @@ class Shared:
             self._remember([key[:-1] for key in group], reading)
             for i, key in enumerate(group):
                 attention = None if reading.probe_attention is None else reading.probe_attention[i]
-                self._read[key] = (reading.logits[i], attention)
+                left = None if reading.visual_left is None else reading.visual_left[i]
+                self._read[key] = _Found(reading.logits[i], attention, left)
 
     def _remember(self, keys: Sequence[_Key], reading: Reading) -> None:
         self._latest.update({key: (reading, row) for row, key in enumerate(keys)})

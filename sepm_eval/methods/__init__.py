@@ -37,6 +37,10 @@ class Method(Protocol):
     def needs(self) -> frozenset[str]:
         """What ``Backbone.supports`` must hold for it to work with its options."""
 
+    @property
+    def drops(self) -> bool:
+        """Whether it drops visual tokens, with its options: a run in which it never did so is marked as flawed."""
+
     @overload
     def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
     @overload

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, PictureTokens, VisualTokens
-from sepm_eval.methods.budget import Budget, tokens_within
+from sepm_eval.methods.budget import Budget, share_of, tokens_within
 from sepm_eval.methods.common import ask, zero_shot_prompt
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.options import method
@@ -94,6 +94,11 @@ class PruneBefore:
 
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"keep"})
+
+    @property
+    def drops(self) -> bool:
+        """See ``Method.drops``."""
+        return share_of(self.budget) < 1
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
         """See ``Rule.choose``."""

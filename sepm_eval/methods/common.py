@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sepm_eval import prompts as wordings
@@ -28,7 +29,7 @@ def ask(
     questions: Sequence[Question],
     prompts: Sequence[str],
     backbone: Backbone,
-    visual: VisualTokens,
+    visual: VisualTokens | None,
     *,
     keep: Sequence[Tensor] | None = None,
     prune: Cut | Prune | None = None,
@@ -47,7 +48,7 @@ def ask(
         questions: the questions in the harness's letters, by which the answer is read.
         prompts: what the model is shown for each.
         backbone: the model.
-        visual: the pictures' visual tokens.
+        visual: the pictures' visual tokens; None asks without pictures.
         keep: bool [n_i] for each picture, which visual tokens the model still sees.
         prune: removes visual tokens on their way through the model.
         prefix: an earlier reading of the same pictures, to be continued.
@@ -61,25 +62,25 @@ def ask(
     """
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
-    now = visual.counts if keep is None else [int(mask.sum()) for mask in keep]
-    if prefix is not None:
-        now = [0] * len(prompts)
+    pictures = [None] * len(prompts) if visual is None else visual.pictures
+    seen = [0 if one is None else len(one) for one in pictures] if keep is None else [int(mask.sum()) for mask in keep]
     return [
         _answer(
             *(question, text, picture, reading.logits[i : i + 1], backbone),
             evidence=None if evidence is None else evidence[i],
             prompts=(*asked_before[i : i + 1], prompts[i]),
-            tokens_read=(*read_before[i : i + 1], now[i]),
+            tokens_read=(*read_before[i : i + 1], seen[i] if prefix is None else 0),
             dropped=() if keep is None or evidence is not None else _indices(~keep[i]),
+            tokens_left=seen[i] if reading.visual_left is None else fmean(reading.visual_left[i]),
         )
-        for i, (question, text, picture) in enumerate(zip(questions, texts, visual.pictures, strict=True))
+        for i, (question, text, picture) in enumerate(zip(questions, texts, pictures, strict=True))
     ]
 
 
 def _answer(
     question: Question,
     text: str,
-    picture: PictureTokens,
+    picture: PictureTokens | None,
     logits: Tensor,
     backbone: Backbone,
     *,
@@ -87,6 +88,7 @@ def _answer(
     prompts: tuple[str, ...],
     tokens_read: tuple[int, ...],
     dropped: tuple[int, ...],
+    tokens_left: float,
 ) -> Answer:
     """What a model wrote, read as one of the question's options; ``logits`` [1, V] are those of its first token."""
     row = answer_probabilities(logits, backbone.letter_ids(question.letters))[0].tolist()
@@ -96,12 +98,13 @@ def _answer(
         letter=letter,
         label=None if letter is None else question.labels[question.letters.index(letter)],
         option_probabilities=dict(zip(question.labels, row, strict=True)),
-        visual_tokens=len(picture),
-        blocks=picture.blocks,
+        visual_tokens=0 if picture is None else len(picture),
+        blocks=() if picture is None else picture.blocks,
         evidence=evidence,
         prompts=prompts,
         tokens_read=tokens_read,
         dropped=dropped,
+        tokens_left=tokens_left,
     )
 
 

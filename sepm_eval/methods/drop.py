@@ -75,6 +75,7 @@ class Downsample(Sepm):
     """SEPM whose stage 2 sees a smaller picture instead of fewer tokens of it; the picture is encoded twice."""
 
     reads_focus: ClassVar[bool] = False
+    drops: ClassVar[bool] = False  # a smaller picture has fewer tokens, of which all are seen
 
     def __post_init__(self) -> None:
         super().__post_init__()

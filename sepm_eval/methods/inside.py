@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sepm_eval import prompts
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, Cut
-from sepm_eval.methods.common import ask
+from sepm_eval.methods.budget import FULL
+from sepm_eval.methods.common import ask, zero_shot_prompt
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.types import Answer, Question
 
@@ -22,6 +22,11 @@ class Inside:
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"prune"})
 
+    @property
+    def drops(self) -> bool:
+        """See ``Method.drops``."""
+        return any(left < FULL for left in self.cut.left(DEPTH, FULL).values())
+
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one pruned reading each."""
         check_needs(self, backbone.supports, backbone.name)
@@ -31,7 +36,7 @@ class Inside:
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
         """The prompt of a question."""
-        return (question.text or prompts.fine(question.options(), prompts.WORDINGS["paper"]),)
+        return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
         """What one answer asks of a backbone; rating the tokens, which costs next to nothing, is left out."""

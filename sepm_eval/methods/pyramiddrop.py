@@ -38,10 +38,13 @@ class Pyramid:
     ahead: ClassVar[bool] = True
 
     def left(self, layers: int, tokens: int) -> Mapping[int, int]:
-        """See ``Cut.left``. Counts are cut off behind the point, as in the public code."""
-        entered = entered_with_fewer(layers)
+        """See ``Cut.left``. Counts are cut off behind the point, as in the public code, those of a budget rounded."""
         ratio = Fraction(str(self.ratio)) if self.budget is None else ratio_for(share_of(self.budget), layers)
-        return {layer - 1: max(int(ratio**stage * tokens), 1) for stage, layer in enumerate(entered, start=1)}
+        found = {}
+        for stage, layer in enumerate(entered_with_fewer(layers), start=1):
+            left = ratio**stage * tokens
+            found[layer - 1] = max(int(left) if self.budget is None else round(left), 1)
+        return found
 
 
 def entered_with_fewer(layers: int) -> list[int]:

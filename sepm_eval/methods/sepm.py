@@ -111,6 +111,11 @@ class Sepm:
             raise ValueError("reuse=True needs cci=True or vta=True: without a first stage there is nothing to reuse")
 
     @property
+    def drops(self) -> bool:
+        """See ``Method.drops``."""
+        return self.vta and bool(self.beta)
+
+    @property
     def needs(self) -> frozenset[str]:
         """See ``Method.needs``."""
         chosen = frozenset({"probe", "keep"}) if self.rule is None else self.rule.needs

@@ -25,6 +25,7 @@ class ZeroShot:
 
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
+    drops: ClassVar[bool] = False
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each."""

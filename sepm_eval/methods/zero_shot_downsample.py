@@ -31,6 +31,7 @@ class ZeroShotDownsample:
 
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"resize"})
+    drops: ClassVar[bool] = False  # a smaller picture has fewer tokens, of which all are seen
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each, of smaller pictures."""

@@ -24,6 +24,8 @@ def of_answer(answer: Answer) -> dict[str, Any]:
         "blocks": [dataclasses.asdict(block) for block in answer.blocks],
         "prompts": answer.prompts,
         "tokens_read": answer.tokens_read,
+        "tokens_left": answer.tokens_left,
+        **({} if answer.shuffled is None else {"shuffled": dataclasses.asdict(answer.shuffled)}),
         **of_stage_1,
     }
 
