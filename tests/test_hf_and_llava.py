@@ -78,7 +78,7 @@ def wide():
 
 
 def test_differ_in_how_a_picture_is_resized(both, wide):
-    """Both see the middle, bicubically; hf by the processor that AutoProcessor picks, torchvision's and not Pillow's."""
+    """Both see the middle, bicubically; hf by the processor that AutoProcessor picks, not by Pillow's."""
     pytest.importorskip("torchvision", reason="without it AutoProcessor picks Pillow's processor, too")
     one, other = (backbone.see([wide]).pictures[0] for backbone in both)
     assert one.blocks == other.blocks
