@@ -43,7 +43,8 @@ def class_token_of(tower: nn.Module, layer: int) -> Iterator[ClassToken]:
         tower: CLIP's, of transformers.
         layer: its index; that of a negative ``vision_feature_layer`` is the layer which gives those features.
     """
-    attention: Any = getattr(tower, "vision_model", tower).encoder.layers[layer].self_attn
+    clip: Any = getattr(tower, "vision_model", tower)
+    attention = clip.encoder.layers[layer].self_attn
     found = ClassToken(attention.num_heads, attention.scale)
 
     def take(name: str, rows: slice, module: nn.Module, args: Any, output: Tensor) -> None:

@@ -105,8 +105,10 @@ class Vila(ImageFirst):
         super().__init__(checkpoint, language_model, tokenizer, TEMPLATES[settings["template"]], settings)
 
     @torch.inference_mode()
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
+        """See ``Backbone.see``; SigLIP has no class token, so ``tower`` is refused."""
+        if tower:
+            raise ValueError(f"{self.name}: its vision tower has no class token and no paired text tower to ask for")
         pixels = self._prepared_pixels(images, side).to(computes_on(self._tower), self._tower.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         seen = self._tower(pixels, output_hidden_states=True, **smaller)

@@ -61,8 +61,10 @@ class Hf:
         """See ``Backbone.prepare``."""
         self._pictures.prepare(image)
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
+        """See ``Backbone.see``; ``tower`` is refused, because families differ in what their towers have."""
+        if tower:
+            raise ValueError(f"{self.name}: of hf models, what the vision tower makes before the projector is not read")
         return VisualTokens(tuple(self._pictures.see(image, side) for image in images))
 
     def read(
