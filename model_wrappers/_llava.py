@@ -104,9 +104,7 @@ def load(pretrained: str, image_aspect_ratio: str, positions: str, **placement: 
     checkpoint = find_checkpoint(pretrained)
     config, tower = checkpoint.config(), _tower(checkpoint)
     folders = [checkpoint.folder, *([] if tower is None else [tower.folder])]
-    loading = settle(folders, config, **placement).sparing(
-        "model.vision_tower", "model.multi_modal_projector", "lm_head"
-    )
+    loading = settle(folders, config, **placement)
     model = _load_hf(checkpoint, loading) if tower is None else _load_original(checkpoint, tower, config, loading)
     folder = (tower or checkpoint).folder
     processor = _image_processor(folder, model.config.vision_config.image_size, image_aspect_ratio)

@@ -152,7 +152,7 @@ def load(pretrained: str, template: str, positions: str, **placement: Any) -> Vi
     parts = {key: Checkpoint(f"{checkpoint.name}/{key}", checkpoint.folder / key, checkpoint.revision) for key in PARTS}
     configs = {key: part.config() for key, part in parts.items()}
     _refuse_other_vilas(pretrained, config, configs)
-    loading = settle([part.folder for part in parts.values()], configs["llm"], **placement).sparing("lm_head")
+    loading = settle([part.folder for part in parts.values()], configs["llm"], **placement)
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
     modules = _load_parts(parts, loading)

@@ -7,7 +7,7 @@ from test_runner import EIGHT, asked, run  # noqa: F401  a fixture
 
 from sepm_eval.images import UnreadableImage
 from sepm_eval.runs.asking import Asked
-from sepm_eval.runs.first_answers import LOOKED_AT, FirstAnswers, beginning
+from sepm_eval.runs.first_answers import LOOKED_AT, FirstAnswers, beginnings
 
 
 def mostly(mass, text="The emotion in this picture is, to my mind, fear."):
@@ -84,5 +84,4 @@ def test_several_beginnings_are_told(caplog):
 
 
 def test_beginnings():
-    assert beginning("short") == "'short'"
-    assert beginning("x" * 41) == repr("x" * 40 + "...")
+    assert beginnings(["short", "short", "x" * 41, "", "a fourth"]) == f"'short', '{'x' * 40}...', nothing"

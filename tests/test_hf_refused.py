@@ -77,6 +77,38 @@ class TestRefused:
         with pytest.raises(ValueError, match="no chat template"):
             load_backbone("hf", str(folder), device="cpu")
 
+    def test_a_tokenizer_that_is_missing(self, changed):
+        """transformers makes an empty one, without a word."""
+        folder = changed()
+        (folder / "tokenizer.json").unlink()
+        with pytest.raises(ValueError, match=r"its tokenizer has only \d+ tokens; tokenizer.json is missing"):
+            load_backbone("hf", str(folder), device="cpu")
+
+    def test_a_processor_of_its_own_code(self, changed, tmp_path):
+        folder, run = changed("internvl"), tmp_path / "run"
+        path = folder / "processor_config.json"
+        own = {"processor_class": "OwnProcessor", "auto_map": {"AutoProcessor": "own.OwnProcessor"}}
+        path.write_text(json.dumps(read_json(path) | own), encoding="utf-8")
+        (folder / "own.py").write_text(f"open({str(run)!r}, 'w')\nclass OwnProcessor: pass\n", encoding="utf-8")
+        with pytest.raises(ValueError, match="program code from its own repository, which is never run") as caught:
+            load_backbone("hf", str(folder), device="cpu")
+        assert "trust_remote_code" not in str(caught.value)
+        assert not run.exists()
+
+    def test_masks_and_prompts_that_do_not_fit_the_pictures(self):
+        backbone, visual = backbone_of("internvl"), seen("internvl")
+        masks = [torch.ones(count, dtype=torch.bool) for count in visual.counts]
+        for keep, message in (
+            (masks[:2], "2 masks for 3 pictures"),
+            ([masks[1], *masks[1:]], rf"keep\[0\] is \[{visual.counts[1]}\] bool"),
+            ([masks[0].float(), *masks[1:]], r"keep\[0\] is .* float32"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                backbone.read(["A?"] * 3, visual, keep=keep)
+        for prompts in (["A?"] * 2, ["A?"] * 4):
+            with pytest.raises(ValueError, match=f"{len(prompts)} prompts for 3 pictures"):
+                backbone.read(prompts, visual)
+
     def test_a_letter_of_two_tokens(self):
         with pytest.raises(ValueError, match="can only be read if it is one token"):
             backbone_of("qwen2_5_vl").letter_ids("A\u042f")
@@ -120,6 +152,8 @@ class TestRefused:
     def test_pixels_that_are_no_number(self):
         with pytest.raises(ValueError, match="max_pixels='many': use whole numbers"):
             load_backbone("hf", str(ORACLES / "qwen2_5_vl"), device="cpu", max_pixels="many")
+        with pytest.raises(ValueError, match="min_pixels=True, max_pixels=23520: use whole numbers"):
+            load_backbone("hf", str(ORACLES / "qwen2_5_vl"), device="cpu", min_pixels=True)
 
     def test_unknown_positions(self):
         with pytest.raises(ValueError, match="positions='open'"):

@@ -13,7 +13,6 @@ from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts import loading
 from sepm_eval.methods import find_methods, method_options
-from sepm_eval.methods.needs import check_needs
 from sepm_eval.model_wrappers import supported
 from sepm_eval.runs.answer_fields import of_answer
 
@@ -104,23 +103,26 @@ def test_pictures_give_different_numbers_of_tokens(any_family, questions):
 @pytest.mark.parametrize("family_name", OF_TRANSFORMERS)
 def test_what_does_not_go_together_is_refused(family_name, monkeypatch):
     """In one sentence, before any weights are loaded."""
-    monkeypatch.setattr(loading, "load_backbone", lambda *_, **__: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(loading, "load_backbone", lambda *_, **__: "loaded")
     settings = loading.read_settings("sepm_hf", "hf", {"pretrained": str(ORACLES / "hf_families" / family_name)})
-    refused = dict.fromkeys(("fastv", "pyramiddrop", "sparsevlm"), "supports prune")
-    refused |= {"cdpruner": "supports tower", "fastervlm": "supports class_token", "vispruner": "supports class_token"}
-    if family_name not in RESIZED:
-        refused |= dict.fromkeys(("downsample", "zero_shot_downsample"), "supports resize")
-    for name, message in refused.items():
-        with pytest.raises(ValueError, match=rf"{message} .*, and sepm_hf supports .*; choose another method") as found:
-            settings.load(get_method(name))
+    supports = {"probe", "keep"}
+    supports |= {"resize"} if family_name in RESIZED else set()
+    supports |= {"reuse"} if family_name not in (*RECURRENT, *SLIDING) else set()
+    assert supported("hf", settings.pretrained, {}) == supports
+    methods = [get_method(name) for name in METHODS] + [get_method("sepm", reuse=True)]
+    refused = set()
+    for method in methods:
+        lacking = sorted(getattr(method, "needs", frozenset()) - supports)
+        if not lacking:
+            assert settings.load(method) == "loaded"
+            continue
+        refused.add(type(method).__name__)
+        with pytest.raises(ValueError, match=rf"supports {lacking[0]} .*, and sepm_hf supports .*; ") as found:
+            settings.load(method)
         assert "\n" not in str(found.value)
-    if family_name in (*RECURRENT, *SLIDING):
-        with pytest.raises(ValueError, match=r"supports reuse .*; set reuse=False"):
-            settings.load(get_method("sepm", reuse=True))
-    monkeypatch.undo()
-    for name in METHODS:
-        if name not in refused:
-            check_needs(get_method(name), supported("hf", settings.pretrained, {}), "sepm_hf")
+    assert "SparseVlm" in refused
+    assert ("Downsample" in refused) == (family_name not in RESIZED)
+    assert ("Sepm" in refused) == ("reuse" not in supports)
 
 
 def test_going_on_does_not_depend_on_the_batch(any_family, questions):
@@ -330,3 +332,29 @@ def test_cot_writes_its_reasoning_out(scripted):
 
 def test_options_of_the_dropping_methods():
     assert set(method_options("random_drop")) == {*method_options("sepm"), "seed"}
+
+
+def test_a_token_lies_where_its_block_says(any_family):
+    """What is painted over a token's place changes that token more than any other of its block."""
+    width, height = 200, 100
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    plain = any_family.see([Image.fromarray(noise)]).pictures[0]
+    places = np.array(plain.cells)
+    for index, block in enumerate(plain.blocks):
+        own = np.flatnonzero((places[:, 0] == index) & (places[:, 2] >= 0))
+        left, top, right, bottom = block.box
+        found = tried = 0
+        for token in own[:: max(1, len(own) // 6)]:
+            _, row, column = places[token]
+            x = [round(left + (right - left) * (column + side) / block.columns) for side in (0, 1)]
+            y = [round(top + (bottom - top) * (row + side) / block.rows) for side in (0, 1)]
+            if x[0] < 0 or y[0] < 0 or x[1] > width or y[1] > height:
+                continue  # padding, or what is cut off
+            painted = noise.copy()
+            painted[y[0] : y[1], x[0] : x[1]] = 255 - painted[y[0] : y[1], x[0] : x[1]]
+            other = any_family.see([Image.fromarray(painted)]).pictures[0]
+            change = (other.features - plain.features).norm(dim=-1)[own]
+            found += int(own[change.argmax()] == token)
+            tried += 1
+        assert tried
+        assert found >= tried - 1  # a neighbour may win where a resized edge runs through it

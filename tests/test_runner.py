@@ -191,6 +191,8 @@ def test_a_record_holds_what_the_answer_rests_on(run, scripted):
         "cci": True,
         "foe": True,
         "vta": True,
+        "select": "focus",
+        "clip": None,
         "reuse": False,
     }
     assert record["model"] == {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from sepm_eval.backbone.interface import PictureTokens
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
@@ -31,29 +33,32 @@ class Decoder:
     Prompts of different length are padded on the left, and a prompt's answer does not depend on its neighbours.
     """
 
-    def __init__(self, model: Any, family: Family, *, closes_up: bool | None, stop_ids: Sequence[int]) -> None:
+    def __init__(
+        self, model: Any, family: Family, kernel: str, *, closes_up: bool | None, stop_ids: Sequence[int]
+    ) -> None:
         """Take over a loaded model.
 
         Args:
             model: of transformers, for pictures and text.
             family: what is special in it.
+            kernel: what computes its attention, one of ``KERNELS``.
             closes_up: whether positions close up behind dropped tokens; None is what suits the model: where a token's
                 position is its place in the picture it stays, elsewhere they close up.
             stop_ids: tokens that end an answer.
         """
-        self.model, self._family = model, family
+        self.model, self._family, self._kernel = model, family, kernel
         self.by_place = hasattr(model.model, "get_rope_index")
         self.closes_up = not self.by_place if closes_up is None else closes_up
         self.stop_ids = list(stop_ids)
         self.windows: dict[int, int | None] = {}  # known from the first reading, at loading
         wanted = inspect.signature(model.forward).parameters
         self._types = [key for key in _TYPES if key in wanted]
-        install(model.get_decoder())
+        install(model.get_decoder(), kernel)
 
     @property
     def device(self) -> torch.device:
-        """Where prompts go."""
-        return self.model.device
+        """Where prompts go, and, of a divided model, readings are kept but for their keys and values."""
+        return computes_on(self.model.get_input_embeddings())
 
     def probed_layers(self, which: str) -> list[int]:
         """The decoder layers a probe means.
@@ -107,11 +112,11 @@ class Decoder:
         self.windows = self.windows or watch.windows
         seen = None
         if layers is not None and pictures is not None:
-            seen = [_spread(row, one) for row, one in zip(rows, watch.mean(), strict=True)]
+            seen = [_spread(row, one) for row, one in zip(rows, watch.mean().to(self.device), strict=True)]
         whole = pictures is not None and keep is None and is_plain(output.past_key_values)
         ends = [longest - len(row.columns) + len(row.before) for row in rows]
         return FamilyReading(
-            logits=output.logits[:, -1].float(),
+            logits=self._logits(output),
             probe_attention=seen,
             cache=output.past_key_values,
             attended=[attended.to(self.device)],
@@ -127,7 +132,7 @@ class Decoder:
         extra: dict[str, Any] = {key: row.types[None].to(self.device) for key in self._types}
         extra["mm_encoder_outputs"] = {"image": self._features([picture], None)}
         positions = row.positions[..., None, :]
-        return self._forward(row.ids[None], row.kept[None], positions, **extra).logits[:, -1].float()
+        return self._logits(self._forward(row.ids[None], row.kept[None], positions, **extra))
 
     @torch.inference_mode()
     def write(self, reading: FamilyReading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
@@ -154,7 +159,7 @@ class Decoder:
             position = end.position
             end.grow()
             places = position[:, None].expand(3, -1, -1) if self.by_place else position[:, None]
-            logits = self._forward(token[:, None], end.attended, places, cache=end.cache).logits[:, -1].float()
+            logits = self._logits(self._forward(token[:, None], end.attended, places, cache=end.cache))
         return written
 
     def _go_on(self, rows: Sequence[_Row], prefix: FamilyReading) -> FamilyReading:
@@ -180,7 +185,7 @@ class Decoder:
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
         output = self._forward(ids, attended, positions, None, cut(prefix.cache, furthest), **types)
         return FamilyReading(
-            logits=output.logits[:, -1].float(),
+            logits=self._logits(output),
             probe_attention=None,
             cache=output.past_key_values,
             attended=[attended],
@@ -194,11 +199,6 @@ class Decoder:
             raise ValueError(f"the prompt has places for {found} visual tokens and the picture gave {wanted}")
         kept = torch.ones_like(prompt.slots)
         if keep is not None and picture is not None:
-            lost = picture.separators.cpu() & ~keep.cpu()
-            if bool(lost.any()):
-                raise ValueError(
-                    f"separators show nothing of the picture and stay: {lost.nonzero().flatten().tolist()}"
-                )
             kept[prompt.slots] = keep.cpu()
         places = self._places(prompt, picture)
         positions = places
@@ -233,7 +233,7 @@ class Decoder:
             valid[index, : len(probed)] = True
         return Watch(frozenset(layers), places, valid)
 
-    def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> BaseModelOutputWithPooling:
+    def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> _SeenPictures:
         """What the vision side would have given, without the dropped tokens and in the form the family has it."""
 
         def chosen(levels: Sequence[Tensor]) -> list[Tensor]:
@@ -243,7 +243,7 @@ class Decoder:
 
         features = chosen([picture.features for picture in pictures])
         batched = pictures[0].more["batched"]
-        output = BaseModelOutputWithPooling(pooler_output=torch.cat(features)[None] if batched else features)
+        output = _SeenPictures(pooler_output=torch.cat(features)[None] if batched else features)
         if "deepstack" in pictures[0].more:
             by_level = zip(*(picture.more["deepstack"] for picture in pictures), strict=True)
             output.deepstack_features = [chosen(level) for level in by_level]
@@ -263,7 +263,7 @@ class Decoder:
         The mask is always given: gaps in the positions alone would be taken for several prompts in one row.
         """
         device = self.device
-        with watching(watch), self._nothing_left_behind():
+        with watching(watch, self._kernel), self._nothing_left_behind():
             return self.model(
                 input_ids=ids.to(device),
                 attention_mask=attended.to(device).long(),
@@ -273,6 +273,10 @@ class Decoder:
                 logits_to_keep=1,
                 **extra,
             )
+
+    def _logits(self, output: Any) -> Tensor:
+        """[B, V] of the last position."""
+        return output.logits[:, -1].float().to(self.device)
 
     @contextmanager
     def _nothing_left_behind(self) -> Iterator[None]:
@@ -284,6 +288,17 @@ class Decoder:
         finally:
             if hasattr(inner, "rope_deltas"):
                 inner.rope_deltas = before
+
+
+@dataclass
+class _SeenPictures(BaseModelOutputWithPooling):
+    """What the vision side gives. Its fields, no other attributes, come along from device to device.
+
+    Attributes:
+        deepstack_features: for each level, of each picture [n, D].
+    """
+
+    deepstack_features: Any = None
 
 
 class _Row:

@@ -55,7 +55,6 @@ class Hf:
         self.settings, self.supports = settings, supports
         self._prompts, self._pictures, self._decoder = prompts, pictures, decoder
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
-        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
 
     def prepare(self, image: Image) -> None:
         """See ``Backbone.prepare``."""
@@ -88,7 +87,11 @@ class Hf:
                 f"{self.name}: prefix needs a picture, goes without probe, and needs a model that can reuse a reading "
                 f"(this one supports {sorted(self.supports)})"
             )
-        if keep is not None and visual is None:
+        if visual is not None:
+            if len(prompts) != len(visual.pictures):
+                raise ValueError(f"{len(prompts)} prompts for {len(visual.pictures)} pictures; give one a picture")
+            visual.check_keep(keep)
+        elif keep is not None:
             raise ValueError("keep needs pictures")
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
         pictures = None if visual is None else visual.pictures
@@ -120,26 +123,25 @@ class Hf:
 def load(
     pretrained: str,
     *,
-    device: str,
-    dtype: str,
     positions: str,
     tiling: bool,
     min_pixels: int | None,
     max_pixels: int | None,
+    **placement: Any,
 ) -> Hf:
-    """See ``load`` in ``hf.py``."""
+    """See ``load`` in ``hf.py``; the placement is what ``settle`` takes."""
     limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     checkpoint = find_checkpoint(pretrained)
     family, config = _kind(checkpoint)
     closes_up = _closes_up(checkpoint.name, config, positions)
-    loading = settle([checkpoint.folder], checkpoint.config(), device=device, dtype=dtype)
+    loading = settle([checkpoint.folder], checkpoint.config(), **placement)
     processor = _processor(checkpoint)
     options = image_options(checkpoint.name, processor, tiling=tiling, limits=limits)
-    model = _model(checkpoint, config, loading)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
+    model = _model(checkpoint, config, loading)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
     own = own_reading(model, prompts, options)
-    decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
+    decoder = Decoder(model, family, loading.attention, closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
         **loading.settings,
@@ -150,7 +152,7 @@ def load(
 
 
 def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
-    """What decides an answer beside checkpoint and question."""
+    """What decides an answer beside checkpoint, question and loading."""
     processor = prompts.processor
     return {
         "template": prompts.around("{question}"),
@@ -222,7 +224,15 @@ def _check_class(name: str, config: Any) -> None:
 
 
 def _processor(checkpoint: Checkpoint) -> Any:
-    processor = AutoProcessor.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    try:
+        processor = AutoProcessor.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(
+            f"{checkpoint.name} cannot be loaded as hf: its processor or tokenizer needs program code from its own "
+            "repository, which is never run; look for a version of it converted for transformers"
+        ) from error
     lacking = [part for part in ("image_processor", "tokenizer", "image_token") if not hasattr(processor, part)]
     if lacking:
         raise ValueError(f"{checkpoint.name}: its processor is a {type(processor).__name__} without {lacking}")
@@ -232,7 +242,8 @@ def _processor(checkpoint: Checkpoint) -> Any:
 def _model(checkpoint: Checkpoint, config: Any, loading: Loading) -> Any:
     """The model; releases carry parts that transformers' class leaves out, such as a draft head.
 
-    Not every class takes a kernel when it is made; the decoder gets its own afterwards (``_hf.attention``).
+    Its attention is at first what its class chooses, by which the contract is checked: not every class takes every
+    kernel, and one that is wrong for a family (FlashAttention knows no pictures read both ways) is found out there.
     """
     folders, loading = [checkpoint.folder], replace(loading, attention=None)
     model = load_model(AutoModelForImageTextToText, checkpoint.name, config, folders, loading, leaves_out=True)

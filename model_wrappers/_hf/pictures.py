@@ -12,9 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from sepm_eval.backbone.interface import Block, PictureTokens
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.images import UnreadableImage, check_size, enough_memory
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.places import Seen, square
+from sepm_eval.model_wrappers._loading import outside_decoder
 
 _EDGES = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}  # as image processors name them
 _TILING = ("crop_to_patches", "do_image_splitting")
@@ -34,6 +36,7 @@ class Pictures:
             options: the image processor's, for every call (see ``image_options``).
         """
         self._name, self._model, self._processor, self._family = name, model, processor, family
+        self._tower = model.get_submodule(outside_decoder(model)[0])
         self.options = dict(options)
         self._prepared: dict[int, tuple[weakref.ref[Image.Image], dict[str, Any]]] = {}
         wanted = inspect.signature(model.get_image_features).parameters
@@ -62,7 +65,7 @@ class Pictures:
         inputs = known[1] if known is not None and known[0]() is image else self._process(image)
         if side != 1:
             inputs = self._process(self._smaller(image, inputs, side))
-        device, dtype = self._model.device, self._model.dtype
+        device, dtype = computes_on(self._tower), self._model.dtype
         given = {
             key: value.to(device, dtype) if value.is_floating_point() else value.to(device)
             for key, value in inputs.items()
@@ -153,7 +156,7 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
         raise ValueError(f"{name}: its image processor has no min_pixels and max_pixels")
     size.update(given)
     least, most = (size[edge] for edge in _EDGES.values())
-    if not (isinstance(least, int) and isinstance(most, int) and 0 < least <= most):
+    if not (type(least) is type(most) is int and 0 < least <= most):
         raise ValueError(
             f"min_pixels={least!r}, max_pixels={most!r}: use whole numbers above 0, and the first not above the second"
         )

@@ -48,8 +48,8 @@ class Prompts:
             image_token_id: the id that stands for visual tokens.
 
         Raises:
-            ValueError: it has no chat template, its tokenizer does not say which characters a token covers, or its
-                prompt for an answer opens a thought.
+            ValueError: it has no chat template, its tokenizer does not say which characters a token covers or lacks
+                the placeholder, its prompt for an answer opens a thought, or letters are not single tokens.
         """
         self._name, self.processor, self._image_token_id = name, processor, image_token_id
         self._lock = threading.Lock()  # a tokenizer of Rust is not to be used by two threads at once
@@ -58,12 +58,20 @@ class Prompts:
             raise ValueError(f"{name}: its processor has no chat template, so nobody knows how to ask it a question")
         if not getattr(processor.tokenizer, "is_fast", False):
             raise ValueError(f"{name}: its tokenizer does not say which characters a token covers (no tokenizer.json)")
+        if not self._tokenise("A")[0]:
+            raise ValueError(f"{name}: its tokenizer knows no text; is tokenizer.json missing? Download it again")
+        if image_token_id >= len(processor.tokenizer):
+            raise ValueError(
+                f"{name}: its config.json gives visual tokens the id {image_token_id}, and its tokenizer has only "
+                f"{len(processor.tokenizer)} tokens; tokenizer.json is missing or of another checkpoint"
+            )
         self.template_options: dict[str, Any] = {"enable_thinking": False} if "enable_thinking" in template else {}
         if _OPEN_THOUGHT.search(self.render("A", image=True)):
             raise ValueError(
                 f"{name} always thinks before it answers (its chat template opens a thought even with "
                 "enable_thinking=False), so its first token is no option letter"
             )
+        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out before weights are loaded
 
     def around(self, text: str) -> str:
         """The whole prompt of a question with a picture; in place of today's date stands the form it is written in."""

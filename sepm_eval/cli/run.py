@@ -15,7 +15,7 @@ from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
 
 @app.command()
 def run(
-    plan: Annotated[str, typer.Argument(help="A YAML file, or one that ships: table1, table2, table3, figure3, demo.")],
+    plan: Annotated[str, typer.Argument(help="A YAML file, or one that ships, such as table1 or dan_table1.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default results/PLAN.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST_ITEMS, help="Only the first so many items of each task.")

@@ -1,8 +1,10 @@
 """DivPrune: keep the visual tokens that are most unlike one another.
 
 Alvar et al., "DivPrune: Diversity-based Visual Token Pruning for Large Multimodal Models", CVPR 2025, arXiv 2503.02175,
-and the authors' code (vbdi/divprune at 799e2d9, ``LLaVA/llava/model/llava_arch.py``). Departure: distances are computed
-in float32, whatever the model computes in.
+and the authors' code (vbdi/divprune at 799e2d9, ``LLaVA/llava/model/llava_arch.py``). Departures:
+
+* Distances are computed in float32, whatever the model computes in.
+* Where nothing but exact copies of picked tokens is left, these fill up; the code picks a token twice and keeps fewer.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ def most_diverse(features: Tensor, count: int) -> Tensor:
     distance = 1 - unit @ unit.mT
     nearest_other = distance.topk(2, dim=0, largest=False).values[1]
     picked = [nearest_other.argmax()]
-    nearest = distance[picked[0]]
+    nearest = distance[picked[0]].clone()
+    nearest[picked[0]] = float("-inf")
     for _ in range(count - 1):
         picked.append(nearest.argmax())
         nearest = nearest.minimum(distance[picked[-1]])
+        nearest[picked[-1]] = float("-inf")
     return torch.stack(picked)
 
 

@@ -1,6 +1,6 @@
 """Visual tokens chosen by chance: what a method that chooses has to be better than.
 
-Many are not, at some budgets (Peng et al., UniPruneBench, arXiv 2511.02650).
+Many are not, at some budgets (UniPruneBench, arXiv 2511.02650).
 """
 
 from __future__ import annotations

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 LOOKED_AT = 8
 LEAST = 0.5
-_SHOWN = 3  # beginnings of answers
+_SHOWN = 3  # different beginnings of answers
 _LONGEST = 40  # characters of one
 
 
@@ -23,10 +23,10 @@ def letter_mass(option_probabilities: Mapping[str, float]) -> float:
     return sum(option_probabilities.values())
 
 
-def beginning(text: str) -> str:
-    """The first characters of an answer, quoted; "nothing" if it has none."""
-    first = text[:_LONGEST]
-    return repr(first + "..." if len(text) > len(first) else first) if text else "nothing"
+def beginnings(texts: Iterable[str]) -> str:
+    """The first characters of the first few answers that differ, quoted; "nothing" for one that has none."""
+    shown = [repr(text[:_LONGEST] + "..." * (len(text) > _LONGEST)) if text else "nothing" for text in texts]
+    return ", ".join(list(dict.fromkeys(shown))[:_SHOWN])
 
 
 class FirstAnswers:
@@ -60,10 +60,9 @@ class FirstAnswers:
         self._open = False
         mean = sum(mass for mass, _ in self._found) / len(self._found)
         if mean < LEAST:
-            shown = list(dict.fromkeys(beginning(text) for _, text in self._found))[:_SHOWN]
             logger.warning(
                 "%s: in the first %d answers the letters of the options have %.0f %% of the next-token probability "
                 "(%.0f %% or more is usual); the answers begin with %s. They are written out and read as ever, but "
                 "probabilities of options mean little here: `sepm-eval check-model` shows what the model does",
-                *(self._model, len(self._found), 100 * mean, 100 * LEAST, ", ".join(shown)),
+                *(self._model, len(self._found), 100 * mean, 100 * LEAST, beginnings(text for _, text in self._found)),
             )
