@@ -66,7 +66,6 @@ SETTINGS = {
     "tiling": {"pretrained": str(INTERNVL), "tiling": True, "method": "zero_shot"},
     "tiling (off)": {"pretrained": str(INTERNVL), "method": "zero_shot"},
     "positions (hf)": {"pretrained": str(INTERNVL), "positions": "kept", "method": "zero_shot"},
-    "dtype (hf)": {"pretrained": str(INTERNVL), "dtype": "bfloat16", "method": "zero_shot"},
     "attn_implementation (hf)": {"pretrained": str(INTERNVL), "attn_implementation": "eager", "method": "zero_shot"},
     "load_in_4bit (hf)": {"pretrained": str(INTERNVL), "load_in_4bit": True, "method": "zero_shot"},
     "load_in_8bit (hf)": {"pretrained": str(INTERNVL), "load_in_8bit": True, "method": "zero_shot"},
