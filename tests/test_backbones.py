@@ -116,7 +116,7 @@ def test_every_file_of_the_folder_is_a_backbone_of_its_name():
         ("Efficient-Large-Model/Llama-3-VILA1.5-8B", "llama3_vila1.5_8b"),
         ("/checkpoints/Llama-3-VILA1.5-8B-Fix", "llama3_vila1.5_8b_fix"),
         ("Efficient-Large-Model/VILA1.5-3b", "vila1.5_3b"),
-        ("Qwen/Qwen3-VL-8B", None),
+        ("Qwen/Qwen3-VL-235B-A22B-Instruct", None),
     ],
 )
 def test_a_checkpoint_is_recognised_by_its_name(named, entry):

@@ -150,7 +150,8 @@ def test_every_answer_is_written_once(scripted, question):
             limits.append(limit) or write(reading, limit, rows)
         )
         answers = get_method(name).answer([question, question], backbone)
-        assert [answer.label for answer in answers] == ["fear", "fear"]
+        if name != "permute":  # whose options stand behind other letters
+            assert [answer.label for answer in answers] == ["fear", "fear"]
         assert limits == [512 if name == "zero_shot_cot" else 128]
 
 
@@ -212,15 +213,20 @@ def test_a_hostile_value_is_refused_or_works(scripted, question, name, option):
         assert method == get_method(name, **json.loads(json.dumps(dataclasses.asdict(method), allow_nan=False)))
         hash(method)
         (answer,) = method.answer([question], scripted(says(SURE_NEGATIVE, {"G": 1.0})))
-        assert answer.label == "fear"
+        assert answer.label == "fear" or name == "permute"  # whose options stand behind other letters
     assert max(map(len, refused)) < 400
     kinds = {
         "alpha": (float, int),
         "beta": (float, int, type(None)),
         "preset": (str, type(None)),
-        "budget": (int, float),
+        "budget": (int, float, type(None)),
         "important_ratio": (int, float),
         "seed": (int,),
+        "n": (int,),
+        "layer": (int, type(None)),
+        "keep": (int, float, type(None)),
+        "ratio": (int, float, type(None)),
+        "picture": (str,),
         "select": (str,),
         "clip": (str, type(None)),
     }
