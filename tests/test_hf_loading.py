@@ -134,7 +134,7 @@ def test_flash_attention_is_asked_as_transformers_asks_it(family, positions, fla
 
 @pytest.mark.parametrize(
     ("family", "said"),
-    [("gemma3", "what is read of a picture differs from the model's own"), ("paligemma", "reads its prompt both ways")],
+    [("gemma3", "what is read of a picture differs from the model's own"), ("paligemma", "reads prompts both ways")],
 )
 def test_flash_attention_reads_pictures_one_way_only(family, said, flash):
     """Visual tokens that see each other, which it cannot be told."""

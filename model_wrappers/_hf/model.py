@@ -133,7 +133,7 @@ def load(
     loading = settle([checkpoint.folder], checkpoint.config(), **placement)
     if loading.attention == "flash_attention_2" and family.reads_prompt_both_ways:
         raise ValueError(
-            f"{checkpoint.name} reads its prompt both ways, which attn_implementation=flash_attention_2 cannot be told; "
+            f"{checkpoint.name} reads prompts both ways, which attn_implementation=flash_attention_2 cannot be told: "
             "use sdpa"
         )
     processor = _processor(checkpoint)
