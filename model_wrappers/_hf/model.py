@@ -135,6 +135,11 @@ def load(
     family, config = _kind(checkpoint)
     closes_up = _closes_up(checkpoint.name, config, positions)
     loading = settle([checkpoint.folder], checkpoint.config(), **placement)
+    if loading.attention == "flash_attention_2" and family.reads_prompt_both_ways:
+        raise ValueError(
+            f"{checkpoint.name} reads prompts both ways, which attn_implementation=flash_attention_2 cannot be told: "
+            "use sdpa"
+        )
     processor = _processor(checkpoint)
     options = image_options(checkpoint.name, processor, tiling=tiling, limits=limits)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
