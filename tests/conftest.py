@@ -145,7 +145,7 @@ class ScriptedBackbone:
         blocks = [(Block((0, 0, *image.size), 1, count),) for image in images]
         return VisualTokens(tuple(PictureTokens(torch.zeros(count, 2), block) for block in blocks))
 
-    def read(self, prompts, visual, *, keep=None, probe=None, probe_layers="last", prune=None, prefix=None) -> Reading:
+    def read(self, prompts, visual, *, keep=None, probe=None, prefix=None, **more) -> Reading:
         rows, self._texts = [], []
         for i, prompt in enumerate(prompts):
             self.asked.append(prompt)

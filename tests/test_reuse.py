@@ -130,12 +130,14 @@ def test_the_earlier_reading_is_not_changed(family, visual):
 def test_what_cannot_be_gone_on_from(family, visual):
     coarse = family.read([COARSE] * 3, visual)
     keep = masks(visual, 0.5, 0.5, 0.5)
-    dropped, again = family.read(FINE, visual, keep=keep), family.read(FINE, visual, prefix=coarse)
-    for prefix in (dropped, again, coarse[[0, 1]]):
+    dropped, masked = family.read(FINE, visual, keep=keep), family.read(FINE, visual, keep=keep, prefix=coarse)
+    for prefix in (dropped, masked, coarse[[0, 1]]):
         with pytest.raises(ValueError, match=r"cannot be gone on from.*Read the prompts anew"):
             family.read(FINE, visual, prefix=prefix)
-    with pytest.raises(ValueError, match="goes without probe"):
-        family.read([COARSE] * 3, visual, probe="emotion", prefix=coarse)
+    with pytest.raises(ValueError, match=r"shares='all': use one of \['picture', 'text'\]"):
+        family.read(FINE, visual, prefix=coarse, shares="all")
+    with pytest.raises(ValueError, match="prefix needs an image"):
+        family.read(FINE, None, prefix=coarse)
 
 
 @pytest.mark.parametrize("name", ["sepm", "random_drop", "query_drop"])

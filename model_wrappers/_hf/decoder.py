@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from sepm_eval.backbone.interface import PictureTokens
+from sepm_eval.backbone.continuing import take_over
+from sepm_eval.backbone.interface import PictureTokens, Shares
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
@@ -77,6 +78,7 @@ class Decoder:
         keep: Sequence[Tensor] | None,
         layers: Sequence[int] | None,
         prefix: FamilyReading | None = None,
+        shares: Shares = "picture",
     ) -> FamilyReading:
         """Run the prompts through the model once.
 
@@ -87,13 +89,14 @@ class Decoder:
             layers: whose attention from the prompts' probed tokens to the picture is wanted.
             prefix: an earlier reading of the same pictures to go on from. What is dropped is masked out of it, the
                 positions of the others stay. It is not changed.
+            shares: what is taken over from it, see ``Backbone.read``.
         """
         rows = [
             self._row(prompt, None if pictures is None else pictures[i], None if keep is None else keep[i])
             for i, prompt in enumerate(prompts)
         ]
         if prefix is not None:
-            return self._go_on(rows, prefix)
+            return self._go_on(rows, prefix, shares, layers)
         lengths = [int(row.kept.sum()) for row in rows]
         longest = max(lengths)
         columns = [row.kept.nonzero().flatten() for row in rows]
@@ -111,7 +114,7 @@ class Decoder:
         self.windows = self.windows or watch.windows
         seen = None
         if layers is not None and pictures is not None:
-            seen = [_spread(row, at, one) for row, at, one in zip(rows, columns, watch.mean(), strict=True)]
+            seen = [_on_picture(*row) for row in zip(rows, attended.to(self.device), watch.mean(), strict=True)]
         whole = pictures is not None and keep is None and is_plain(output.past_key_values)
         return FamilyReading(
             logits=output.logits[:, -1].float(),
@@ -119,10 +122,8 @@ class Decoder:
             cache=output.past_key_values,
             attended=[attended.to(self.device)],
             before=tuple(row.before for row in rows) if whole else (),
+            behind=tuple(row.behind for row in rows),
             position=torch.stack([row.positions[..., at].max() + 1 for row, at in zip(rows, columns, strict=True)]),
-            ends=tuple(longest - length + len(row.before) for row, length in zip(rows, lengths, strict=True))
-            if whole
-            else (),
         )
 
     @torch.inference_mode()
@@ -162,33 +163,35 @@ class Decoder:
             logits = self._forward(token[:, None], end.attended, places, cache=end.cache).logits[:, -1].float()
         return written
 
-    def _go_on(self, rows: Sequence[_Row], prefix: FamilyReading) -> FamilyReading:
-        """Read what stands behind the picture only."""
-        if not prefix.before or prefix.before != tuple(row.before for row in rows):
-            raise ValueError(
-                "this reading cannot be gone on from: it is of other prompts, tokens were dropped in it, or its cache "
-                "does not hold all positions. Read the prompts anew, without prefix"
-            )
-        furthest = max(prefix.ends)
-        held = prefix.attended[0][:, :furthest].clone()
-        for row, (one, end) in enumerate(zip(rows, prefix.ends, strict=True)):
-            held[row, end:] = False
-            held[row, end - len(one.before) : end] &= one.kept[: len(one.before)].to(held.device)
-        tails = [slice(len(row.before), None) for row in rows]
-        longest = max(len(row.ids[tail]) for row, tail in zip(rows, tails, strict=True))
+    def _go_on(
+        self, rows: Sequence[_Row], prefix: FamilyReading, shares: Shares, layers: Sequence[int] | None
+    ) -> FamilyReading:
+        """Read what stands behind the picture only, or behind the text that is taken over, too."""
+        ends = [len(row.before) for row in rows]
+        probed = [[place - end for place in row.prompt.probed] for row, end in zip(rows, ends, strict=True)]
+        kept = [row.kept[:end] for row, end in zip(rows, ends, strict=True)]
+        before, behind = tuple(row.before for row in rows), tuple(row.behind for row in rows)
+        held, shared = take_over(prefix, shares, before, behind, probed, kept)
+        tails = [torch.arange(end + text, len(row.ids)) for row, end, text in zip(rows, ends, shared, strict=True)]
+        longest = max(map(len, tails))
         ids = _left([row.ids[tail] for row, tail in zip(rows, tails, strict=True)], longest)
-        new = _left(
-            [torch.ones_like(row.ids[tail], dtype=torch.bool) for row, tail in zip(rows, tails, strict=True)], longest
-        )
+        new = _left([torch.ones_like(tail, dtype=torch.bool) for tail in tails], longest)
         positions = _left([row.places[..., tail] for row, tail in zip(rows, tails, strict=True)], longest, batch_dim=-2)
         attended = torch.cat([held, new.to(held.device)], dim=1)
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
-        output = self._forward(ids, attended, positions, None, cut(prefix.cache, furthest), **types)
+        watch = None if layers is None else self._watch(rows, tails, longest, layers)
+        output = self._forward(ids, attended, positions, watch, cut(prefix.cache, held.shape[1]), **types)
+        seen = None
+        if watch is not None:
+            seen = [_on_picture(*row) for row in zip(rows, attended, watch.mean(), strict=True)]
+        whole = all(bool(mask.all()) for mask in kept) and is_plain(output.past_key_values)
         return FamilyReading(
             logits=output.logits[:, -1].float(),
-            probe_attention=None,
+            probe_attention=seen,
             cache=output.past_key_values,
             attended=[attended],
+            before=before if whole else (),
+            behind=behind,
             position=torch.stack([row.places.max() + 1 for row in rows]),
         )
 
@@ -302,6 +305,7 @@ class _Row:
         places: the same with no token dropped.
         types: [L], 1 for visual tokens where the family marks them.
         before: the ids up to the end of the picture; empty without one.
+        behind: those of the text behind it.
     """
 
     def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor, places: Tensor, types: Tensor) -> None:
@@ -309,6 +313,7 @@ class _Row:
         self.positions, self.places, self.types = positions, places, types
         slots = prompt.slots.nonzero().flatten()
         self.before = tuple(prompt.ids[: int(slots[-1]) + 1].tolist()) if len(slots) else ()
+        self.behind = tuple(prompt.ids[len(self.before) :].tolist())
 
 
 def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
@@ -317,8 +322,11 @@ def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
     return torch.stack(padded, dim=batch_dim)
 
 
-def _spread(row: _Row, columns: Tensor, attention: Tensor) -> Tensor:
-    """The part of a row's attention, [L], that falls on its picture, [n]; 0 where a token was dropped."""
+def _on_picture(row: _Row, attended: Tensor, attention: Tensor) -> Tensor:
+    """The part of a row's attention, [L], that falls on its picture, [n]; 0 where a token was dropped.
+
+    attended: [L] bool, which places hold a token that is seen.
+    """
     seen = torch.zeros(len(row.ids), device=attention.device)
-    seen[columns.to(attention.device)] = attention[len(attention) - len(columns) :]
+    seen[row.kept.to(attention.device)] = attention[attended.to(attention.device)]
     return seen[row.prompt.slots.to(attention.device)]

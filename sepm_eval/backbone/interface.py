@@ -20,6 +20,9 @@ Turns: TypeAlias = "str | Sequence[str]"
 ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
 """Which of the decoder layers that have attention are probed; what they report is averaged."""
 
+Shares: TypeAlias = Literal["picture", "text"]
+"""What is taken over from an earlier reading: all up to the end of the picture, or text behind it, too."""
+
 ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize"})
 """What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
 
@@ -113,6 +116,7 @@ class Reading:
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
             behind them: such a reading can be gone on from. Empty otherwise.
+        behind: for each row, the ids of the tokens behind the picture.
         evicted: [B], how many tokens of each row were dropped while the positions of the others stayed; None is none.
     """
 
@@ -121,6 +125,7 @@ class Reading:
     cache: Cache
     attended: list[Tensor]
     before: tuple[tuple[int, ...], ...] = ()
+    behind: tuple[tuple[int, ...], ...] = ()
     evicted: Tensor | None = None
 
     def __getitem__(self, rows: Sequence[int]) -> Reading:
@@ -136,8 +141,21 @@ class Reading:
             cache=cache,
             attended=[layer[chosen] for layer in self.attended],
             before=tuple(self.before[row] for row in chosen) if self.before else (),
+            behind=tuple(self.behind[row] for row in chosen) if self.behind else (),
             evicted=None if self.evicted is None else self.evicted[chosen],
         )
+
+
+class Written(str):
+    """A text that a model wrote; ``tokens`` is how many it wrote, without the one at which it stopped."""
+
+    tokens: int
+
+    def __new__(cls, text: str, tokens: int) -> Written:
+        """A text of so many tokens."""
+        written = super().__new__(cls, text)
+        written.tokens = tokens
+        return written
 
 
 class Prune(Protocol):
@@ -197,6 +215,8 @@ class Backbone(Protocol):
         probe_layers: ProbedLayers = "last",
         prune: Prune | None = None,
         prefix: Reading | None = None,
+        shares: Shares = "picture",
+        begun: Sequence[int] = (),
     ) -> Reading:
         """Read one prompt a picture up to the point where the answer starts.
 
@@ -213,14 +233,26 @@ class Backbone(Protocol):
             prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.
+            shares: what is taken over from ``prefix``: "picture", or "text", which is besides the text behind the
+                picture as far as both prompts have the same. A probe's tokens are read in any case.
+            begun: token ids with which every answer begins; the logits are those of what follows them.
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
                 cannot be gone on from.
         """
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
         """Go on greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
 
     def letter_ids(self, letters: str) -> list[int]:
         """The token id with which an answer starts that is this letter, for each letter."""
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids with which an answer starts that is this text, for each text.
+
+        They may be more than those of the text alone: Llama's tokenizer writes "1" as a space and the digit.
+
+        Raises:
+            ValueError: the tokenizer joins a text to the end of the prompt.
+        """
