@@ -175,6 +175,10 @@ class Evidence:
         candidates: the labels offered in stage 2.
         significance: [N_v] float32, attention of the focus tokens to each visual token (Eq. 8); None if not read.
         dropped: indices of the visual tokens that stage 2 does not see, ascending (Eq. 9).
+        scores: of each label, after the polarity's weight (DAN, Eq. 4); None for methods without.
+        analysis: what the model wrote of the picture's clues before it was asked (DAN); it is never read as an answer.
+        written: how many tokens the model wrote before the last question; None for methods that have nothing written.
+        discrepancy: [N_v] float32, how differently the candidates look at each visual token (DAN, Eq. 7).
     """
 
     p_positive: float
@@ -185,6 +189,10 @@ class Evidence:
     candidates: tuple[str, ...]
     significance: np.ndarray | None = field(default=None, repr=False, compare=False)
     dropped: tuple[int, ...] = ()
+    scores: dict[str, float] | None = None
+    analysis: str | None = None
+    written: int | None = None
+    discrepancy: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def facts(self) -> list[tuple[str, str]]:
         """The same for people: one pair of a name and a value in words for each row to show."""
