@@ -160,9 +160,7 @@ class Prompts:
         prompt, before, answers = self._answers(texts)
         for text, ids in zip(texts, answers, strict=True):
             if ids[: len(before)] != before:
-                raise ValueError(
-                    f"{self._name}: the tokenizer joins {prompt[-20:]!r} to the answer {text!r} behind it"
-                )
+                raise ValueError(f"{self._name}: the tokenizer joins {prompt[-20:]!r} to the answer {text!r} behind it")
         return [ids[len(before) :] for ids in answers]
 
     def _answers(self, texts: Iterable[str]) -> tuple[str, list[int], list[list[int]]]:

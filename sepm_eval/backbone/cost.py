@@ -102,7 +102,9 @@ class Read:
     Attributes:
         tokens: how many are read.
         cached: how many stand before them in the cache, and are not read again.
-        probed: how many of them report their attention, in one layer.
+        probed: how many of them report their attention.
+        layers: in how many layers, of which the last is one.
+        written: how many tokens are written behind it; the last of them is not read.
         left: (layer, tokens) where visual tokens are pruned: after this layer so many of the prompt's tokens are left.
     """
 
@@ -110,6 +112,8 @@ class Read:
     cached: int = 0
     probed: int = 0
     left: tuple[tuple[int, int], ...] = ()
+    layers: int = 1
+    written: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,12 @@ class Work:
     Attributes:
         looks: how often a picture is encoded, and at which share of the tower's usual side.
         reads: the prompts read.
+        answers: False if no answer is written, because it is read off the last prompt's probabilities.
     """
 
     looks: tuple[float, ...]
     reads: tuple[Read, ...]
+    answers: bool = True
 
     @property
     def prefill_tokens(self) -> int:
@@ -142,7 +148,8 @@ def flops(geometry: Geometry, wanted: Work) -> int:
     """Floating-point operations of one answer."""
     looks = sum(_look(geometry, side) for side in wanted.looks)
     reads = sum(_read(geometry.decoder, read) for read in wanted.reads)
-    return looks + reads + _step(geometry.decoder, wanted.reads[-1])
+    written = sum(_step(geometry.decoder, read, more) for read in wanted.reads for more in range(read.written - 1))
+    return looks + reads + written + (_step(geometry.decoder, wanted.reads[-1]) if wanted.answers else 0)
 
 
 def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], merge: int = 1) -> Geometry:
@@ -207,15 +214,16 @@ def _read(decoder: Decoder, read: Read) -> int:
             total += _layer(decoder, tokens, tokens, seen)
         tokens = left.get(layer, tokens)
     seen = read.cached + read.tokens
-    probe = read.probed * (decoder.width * attended + seen * (attended + 1))  # queries, scores, and their mean
+    scores = seen * (attended + 1)  # and their mean
+    probe = read.probed * (decoder.width * attended + read.layers * scores)  # the last layer's queries once more
     return 2 * (total + probe + decoder.width * decoder.vocabulary)
 
 
-def _step(decoder: Decoder, read: Read) -> int:
-    """One token behind a prompt, which sees what each layer still holds of it, and the logits that follow."""
+def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
+    """One token behind a prompt, which sees what each layer still holds of it and what was written, and its logits."""
     total, tokens, left = 0, read.tokens, dict(read.left)
     for layer in range(decoder.layers):
-        total += _layer(decoder, 1, 1, read.cached + tokens + 1)
+        total += _layer(decoder, 1, 1, read.cached + tokens + written + 1)
         tokens = left.get(layer, tokens)
     return 2 * (total + decoder.width * decoder.vocabulary)
 

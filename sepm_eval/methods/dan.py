@@ -9,112 +9,23 @@ it in context, Eq. 1-4), and CDVP, contrastive discriminative visual pruning (Al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sepm_eval import prompts
-from sepm_eval.backbone.interface import Backbone, PictureTokens, Reading, VisualTokens
-from sepm_eval.emotions import Polarity
+from sepm_eval.backbone.cost import Geometry, Read, Text, Work
+from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
 from sepm_eval.methods.common import check_finite
+from sepm_eval.methods.dan_case import Case, contrast, discrepancy, gated, pick_candidates
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.numbered import read_numbers
 from sepm_eval.methods.options import NUMBER, method
-from sepm_eval.methods.selection import keep_most_significant
-from sepm_eval.types import Answer, Evidence, Question
+from sepm_eval.methods.selection import count_to_drop, keep_most_significant
+from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@dataclass
-class _Case:
-    """One question on its way; numbers are indices of the question's labels.
-
-    Attributes:
-        question: what is asked.
-        picture: its visual tokens.
-        analysis: what the model wrote of the picture's clues; None if it was not asked to.
-        written: how many tokens it wrote in all.
-        prompts: the user's turns so far.
-        tokens_read: how many visual tokens were read with each.
-        pair: [2], of the polarities.
-        scores: [N], of the emotions, gated.
-        candidates: S*, the likeliest first.
-        contrasts: for each candidate what the model wrote for it.
-        attention: for each candidate [N_v].
-        discrepancy: [N_v].
-        keep: [N_v] bool, which visual tokens the last question is put with; None is all.
-        chosen: [len(candidates)], how probable each is in the end.
-    """
-
-    question: Question
-    picture: PictureTokens
-    analysis: str | None = None
-    written: int = 0
-    prompts: list[str] = field(default_factory=list)
-    tokens_read: list[int] = field(default_factory=list)
-    pair: Tensor = field(init=False)
-    scores: Tensor = field(init=False)
-    candidates: list[int] = field(default_factory=list)
-    contrasts: list[str] = field(default_factory=list)
-    attention: list[Tensor] = field(default_factory=list)
-    discrepancy: Tensor | None = None
-    keep: Tensor | None = None
-    chosen: Tensor | None = None
-
-    def asked(self, prompt: str, tokens: int | None = None) -> str:
-        """Note a prompt and how many visual tokens are read with it, by default all."""
-        self.prompts.append(prompt)
-        self.tokens_read.append(len(self.picture) if tokens is None else tokens)
-        return prompt
-
-    @property
-    def names(self) -> list[str]:
-        """How the candidates are shown."""
-        return [self.question.names[one] for one in self.candidates]
-
-    def contrast(self, place: int) -> str:
-        """The question why it is this candidate and not one of the others."""
-        return prompts.contrast(self.names[place], [name for i, name in enumerate(self.names) if i != place])
-
-    def answer(self) -> Answer:
-        """The answer; its text is the letter of the option with the highest number."""
-        labels, letters = self.question.labels, self.question.letters
-        probable = dict(zip(labels, self.scores.tolist(), strict=True))
-        if self.chosen is not None:
-            probable = dict.fromkeys(labels, 0.0)
-            probable |= {labels[one]: value for one, value in zip(self.candidates, self.chosen.tolist(), strict=True)}
-        best = self.candidates[0 if self.chosen is None else int(self.chosen.argmax())]
-        return Answer(
-            text=letters[best],
-            letter=letters[best],
-            label=labels[best],
-            option_probabilities=probable,
-            visual_tokens=len(self.picture),
-            blocks=self.picture.blocks,
-            evidence=self._evidence(),
-            prompts=tuple(self.prompts),
-            tokens_read=tuple(self.tokens_read),
-        )
-
-    def _evidence(self) -> Evidence:
-        positive, negative = self.pair.tolist()
-        polarity: Polarity = "positive" if positive >= negative else "negative"
-        return Evidence(
-            p_positive=positive,
-            p_negative=negative,
-            confidence=((positive - negative) / 2) ** 2,
-            polarity=polarity,
-            ambiguous=len(self.candidates) > 1,
-            candidates=tuple(self.question.labels[one] for one in self.candidates),
-            dropped=() if self.keep is None else tuple((~self.keep).nonzero().flatten().tolist()),
-            scores=dict(zip(self.question.labels, self.scores.tolist(), strict=True)),
-            analysis=self.analysis,
-            written=self.written,
-            discrepancy=None if self.discrepancy is None else self.discrepancy.cpu().numpy(),
-        )
 
 
 @method
@@ -126,7 +37,7 @@ class Dan:
 
     Attributes:
         analysis_tokens: how long the analysis, and a contrast that is written, may become.
-        alpha: variance of two scores below which the lower one is a candidate, too. Two probabilities have 0.25 at most.
+        alpha: variance of two scores below which the lower one is a candidate, too; that of 0 and 1 is 0.25.
         beta: share of visual tokens that the last question is put without.
         k: how many candidates there may be besides the likeliest.
         layers: whose attention tells the candidates apart.
@@ -170,13 +81,54 @@ class Dan:
                 f"use k from 1 to {len(question.labels) - 1}"
             )
 
+    def foreseen(self, question: Question) -> tuple[str, ...]:
+        """The prompts of a question if there will be as many candidates as there may be."""
+        asked = [prompts.clues(scene=self.scene, objects=self.object)] if self._analyses else []
+        asked += [self._coarse(question), prompts.numbered(question.names, self._sentence)]
+        names = question.names[: min(self.k + 1, len(question.names) - 1) if self.cdvp else 1]
+        if len(names) > 1:
+            contrasts = [contrast(names, place) for place in range(len(names))] if self._contrasts else []
+            asked += [*contrasts, prompts.numbered(names, prompts.BY_DISCRIMINATION)]
+        return tuple(asked)
+
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone that can reuse, if the analysis becomes as long as it may."""
+        looked = text.before + geometry.visual_tokens()
+        told, turns, reads = 0, list(text.after), []
+        if self._analyses:
+            reads = [Read(looked + turns[0], written=self.analysis_tokens)]
+            told = turns.pop(0)
+        coarse, fine, *later = turns
+        analysis = self.analysis_tokens if self._analyses else 0
+        reads.append(Read(analysis + coarse, cached=looked + told) if told else Read(looked + coarse))
+        reads.append(Read(fine, cached=looked + told + analysis))
+        if not later:
+            return Work((1.0,), tuple(reads), answers=False)
+        *contrasts, last = later
+        layers = {"last": 1, "all": geometry.decoder.layers}.get(self.layers, min(3, geometry.decoder.layers))
+        written = self.analysis_tokens if self.contrast_in_context else 0
+        reads += [Read(turn, looked, turn if self.beta else 0, layers=layers, written=written) for turn in contrasts]
+        last += (sum(contrasts) + len(contrasts) * written) if written else 0
+        dropped = count_to_drop(self.beta, geometry.visual_tokens())
+        reads.append(Read(looked - dropped + last) if self.beta else Read(last, cached=looked))
+        return Work((1.0,), tuple(reads), answers=False)
+
+    @property
+    def _analyses(self) -> bool:
+        return self.scene or self.object
+
+    @property
+    def _contrasts(self) -> bool:
+        """Whether the candidates are contrasted before the last question, to choose tokens or to have it written."""
+        return bool(self.beta) or self.contrast_in_context
+
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions: the pictures are encoded once, and read whole once where the model can reuse."""
         check_needs(self, backbone.supports, backbone.name)
         for question in questions:
             self.check_question(question)
         visual = backbone.see([question.image for question in questions])
-        cases = [_Case(*pair) for pair in zip(questions, visual.pictures, strict=True)]
+        cases = [Case(*pair) for pair in zip(questions, visual.pictures, strict=True)]
         first = self._analyse(cases, backbone, visual)
         first = self._rate(cases, backbone, visual, first)
         rows = [row for row, case in enumerate(cases) if len(case.candidates) > 1]
@@ -185,9 +137,9 @@ class Dan:
             self._decide([cases[row] for row in rows], backbone, visual[rows], _rows(first, rows))
         return [case.answer() for case in cases]
 
-    def _analyse(self, cases: Sequence[_Case], backbone: Backbone, visual: VisualTokens) -> Reading | None:
+    def _analyse(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens) -> Reading | None:
         """Have the analysis written (Q_a); the reading of the picture, to be gone on from."""
-        if not (self.scene or self.object):
+        if not self._analyses:
             return None
         ask = prompts.clues(scene=self.scene, objects=self.object)
         reading = check_finite(backbone.read([case.asked(ask) for case in cases], visual))
@@ -195,9 +147,7 @@ class Dan:
             case.analysis, case.written = str(text), text.tokens
         return reading
 
-    def _rate(
-        self, cases: Sequence[_Case], backbone: Backbone, visual: VisualTokens, first: Reading | None
-    ) -> Reading:
+    def _rate(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading | None) -> Reading:
         """Polarity and emotions with the analysis in context (Q_c, Q_f), gated scores (Eq. 4), and S* (Algorithm 1).
 
         Returns the reading of the picture that there was, or the first one made here.
@@ -212,7 +162,7 @@ class Dan:
 
     def _ask(
         self,
-        cases: Sequence[_Case],
+        cases: Sequence[Case],
         asked: Sequence[str],
         count: int,
         backbone: Backbone,
@@ -232,7 +182,7 @@ class Dan:
     @property
     def _sentence(self) -> str:
         """In front of the options, with the analysis in context or without one."""
-        return prompts.BY_ANALYSIS if self.scene or self.object else prompts.WORDINGS["paper"].ask
+        return prompts.BY_ANALYSIS if self._analyses else prompts.WORDINGS["paper"].ask
 
     def _coarse(self, question: Question) -> str:
         names = dict(zip(question.labels, question.names, strict=True))
@@ -242,15 +192,15 @@ class Dan:
         return prompts.numbered_polarity(positive, negative, self._sentence)
 
     def _contrast(
-        self, cases: Sequence[_Case], rows: Sequence[int], backbone: Backbone, visual: VisualTokens, first: Reading
+        self, cases: Sequence[Case], rows: Sequence[int], backbone: Backbone, visual: VisualTokens, first: Reading
     ) -> None:
-        """Ask what speaks for each candidate (Q_ctr), see where the model looks (Eq. 5-6), and choose tokens (Eq. 7-9)."""
-        if not (self.beta or self.contrast_in_context):
+        """Ask what speaks for each candidate (Q_ctr), see where the model looks (Eq. 5-6), choose tokens (Eq. 7-9)."""
+        if not self._contrasts:
             return
         for place in range(max(len(cases[row].candidates) for row in rows)):
             now = [row for row in rows if place < len(cases[row].candidates)]
             how = _go_on(backbone, _rows(first, now))
-            asked = [cases[row].asked(cases[row].contrast(place), 0 if how else None) for row in now]
+            asked = [cases[row].asked(contrast(cases[row].names, place), 0 if how else None) for row in now]
             if self.beta:
                 how |= {"probe": asked, "probe_layers": self.layers}
             reading = check_finite(backbone.read(asked, visual[now], **how))
@@ -264,7 +214,7 @@ class Dan:
             case.discrepancy = discrepancy(case.attention)
             case.keep = keep_most_significant(case.discrepancy, self.beta, case.picture.separators)
 
-    def _decide(self, cases: Sequence[_Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> None:
+    def _decide(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> None:
         """Choose among the candidates, with the pruned picture (Q_d, Eq. 10)."""
         keep = [case.keep for case in cases if case.keep is not None]
         how: dict[str, Any] = {"keep": keep} if keep else _go_on(backbone, first)
@@ -272,57 +222,11 @@ class Dan:
         for case in cases:
             left = None if case.keep is None else int(case.keep.sum())
             last = case.asked(prompts.numbered(case.names, prompts.BY_DISCRIMINATION), 0 if "prefix" in how else left)
-            told = [turn for i, text in enumerate(case.contrasts) for turn in (case.contrast(i), text)]
+            told = [turn for i, text in enumerate(case.contrasts) for turn in (contrast(case.names, i), text)]
             turns.append([*told, last] if told else last)
         _, chosen = read_numbers(backbone, turns, visual, [len(case.candidates) for case in cases], **how)
         for case, row in zip(cases, chosen, strict=True):
             case.chosen = row
-
-
-def gated(scores: Tensor, pair: Tensor, question: Question, gate: Literal["soft", "hard", "none"]) -> Tensor:
-    """Scores of the emotions weighed by their polarity (Eq. 4), [N], sum 1.
-
-    Args:
-        scores: [N], of the emotions.
-        pair: [2], of positive and negative.
-        question: says which emotion is which.
-        gate: see ``Dan``.
-    """
-    import torch
-
-    weights = {"soft": pair, "none": torch.ones_like(pair), "hard": (pair >= pair.flip(0)).to(pair)}[gate]
-    if gate == "hard" and bool(weights.all()):
-        weights[1] = 0
-    side = [0 if label in question.positive else 1 for label in question.labels]
-    weighed = scores * weights[side]
-    return weighed / weighed.sum()
-
-
-def pick_candidates(scores: Tensor, alpha: float, k: int) -> list[int]:
-    """S* of Algorithm 1: indices of the likeliest emotion and of up to k that are nearly as likely, the likeliest first.
-
-    An emotion is one of them if the variance of its score and the highest, ((s_max - s_i) / 2)^2, is below alpha, and
-    all before it are. Not all emotions are candidates.
-    """
-    order = scores.argsort(descending=True, stable=True).tolist()
-    chosen = order[:1]
-    for one in order[1 : min(k + 1, len(order) - 1)]:
-        if ((scores[chosen[0]] - scores[one]) / 2) ** 2 >= alpha:
-            break
-        chosen.append(one)
-    return chosen
-
-
-def discrepancy(attention: Sequence[Tensor]) -> Tensor:
-    """How much the candidates differ in looking at each visual token (Eq. 7), [N_v]: sum_i |A_i - mean of the others|.
-
-    attention: [N_v] for each candidate, at least two.
-    """
-    import torch
-
-    rows = torch.stack(list(attention))
-    others = [torch.cat([rows[:i], rows[i + 1 :]]).mean(0) for i in range(len(rows))]
-    return (rows - torch.stack(others)).abs().sum(0)
 
 
 def _go_on(backbone: Backbone, prefix: Reading | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from sepm_eval.backbone.interface import Backbone, Reading, Turns, VisualTokens
@@ -33,16 +33,19 @@ class Numbers:
         """The numbers up to ``count``, at least 2.
 
         Raises:
-            ValueError: the tokenizer writes some numbers of two digits with one token and others with two.
+            ValueError: the tokenizer writes them neither with one token each nor digit by digit.
         """
         written = backbone.answer_ids([str(number) for number in range(1, count + 1)])
-        lead = commonprefix(written[:2])
+        lead = [same[0] for same in takewhile(lambda ids: len(set(ids)) == 1, zip(*written, strict=False))]
         ids = tuple(tuple(one[len(lead) :]) for one in written)
         digits: list[int] = []
         if any(len(one) > 1 for one in ids):
             first, *longer = backbone.answer_ids(["1", *(f"1{digit}" for digit in range(10))])
             if any(one[:-1] != first for one in longer) or {len(one) for one in ids[9:]} != {2}:
-                raise ValueError(f"{backbone.name}: its tokenizer does not write {count} numbers digit by digit: {written}")
+                raise ValueError(
+                    f"{backbone.name}: its tokenizer writes the numbers 1 to {count} neither with one token each nor "
+                    f"digit by digit, so which is likeliest cannot be read off: {written}"
+                )
             digits = [one[-1] for one in longer]
         return cls(tuple(lead), ids, tuple(digits))
 
@@ -51,7 +54,8 @@ class Numbers:
         """Behind which ids the next token's logits are needed: nothing, and all that begins or is a number."""
         if not self.digits:
             return [()]
-        return sorted({one[:length] for one in self.ids for length in range(len(one) + 1)}, key=lambda one: (len(one), one))
+        every = {one[:length] for one in self.ids for length in range(len(one) + 1)}
+        return sorted(every, key=lambda one: (len(one), one))
 
     def probabilities(self, logits: Mapping[tuple[int, ...], Tensor], count: int) -> Tensor:
         """How probable each of the first numbers is, given that one of them is the answer.
@@ -104,7 +108,7 @@ def read_numbers(
     """
     numbers = Numbers.of(backbone, max(counts))
     first = check_finite(backbone.read(prompts, visual, begun=numbers.lead, **how))
-    logits = {(): first.logits}
+    logits: dict[tuple[int, ...], Tensor] = {(): first.logits}
     if "reuse" in backbone.supports and how.get("keep") is None:
         how = {**how, "prefix": first, "shares": "text"}
     for begun in numbers.begun[1:]:
