@@ -39,7 +39,8 @@ class Dan:
         analysis_tokens: how long the analysis, and a contrast that is written, may become.
         alpha: variance of two scores below which the lower one is a candidate, too; that of 0 and 1 is 0.25.
         beta: share of visual tokens that the last question is put without.
-        k: how many candidates there may be besides the likeliest.
+        k: how many candidates there may be besides the likeliest; below the number of options. As in Algorithm 1, not
+            all options become candidates, so 2 goes with every question.
         layers: whose attention tells the candidates apart.
         gate: how the polarity weighs the emotions: by its probability ("soft"), by 1 and 0 ("hard"), or not.
         scene: have clues in the scene analysed.
@@ -71,14 +72,15 @@ class Dan:
         """Make sure that a question can be put.
 
         Raises:
-            ValueError: it offers one polarity only, or fewer options than there may be candidates.
+            ValueError: it offers one polarity only, or k is larger than the paper's and than the options allow.
         """
         if not 0 < len(question.positive) < len(question.labels):
             raise ValueError(f"DAN needs positive and negative emotions to choose from, not {question.labels}")
-        if self.cdvp and self.k + 1 > len(question.labels):
+        most = max(len(question.labels) - 1, 2)
+        if self.cdvp and self.k > most:
             raise ValueError(
-                f"k={self.k} makes up to {self.k + 1} candidates, and the question has {len(question.labels)} options: "
-                f"use k from 1 to {len(question.labels) - 1}"
+                f"k={self.k} means {self.k + 1} candidates, and the question has {len(question.labels)} options: use k "
+                f"from 1 to {most}"
             )
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
