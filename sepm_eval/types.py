@@ -196,12 +196,28 @@ class Evidence:
 
     def facts(self) -> list[tuple[str, str]]:
         """The same for people: one pair of a name and a value in words for each row to show."""
-        return [
+        facts = [
             ("stage 1", f"{self.polarity}{' (ambiguous)' if self.ambiguous else ''}"),
             ("p(positive), p(negative)", f"{self.p_positive:.4f}, {self.p_negative:.4f}"),
             ("confidence", f"{self.confidence:.4f}"),
             ("stage 2 chose among", ", ".join(self.candidates)),
         ]
+        if self.scores is not None:
+            facts.append(("scores", ", ".join(f"{label} {score:.4f}" for label, score in self.scores.items())))
+        if self.analysis is not None:
+            facts.append(("analysis", self.analysis))
+        if self.written is not None:
+            facts.append(("tokens written", str(self.written)))
+        for name, value in self.discrepancy_summary().items():
+            facts.append((f"discrepancy of a visual token, {name}", f"{value:.3g}"))
+        return facts
+
+    def discrepancy_summary(self) -> dict[str, float]:
+        """Discrepancy of visual tokens: mean of all, the largest, mean of those dropped; empty if none was read."""
+        if self.discrepancy is None:
+            return {}
+        summary = {"mean": float(self.discrepancy.mean()), "largest": float(self.discrepancy.max())}
+        return summary | ({"of_dropped": float(self.discrepancy[list(self.dropped)].mean())} if self.dropped else {})
 
 
 @dataclass(frozen=True)

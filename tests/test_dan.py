@@ -13,7 +13,6 @@ from PIL import Image
 from sepm_eval import Question, get_method, load_backbone
 from sepm_eval.backbone.interface import VisualTokens
 from sepm_eval.backbone.shared import Shared
-from sepm_eval.emotions import MIKELS
 from sepm_eval.methods import numbered
 from sepm_eval.methods.dan_case import discrepancy, gated, pick_candidates
 
@@ -90,7 +89,7 @@ def ids(reference, prompt, begun=()):
 
 
 def test_prompts_and_logits_of_polarity_and_emotions(reference, which):
-    """The analysis, in a dialogue as the original writes it, and both questions behind the space in front of a digit."""
+    """The analysis, in a dialogue as the original writes it, and both questions up to the space in front of a digit."""
     oracle = reference.oracle
     answers, reads = reference.answers(which, cdvp=False)
     assert reference.backbone.answer_ids(["1"])[0][:-1] == oracle.meta["prefix_ids"]

@@ -143,7 +143,7 @@ def test_a_first_word_that_looks_like_a_letter_is_read_on(scripted, question):
 
 
 def test_every_answer_is_written_once(scripted, question):
-    for name in find_methods():
+    for name in set(find_methods()) - {"dan"}:  # whose answer is read off, not written
         backbone, limits = scripted(says(SURE_NEGATIVE, {"G": 1.0})), []
         write = backbone.write
         backbone.write = lambda reading, limit, rows=None, limits=limits, write=write: (

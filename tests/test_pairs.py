@@ -43,6 +43,7 @@ VILA = Path(__file__).parent / "oracles" / "vila15_tiny" / "checkpoint"
 INTERNVL, QWEN = (Path(__file__).parent / "oracles" / "hf_families" / family for family in ("internvl", "qwen2_5_vl"))
 ENTRIES = {str(VILA): "vila", str(INTERNVL): "hf", str(QWEN): "hf"}
 DEMO, ZERO = {"pretrained": "demo"}, {"pretrained": "demo", "method": "zero_shot"}
+DAN = {**DEMO, "method": "dan"}
 
 # One change of one setting each, as --model_args. The name in front says which setting of ours it declares.
 SETTINGS = {
@@ -80,6 +81,15 @@ SETTINGS = {
     "method (sparsevlm)": {**DEMO, "method": "sparsevlm"},
     "budget": {**DEMO, "method": "sparsevlm", "budget": 64},
     "seed": {**DEMO, "method": "random_drop", "seed": 7},
+    "method (dan)": DAN,
+    "analysis_tokens": {**DAN, "analysis_tokens": 4},
+    "k": {**DAN, "k": 1},
+    "layers": {**DAN, "layers": "last"},
+    "gate": {**DAN, "gate": "hard"},
+    "scene": {**DAN, "scene": False},
+    "object": {**DAN, "object": False},
+    "cdvp": {**DAN, "cdvp": False},
+    "contrast_in_context": {**DAN, "contrast_in_context": True},
     "preset (zero-shot)": {**ZERO, "preset": "paper"},
 }
 # What it was asked on: item list, labels, pictures, a part of them; the same model answers.

@@ -69,13 +69,11 @@ class Dan:
         return frozenset({"probe", "keep"} if self.cdvp and self.beta else ())
 
     def check_question(self, question: Question) -> None:
-        """Make sure that a question can be put.
+        """Make sure that a question has enough options.
 
         Raises:
-            ValueError: it offers one polarity only, or k is larger than the paper's and than the options allow.
+            ValueError: there may be more candidates than options.
         """
-        if not 0 < len(question.positive) < len(question.labels):
-            raise ValueError(f"DAN needs positive and negative emotions to choose from, not {question.labels}")
         most = max(len(question.labels) - 1, 2)
         if self.cdvp and self.k > most:
             raise ValueError(
@@ -191,6 +189,8 @@ class Dan:
         positive, negative = (
             [names[label] for label in question.of_polarity(side)] for side in ("positive", "negative")
         )
+        if not positive or not negative:
+            raise ValueError(f"DAN needs positive and negative emotions to choose from, not {question.labels}")
         return prompts.numbered_polarity(positive, negative, self._sentence)
 
     def _contrast(

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from sepm_eval import demo
 from sepm_eval.backbone import cost
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
 from sepm_eval.methods import Priced
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone
+from sepm_eval.runs.exams import blank_question
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
-from sepm_eval.types import Question
 
 # No tokenizer is at hand. In Vicuna's template and tokens 35 tokens stand in front of the picture, and EmoSet's
 # zero-shot question with what follows it takes 70 (tests/oracles/real_tokenizer_ids.json).
@@ -68,10 +66,9 @@ def _work(written: str, benchmark: Benchmark, geometry: cost.Geometry) -> cost.W
 
     The lengths of its prompts are estimated from their characters.
     """
-    method, names = parse_method(written), benchmark.names
-    question = Question(Image.new("RGB", (1, 1)), tuple(names), tuple(names.values()), text=benchmark.question())
+    method, question = parse_method(written), blank_question(benchmark)
     positive = question.of_polarity("positive")
-    if not isinstance(method, Priced) or (method.needs_polarities and not 0 < len(positive) < len(names)):
+    if not isinstance(method, Priced) or (method.needs_polarities and not 0 < len(positive) < len(question.labels)):
         return None
     lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in method.foreseen(question))
     return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
