@@ -211,7 +211,7 @@ def test_a_hostile_value_is_refused_or_works(scripted, question, name, option):
         taken.append(value)
         assert method == get_method(name, **json.loads(json.dumps(dataclasses.asdict(method), allow_nan=False)))
         hash(method)
-        (answer,) = method.answer([question], scripted(says(SURE_NEGATIVE, {"G": 1.0})))
+        (answer,) = method.answer([question], scripted(says(SURE_NEGATIVE, {"G": 0.6, "7": 0.4})))
         assert answer.label == "fear"
     assert max(map(len, refused)) < 400
     kinds = {
@@ -220,6 +220,8 @@ def test_a_hostile_value_is_refused_or_works(scripted, question, name, option):
         "preset": (str, type(None)),
         "budget": (int,),
         "seed": (int,),
+        "analysis_tokens": (int,),
+        "k": (int,),
     }
     assert all(type(value) in kinds.get(option, (bool,)) for value in taken)
 

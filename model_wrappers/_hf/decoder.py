@@ -87,9 +87,8 @@ class Decoder:
             pictures: one per row, or None.
             keep: bool [n_i] for each picture, or None for all.
             layers: whose attention from the prompts' probed tokens to the picture is wanted.
-            prefix: an earlier reading of the same pictures to go on from. What is dropped is masked out of it, the
-                positions of the others stay. It is not changed.
-            shares: what is taken over from it, see ``Backbone.read``.
+            prefix: an earlier reading of the same pictures to go on from, see ``Backbone.read``.
+            shares: what is taken over from it.
         """
         rows = [
             self._row(prompt, None if pictures is None else pictures[i], None if keep is None else keep[i])
@@ -100,12 +99,10 @@ class Decoder:
         lengths = [int(row.kept.sum()) for row in rows]
         longest = max(lengths)
         columns = [row.kept.nonzero().flatten() for row in rows]
-        ids = _left([row.ids[at] for row, at in zip(rows, columns, strict=True)], longest)
+        ids = _picked([row.ids for row in rows], columns, longest)
         attended = _left([torch.ones_like(at, dtype=torch.bool) for at in columns], longest)
-        positions = _left(
-            [row.positions[..., at] for row, at in zip(rows, columns, strict=True)], longest, batch_dim=-2
-        )
-        types = _left([row.types[at] for row, at in zip(rows, columns, strict=True)], longest)
+        positions = _picked([row.positions for row in rows], columns, longest, batch_dim=-2)
+        types = _picked([row.types for row in rows], columns, longest)
         watch = self._watch(rows, columns, longest, layers)
         extra: dict[str, Any] = {key: types.to(self.device) for key in self._types}
         if pictures is not None:
@@ -114,7 +111,7 @@ class Decoder:
         self.windows = self.windows or watch.windows
         seen = None
         if layers is not None and pictures is not None:
-            seen = [_on_picture(*row) for row in zip(rows, attended.to(self.device), watch.mean(), strict=True)]
+            seen = [_on_picture(*row) for row in zip(rows, attended, watch.mean(), strict=True)]
         whole = pictures is not None and keep is None and is_plain(output.past_key_values)
         return FamilyReading(
             logits=output.logits[:, -1].float(),
@@ -174,9 +171,9 @@ class Decoder:
         held, shared = take_over(prefix, shares, before, behind, probed, kept)
         tails = [torch.arange(end + text, len(row.ids)) for row, end, text in zip(rows, ends, shared, strict=True)]
         longest = max(map(len, tails))
-        ids = _left([row.ids[tail] for row, tail in zip(rows, tails, strict=True)], longest)
+        ids = _picked([row.ids for row in rows], tails, longest)
         new = _left([torch.ones_like(tail, dtype=torch.bool) for tail in tails], longest)
-        positions = _left([row.places[..., tail] for row, tail in zip(rows, tails, strict=True)], longest, batch_dim=-2)
+        positions = _picked([row.places for row in rows], tails, longest, batch_dim=-2)
         attended = torch.cat([held, new.to(held.device)], dim=1)
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
         watch = None if layers is None else self._watch(rows, tails, longest, layers)
@@ -320,6 +317,11 @@ def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
     """Rows padded with 0 on the left to one length, stacked: [..., B, L]."""
     padded = [nn.functional.pad(row, (length - row.shape[-1], 0)) for row in rows]
     return torch.stack(padded, dim=batch_dim)
+
+
+def _picked(rows: Sequence[Tensor], columns: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
+    """Some columns of each row, padded as ``_left`` does."""
+    return _left([row[..., at] for row, at in zip(rows, columns, strict=True)], length, batch_dim)
 
 
 def _on_picture(row: _Row, attended: Tensor, attention: Tensor) -> Tensor:
