@@ -96,8 +96,7 @@ class Decoder:
         ]
         if prefix is not None:
             return self._go_on(rows, prefix, shares, layers)
-        lengths = [int(row.kept.sum()) for row in rows]
-        longest = max(lengths)
+        longest = max(int(row.kept.sum()) for row in rows)
         columns = [row.kept.nonzero().flatten() for row in rows]
         ids = _picked([row.ids for row in rows], columns, longest)
         attended = _left([torch.ones_like(at, dtype=torch.bool) for at in columns], longest)
