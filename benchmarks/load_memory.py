@@ -35,7 +35,7 @@ from transformers import (
 )
 
 from sepm_eval import load_backbone
-from sepm_eval.model_wrappers.vila import Projector
+from sepm_eval.model_wrappers._vila import Projector
 
 ORACLES = Path(__file__).parent.parent / "tests" / "oracles"
 LAYOUTS = {"llava": ORACLES / "llava15_tiny" / "original", "vila": ORACLES / "vila15_tiny" / "checkpoint"}

@@ -14,6 +14,7 @@ from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.checkpoints import Checkpoint
 from sepm_eval.backbone.interface import (
     ABILITIES,
+    Cut,
     ProbedLayers,
     Prune,
     Reading,
@@ -128,7 +129,7 @@ class ImageFirst(ABC):
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: ProbedLayers = "last",
-        prune: Prune | None = None,
+        prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
         shares: Shares = "picture",
         begun: Sequence[int] = (),

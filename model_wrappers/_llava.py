@@ -8,6 +8,7 @@ trained with. Departures: float32 on a CPU instead of float16, and a batch may h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.tokenizers import Tokenizer, load_tokenizer
 from sepm_eval.backbone.weights import read_weights
+from sepm_eval.model_wrappers._class_token import class_token_of
 from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, preprocess
 from sepm_eval.model_wrappers._loading import check_processor, load_model
 from sepm_eval.model_wrappers._placement import Loading, settle
@@ -63,17 +65,24 @@ class Llava(ImageFirst):
         super().__init__(checkpoint, language_model, tokenizer, VICUNA_V1, settings)
 
     @torch.inference_mode()
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """See ``Backbone.see``."""
         pixels = self._prepared_pixels(images, side).to(computes_on(self._model.model.vision_tower), self._model.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
-        features = self._model.model.get_image_features(pixels, **smaller).pooler_output
+        layer = self._model.config.vision_feature_layer
+        watched = class_token_of(self._model.model.vision_tower, layer) if tower else nullcontext()
+        with watched as class_token:
+            seen = self._model.model.get_image_features(pixels, **smaller)
+        more: list[dict[str, Any]] = [{} for _ in images]
+        if class_token is not None:
+            parts = zip(class_token.attention(), seen.hidden_states[layer][:, 1:], strict=True)
+            more = [{"class_attention": attention, "tower_features": patches} for attention, patches in parts]
         side_tokens = pixels.shape[-1] // self._model.config.vision_config.patch_size
         ratio = self.settings["image_aspect_ratio"]
         return VisualTokens(
             tuple(
-                PictureTokens(one, (Block(seen_box(image.size, ratio), side_tokens, side_tokens),))
-                for image, one in zip(images, features, strict=True)
+                PictureTokens(one, (Block(seen_box(image.size, ratio), side_tokens, side_tokens),), extra)
+                for image, one, extra in zip(images, seen.pooler_output, more, strict=True)
             )
         )
 
@@ -95,9 +104,7 @@ def load(pretrained: str, image_aspect_ratio: str, positions: str, **placement: 
     checkpoint = find_checkpoint(pretrained)
     config, tower = checkpoint.config(), _tower(checkpoint)
     folders = [checkpoint.folder, *([] if tower is None else [tower.folder])]
-    loading = settle(folders, config, **placement).sparing(
-        "model.vision_tower", "model.multi_modal_projector", "lm_head"
-    )
+    loading = settle(folders, config, **placement)
     model = _load_hf(checkpoint, loading) if tower is None else _load_original(checkpoint, tower, config, loading)
     folder = (tower or checkpoint).folder
     processor = _image_processor(folder, model.config.vision_config.image_size, image_aspect_ratio)

@@ -69,6 +69,7 @@ def load_model(
 ) -> Any:
     """Build a model of transformers without memory and put its weights straight into their places, one by one.
 
+    Of a model that is quantised, what lies around its decoder is not; the names are noted in ``loading.quantization``.
     The files are mapped into memory. On a CPU a weight that is stored in the wanted dtype stays there; any other is
     cast and moved by itself. So the model is never held twice.
 
@@ -88,33 +89,63 @@ def load_model(
     """
     known = {} if isinstance(kind, type) and issubclass(kind, nn.Module) else {"trust_remote_code": False}
     model = check_size(what, config, lambda: kind.from_config(config, **known) if known else kind(config), folders)
-    if isinstance(loading.device_map, dict):
-        check_map(what, model, loading.device_map, loading.bytes_a_number)
-        loading = loading.on(spell_out(model, loading.device_map))
-    placed, aside = loading.placed(), None
+    loading, aside = _by_modules(what, model, loading), None
     if loading.device_map is not None:  # weights that transformers cannot fetch from the files again are kept there
         aside = tempfile.TemporaryDirectory(prefix="sepm_eval_offload_")
-        placed["offload_folder"] = aside.name
-    if loading.attention is not None:
-        placed["attn_implementation"] = loading.attention
-    if loading.quantization is not None:
-        placed["quantization_config"] = loading.quantization
     source = {"local_files_only": True, **known} if weights is None else {"state_dict": weights()}
     with whole_files(folders[0]):
         model, info = kind.from_pretrained(
             folders[0] if weights is None else None,
             config=config,
-            dtype=loading.dtype,
             output_loading_info=True,
             **source,
-            **placed,
+            **_arguments(loading, aside and aside.name),
         )
     check_complete(what, {**info, "unexpected_keys": []} if leaves_out else info, unread)
     if aside is not None:
         weakref.finalize(model, aside.cleanup)
-        keep_positions(model)
         tell_of_disk(what, model)
+        keep_positions(model)
     return model
+
+
+def _by_modules(what: str, model: Any, loading: Loading) -> Loading:
+    """``loading`` with what follows from the names of a model's modules: their places, and which are not quantised."""
+    if isinstance(loading.device_map, dict):
+        check_map(what, model, loading.device_map, loading.bytes_a_number)
+        loading = loading.on(spell_out(model, loading.device_map))
+    return loading if loading.quantization is None else loading.sparing(*outside_decoder(model))
+
+
+def _arguments(loading: Loading, offload_folder: str | None) -> dict[str, Any]:
+    """``loading`` in the words of ``from_pretrained``."""
+    more = {
+        "dtype": loading.dtype,
+        "offload_folder": offload_folder,
+        "attn_implementation": loading.attention,
+        "quantization_config": loading.quantization,
+    }
+    return {**loading.placed(), **{name: value for name, value in more.items() if value is not None}}
+
+
+def outside_decoder(model: Any) -> list[str]:
+    """Names of the modules around a model's decoder, as few as will do: vision tower, projector, output layer.
+
+    Args:
+        model: of transformers, whose tensors need have no memory.
+    """
+    decoder = model.get_decoder()
+
+    def around(module: nn.Module, front: str) -> Iterator[str]:
+        for name, child in module.named_children():
+            if child is decoder:
+                continue
+            if any(part is decoder for part in child.modules()):
+                yield from around(child, f"{front}{name}.")
+            else:
+                yield f"{front}{name}"
+
+    return list(around(model, ""))
 
 
 def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: Sequence[Path]) -> nn.Module:
@@ -184,20 +215,26 @@ def check_map(what: str, model: nn.Module, device_map: Mapping[str, str], bytes_
 def keep_positions(model: nn.Module) -> None:
     """Hold the table of positions of a vision tower where it is computed, even if the tower's weights are fetched anew.
 
-    For smaller pictures the table is not called, which is when it would be fetched, but read.
+    It is fetched when it is called, but some towers, and others for smaller pictures, read it without a call.
     """
     for tower in model.modules():
         table = getattr(tower, "position_embedding", None)
-        if hasattr(tower, "interpolate_pos_encoding") and table is not None and table.weight.device.type == "meta":
+        if isinstance(table, nn.Embedding) and table.weight.device.type == "meta":
             place, weight = computes_on(table), table._hf_hook.weights_map["weight"]
             remove_hook_from_module(table)
             set_module_tensor_to_device(table, "weight", place, weight)
 
 
 def tell_of_disk(what: str, model: Any) -> None:
-    """Say, where a division put modules on disk, that they are read from there at every step."""
+    """Say, where a division put modules on disk, that they are read from there at every step.
+
+    Raises:
+        NotEnoughMemory: all of it is there and nothing fetches it, as older releases of transformers leave it.
+    """
     places = getattr(model, "hf_device_map", {})
     aside = [name for name, place in places.items() if place == "disk"]
+    if aside and not any(hasattr(module, "_hf_hook") for module in model.modules()):
+        raise NotEnoughMemory(f"{what} cannot be loaded: max_memory leaves no part of it in memory; allow more")
     if aside:
         logger.warning("%s: %d of %d parts are on disk and read anew at every step", what, len(aside), len(places))
 

@@ -88,7 +88,7 @@ class Loading:
         return self._but(device_map=device_map)
 
     def sparing(self, *modules: str) -> Loading:
-        """The same, with these modules left out of quantisation: all but the language model's layers."""
+        """The same, with these modules left out of quantisation; they are noted in ``quantization`` itself."""
         if self.quantization is None:
             return self
         return self._but(quantization=spare(self.quantization, list(modules)))
@@ -148,13 +148,11 @@ def settle(
         folders: all folders with its weights.
         config: the config.json of its language model, or of the whole.
         device: "auto" (cuda, then mps, then cpu) or a torch device.
-        dtype: "auto" or a torch dtype's name. "auto" is the checkpoint's own on a GPU; on a CPU it is float32 if that
-            fits into memory, and bfloat16 otherwise, of which one line is logged.
-        device_map: "auto" or "balanced" divide the model among all GPUs and the CPU, and what is left goes to disk; or
-            the place of each module by its name ({"model.vision_tower": 0, "": "cpu"}, or the same as JSON), where a
-            place is a GPU's number, a torch device or "disk", and "" stands for all other modules.
-        max_memory: how much "auto" and "balanced" may use, by GPU's number or "cpu" ({"0": "10GiB", "cpu": "30GiB"}, or
-            the same as JSON); devices that are not named are not used.
+        dtype: a torch dtype's name, or "auto": the checkpoint's own on a GPU, on a CPU float32 or, where that does not
+            fit, bfloat16, which is logged.
+        device_map: "auto", "balanced", or the place of each module by its name, as a mapping or JSON; a place is a
+            GPU's number, a torch device or "disk", and "" is all other modules. docs/loading.md has examples.
+        max_memory: how much "auto" and "balanced" may use, by GPU's number or "cpu", as a mapping or JSON.
         load_in_4bit: quantise the language model with bitsandbytes, to 4 bits with its defaults.
         load_in_8bit: likewise, to 8 bits.
         quantization_config: see ``parse_quantization``.
@@ -166,26 +164,27 @@ def settle(
     """
     quantised = parse_quantization(load_in_4bit, load_in_8bit, quantization_config)
     if quantised is not None and config.get("quantization_config"):
-        raise ValueError(
-            "the weights of this checkpoint are quantised as they are: leave out load_in_4bit, load_in_8bit and "
-            "quantization_config"
-        )
+        lot = "load_in_4bit, load_in_8bit and quantization_config"
+        raise ValueError(f"the weights of this checkpoint are quantised as they are: leave out {lot}")
     divided, limits = _parse_map(device_map), _parse_memory(max_memory)
     if limits is not None and not isinstance(divided, str):
         raise ValueError(f"max_memory={max_memory!r} goes with device_map={' or device_map='.join(STRATEGIES)}")
     place = pick_device(device)
     kind = _dtype(dtype, place, config, folders, quantised, divided)
-    if quantised is not None:
-        quantised = quantised(kind)
-    found = Loading(place, kind, divided, limits, quantised, attn_implementation)
+    found = Loading(place, kind, divided, limits, quantised and quantised(kind), attn_implementation)
     _check_attention(found)
-    if quantised is not None:
-        check_installed(quantised, found.placed()["device_map"])
+    if found.quantization is not None:
+        check_installed(found.quantization, found.placed()["device_map"])
     if divided is None:
-        need = sum(bytes_in_memory(folder, found.bytes_a_number) for folder in folders)
-        if lack := lack_of_memory(need, str(place), found.bytes_a_number):
-            raise NotEnoughMemory(f"{folders[0]} cannot be loaded: {lack}")
+        _check_memory(folders, found)
     return found
+
+
+def _check_memory(folders: Sequence[Path], loading: Loading) -> None:
+    """Refuse weights that do not fit on the one device they are to go to."""
+    need = sum(bytes_in_memory(folder, loading.bytes_a_number) for folder in folders)
+    if lack := lack_of_memory(need, str(loading.device), loading.bytes_a_number):
+        raise NotEnoughMemory(f"{folders[0]} cannot be loaded: {lack}")
 
 
 def pick_device(wanted: str) -> torch.device:

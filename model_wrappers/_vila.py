@@ -36,6 +36,7 @@ from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, pr
 from sepm_eval.model_wrappers._loading import check_complete, check_processor, load_model
 from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
+from sepm_eval.model_wrappers.vila import SUPPORTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,6 +79,8 @@ def downsample(patches: Tensor) -> Tensor:
 class Vila(ImageFirst):
     """VILA-1.5 behind the ``Backbone`` interface."""
 
+    supports = SUPPORTS
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -102,8 +105,10 @@ class Vila(ImageFirst):
         super().__init__(checkpoint, language_model, tokenizer, TEMPLATES[settings["template"]], settings)
 
     @torch.inference_mode()
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
+        """See ``Backbone.see``; SigLIP has no class token, so ``tower`` is refused."""
+        if tower:
+            raise ValueError(f"{self.name}: its vision tower has no class token and no paired text tower to ask for")
         pixels = self._prepared_pixels(images, side).to(computes_on(self._tower), self._tower.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         seen = self._tower(pixels, output_hidden_states=True, **smaller)
@@ -147,7 +152,7 @@ def load(pretrained: str, template: str, positions: str, **placement: Any) -> Vi
     parts = {key: Checkpoint(f"{checkpoint.name}/{key}", checkpoint.folder / key, checkpoint.revision) for key in PARTS}
     configs = {key: part.config() for key, part in parts.items()}
     _refuse_other_vilas(pretrained, config, configs)
-    loading = settle([part.folder for part in parts.values()], configs["llm"], **placement).sparing("lm_head")
+    loading = settle([part.folder for part in parts.values()], configs["llm"], **placement)
     tokenizer = load_tokenizer(parts["llm"].folder)
     chosen = _template(template, checkpoint, tokenizer)
     modules = _load_parts(parts, loading)

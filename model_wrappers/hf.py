@@ -18,6 +18,12 @@ def load(
     tiling: bool = False,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    device_map: Any = None,
+    max_memory: Any = None,
+    load_in_4bit: bool = False,
+    load_in_8bit: bool = False,
+    quantization_config: Any = None,
+    attn_implementation: str = "sdpa",
 ) -> Backbone:
     """Load a picture-and-text model of transformers from a hub id or folder.
 
@@ -30,20 +36,34 @@ def load(
         tiling: let the image processor cut pictures into tiles, where it can do without.
         min_pixels: pictures with fewer are enlarged, where the image processor has such a limit (Qwen, GLM).
         max_pixels: pictures with more are reduced.
+        device_map: which part goes to which device; this and the next five are explained in docs/loading.md.
+        max_memory: how much each device may hold.
+        load_in_4bit: quantise the language model to four bits.
+        load_in_8bit: quantise it to eight.
+        quantization_config: quantise it otherwise.
+        attn_implementation: the kernel of attention: "sdpa", "flash_attention_2" or "eager".
 
     Raises:
         ValueError: the checkpoint is of a kind that is refused, or fails the contract; the reason is said.
+        NotEnoughMemory: its weights do not fit into memory.
     """
+    # long because: every option stands in the signature, in its explanation and in the call
     from sepm_eval.model_wrappers._hf.model import load as load_hf  # imports torch and transformers
 
     return load_hf(
         pretrained,
-        device=device,
-        dtype=dtype,
         positions=positions,
         tiling=tiling,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
+        device=device,
+        dtype=dtype,
+        device_map=device_map,
+        max_memory=max_memory,
+        load_in_4bit=load_in_4bit,
+        load_in_8bit=load_in_8bit,
+        quantization_config=quantization_config,
+        attn_implementation=attn_implementation,
     )
 
 

@@ -35,12 +35,11 @@ def load(
             preprocessor of the llava-hf repositories does.
         positions: "closed" (also as "auto") numbers what is left anew, as the public SEPM code does; "kept" leaves
             every token where it was.
-        device_map: how the model is divided among devices: "auto", "balanced" or a map from module to device, in
-            the words of transformers' LLaVA ("model.language_model.layers.0").
-        max_memory: by device, the most it may take, such as {"0": "20GiB", "cpu": "60GiB"}.
-        load_in_4bit: quantise the language model to four bits (bitsandbytes).
-        load_in_8bit: the same to eight.
-        quantization_config: another quantisation of transformers, as its own configuration.
+        device_map: which part goes to which device; this and the next five are explained in docs/loading.md.
+        max_memory: how much each device may hold.
+        load_in_4bit: quantise the language model to four bits.
+        load_in_8bit: quantise it to eight.
+        quantization_config: quantise it otherwise.
         attn_implementation: the kernel of attention: "sdpa", "flash_attention_2" or "eager".
 
     Raises:

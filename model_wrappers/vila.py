@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.cost import Decoder, Geometry, Tower, geometry_from_configs
-from sepm_eval.backbone.interface import Backbone
+from sepm_eval.backbone.interface import ABILITIES, Backbone
+
+SUPPORTS = ABILITIES - {"class_token", "tower"}
+"""SigLIP has no class token, and four of its patches become one visual token."""
 
 
 def load(
@@ -35,17 +39,16 @@ def load(
         template: "may2024" or "aug2024" (Llama-3), "vicuna_v1" (3B, 13B), or "auto": by the tokenizer and the name.
         positions: "closed" (also as "auto") numbers what is left anew, as the public SEPM code does; "kept" leaves
             every token where it was.
-        device_map: how the model is divided among devices: "auto", "balanced" or a map from module to device, in
-            the words of the checkpoint's folders and transformers ("llm.model.layers.0").
-        max_memory: by device, the most it may take, such as {"0": "20GiB", "cpu": "60GiB"}.
-        load_in_4bit: quantise the language model to four bits (bitsandbytes).
-        load_in_8bit: the same to eight.
-        quantization_config: another quantisation of transformers, as its own configuration.
+        device_map: which part goes to which device; this and the next five are explained in docs/loading.md.
+        max_memory: how much each device may hold.
+        load_in_4bit: quantise the language model to four bits.
+        load_in_8bit: quantise it to eight.
+        quantization_config: quantise it otherwise.
         attn_implementation: the kernel of attention: "sdpa", "flash_attention_2" or "eager".
 
     Raises:
         ValueError: the checkpoint is not VILA-1.5, of a kind that is not supported, or incomplete.
-        NotEnoughMemory: they do not fit into memory.
+        NotEnoughMemory: its weights do not fit into memory.
     """
     from sepm_eval.model_wrappers._vila import load as load_vila  # imports torch and transformers
 
@@ -62,6 +65,11 @@ def load(
         quantization_config=quantization_config,
         attn_implementation=attn_implementation,
     )
+
+
+def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
+    """What every checkpoint will support, whatever its options (see ``Backbone.supports``)."""
+    return SUPPORTS
 
 
 def shapes(folder: Path) -> Geometry | None:
@@ -99,4 +107,4 @@ CHECKPOINTS = (
     KnownCheckpoint("Efficient-Large-Model/VILA1.5-13b", entry="vila1.5_13b"),
 )
 
-BACKBONES = {"vila": Architecture(load, CHECKPOINTS, shapes)}
+BACKBONES = {"vila": Architecture(load, CHECKPOINTS, shapes, supported)}

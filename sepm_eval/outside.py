@@ -13,7 +13,7 @@ import importlib
 import logging
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
@@ -84,25 +84,46 @@ def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
     return tuple(found)
 
 
-def joined(kind: str, found: Iterable[Found]) -> dict[str, Any]:
+def by_name(one: Found) -> str:
+    """The name that a thing is chosen by."""
+    return one.name
+
+
+def joined(
+    called: Mapping[str, Callable[[Found], str]], ours: Iterable[Found], others: Iterable[Found] = ()
+) -> dict[str, Any]:
     """All that was found, by name.
 
+    Two of ours with one name are a fault of ours. One of another package whose name is taken is left out, with one
+    warning in a process: a package must not stop the commands that do not need it.
+
     Args:
-        kind: what these things are called, for the message.
-        found: from ``in_folder`` and ``outside``.
+        called: what must not occur twice: what these things are called, and how one gives that name.
+        ours: from ``in_folder``.
+        others: from ``outside``; of two with one name the first stays.
 
     Raises:
-        ValueError: two have one name; the message says where both come from.
+        ValueError: two of ours have one name; the message says where both come from.
     """
-    homes: dict[str, Found] = {}
-    for one in found:
-        if one.name in homes:
-            raise ValueError(
-                f"two {kind}s are called {one.name!r}: {homes[one.name].home} and {one.home}. Rename one, or uninstall "
-                "its package"
-            )
-        homes[one.name] = one
-    return {name: one.value for name, one in homes.items()}
+    homes: dict[tuple[str, str], Found] = {}
+    kept: dict[str, Any] = {}
+    for own, one in (*((True, one) for one in ours), *((False, one) for one in others)):
+        names = [(kind, name(one)) for kind, name in called.items()]
+        clash = next(((kind, name) for kind, name in names if (kind, name) in homes), None)
+        if clash is None:
+            homes.update(dict.fromkeys(names, one))
+            kept[one.name] = one.value
+            continue
+        told = f"two {clash[0]}s are called {clash[1]!r}: {homes[clash].home} and {one.home}"
+        if own:
+            raise ValueError(f"{told}. Rename one")
+        _warn_once(f"{told}. The second is left out: rename it, or uninstall its package")
+    return kept
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
 
 
 def home(entry: EntryPoint) -> str:

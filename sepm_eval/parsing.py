@@ -8,6 +8,7 @@ chooses; everything else is unparsed, and scored and counted as such. The gramma
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from string import ascii_uppercase
@@ -61,6 +62,24 @@ def parse_question(text: str) -> Options | None:
     if len(labels) != len(names) or len(set(labels)) != len(labels):
         return None
     return Options(labels, names)
+
+
+def with_names(text: str, names: Sequence[str]) -> str:
+    """A question's text with other names behind the letters of its options.
+
+    Args:
+        text: the question, one option a line.
+        names: from A on.
+
+    Raises:
+        ValueError: the text has not as many options.
+    """
+    found = list(_OPTION.finditer(text))
+    if [one[1] for one in found] != list(ascii_uppercase[: len(names)]):
+        raise ValueError(f"the question does not list {len(names)} options from A on, each on a line: {text!r}")
+    for one, name in reversed(list(zip(found, names, strict=True))):
+        text = f"{text[: one.start(2)]}{name}{text[one.end(2) :]}"
+    return text
 
 
 def parse_answer(text: str, options: Options) -> str | None:

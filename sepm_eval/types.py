@@ -221,6 +221,19 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Shuffled:
+    """How a question was shown, where its options stood in another order.
+
+    Attributes:
+        labels: the labels in the order of the letters shown.
+        text: what the model wrote, in these letters.
+    """
+
+    labels: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """A model's answer to one question.
 
@@ -236,6 +249,13 @@ class Answer:
         prompts: the user's turns the model was shown, in order.
         tokens_read: for each of them, how many visual tokens the model read with it: 0 where it continued from what
             it had read with an earlier prompt.
+        dropped: indices of the visual tokens that the model did not see, ascending, of methods without a coarse stage;
+            those with one say it in their evidence.
+        tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average over the layers:
+            fewer than ``visual_tokens`` if any were dropped, before or inside the language model. None of an answer
+            that does not say.
+        shuffled: what the model was really shown and wrote, where the options stood in another order; ``text`` is then
+            the letter that the question itself has for the label, or what was written if that names no option.
     """
 
     text: str
@@ -247,12 +267,19 @@ class Answer:
     evidence: Evidence | None = None
     prompts: tuple[str, ...] = ()
     tokens_read: tuple[int, ...] = ()
+    dropped: tuple[int, ...] = ()
+    tokens_left: float | None = None
+    shuffled: Shuffled | None = None
 
     @property
     def kept(self) -> tuple[bool, ...]:
         """For each visual token of the picture, whether the last stage saw it: [N_v] bool."""
-        dropped = set(self.evidence.dropped) if self.evidence else set()
+        dropped = set(self._dropped)
         return tuple(token not in dropped for token in range(self.visual_tokens))
+
+    @property
+    def _dropped(self) -> tuple[int, ...]:
+        return self.dropped if self.evidence is None else self.evidence.dropped
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the label, a bar for each option, and what stage 1 found."""
@@ -269,6 +296,7 @@ class Answer:
         """
         facts: list[tuple[str, str]] = []
         if self.evidence is not None:
-            dropped = f"{len(self.evidence.dropped)} of {self.visual_tokens}"
-            facts = [*self.evidence.facts(), ("visual tokens dropped", dropped)]
+            facts = self.evidence.facts()
+        if self.evidence is not None or self.dropped:
+            facts = [*facts, ("visual tokens dropped", f"{len(self._dropped)} of {self.visual_tokens}")]
         return display.answer_html(self.label, self.text, self.option_probabilities, facts, pictures)

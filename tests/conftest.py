@@ -110,6 +110,29 @@ def demo_backbone():
     return load_backbone("llava", "demo", device="cpu")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_clip_for_every_tower():
+    """In place of CDPruner's default CLIP, which no test may download: the oracle's, for towers of any width."""
+    import sepm_eval.backbone.paired_clip as module
+    from sepm_eval.backbone.checkpoints import find_checkpoint
+    from sepm_eval.methods.cdpruner import CLIP
+
+    class AnyWidth(module.PairedClip):
+        def of_features(self, features):
+            width = len(self._norm)
+            return super().of_features(
+                torch.nn.functional.pad(features, (0, max(width - features.shape[1], 0)))[:, :width]
+            )
+
+    known = module.paired_clip
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = AnyWidth(find_checkpoint(str(ORACLES / "cdpruner" / "clip_n16")), "cpu")
+        patch.setattr(
+            module, "paired_clip", lambda clip, device: tiny if clip.startswith(CLIP) else known(clip, device)
+        )
+        yield
+
+
 @pytest.fixture
 def picture() -> Image.Image:
     return Image.new("RGB", (40, 30), (200, 30, 90))
@@ -139,11 +162,12 @@ class ScriptedBackbone:
     def prepare(self, image: Image.Image) -> None:
         self.prepared += 1
 
-    def see(self, images: Sequence[Image.Image], side: float = 1.0) -> VisualTokens:
+    def see(self, images: Sequence[Image.Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         self.seen += len(images)
         count = round(self.visual_tokens * side**2)
         blocks = [(Block((0, 0, *image.size), 1, count),) for image in images]
-        return VisualTokens(tuple(PictureTokens(torch.zeros(count, 2), block) for block in blocks))
+        more = {"class_attention": torch.ones(count), "tower_features": torch.zeros(count, 48)} if tower else {}
+        return VisualTokens(tuple(PictureTokens(torch.zeros(count, 2), block, more) for block in blocks))
 
     def read(self, prompts, visual, *, keep=None, probe=None, prefix=None, **more) -> Reading:
         rows, self._texts = [], []
@@ -185,3 +209,39 @@ class ScriptedBackbone:
 @pytest.fixture
 def scripted():
     return ScriptedBackbone
+
+
+@pytest.fixture
+def flash(monkeypatch):
+    """A stand-in for FlashAttention 2, which needs a GPU: what transformers' wrapper around it hands over."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    called = []
+
+    def kernel(query, key, value, attention_mask, *, query_length, is_causal, softmax_scale, **more):
+        assert more["attn_implementation"] == "flash_attention_2", "the kernel is chosen by this name"
+        assert "position_ids" not in more, "gaps between positions would be taken for several prompts in a row"
+        assert attention_mask is None or attention_mask.ndim == 2
+        called.append(attention_mask)
+        query, key, value = (one.transpose(1, 2) for one in (query, key, value))
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        length = key.shape[2]
+        seen = torch.ones(query_length, length, dtype=torch.bool)
+        if is_causal:
+            seen = seen.tril(length - query_length)
+        if attention_mask is not None:
+            seen = (seen & attention_mask.bool()[:, None, None, :]) | torch.eye(length, dtype=torch.bool)[
+                -query_length:
+            ]
+        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, seen, scale=softmax_scale)
+        return mixed.transpose(1, 2)
+
+    monkeypatch.setattr("transformers.integrations.flash_attention._flash_attention_forward", kernel)
+    monkeypatch.setattr("transformers.modeling_utils.lazy_import_flash_attention", lambda *_, **__: None)
+    monkeypatch.setattr("transformers.PreTrainedModel._flash_attn_can_dispatch", lambda *_, **__: True)
+    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr("sepm_eval.model_wrappers._placement._check_attention", lambda loading: None)
+    for table in (AttentionInterface, AttentionMaskInterface):  # what stood there before
+        monkeypatch.setattr(table, "_global_mapping", dict(table._global_mapping))
+    return called

@@ -185,7 +185,7 @@ def record(
     if failed:
         return {**found, "status": "failed", "error": output.partition("] ")[2]}
     found |= {"status": "answered", "text": output, "visual_tokens": TOKENS, "prompts": [question]}
-    found["tokens_read"] = [TOKENS]
+    found["tokens_read"], found["tokens_left"] = [TOKENS], TOKENS / 3 if about.method == "sparsevlm" else TOKENS
     found["blocks"] = [{"box": [0, 0, 90, 90], "rows": 8, "columns": 8, "separators": "none", "by_columns": False}]
     if "alpha" in settings:
         side = POLARITY[target] if draw.random() < 0.85 else draw.choice(["positive", "negative"])
@@ -195,6 +195,7 @@ def record(
         dropped = int(settings["beta"] * TOKENS) if settings["vta"] else 0
         found |= {
             **{"prompts": ["coarse", "fine"], "tokens_read": [TOKENS, TOKENS - dropped]},
+            "tokens_left": TOKENS - dropped,
             **{"p_positive": round(pair[0], 6), "p_negative": round(pair[1], 6)},
             **{"confidence": round(confidence, 6), "polarity": "positive" if pair[0] >= pair[1] else "negative"},
             **{"ambiguous": confidence <= settings["alpha"], "dropped": list(range(dropped))},

@@ -6,11 +6,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from sepm_eval import outside as outside_module
 from sepm_eval.cli import app, data
 from sepm_eval.datasets import find_benchmarks
+from sepm_eval.hosts.lmms_eval.plugin import add_tasks
+from sepm_eval.parsing import Options
+from sepm_eval.runs.asking import Asked, QuestionMaker
+from sepm_eval.runs.plan import Plan
+from sepm_eval.runs.pricing import price
 from sepm_eval.submit import formats
 from sepm_eval.tasks import documents
 
@@ -32,6 +38,7 @@ def entry(monkeypatch):
     def forget() -> None:
         outside_module.outside.cache_clear()
         outside_module._entries.cache_clear()
+        outside_module._warn_once.cache_clear()
 
     yield add
     forget()
@@ -59,13 +66,20 @@ def test_what_is_no_benchmark_of_that_name_is_left_out(entry, caplog, value, rea
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"),
-    [(replace(MINE, name="emoset"), "benchmark"), (replace(MINE, title="EmoSet"), "VLMEvalKit data set")],
+    ("value", "clash"),
+    [
+        (replace(MINE, name="emoset"), "two benchmarks are called 'emoset'"),
+        (replace(MINE, title="EMOSET"), "two VLMEvalKit data sets are called 'emoset'"),
+    ],
 )
-def test_two_benchmarks_of_one_name_name_both_homes(entry, value, kind):
+def test_a_benchmark_whose_name_is_taken_is_left_out(entry, caplog, value, clash):
     entry("sepm_eval.benchmarks", value.name, value)
-    with pytest.raises(ValueError, match=rf"two {kind}s are called .*: sepm_eval.datasets.emoset and its:THING "):
-        find_benchmarks()
+    for _ in range(2):
+        found = find_benchmarks()
+        assert found["emoset"] is EMOSET
+        assert value not in found.values()
+    (message,) = caplog.messages
+    assert message.startswith(f"{clash}: sepm_eval.datasets.emoset and its:THING (its 1.0). The second is left out")
 
 
 def test_a_format_is_added(entry):
@@ -79,10 +93,49 @@ def test_what_cannot_be_called_is_no_format(entry, caplog):
     assert "expected a function of runs, folder and About, found str" in caplog.text
 
 
-def test_two_formats_of_one_name_name_both_homes(entry):
+def test_a_format_whose_name_is_taken_is_left_out(entry, caplog):
     entry("sepm_eval.submissions", "csv", print)
-    with pytest.raises(ValueError, match=r"two submission formats are called 'csv': sepm_eval.submit.tidy and package"):
-        formats()
+    assert formats()["csv"] is not print
+    assert "two submission formats are called 'csv': sepm_eval.submit.tidy and its:THING (its 1.0)" in caplog.text
+
+
+def plan(task: str, *methods: str) -> Plan:
+    return Plan(tasks=(task,), methods=methods, models=({"model": "sepm_llava", "args": {"pretrained": "demo"}},))
+
+
+def test_labels_unknown_here_are_priced_where_no_polarity_is_needed(entry):
+    names = {"mono no aware": "Mono no aware", "joy": "Joy", "sadness": "Sadness"}
+    entry("sepm_eval.benchmarks", "mine", replace(MINE, names=names))
+    without, plain = price(plan("mine", "sepm", "zero_shot"))
+    assert (without.tokens, without.flops) == (None, None)
+    assert plain.tokens
+    assert plain.flops
+
+
+def test_a_method_that_needs_polarities_does_not_answer_where_they_are_unknown(caplog):
+    options = Options(("saudade", "joy", "sadness"), ("Saudade", "Joy", "Sadness"))
+    asked = Asked("t", 0, load=lambda: ("", []), max_new_tokens=8, options=options)
+    picture = Image.new("RGB", (9, 9))
+    for _ in range(2):
+        maker = QuestionMaker("sepm", True, {})
+        assert maker.question(asked, "?", [picture]) is None
+        assert maker.question(asked, "?", [picture]) is None
+        (message,) = caplog.messages
+        assert message.startswith("t: emotions ['saudade'] have no known polarity and sepm needs both")
+        caplog.clear()
+    question = QuestionMaker("zero_shot", False, {}).question(asked, "?", [picture])
+    assert question.labels == options.labels
+    assert question.positive == {"joy"}
+
+
+def test_a_task_without_a_file_has_the_tag_of_ours(entry):
+    from lmms_eval.tasks import TaskManager
+
+    entry("sepm_eval.benchmarks", "mine", MINE)
+    add_tasks()
+    index = TaskManager("WARNING").task_index
+    assert {"mine", "emoset"} <= set(index["image_emotion"]["task"])
+    assert "emotion_demo" not in index["image_emotion"]["task"]
 
 
 def test_no_task_of_an_unknown_benchmark():

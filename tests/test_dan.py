@@ -500,7 +500,7 @@ def test_what_a_journal_and_explain_say(reference):
 def test_cost(llava_oracle, tiny_llava, monkeypatch):
     """Torch counts the same within a few percent: the turns share some words that are not read again.
 
-    What the model writes is replaced by a text of as many tokens, because random letters are cut up otherwise when read.
+    What the model writes is replaced by a text of as many tokens: random letters are cut up otherwise when read.
     """
     geometry = find_backbone("llava").shapes(ORACLES / "llava15_tiny" / "hf")
     rows = tiny_llava._model.lm_head.weight.shape[0]

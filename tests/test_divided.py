@@ -11,7 +11,7 @@ import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module, attach_execution_device_hook
 from conftest import ORACLES
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from transformers.cache_utils import DynamicLayer
 
 from sepm_eval import Question, get_method, load_backbone
@@ -20,6 +20,8 @@ from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.writing import End, positions
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import Sparsify
+from sepm_eval.model_wrappers._loading import tell_of_disk
+from sepm_eval.model_wrappers._memory import NotEnoughMemory
 
 LAYOUTS = {
     "llava-hf": ("llava", ORACLES / "llava15_tiny" / "hf"),
@@ -73,9 +75,9 @@ def undivided(layout):
 def all_of(backbone, images):
     """Every way in which a backbone reads and writes: logits, attention, texts."""
     visual = backbone.see(images)
-    count = visual.features.shape[1]
+    (count,) = set(visual.counts)
     torch.manual_seed(3)
-    keep = torch.rand(len(images), count).argsort() < count * 3 // 4
+    keep = list(torch.rand(len(images), count).argsort() < count * 3 // 4)
     probed = backbone.read([FIRST, OTHER, FIRST], visual, probe="Please focus on emotion.")
     dropped = backbone.read([OTHER] * 3, visual, keep=keep)
     pruned = backbone.read([OTHER] * 3, visual, prune=Sparsify((count // 2, count // 4), (0, 1)))
@@ -83,7 +85,7 @@ def all_of(backbone, images):
     texts = [text for one in (probed, dropped, pruned, reused) for text in backbone.write(one, 4)]
     smaller = backbone.read([OTHER] * 3, backbone.see(images, 0.5))
     logits = [one.logits for one in (probed, dropped, pruned, reused, smaller)]
-    return torch.cat([torch.stack(logits).flatten(), probed.probe_attention.flatten()]), texts
+    return torch.cat([torch.stack(logits).flatten(), *probed.probe_attention]), texts
 
 
 @pytest.mark.parametrize("division", MAPS)
@@ -118,6 +120,14 @@ def test_what_is_kept_on_disk_goes_with_the_model(layout, tmp_path, monkeypatch,
     del backbone
     gc.collect()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_all_on_disk_and_never_fetched_is_refused():
+    """Older releases of transformers put no hooks on a model that has one place, even if that is the disk."""
+    model = torch.nn.Linear(2, 2, device="meta")
+    model.hf_device_map = {"": "disk"}
+    with pytest.raises(NotEnoughMemory, match="tiny cannot be loaded: max_memory leaves no part of it in memory"):
+        tell_of_disk("tiny", model)
 
 
 @pytest.mark.parametrize(
@@ -227,10 +237,10 @@ def two_gpus(monkeypatch):
 def test_no_step_mixes_the_places_of_a_divided_model(two_gpus):
     """What is kept of a reading lies with the embeddings, but for keys and values, which lie with their layers."""
     prompts = [Prompt([1, 2], [3, 4, 5], [0, 1]), Prompt([1, 2], [3, 4, 5, 6], [1])]
-    reading = two_gpus.read(prompts, torch.randn(2, 4, 48, device="cuda:1"), None, True)
+    reading = two_gpus.read(prompts, list(torch.randn(2, 4, 48, device="cuda:1")), None, "last")
     home, away = torch.device("cuda:0"), torch.device("cuda:1")
     assert two_gpus.device == home
-    assert [reading.logits.device, reading.probe_attention.device, reading.attended[0].device] == [home] * 3
+    assert [reading.logits.device, reading.probe_attention[0].device, reading.attended[0].device] == [home] * 3
     assert [layer.keys.device for layer in reading.cache.layers] == [home, away, away]
     end = End.of(reading)
     with torch.inference_mode():
@@ -238,7 +248,7 @@ def test_no_step_mixes_the_places_of_a_divided_model(two_gpus):
         assert two_gpus._logits(hidden).device == home
         hidden, attended = torch.randn(2, 5, 48, device=home), torch.ones(2, 5, dtype=torch.bool, device=home)
         for layer in range(3):  # as between removals of tokens
-            request = two_gpus._request([Prompt([], [1, 2, 3], [1])] * 2, attended, layer)
+            request = two_gpus._request([Prompt([], [1, 2, 3], [1])] * 2, attended, (layer,))
             cache = DynamicCache()
             cache.layers = [DynamicLayer() for _ in range(3)]
             hidden = two_gpus._layer(layer, hidden, attended, positions(attended), cache, request, layer == 2)
@@ -253,39 +263,6 @@ def test_of_a_model_on_disk_the_place_is_where_it_computes():
 
 
 # Kernels
-
-
-@pytest.fixture
-def flash(monkeypatch):
-    """A stand-in for FlashAttention 2, which needs a GPU: what transformers' wrapper around it hands over."""
-    called = []
-
-    def kernel(query, key, value, attention_mask, *, query_length, is_causal, softmax_scale, **more):
-        assert more["attn_implementation"] == "flash_attention_2", "the kernel is chosen by this name"
-        assert attention_mask is None or attention_mask.ndim == 2
-        called.append(attention_mask)
-        query, key, value = (one.transpose(1, 2) for one in (query, key, value))
-        groups = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        length = key.shape[2]
-        seen = torch.ones(query_length, length, dtype=torch.bool)
-        if is_causal:
-            seen = seen.tril(length - query_length)
-        if attention_mask is not None:
-            seen = (seen & attention_mask.bool()[:, None, None, :]) | torch.eye(length, dtype=torch.bool)[
-                -query_length:
-            ]
-        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, seen, scale=softmax_scale)
-        return mixed.transpose(1, 2)
-
-    monkeypatch.setattr("transformers.integrations.flash_attention._flash_attention_forward", kernel)
-    monkeypatch.setattr("transformers.modeling_utils.lazy_import_flash_attention", lambda *_, **__: None)
-    monkeypatch.setattr("transformers.PreTrainedModel._flash_attn_can_dispatch", lambda *_, **__: True)
-    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
-    monkeypatch.setattr("sepm_eval.model_wrappers._placement._check_attention", lambda loading: None)
-    for table in (AttentionInterface, AttentionMaskInterface):  # what stood there before
-        monkeypatch.setattr(table, "_global_mapping", dict(table._global_mapping))
-    return called
 
 
 def test_eager_attention_answers_as_sdpa(layout, undivided, llava_oracle):

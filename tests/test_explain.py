@@ -84,6 +84,14 @@ def test_tiles_and_separators():
         draw_dropped(white, blocks, {3, 9})
 
 
+def test_a_grid_of_separators_only_is_drawn_as_nothing():
+    """What LLaVA-OneVision makes of a picture of 2 x 500 pixels: four rows of no columns."""
+    white, base = Image.new("RGB", (2, 500), "white"), Block((0, 0, 2, 500), 2, 2)
+    narrow = Block((0, 0, 2, 500), 4, 0, separators="rows")
+    assert narrow.places() == [(row, -1) for row in range(4)]
+    assert draw_dropped(white, [base, narrow], {1}).tobytes() == draw_dropped(white, [base], {1}).tobytes()
+
+
 @pytest.mark.parametrize("size", [(20_000, 1), (1, 1), (1, 700)])
 def test_pictures_of_any_shape(size):
     drawn = draw_dropped(Image.new("RGB", size), [Block((0, 0, *size), 24, 24)], range(100))

@@ -218,10 +218,13 @@ def test_a_hostile_value_is_refused_or_works(scripted, question, name, option):
         "alpha": (float, int),
         "beta": (float, int, type(None)),
         "preset": (str, type(None)),
-        "budget": (int,),
+        "budget": (int, float),
+        "important_ratio": (int, float),
         "seed": (int,),
         "analysis_tokens": (int,),
         "k": (int,),
+        "select": (str,),
+        "clip": (str, type(None)),
     }
     assert all(type(value) in kinds.get(option, (bool,)) for value in taken)
 

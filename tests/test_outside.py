@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sepm_eval.outside import Found, _entries, in_folder, joined, outside
+from sepm_eval.outside import Found, _entries, _warn_once, by_name, in_folder, joined, outside
 
 GROUP = "sepm_eval.of_this_test"
 
@@ -17,6 +17,7 @@ def install(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     outside.cache_clear()
     _entries.cache_clear()
+    _warn_once.cache_clear()
 
     def write(package: str, code: str, **entries: str) -> None:
         module = package.replace("-", "_")
@@ -30,6 +31,7 @@ def install(tmp_path, monkeypatch):
     yield write
     outside.cache_clear()
     _entries.cache_clear()
+    _warn_once.cache_clear()
     for name in ("first_one", "second_one"):
         sys.modules.pop(name, None)
 
@@ -71,17 +73,38 @@ def test_nothing_is_found_where_nobody_registers():
     assert outside("sepm_eval.nobody", whole_number) == ()
 
 
-def test_two_of_one_name_are_an_error_that_names_both(install):
+def test_of_two_packages_with_one_name_the_second_is_left_out_with_one_warning(install, caplog):
+    install("second-one", "A, B = 2, 3", a="A", b="B")
     install("first-one", "A = 1", a="A")
-    install("second-one", "A = 2", a="A")
-    with pytest.raises(
-        ValueError, match=r"two numbers are called 'a': first_one:A \(first-one 1\.0\) and second_one:A \(second-one"
-    ):
-        joined("number", outside(GROUP, whole_number))
+    for _ in range(2):
+        assert joined({"number": by_name}, [], outside(GROUP, whole_number)) == {"a": 1, "b": 3}
+    (message,) = caplog.messages
+    assert message == (
+        "two numbers are called 'a': first_one:A (first-one 1.0) and second_one:A (second-one 1.0). "
+        "The second is left out: rename it, or uninstall its package"
+    )
+
+
+def test_one_of_ours_goes_before_that_of_a_package(install, caplog):
+    install("first-one", "A = 1", a="A")
+    assert joined({"digit": by_name}, [Found("a", 7, "sepm_eval.sevens")], outside(GROUP, whole_number)) == {"a": 7}
+    assert "two digits are called 'a': sepm_eval.sevens and first_one:A (first-one 1.0)" in caplog.text
+
+
+def test_what_is_left_out_takes_no_name_from_others():
+    """Left out for one of its two names, it does not keep the other."""
+    called = {"name": by_name, "value": lambda one: one.value}
+    others = [Found("b", 1, "y"), Found("b", 2, "z")]
+    assert joined(called, [Found("a", 1, "x")], others) == {"a": 1, "b": 2}
+
+
+def test_two_of_ours_with_one_name_are_an_error_that_names_both():
+    with pytest.raises(ValueError, match=r"^two numbers are called 'a': x and y\. Rename one$"):
+        joined({"number": by_name}, [Found("a", 1, "x"), Found("a", 2, "y")])
 
 
 def test_joined_keeps_the_order():
-    assert list(joined("letter", [Found("b", 1, "x"), Found("a", 2, "y")]).items()) == [("b", 1), ("a", 2)]
+    assert list(joined({"letter": by_name}, [Found("b", 1, "x")], [Found("a", 2, "y")]).items()) == [("b", 1), ("a", 2)]
 
 
 def test_a_folder_is_read_module_by_module(tmp_path, monkeypatch):

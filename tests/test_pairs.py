@@ -28,6 +28,7 @@ from sepm_eval.datasets import LISTS_VARIABLE
 from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks
 from sepm_eval.methods import find_methods, method_options
+from sepm_eval.methods.cdpruner import CLIP
 from sepm_eval.model_wrappers import backbone_names, backbone_options
 from sepm_eval.report.leaderboard import leaderboard
 from sepm_eval.report.tables import all_tables, runs_table
@@ -63,6 +64,11 @@ SETTINGS = {
     "tiling": {"pretrained": str(INTERNVL), "tiling": True, "method": "zero_shot"},
     "tiling (off)": {"pretrained": str(INTERNVL), "method": "zero_shot"},
     "positions (hf)": {"pretrained": str(INTERNVL), "positions": "kept", "method": "zero_shot"},
+    "dtype (hf)": {"pretrained": str(INTERNVL), "dtype": "bfloat16", "method": "zero_shot"},
+    "attn_implementation (hf)": {"pretrained": str(INTERNVL), "attn_implementation": "eager", "method": "zero_shot"},
+    "load_in_4bit (hf)": {"pretrained": str(INTERNVL), "load_in_4bit": True, "method": "zero_shot"},
+    "load_in_8bit (hf)": {"pretrained": str(INTERNVL), "load_in_8bit": True, "method": "zero_shot"},
+    "quantization_config (hf)": {"pretrained": str(INTERNVL), "quantization_config": "nf4", "method": "zero_shot"},
     "min_pixels": {"pretrained": str(QWEN), "min_pixels": 6272, "method": "zero_shot"},
     "max_pixels": {"pretrained": str(QWEN), "max_pixels": 4704, "method": "zero_shot"},
     "max_pixels (usual)": {"pretrained": str(QWEN), "method": "zero_shot"},
@@ -80,6 +86,15 @@ SETTINGS = {
     "method (downsample)": {**DEMO, "method": "downsample"},
     "method (sparsevlm)": {**DEMO, "method": "sparsevlm"},
     "budget": {**DEMO, "method": "sparsevlm", "budget": 64},
+    "method (fastv)": {**DEMO, "method": "fastv"},
+    "keep": {**DEMO, "method": "fastv", "keep": 128},
+    "layer": {**DEMO, "method": "fastv", "layer": 3},
+    "method (pyramiddrop)": {**DEMO, "method": "pyramiddrop"},
+    "ratio": {**DEMO, "method": "pyramiddrop", "ratio": 0.5},
+    "method (blind)": {**DEMO, "method": "blind"},
+    "picture": {**DEMO, "method": "blind", "picture": "mean"},
+    "method (permute)": {**DEMO, "method": "permute"},
+    "n": {**DEMO, "method": "permute", "n": 2},
     "seed": {**DEMO, "method": "random_drop", "seed": 7},
     "method (dan)": DAN,
     "analysis_tokens": {**DAN, "analysis_tokens": 4},
@@ -91,6 +106,19 @@ SETTINGS = {
     "cdvp": {**DAN, "cdvp": False},
     "contrast_in_context": {**DAN, "contrast_in_context": True},
     "preset (zero-shot)": {**ZERO, "preset": "paper"},
+    "select": {**DEMO, "select": "divprune"},
+    "select (other)": {**DEMO, "select": "cdpruner"},
+    "clip": {**DEMO, "select": "cdpruner", "clip": f"{CLIP}@main"},
+    "method (divprune)": {**DEMO, "method": "divprune"},
+    "method (uniform)": {**DEMO, "method": "uniform"},
+    "method (random, zero-shot)": {**DEMO, "method": "random"},
+    "method (downsample, zero-shot)": {**DEMO, "method": "zero_shot_downsample"},
+    "method (fastervlm)": {**DEMO, "method": "fastervlm"},
+    "method (cdpruner)": {**DEMO, "method": "cdpruner"},
+    "method (vispruner)": {**DEMO, "method": "vispruner"},
+    "budget (divprune)": {**DEMO, "method": "divprune", "budget": 64},
+    "budget (share)": {**DEMO, "method": "divprune", "budget": 0.5},
+    "important_ratio": {**DEMO, "method": "vispruner", "important_ratio": 0.75},
 }
 # What it was asked on: item list, labels, pictures, a part of them; the same model answers.
 QUESTIONS = {

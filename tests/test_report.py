@@ -57,7 +57,7 @@ def test_golden_tables(report, request, name):
 
 def test_the_papers_figures_and_differences():
     """Every figure of Tables 1-3, its mean as printed there, and the improvements it states."""
-    table1, table2, table3 = paper.TABLES
+    table1, table2, table3, _ = paper.TABLES
     llava = {row.label: row.accuracy["LLaVA-7b"] for row in table1.rows}
     vila = {row.label: row.accuracy["VILA-8b"] for row in table1.rows if "VILA-8b" in row.accuracy}
     means = {label: round(sum(found.values()) / 5, 2) for label, found in llava.items()}
@@ -75,15 +75,55 @@ def test_the_papers_figures_and_differences():
         assert table2.rows[4].accuracy["LLaVA-7b"][task] == llava["SEPM (β=0.1)"][task]
 
 
-def test_emotion6_and_abstract_figures_are_whole_numbers_of_items():
-    """The N that follows from the paper's figures: every one is k/N to two decimals."""
-    for task, n in paper.ITEMS.items():
-        for table in paper.TABLES:
-            for row in table.rows:
-                for figures in row.accuracy.values():
-                    if task in figures:
-                        nearest = round(figures[task] / 100 * n)
-                        assert 100 * nearest / n == pytest.approx(figures[task], abs=0.0101)
+def test_n_follows_from_the_papers_figures():
+    """Emotion6 and Abstract: every figure of the paper is k/N to two decimals, so none is of another N."""
+    for table in paper.TABLES[:3]:
+        for row in table.rows:
+            for figures in row.accuracy.values():
+                for task, figure in figures.items():
+                    assert paper.SEPM.n_of(task, figure) == {"emotion6": 594, "abstract": 280}.get(task)
+
+
+def test_the_figures_of_dan():
+    """Its printed averages, and the item lists that its columns mix."""
+    (table,) = [table for table in paper.TABLES if table.paper is paper.DAN]
+    printed = {
+        "Qwen2.5-VL-7B": (41.83, 41.92, 43.56, 45.56),
+        "Qwen3-VL-4B": (40.69, 41.13, 44.11, 46.34),
+        "Qwen3-VL-8B": (42.04, 41.49, 43.53, 46.25),
+        "InternVL3.5-8B": (38.79, 39.80, 41.63, 44.38),
+    }
+    for model, averages in printed.items():
+        means = [sum(row.accuracy[model].values()) / 5 for row in table.rows]
+        assert means == pytest.approx(averages, abs=0.0101)
+    figures = [figures for row in table.rows for figures in row.accuracy.values()]
+    found = {task: {one[task]: paper.DAN.n_of(task, one[task]) for one in figures} for task in table.tasks}
+    assert {figure for figure, n in found["abstract"].items() if n == 280} == {20.00, 28.93, 26.79, 30.36}
+    assert set(found["abstract"].values()) == {228, 280}
+    unknown = {figure for figure, n in found["emotion6"].items() if n is None}
+    assert unknown == {58.33, 61.58, 60.31, 52.85, 55.97, 54.87}
+    assert set(found["emotion6"].values()) == {594, None}
+    assert {*found["webemo7"].values(), *found["webemo25"].values()} == {2000}
+    assert {*found["emoset"].values()} == {None}
+
+
+def test_the_figures_of_dan_stand_beside_runs_of_its_models(tmp_path):
+    for model in ("Qwen/Qwen3-VL-4B-Instruct", LLAVA):
+        for method in ("zero_shot", "zero_shot_cot", "sepm", "sepm,beta=0.1", "sparsevlm"):
+            run(tmp_path, "sepm_hf", model, method, "emotion6", 0.5, "20261101_120000", place=f"{model[:4]}{method}")
+    found = tables.paper_tables(read_runs([tmp_path]))
+    (table,) = [table for table in found if table.title.startswith("DAN, Table 1")]
+    assert "Qwen3-VL-4B-Instruct" in table.title
+    assert table.key.startswith("dan_table1_")
+    shown = {row[0].text: row[1].details for row in table.rows}
+    assert list(shown) == ["Zero-shot", "Zero-shot-CoT", "SEPM", "sparsevlm"]  # beta=0.1 is not what it compares
+    assert shown["Zero-shot"][1].startswith("paper 55.21 of 594 (")
+    assert shown["SEPM"][1].startswith("paper 60.31 (")
+    assert [record["paper_n"] for record in table.records] == [594, 594, None, None]
+    notes = " ".join(table.notes)
+    assert "Ye et al., arXiv 2609.36782" in notes
+    assert "in abstract most are shares of 228 items and some of 280" in notes
+    assert "emotion6: N is 30 here and 594 in the paper." in notes
 
 
 def test_a_figure_goes_with_the_papers_settings_only(runs):

@@ -288,7 +288,12 @@ def test_a_changed_identity_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"run": "1" * 64}, "2 different runs"), ({"item_list": "x"}, "of the lists")]
+    ("change", "message"),
+    [
+        ({"run": "1" * 64}, "2 different runs"),
+        ({"item_list": "x"}, "of the lists"),
+        ({"label": "awe", "options": {"awe": "Awe", "fear": "Fear"}}, "offer 2 different sets of options"),
+    ],
 )
 def test_two_runs_in_one_log_are_refused(tmp_path, change, message):
     run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, "20261101_120000")

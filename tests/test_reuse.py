@@ -1,4 +1,4 @@
-"""The fast variant: stage 2 goes on from what stage 1 read of the picture."""
+"""The fast variant: stage 2 continues from what stage 1 read of the picture."""
 
 from dataclasses import replace
 
@@ -294,6 +294,6 @@ def test_models_whose_image_does_not_come_first_refuse(scripted):
     backbone = scripted(lambda prompt: {"A": 1.0})
     backbone.supports = backbone.supports - {"reuse"}
     question = Question(Image.new("RGB", (4, 4)), ("joy", "fear"))
-    with pytest.raises(ValueError, match=r"supports reuse \(go on from .*and scripted supports .*; set reuse=False"):
+    with pytest.raises(ValueError, match=r"supports reuse \(continue from .*and scripted supports .*; set reuse=False"):
         get_method("sepm", reuse=True).answer([question], backbone)
     get_method("sepm").answer([question], backbone)

@@ -191,6 +191,8 @@ def test_a_record_holds_what_the_answer_rests_on(run, scripted):
         "cci": True,
         "foe": True,
         "vta": True,
+        "select": "focus",
+        "clip": None,
         "reuse": False,
     }
     assert record["model"] == {
@@ -285,7 +287,7 @@ def test_emotions_of_one_polarity(run, scripted, caplog, method):
     assert run(backbone, [asked(0, text=text), asked(1, text=text), asked(2)], method=method)[:2] == ["C", "C"]
     records = read_journal(run.journal)[:2]
     needs = get_method(method).needs_polarities
-    assert needs is (method not in {"zero_shot", "zero_shot_cot", "sparsevlm"})
+    assert needs is (method in {"sepm", "random_drop", "query_drop", "downsample"})
     assert {record["method"]["name"] for record in records} == {"generate" if needs else method}
     assert {record.get("label") for record in records} == {None if needs else "love"}
     said = f"emotions ['joy', 'awe', 'love'] have one polarity and {method} needs both"

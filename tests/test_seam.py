@@ -12,6 +12,7 @@ from sepm_eval.backbone.interface import ABILITIES, Block, PictureTokens, Visual
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import Sparsify
+from sepm_eval.model_wrappers.vila import SUPPORTS
 
 FOLDERS = {"llava": "llava15_tiny/hf", "vila": "vila15_tiny/checkpoint"}
 PHRASE = "Please focus on emotion."
@@ -65,7 +66,7 @@ def test_what_a_caller_outside_writes(family, pictures):
     assert (attention.shape, attention.dtype) == ((count,), torch.float32)
     assert (attention == 0).nonzero().flatten().tolist() == [2]
     assert family.read([PROMPTS[0]], visual).probe_attention is None
-    assert family.supports == ABILITIES
+    assert family.supports == (ABILITIES if type(family).__name__ == "Llava" else SUPPORTS)
 
 
 # Pictures that differ in number of tokens
@@ -150,6 +151,10 @@ def uneven_family(family, uneven, pictures, monkeypatch):
         ("random_drop", {"beta": 0.4}),
         ("query_drop", {"beta": 0.4}),
         ("downsample", {"beta": 0.4}),
+        ("sepm", {"beta": 0.4, "select": "divprune"}),
+        ("divprune", {"budget": 0.5}),
+        ("uniform", {"budget": 0.5}),
+        ("random", {"budget": 0.5}),
     ],
 )
 @pytest.mark.parametrize("shared", [False, True])
@@ -161,7 +166,12 @@ def test_methods_on_pictures_of_different_length(uneven_family, pictures, name, 
         (single,) = method.answer([question], uneven_family)
         assert (answer.text, answer.letter, answer.tokens_read) == (single.text, single.letter, single.tokens_read)
         assert answer.option_probabilities == pytest.approx(single.option_probabilities, abs=1e-5)
-        if name in ("sepm", "random_drop", "query_drop"):
+        assert answer.kept == single.kept
+        if "budget" in options:
+            assert sum(answer.kept) == round(count / 2)
+        if "select" in options:
+            assert sum(answer.kept) == round(0.6 * count)
+        elif name in ("sepm", "random_drop", "query_drop"):
             assert answer.evidence.dropped == single.evidence.dropped
             assert len(answer.evidence.dropped) == int(0.4 * count)
             assert len(answer.evidence.significance) == count == answer.visual_tokens
@@ -357,6 +367,15 @@ def test_shared_readings_do_not_confuse_layers(pictures):
         ("random_drop", {"reuse": True}, {"keep", "reuse"}),
         ("downsample", {}, {"resize"}),
         ("downsample", {"beta": 0.0}, set()),
+        ("divprune", {}, {"keep"}),
+        ("uniform", {}, {"keep"}),
+        ("random", {}, {"keep"}),
+        ("fastervlm", {}, {"keep", "class_token"}),
+        ("vispruner", {}, {"keep", "class_token", "tower"}),
+        ("cdpruner", {}, {"keep", "tower"}),
+        ("zero_shot_downsample", {}, {"resize"}),
+        ("sepm", {"select": "divprune"}, {"keep"}),
+        ("sepm", {"select": "vispruner", "reuse": True}, {"keep", "class_token", "tower", "reuse"}),
     ],
 )
 def test_a_method_needs_no_more_than_it_says(scripted, picture, name, options, needs):
@@ -370,7 +389,10 @@ def test_a_method_needs_no_more_than_it_says(scripted, picture, name, options, n
     backbone.read = lambda *args, **more: (
         calls.append({key for key, one in more.items() if one is not None}) or read(*args, **more)
     )
-    backbone.see = lambda images, side=1.0: calls.append({"resize"} if side != 1 else set()) or see(images, side)
+    shown = needs & {"class_token", "tower"}  # both are asked for by one word
+    backbone.see = lambda images, side=1.0, tower=False: (
+        calls.append(({"resize"} if side != 1 else set()) | (shown if tower else set())) or see(images, side, tower)
+    )
     question = Question(picture, ("joy", "fear"))
     method.answer([question], backbone)
     assert {"reuse" if what == "prefix" else what for what in set().union(*calls)} == needs
@@ -396,11 +418,11 @@ def weak(monkeypatch):
     monkeypatch.setattr(llava, "supported", lambda *given: asked.append(given) or ABILITIES - {"probe"}, raising=False)
     for module in ("sepm_eval.model_wrappers", "sepm_eval.hosts.loading", "sepm_eval.hosts.lmms_eval.variants"):
         monkeypatch.setattr(f"{module}.load_backbone", fail)
-    assert model_wrappers.supported("vila", None, {}) == ABILITIES
+    assert model_wrappers.supported("vila", None, {}) == SUPPORTS
     return asked
 
 
-LACKS = r"needs a model that supports probe \(report attention\), and \w+ supports keep, prune, resize, reuse; choose"
+LACKS = r"needs a model that supports probe \(report attention\), and \w+ supports class_token, keep, .*, tower; choose"
 
 
 def test_lmms_eval_says_so_before_weights_are_loaded(weak):
@@ -424,7 +446,7 @@ def test_a_plan_says_so_before_weights_are_loaded(weak, tmp_path):
     plan = Plan.model_validate({"tasks": ["emotion_demo"], "methods": ["zero_shot", "query_drop"], "models": models})
     (problem,) = look(plan, [], tmp_path).problems()
     assert problem.startswith("ValueError: QueryDrop(")
-    assert "and sepm_llava supports keep, prune" in problem
+    assert "and sepm_llava supports class_token, keep, prune" in problem
     with pytest.raises(ValueError, match=LACKS):
         load_variants(plan.models[0], [SimpleNamespace(method="query_drop")])
     fine = plan.model_copy(update={"methods": ("zero_shot", "random_drop")})

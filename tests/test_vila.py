@@ -125,7 +125,7 @@ def test_the_vicuna_models(tmp_path, picture, question):
     llava = load_backbone("llava", str(ORACLES / "llava15_tiny" / "original"), device="cpu")
     assert backbone._tokenise(question, image=True, probe=None) == llava._tokenise(question, image=True, probe=None)
     assert backbone.letter_ids("ABCDEFGH") == llava.letter_ids("ABCDEFGH")
-    for name in find_methods():
+    for name in set(find_methods()) - {"cdpruner", "fastervlm", "vispruner"}:
         (answer,) = get_method(name).answer([Question(picture, ("joy", "fear"))], backbone)
         assert set(answer.option_probabilities) == {"joy", "fear"}
 

@@ -1,15 +1,25 @@
-"""Tiny random checkpoints of families without an oracle: another model around an oracle's tokenizer and processor."""
+"""The tiny checkpoints of transformers' families: those with an oracle, and those built here for want of one.
+
+The latter are another model, of random weights, around an oracle's tokenizer and processor.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
+
+from sepm_eval import load_backbone
 
 ORACLES = Path(__file__).parent / "oracles" / "hf_families"
+RECURRENT = ("qwen3_5", "qwen3_5_moe")
+FOCUS = "Please focus on emotion."
 WITH_ORACLE = sorted(path.name for path in ORACLES.iterdir() if path.is_dir())
 
 
@@ -204,3 +214,35 @@ def build(family: str, folder: Path) -> Path:
                 weight.normal_(0, 0.4 * weight[0].numel() ** -0.5)
     model.save_pretrained(folder)
     return folder
+
+
+@functools.cache
+def oracle(family):
+    with np.load(ORACLES / family / "oracle.npz") as arrays:
+        return read_json(ORACLES / family / "meta.json"), dict(arrays)
+
+
+@functools.cache
+def backbone_of(family, positions="auto", tiling=True):
+    folder = str(ORACLES / family)
+    return load_backbone("hf", folder, device="cpu", dtype="float32", positions=positions, tiling=tiling)
+
+
+@functools.cache
+def pictures(family):
+    _, arrays = oracle(family)
+    return [Image.fromarray(arrays[f"image_{i}"]) for i in range(3)]
+
+
+@functools.cache
+def seen(family, tiling=True):
+    return backbone_of(family, tiling=tiling).see(pictures(family))
+
+
+def close(found, expected, most):
+    difference = np.abs(np.asarray(found) - np.asarray(expected)).max()
+    assert difference <= most
+
+
+def tolerance(family):
+    return 3e-4 if family in RECURRENT else 1e-4

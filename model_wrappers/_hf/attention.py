@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from sepm_eval.backbone.probe import mean_attention
+from sepm_eval.backbone.probe import mean_attention, probed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,8 +60,14 @@ _WATCH: ContextVar[Watch | None] = ContextVar("sepm_eval_watch", default=None)
 
 
 @contextmanager
-def watching(watch: Watch | None) -> Iterator[None]:
-    """Have ``watch`` filled in by the forward passes inside."""
+def watching(watch: Watch | None, kernel: str) -> Iterator[None]:
+    """Have ``watch`` filled in by the forward passes inside.
+
+    Args:
+        watch: what is wanted; None is nothing.
+        kernel: that of the decoder that runs inside.
+    """
+    _register(kernel)
     token = _WATCH.set(watch)
     try:
         yield
@@ -68,46 +75,77 @@ def watching(watch: Watch | None) -> Iterator[None]:
         _WATCH.reset(token)
 
 
-def install(decoder: PreTrainedModel) -> None:
-    """Make a decoder use ``watched_sdpa``; the vision tower's attention stays what it was."""
+def install(decoder: PreTrainedModel, kernel: str) -> None:
+    """Make a decoder's attention ``watched``; the vision tower's stays what it was.
+
+    Args:
+        decoder: of transformers.
+        kernel: what computes its attention, one of ``KERNELS``.
+    """
+    decoder.set_attn_implementation(_register(kernel))
+
+
+def _register(kernel: str) -> str:
+    """Make ``watched`` known to transformers, and return its name there.
+
+    FlashAttention is chosen by its name, so there it takes the place of whatever function has it in this process, and
+    answers the probes of ``sepm_eval.backbone.probe`` too.
+    """
     from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-    AttentionInterface.register(ATTENTION, watched_sdpa)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-    decoder.set_attn_implementation(ATTENTION)
+    name = kernel if "flash" in kernel else f"{ATTENTION}{kernel.removeprefix('sdpa')}"
+    AttentionInterface.register(name, partial(watched, kernel=kernel))
+    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kernel])
+    return name
 
 
-def watched_sdpa(
+def watched(
     module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    kernel: str,
     scaling: float | None = None,
     softcap: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Transformers' SDPA attention that also fills in the ``Watch`` there is.
+    """One of transformers' attention functions that also fills in the ``Watch`` there is.
 
     SDPA has no soft cap of the scores; where a model asks for one, they are computed as its eager attention would.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    watch, layer = _WATCH.get(), getattr(module, "layer_idx", None)
+    watch, layer, window = _WATCH.get(), getattr(module, "layer_idx", None), kwargs.get("sliding_window")
     if watch is not None and layer is not None:
-        watch.windows[layer] = kwargs.get("sliding_window")
+        watch.windows[layer] = window
         if layer in watch.layers and watch.rows is not None and watch.valid is not None:
-            rows = watch.rows.to(query.device)
-            weights = _weights(module, query, key, attention_mask, rows, scaling, softcap)
+            rows, mask = watch.rows.to(query.device), attention_mask
+            if kernel == "flash_attention_2":
+                mask = _spelled_out(attention_mask, query.shape[2], key, window)
+            weights = _weights(module, query, key, mask, rows, scaling, softcap)
             watch.found[layer] = mean_attention(weights, watch.valid.to(query.device))
-    if softcap is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    if softcap is None or kernel != "sdpa":
+        more = {} if softcap is None else {"softcap": softcap}
+        return probed(module, query, key, value, attention_mask, kernel, scaling=scaling, **more, **kwargs)
     every = torch.arange(query.shape[2], device=query.device).expand(len(query), -1)
     weights = _weights(module, query, key, attention_mask, every, scaling, softcap).to(value.dtype)
     grouped = weights.view(len(query), value.shape[1], -1, *weights.shape[2:])
     output = (grouped @ value[:, :, None]).flatten(1, 2)
     return output.transpose(1, 2).contiguous(), None
+
+
+def _spelled_out(padding: Tensor | None, queries: int, key: Tensor, window: int | None) -> Tensor:
+    """What FlashAttention lets a place see, [B, 1, Q, K] bool: it is told the padding only.
+
+    padding: [B, K], False where it is, or None; key: [B, H_kv, K, d]; window: how many places a place sees, or None.
+    """
+    length = key.shape[2]
+    columns = torch.arange(length, device=key.device)
+    ahead = columns[length - queries :, None] - columns  # [Q, K]
+    seen = (ahead >= 0) & (ahead < (length if window is None else window))
+    if padding is None:
+        return seen.expand(len(key), 1, -1, -1)
+    return seen & (padding.bool()[:, None, None] | (ahead == 0))  # padding sees itself, so that no row is empty
 
 
 def _weights(

@@ -14,12 +14,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.pictures import Pictures
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 
 _QUESTION = "What do you feel?"
-_TOLERANCE = {True: 1e-3, False: 0.1}  # root mean square, in standard deviations; in float32 and in half precision
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """How much two readings of the same may differ (see ``difference``) in a model of this dtype."""
+    return 1e-3 if dtype == torch.float32 else 0.1
+
+
+def difference(ours: Tensor, own: Tensor) -> float:
+    """How far logits, [B, V], are from others: root mean square, in standard deviations of the others."""
+    return ((ours - own).square().mean().sqrt() / own.std().clamp(min=1e-6)).item()
+
+
+def masking_is_removing(decoder: Decoder, length: int) -> bool:
+    """Whether a prompt of this length reads the same with tokens masked as without them, once it was read.
+
+    A window counts what is masked, and a recurrent layer goes over it.
+    """
+    if any(window is not None and window < length for window in decoder.windows.values()):
+        return False
+    return len(decoder.windows) == decoder.model.config.get_text_config().num_hidden_layers
 
 
 def own_reading(model: Any, prompts: Prompts, options: Mapping[str, Any]) -> tuple[list[int], Tensor]:
@@ -56,18 +76,16 @@ def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder, own
     if len(seen.cells) != len(seen.features):
         raise ValueError(f"{name}: {len(seen.features)} visual tokens, but places for {len(seen.cells)}")
     reading = decoder.read([prompt], [seen], None, None)
-    tolerance = _TOLERANCE[decoder.model.dtype == torch.float32]
-    _compare(name, "what is read of a picture", reading.logits, logits, tolerance)
+    most = tolerance(decoder.model.dtype)
+    _compare(name, "what is read of a picture", reading.logits, logits, most)
     if not decoder.windows:
         raise ValueError(f"{name}: no layer of its language model uses the attention function it was given")
     keep = (torch.arange(len(seen.features)) % 3 != 1) | seen.separators.cpu()
-    if any(window is not None and window < len(prompt.ids) for window in decoder.windows.values()):
-        return  # a window counts what is masked too, so that masking is not removing
-    if len(decoder.windows) < decoder.model.config.get_text_config().num_hidden_layers:
-        return  # a recurrent layer goes over masked tokens too
+    if not masking_is_removing(decoder, len(prompt.ids)):
+        return
     dropped = decoder.read([prompt], [seen], [keep], None)
     masked = decoder.read_masked(prompt, seen, keep)
-    _compare(name, "what is read without some visual tokens", dropped.logits, masked, tolerance)
+    _compare(name, "what is read without some visual tokens", dropped.logits, masked, most)
 
 
 def _picture() -> Image.Image:
@@ -78,24 +96,24 @@ def _picture() -> Image.Image:
 def _own_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
     """The model's own forward pass on what its processor made."""
     inner = model.model
-    before = getattr(inner, "rope_deltas", None)
+    before, device = getattr(inner, "rope_deltas", None), computes_on(model.get_input_embeddings())
     given = {
-        key: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+        key: value.to(device, model.dtype) if value.is_floating_point() else value.to(device)
         for key, value in inputs.items()
         if isinstance(value, Tensor) and key != "labels"
     }
     try:
-        return model(**given, use_cache=True, logits_to_keep=1).logits[:, -1].float()
+        return model(**given, use_cache=True, logits_to_keep=1).logits[:, -1].float().to(device)
     finally:
         if hasattr(inner, "rope_deltas"):
             inner.rope_deltas = before
 
 
-def _compare(name: str, what: str, ours: Tensor, own: Tensor, tolerance: float) -> None:
+def _compare(name: str, what: str, ours: Tensor, own: Tensor, most: float) -> None:
     """Hold two readings of the same against each other."""
-    difference = ((ours - own).square().mean().sqrt() / own.std().clamp(min=1e-6)).item()
-    if not difference < tolerance:
+    found = difference(ours, own)
+    if not found < most:
         raise ValueError(
-            f"{name}: {what} differs from the model's own by {difference:.2g} standard deviations of its logits; this "
+            f"{name}: {what} differs from the model's own by {found:.2g} standard deviations of its logits; this "
             "family needs code of its own"
         )

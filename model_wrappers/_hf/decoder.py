@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from sepm_eval.backbone.continuing import take_over
 from sepm_eval.backbone.interface import PictureTokens, Shares
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
@@ -32,29 +34,32 @@ class Decoder:
     Prompts of different length are padded on the left, and a prompt's answer does not depend on its neighbours.
     """
 
-    def __init__(self, model: Any, family: Family, *, closes_up: bool | None, stop_ids: Sequence[int]) -> None:
+    def __init__(
+        self, model: Any, family: Family, kernel: str, *, closes_up: bool | None, stop_ids: Sequence[int]
+    ) -> None:
         """Take over a loaded model.
 
         Args:
             model: of transformers, for pictures and text.
             family: what is special in it.
+            kernel: what computes its attention, one of ``KERNELS``.
             closes_up: whether positions close up behind dropped tokens; None is what suits the model: where a token's
                 position is its place in the picture it stays, elsewhere they close up.
             stop_ids: tokens that end an answer.
         """
-        self.model, self._family = model, family
+        self.model, self._family, self._kernel = model, family, kernel
         self.by_place = hasattr(model.model, "get_rope_index")
         self.closes_up = not self.by_place if closes_up is None else closes_up
         self.stop_ids = list(stop_ids)
         self.windows: dict[int, int | None] = {}  # known from the first reading, at loading
         wanted = inspect.signature(model.forward).parameters
         self._types = [key for key in _TYPES if key in wanted]
-        install(model.get_decoder())
+        install(model.get_decoder(), kernel)
 
     @property
     def device(self) -> torch.device:
-        """Where prompts go."""
-        return self.model.device
+        """Where prompts go, and, of a divided model, readings are kept but for their keys and values."""
+        return computes_on(self.model.get_input_embeddings())
 
     def probed_layers(self, which: str) -> list[int]:
         """The decoder layers a probe means.
@@ -96,10 +101,9 @@ class Decoder:
         ]
         if prefix is not None:
             return self._go_on(rows, prefix, shares, layers)
-        longest = max(int(row.kept.sum()) for row in rows)
-        columns = [row.kept.nonzero().flatten() for row in rows]
+        longest, columns = max(len(row.columns) for row in rows), [row.columns for row in rows]
         ids = _picked([row.ids for row in rows], columns, longest)
-        attended = _left([torch.ones_like(at, dtype=torch.bool) for at in columns], longest)
+        attended = _picked([row.kept for row in rows], columns, longest)
         positions = _picked([row.positions for row in rows], columns, longest, batch_dim=-2)
         types = _picked([row.types for row in rows], columns, longest)
         watch = self._watch(rows, columns, longest, layers)
@@ -110,16 +114,16 @@ class Decoder:
         self.windows = self.windows or watch.windows
         seen = None
         if layers is not None and pictures is not None:
-            seen = [_on_picture(*row) for row in zip(rows, attended, watch.mean(), strict=True)]
+            seen = self._on_pictures(rows, attended, watch)
         whole = pictures is not None and keep is None and is_plain(output.past_key_values)
         return FamilyReading(
-            logits=output.logits[:, -1].float(),
+            logits=self._logits(output),
             probe_attention=seen,
             cache=output.past_key_values,
             attended=[attended.to(self.device)],
             before=tuple(row.before for row in rows) if whole else (),
             behind=tuple(row.behind for row in rows),
-            position=torch.stack([row.positions[..., at].max() + 1 for row, at in zip(rows, columns, strict=True)]),
+            position=torch.stack([row.positions[..., row.columns].max() + 1 for row in rows]),
         )
 
     @torch.inference_mode()
@@ -129,7 +133,7 @@ class Decoder:
         extra: dict[str, Any] = {key: row.types[None].to(self.device) for key in self._types}
         extra["mm_encoder_outputs"] = {"image": self._features([picture], None)}
         positions = row.positions[..., None, :]
-        return self._forward(row.ids[None], row.kept[None], positions, **extra).logits[:, -1].float()
+        return self._logits(self._forward(row.ids[None], row.kept[None], positions, **extra))
 
     @torch.inference_mode()
     def write(self, reading: FamilyReading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
@@ -156,7 +160,7 @@ class Decoder:
             position = end.position
             end.grow()
             places = position[:, None].expand(3, -1, -1) if self.by_place else position[:, None]
-            logits = self._forward(token[:, None], end.attended, places, cache=end.cache).logits[:, -1].float()
+            logits = self._logits(self._forward(token[:, None], end.attended, places, cache=end.cache))
         return written
 
     def _go_on(
@@ -177,12 +181,10 @@ class Decoder:
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
         watch = None if layers is None else self._watch(rows, tails, longest, layers)
         output = self._forward(ids, attended, positions, watch, cut(prefix.cache, held.shape[1]), **types)
-        seen = None
-        if watch is not None:
-            seen = [_on_picture(*row) for row in zip(rows, attended, watch.mean(), strict=True)]
+        seen = None if watch is None else self._on_pictures(rows, attended, watch)
         whole = all(bool(mask.all()) for mask in kept) and is_plain(output.past_key_values)
         return FamilyReading(
-            logits=output.logits[:, -1].float(),
+            logits=self._logits(output),
             probe_attention=seen,
             cache=output.past_key_values,
             attended=[attended],
@@ -198,11 +200,6 @@ class Decoder:
             raise ValueError(f"the prompt has places for {found} visual tokens and the picture gave {wanted}")
         kept = torch.ones_like(prompt.slots)
         if keep is not None and picture is not None:
-            lost = picture.separators.cpu() & ~keep.cpu()
-            if bool(lost.any()):
-                raise ValueError(
-                    f"separators show nothing of the picture and stay: {lost.nonzero().flatten().tolist()}"
-                )
             kept[prompt.slots] = keep.cpu()
         places = self._places(prompt, picture)
         positions = places
@@ -226,7 +223,7 @@ class Decoder:
     def _watch(
         self, rows: Sequence[_Row], columns: Sequence[Tensor], longest: int, layers: Sequence[int] | None
     ) -> Watch:
-        """What is asked of the attention; without a probe only which layers have any."""
+        """What is asked of the attention where these columns are read; without a probe only which layers have any."""
         if layers is None:
             return Watch()
         width = max(len(row.prompt.probed) for row in rows)
@@ -238,7 +235,19 @@ class Decoder:
             valid[index, : len(probed)] = True
         return Watch(frozenset(layers), places, valid)
 
-    def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> BaseModelOutputWithPooling:
+    def _on_pictures(self, rows: Sequence[_Row], attended: Tensor, watch: Watch) -> list[Tensor]:
+        """The part of each row's attention that falls on its picture, [n_i]; 0 where a token was dropped.
+
+        attended: [B, L] bool, which places hold a token that is seen.
+        """
+        found = []
+        for row, places, attention in zip(rows, attended.to(self.device), watch.mean().to(self.device), strict=True):
+            seen = torch.zeros(len(row.ids), device=attention.device)
+            seen[row.columns.to(attention.device)] = attention[places]
+            found.append(seen[row.prompt.slots.to(attention.device)])
+        return found
+
+    def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> _SeenPictures:
         """What the vision side would have given, without the dropped tokens and in the form the family has it."""
 
         def chosen(levels: Sequence[Tensor]) -> list[Tensor]:
@@ -248,7 +257,7 @@ class Decoder:
 
         features = chosen([picture.features for picture in pictures])
         batched = pictures[0].more["batched"]
-        output = BaseModelOutputWithPooling(pooler_output=torch.cat(features)[None] if batched else features)
+        output = _SeenPictures(pooler_output=torch.cat(features)[None] if batched else features)
         if "deepstack" in pictures[0].more:
             by_level = zip(*(picture.more["deepstack"] for picture in pictures), strict=True)
             output.deepstack_features = [chosen(level) for level in by_level]
@@ -268,7 +277,7 @@ class Decoder:
         The mask is always given: gaps in the positions alone would be taken for several prompts in one row.
         """
         device = self.device
-        with watching(watch), self._nothing_left_behind():
+        with watching(watch, self._kernel), self._nothing_left_behind():
             return self.model(
                 input_ids=ids.to(device),
                 attention_mask=attended.to(device).long(),
@@ -278,6 +287,10 @@ class Decoder:
                 logits_to_keep=1,
                 **extra,
             )
+
+    def _logits(self, output: Any) -> Tensor:
+        """[B, V] of the last position."""
+        return output.logits[:, -1].float().to(self.device)
 
     @contextmanager
     def _nothing_left_behind(self) -> Iterator[None]:
@@ -291,12 +304,24 @@ class Decoder:
                 inner.rope_deltas = before
 
 
+@dataclass
+class _SeenPictures(BaseModelOutputWithPooling):
+    """What the vision side gives. Its fields, no other attributes, come along from device to device.
+
+    Attributes:
+        deepstack_features: for each level, of each picture [n, D].
+    """
+
+    deepstack_features: Any = None
+
+
 class _Row:
     """One row of a batch before padding: its prompt, which columns stay, and what each column is.
 
     Attributes:
         prompt: the whole prompt.
         kept: [L] bool, False for dropped visual tokens.
+        columns: the columns that stay.
         positions: [L] or [3, L], as the model is given them.
         places: the same with no token dropped.
         types: [L], 1 for visual tokens where the family marks them.
@@ -307,6 +332,7 @@ class _Row:
     def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor, places: Tensor, types: Tensor) -> None:
         self.prompt, self.ids, self.kept = prompt, prompt.ids, kept
         self.positions, self.places, self.types = positions, places, types
+        self.columns = kept.nonzero().flatten()
         slots = prompt.slots.nonzero().flatten()
         self.before = tuple(prompt.ids[: int(slots[-1]) + 1].tolist()) if len(slots) else ()
         self.behind = tuple(prompt.ids[len(self.before) :].tolist())
@@ -321,13 +347,3 @@ def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
 def _picked(rows: Sequence[Tensor], columns: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
     """Some columns of each row, padded as ``_left`` does."""
     return _left([row[..., at] for row, at in zip(rows, columns, strict=True)], length, batch_dim)
-
-
-def _on_picture(row: _Row, attended: Tensor, attention: Tensor) -> Tensor:
-    """The part of a row's attention, [L], that falls on its picture, [n]; 0 where a token was dropped.
-
-    attended: [L] bool, which places hold a token that is seen.
-    """
-    seen = torch.zeros(len(row.ids), device=attention.device)
-    seen[row.kept.to(attention.device)] = attention[attended.to(attention.device)]
-    return seen[row.prompt.slots.to(attention.device)]

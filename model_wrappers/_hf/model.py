@@ -22,14 +22,14 @@ from transformers import (
 from transformers import __version__ as transformers_version
 
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
-from sepm_eval.backbone.interface import Prune, Reading, Shares, VisualTokens, Written
+from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares, VisualTokens, Written
 from sepm_eval.model_wrappers._hf.contract import check, own_reading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
 from sepm_eval.model_wrappers._hf.pictures import Pictures, image_options, tiles
 from sepm_eval.model_wrappers._hf.prompts import Prompts
 from sepm_eval.model_wrappers._hf.reading import FamilyReading
-from sepm_eval.model_wrappers._loading import load_model
+from sepm_eval.model_wrappers._loading import load_model, named_faults
 from sepm_eval.model_wrappers._placement import Loading, settle
 
 if TYPE_CHECKING:
@@ -55,14 +55,15 @@ class Hf:
         self.settings, self.supports = settings, supports
         self._prompts, self._pictures, self._decoder = prompts, pictures, decoder
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
-        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
 
     def prepare(self, image: Image) -> None:
         """See ``Backbone.prepare``."""
         self._pictures.prepare(image)
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
+        """See ``Backbone.see``; ``tower`` is refused, because families differ in what their towers have."""
+        if tower:
+            raise ValueError(f"{self.name}: of hf models, what the vision tower makes before the projector is not read")
         return VisualTokens(tuple(self._pictures.see(image, side) for image in images))
 
     def read(
@@ -73,20 +74,26 @@ class Hf:
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: str = "last",
-        prune: Prune | None = None,
+        prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
         shares: Shares = "picture",
         begun: Sequence[int] = (),
     ) -> FamilyReading:
         """See ``Backbone.read``."""
         if prune is not None:
-            raise ValueError(f"{self.name}: hf models cannot prune visual tokens between layers (method sparsevlm)")
+            raise ValueError(
+                f"{self.name}: hf models cannot prune visual tokens between layers (sparsevlm, fastv, pyramiddrop)"
+            )
         if prefix is not None and (visual is None or "reuse" not in self.supports):
             raise ValueError(
                 f"{self.name}: prefix needs a picture, and a model that can reuse a reading (this one supports "
                 f"{sorted(self.supports)})"
             )
-        if keep is not None and visual is None:
+        if visual is not None:
+            if len(prompts) != len(visual.pictures):
+                raise ValueError(f"{len(prompts)} prompts for {len(visual.pictures)} pictures; give one a picture")
+            visual.check_keep(keep)
+        elif keep is not None:
             raise ValueError("keep needs pictures")
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
         pictures = None if visual is None else visual.pictures
@@ -123,52 +130,61 @@ class Hf:
 def load(
     pretrained: str,
     *,
-    device: str,
-    dtype: str,
     positions: str,
     tiling: bool,
     min_pixels: int | None,
     max_pixels: int | None,
+    **placement: Any,
 ) -> Hf:
-    """See ``load`` in ``hf.py``."""
+    """See ``load`` in ``hf.py``; the placement is what ``settle`` takes."""
+    limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     checkpoint = find_checkpoint(pretrained)
-    family = family_of(checkpoint.config(), checkpoint.name)
-    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    _check_class(checkpoint.name, config)
+    family, config = _kind(checkpoint)
     closes_up = _closes_up(checkpoint.name, config, positions)
-    loading = settle([checkpoint.folder], checkpoint.config(), device=device, dtype=dtype)
+    loading = settle([checkpoint.folder], checkpoint.config(), **placement)
     processor = _processor(checkpoint)
-    options = image_options(checkpoint.name, processor, tiling=tiling, min_pixels=min_pixels, max_pixels=max_pixels)
-    model = _model(checkpoint, config, loading)
+    options = image_options(checkpoint.name, processor, tiling=tiling, limits=limits)
     prompts = Prompts(checkpoint.name, processor, config.image_token_id)
+    model = _model(checkpoint, config, loading)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
     own = own_reading(model, prompts, options)
-    decoder = Decoder(model, family, closes_up=closes_up, stop_ids=_stop_ids(model))
+    decoder = Decoder(model, family, loading.attention, closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
         **loading.settings,
-        "template": "the checkpoint's own",
-        "positions": "closed" if decoder.closes_up else "kept",
-        "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
-        "processor": type(processor.image_processor).__name__,
-        "probed_layer": str(decoder.probed_layers("last")[0]),
-        **{
-            key: str(value)
-            for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels))
-            if value is not None
-        },
+        **_settings(decoder, prompts, tiling),
+        **{name: str(limit) for name, limit in limits.items() if limit is not None},
     }
     return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(config, family))
 
 
+def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
+    """What decides an answer beside checkpoint, question and loading."""
+    processor = prompts.processor
+    return {
+        "template": prompts.around("{question}"),
+        "positions": "closed" if decoder.closes_up else "kept",
+        "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
+        "processor": type(processor.image_processor).__name__,
+        "probed_layer": str(decoder.probed_layers("last")[0]),
+    }
+
+
 def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
     """See ``supported`` in ``hf.py``."""
-    checkpoint = peek_checkpoint(pretrained)
+    with named_faults("hf", pretrained):
+        checkpoint = peek_checkpoint(pretrained)
+        family, config = _kind(checkpoint)
+        _closes_up(checkpoint.name, config, options.get("positions", "auto"))
+        return _supports(config, family)
+
+
+def _kind(checkpoint: Checkpoint) -> tuple[Family, Any]:
+    """The family of a checkpoint and its configuration as transformers holds it, unless it is refused."""
     family = family_of(checkpoint.config(), checkpoint.name)
     config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     _check_class(checkpoint.name, config)
-    _closes_up(checkpoint.name, config, options.get("positions", "auto"))
-    return _supports(config, family)
+    return family, config
 
 
 def _supports(config: Any, family: Family) -> frozenset[str]:
@@ -215,7 +231,15 @@ def _check_class(name: str, config: Any) -> None:
 
 
 def _processor(checkpoint: Checkpoint) -> Any:
-    processor = AutoProcessor.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    try:
+        processor = AutoProcessor.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(
+            f"{checkpoint.name} cannot be loaded as hf: its processor or tokenizer needs program code from its own "
+            "repository, which is never run; look for a version of it converted for transformers"
+        ) from error
     lacking = [part for part in ("image_processor", "tokenizer", "image_token") if not hasattr(processor, part)]
     if lacking:
         raise ValueError(f"{checkpoint.name}: its processor is a {type(processor).__name__} without {lacking}")
@@ -225,7 +249,8 @@ def _processor(checkpoint: Checkpoint) -> Any:
 def _model(checkpoint: Checkpoint, config: Any, loading: Loading) -> Any:
     """The model; releases carry parts that transformers' class leaves out, such as a draft head.
 
-    Not every class takes a kernel when it is made; the decoder gets its own afterwards (``_hf.attention``).
+    Its attention is at first what its class chooses, by which the contract is checked: not every class takes every
+    kernel, and one that is wrong for a family (FlashAttention knows no pictures read both ways) is found out there.
     """
     folders, loading = [checkpoint.folder], replace(loading, attention=None)
     model = load_model(AutoModelForImageTextToText, checkpoint.name, config, folders, loading, leaves_out=True)

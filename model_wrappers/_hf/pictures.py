@@ -12,10 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from sepm_eval.backbone.interface import Block, PictureTokens
+from sepm_eval.backbone.memory import computes_on
 from sepm_eval.images import UnreadableImage, check_size, enough_memory
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.places import Seen, square
+from sepm_eval.model_wrappers._loading import outside_decoder
 
+_EDGES = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}  # as image processors name them
 _TILING = ("crop_to_patches", "do_image_splitting")
 
 
@@ -33,6 +36,7 @@ class Pictures:
             options: the image processor's, for every call (see ``image_options``).
         """
         self._name, self._model, self._processor, self._family = name, model, processor, family
+        self._tower = model.get_submodule(outside_decoder(model)[0])
         self.options = dict(options)
         self._prepared: dict[int, tuple[weakref.ref[Image.Image], dict[str, Any]]] = {}
         wanted = inspect.signature(model.get_image_features).parameters
@@ -61,7 +65,7 @@ class Pictures:
         inputs = known[1] if known is not None and known[0]() is image else self._process(image)
         if side != 1:
             inputs = self._process(self._smaller(image, inputs, side))
-        device, dtype = self._model.device, self._model.dtype
+        device, dtype = computes_on(self._tower), self._model.dtype
         given = {
             key: value.to(device, dtype) if value.is_floating_point() else value.to(device)
             for key, value in inputs.items()
@@ -126,12 +130,16 @@ class Pictures:
         return (self._family.places or square)(seen)
 
 
-def image_options(
-    name: str, processor: Any, *, tiling: bool, min_pixels: int | None, max_pixels: int | None
-) -> dict[str, Any]:
+def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[str, int | None]) -> dict[str, Any]:
     """The image processor's options of every call.
 
     Tiling is switched in the call: what a processor's file says of it is overruled by some classes' own default.
+
+    Args:
+        name: the checkpoint, for errors.
+        processor: the checkpoint's.
+        tiling: let it cut pictures into tiles.
+        limits: min_pixels and max_pixels, None for the processor's own.
 
     Raises:
         ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible.
@@ -140,24 +148,17 @@ def image_options(
         raise ValueError(f"tiling={tiling!r}: use True or False")
     image_processor = processor.image_processor
     options: dict[str, Any] = {key: tiling for key in _TILING if hasattr(image_processor, key)}
-    limits = {
-        edge: given
-        for given, edge in ((min_pixels, "shortest_edge"), (max_pixels, "longest_edge"))
-        if given is not None
-    }
-    if not limits:
+    given = {_EDGES[limit]: pixels for limit, pixels in limits.items() if pixels is not None}
+    if not given:
         return options
     size = dict(getattr(image_processor, "size", None) or {})
-    if not hasattr(image_processor, "merge_size") or not {"shortest_edge", "longest_edge"} <= set(size):
+    if not hasattr(image_processor, "merge_size") or not set(_EDGES.values()) <= set(size):
         raise ValueError(f"{name}: its image processor has no min_pixels and max_pixels")
-    size.update(limits)
-    if (
-        not all(isinstance(edge, int) for edge in size.values())
-        or not 0 < size["shortest_edge"] <= size["longest_edge"]
-    ):
+    size.update(given)
+    least, most = (size[edge] for edge in _EDGES.values())
+    if not (type(least) is type(most) is int and 0 < least <= most):
         raise ValueError(
-            f"min_pixels={size['shortest_edge']}, max_pixels={size['longest_edge']}: whole numbers "
-            "above 0, and the first not above the second"
+            f"min_pixels={least!r}, max_pixels={most!r}: use whole numbers above 0, and the first not above the second"
         )
     return {**options, "size": size}
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from sepm_eval.backbone.tokenizers import overlapping
 
 _OPEN_THOUGHT = re.compile(r"<think(ing)?>\s*$", re.IGNORECASE)
+_NO_DATE = "{%- macro strftime_now(form) -%}{{ form }}{%- endmacro %}"
 _UNIT = Image.new("RGB", (32, 32))  # stands for the picture where a processor only looks whether there is one
 
 
@@ -47,8 +48,8 @@ class Prompts:
             image_token_id: the id that stands for visual tokens.
 
         Raises:
-            ValueError: it has no chat template, its tokenizer does not say which characters a token covers, or its
-                prompt for an answer opens a thought.
+            ValueError: it has no chat template, its tokenizer does not say which characters a token covers or lacks
+                the placeholder, its prompt for an answer opens a thought, or letters are not single tokens.
         """
         self._name, self.processor, self._image_token_id = name, processor, image_token_id
         self._lock = threading.Lock()  # a tokenizer of Rust is not to be used by two threads at once
@@ -57,20 +58,33 @@ class Prompts:
             raise ValueError(f"{name}: its processor has no chat template, so nobody knows how to ask it a question")
         if not getattr(processor.tokenizer, "is_fast", False):
             raise ValueError(f"{name}: its tokenizer does not say which characters a token covers (no tokenizer.json)")
+        if not self._tokenise("A")[0]:
+            raise ValueError(f"{name}: its tokenizer knows no text; is tokenizer.json missing? Download it again")
+        if image_token_id >= len(processor.tokenizer):
+            raise ValueError(
+                f"{name}: its config.json gives visual tokens the id {image_token_id}, and its tokenizer has only "
+                f"{len(processor.tokenizer)} tokens; tokenizer.json is missing or of another checkpoint"
+            )
         self.template_options: dict[str, Any] = {"enable_thinking": False} if "enable_thinking" in template else {}
         if _OPEN_THOUGHT.search(self.render("A", image=True)):
             raise ValueError(
                 f"{name} always thinks before it answers (its chat template opens a thought even with "
                 "enable_thinking=False), so its first token is no option letter"
             )
+        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out before weights are loaded
 
-    def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None) -> str:
+    def around(self, text: str) -> str:
+        """The whole prompt of a question with a picture; in place of today's date stands the form it is written in."""
+        return self.render(text, image=True, chat_template=_NO_DATE + self.processor.chat_template)
+
+    def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None, **changed: str) -> str:
         """The whole prompt as text, with one placeholder for the picture.
 
         Args:
             turns: the user's turn, or those of a dialogue that begins and ends with the user's.
             image: the picture stands in front of the first turn.
             answer: the model's answer, to be shown behind it.
+            changed: ``chat_template``, if it is not to be the checkpoint's own.
         """
         said = [turns] if isinstance(turns, str) else list(turns)
         said += [] if answer is None else [answer]
@@ -81,7 +95,7 @@ class Prompts:
         if image:
             messages[0]["content"] = [{"type": "image"}, *messages[0]["content"]]
         return self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options
+            messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options, **changed
         )
 
     def encode(
@@ -165,20 +179,22 @@ class Prompts:
 
     def _answers(self, texts: Iterable[str]) -> tuple[str, list[int], list[list[int]]]:
         """A prompt, its ids, and for each text the ids of the prompt with that as the answer behind it."""
-        prompt = self.render("A", image=False)
+        rendered = self.render("A", image=True)
+        prompt = self._expand(rendered, self.processor.image_token)
         before, _ = self._tokenise(prompt)
-        lead = self._lead(prompt, before)
+        lead = self._lead(rendered, prompt, before)
         return prompt, before, [self._tokenise(f"{prompt}{lead}{text}")[0] for text in texts]
 
-    def _lead(self, prompt: str, ids: Sequence[int]) -> str:
+    def _lead(self, rendered: str, prompt: str, ids: Sequence[int]) -> str:
         """What stands between the prompt and an answer: a space, or nothing.
 
         The template shows it where it puts an answer right behind the prompt. Where it does not (a think block is left
-        out of a finished turn), an answer is set off from a visible character, not from a space or a special token.
+        out of a finished turn, or the processor ends the prompt otherwise), an answer is set off from a visible
+        character, not from a space or a special token.
         """
-        answered = self.render("A", image=False, answer="A")
-        if answered.startswith(prompt):
-            between = answered[len(prompt) :].split("A", 1)[0]
+        answered = self.render("A", image=True, answer="A")
+        if answered.startswith(rendered) and prompt[-1:] == rendered[-1:]:
+            between = answered[len(rendered) :].split("A", 1)[0]
             if between in ("", " "):
                 return between
         special = ids[-1] in self.processor.tokenizer.all_special_ids

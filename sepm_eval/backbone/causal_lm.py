@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,10 +15,10 @@ from transformers.cache_utils import DynamicLayer
 from sepm_eval.backbone import last_layer, pruning
 from sepm_eval.backbone import probe as probes
 from sepm_eval.backbone.continuing import take_over
-from sepm_eval.backbone.interface import Prune, Reading, Shares
+from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
-from sepm_eval.backbone.pruning import pad_left
-from sepm_eval.backbone.writing import End, kept_positions, positions
+from sepm_eval.backbone.pruning import Rows, pad_left, positions
+from sepm_eval.backbone.writing import End, kept_positions
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,10 @@ class CausalLM:
         )
 
     @torch.inference_mode()
-    def read_pruned(self, prompts: Sequence[Prompt], visual: Sequence[Tensor], prune: Prune) -> Reading:
+    def read_pruned(self, prompts: Sequence[Prompt], visual: Sequence[Tensor], prune: Cut | Prune) -> Reading:
         """Run the prompts through the decoder once, with visual tokens removed between layers.
 
-        After each removal positions are numbered anew from each row's first token. The decoder's own layers are called
-        one by one; nothing of them is replaced.
+        After each removal positions are numbered anew from each row's first token, unless ``prune`` keeps them.
 
         Args:
             prompts: one per row.
@@ -188,24 +187,26 @@ class CausalLM:
             RuntimeError: a layer does not report its attention.
             FloatingPointError: a layer's attention is NaN or infinite, or no token rates the visual ones.
         """
-        count, after = len(self.decoder.layers), [len(prompt.after) for prompt in prompts]
-        pruning.check_layers(prune, count)
-        rows = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
-        hidden, attended = pad_left(rows)
-        cache, lengths, left = DynamicCache(), [], [len(one) for one in visual]
-        texts = [row[len(row) - text :] for row, text in zip(rows, after, strict=True)]
-        judges = pruning.raters(prune, [one.to(hidden) for one in visual], texts)
-        rated = [Prompt(p.before, p.after, probed) for p, probed in zip(prompts, judges, strict=True)]
+        count = len(self.decoder.layers)
+        layers = pruning.layers_of(prune, count)
+        embedded = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
+        rows, cache, lengths, counts = Rows.of(embedded, prompts, visual), DynamicCache(), [], []
+        rated = pruning.rated(prune, prompts, visual, embedded)
+        ahead, kept = (prune.ahead, prune.positions == "kept") if isinstance(prune, Cut) else (False, False)
         for index in range(count):
-            request = self._request(rated, attended, (index,)) if index in prune.layers else None
+            request = self._request(rated, rows.attended, (index,)) if index in layers and not ahead else None
             alone = index == count - 1 and request is None
-            hidden = self._layer(index, hidden, attended, positions(attended), cache, request, alone)
-            lengths.append(attended)
-            if request is not None:
-                hidden, attended, left = pruning.prune_rows(
-                    prune, index, hidden, attended, after, request.answered(), left
-                )
-        return Reading(self._logits(self.decoder.norm(hidden)[:, -1]), None, cache, lengths)
+            hidden = self._layer(index, rows.hidden, rows.attended, rows.places, cache, request, alone)
+            lengths.append(rows.attended)
+            counts.append(rows.counts)
+            rows = replace(rows, hidden=hidden)
+            if index in layers:
+                if request is None:
+                    request = self._request(rated, rows.attended, (index + 1,))
+                    last_layer.rate(self.decoder, hidden, rows.places, request)
+                rows = rows.pruned(prune, index, count, request.answered())
+        logits, left = self._logits(self.decoder.norm(rows.hidden)[:, -1]), tuple(zip(*counts, strict=True))
+        return Reading(logits, None, cache, lengths, (), logits.new_zeros(len(prompts)).long() if kept else None, left)
 
     def _layer(
         self,
@@ -267,9 +268,9 @@ class CausalLM:
         end.grow()
         if len(end.attended) == 1:
             (seen,) = end.attended
-            return self._forward(hidden, seen, end.cache, positions(seen)[:, -1:] + end.gap)[0]
-        for index, seen in enumerate(end.attended):  # each layer numbers the new token by what it still holds
-            hidden = self._layer(index, hidden, seen, positions(seen)[:, -1:], end.cache)
+            return self._forward(hidden, seen, end.cache, end.place(0))[0]
+        for index, seen in enumerate(end.attended):
+            hidden = self._layer(index, hidden, seen, end.place(index), end.cache)
         return self.decoder.norm(hidden)[:, -1]
 
     def _forward(
@@ -324,8 +325,7 @@ class CausalLM:
             places = [length - len(prompt.after) + index for index in prompt.probed]
             rows[i, : len(places)] = torch.tensor(places)
             valid[i, : len(places)] = True
-        device = attended.device
-        return probes.Probe(layers, rows.to(device), valid.to(device), attended)
+        return probes.Probe(layers, rows.to(attended.device), valid.to(attended.device), attended)
 
 
 def _attention_to_visual(request: probes.Probe, prompts: Sequence[Prompt], kept: Sequence[Tensor]) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from sepm_eval.types import Block as Block
 from sepm_eval.types import Cell as Cell
@@ -23,7 +23,7 @@ ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
 Shares: TypeAlias = Literal["picture", "text"]
 """What is taken over from an earlier reading: all up to the end of the picture, or text behind it, too."""
 
-ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize"})
+ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize", "class_token", "tower"})
 """What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
 
 
@@ -34,7 +34,8 @@ class PictureTokens:
     Attributes:
         features: [n, D], one row a visual token.
         blocks: where they lie; the tokens of a block are neighbours, and blocks are in the tokens' order.
-        more: what else a family's language model needs of the picture, by a name of the family's own.
+        more: what else a family's language model needs of the picture, by a name of the family's own; and where
+            ``Backbone.see`` was asked for it "class_attention", [n] float32, and "tower_features", [n, C].
     """
 
     features: Tensor
@@ -115,9 +116,12 @@ class Reading:
         attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
             length where tokens were pruned on the way.
         before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
-            behind them: such a reading can be gone on from. Empty otherwise.
+            behind them: such a reading can be continued. Empty otherwise.
+        evicted: [B], how far positions behind each row are ahead of the tokens that the first layer still sees, because
+            others were dropped and the positions stayed. None: in each layer they follow the tokens seen there.
+        visual_left: for each picture, how many visual tokens each decoder layer was given; None where no layer was
+            given fewer than the one before it.
         behind: for each row, the ids of the tokens behind the picture.
-        evicted: [B], how many tokens of each row were dropped while the positions of the others stayed; None is none.
     """
 
     logits: Tensor
@@ -125,8 +129,9 @@ class Reading:
     cache: Cache
     attended: list[Tensor]
     before: tuple[tuple[int, ...], ...] = ()
-    behind: tuple[tuple[int, ...], ...] = ()
     evicted: Tensor | None = None
+    visual_left: Sequence[tuple[int, ...]] | None = None
+    behind: tuple[tuple[int, ...], ...] = ()
 
     def __getitem__(self, rows: Sequence[int]) -> Reading:
         """Some of the rows, as a reading of their own: changing one does not change the other."""
@@ -143,6 +148,7 @@ class Reading:
             before=tuple(self.before[row] for row in chosen) if self.before else (),
             behind=tuple(self.behind[row] for row in chosen) if self.behind else (),
             evicted=None if self.evicted is None else self.evicted[chosen],
+            visual_left=None if self.visual_left is None else [self.visual_left[row] for row in chosen],
         )
 
 
@@ -180,6 +186,31 @@ class Prune(Protocol):
         """
 
 
+@runtime_checkable
+class Cut(Protocol):
+    """Keeps the visual tokens that a prompt's last token attends to most, mean over heads, and drops the others.
+
+    It is hashable, and compares by what it does.
+    """
+
+    positions: ClassVar[Literal["closed", "kept"]]
+    """Of the tokens behind a dropped one, from the next layer on: they close up, or stay."""
+    ahead: ClassVar[bool]
+    """Whether tokens are rated by the attention that the next layer would give, not by that of the layer before."""
+
+    def left(self, layers: int, tokens: int) -> Mapping[int, int]:
+        """How many visual tokens go on, and from where.
+
+        Args:
+            layers: how many decoder layers the model has.
+            tokens: N_v, of the picture.
+
+        Returns:
+            By the index of the layer after which others are dropped, how many are left. The layers do not depend on
+            the picture.
+        """
+
+
 class Backbone(Protocol):
     """A multimodal model that a method can ask. All calls take a batch; no answer depends on the rest of its batch."""
 
@@ -192,17 +223,23 @@ class Backbone(Protocol):
     tokens are dropped the others close up; "kept": they keep the position they had)."""
     supports: frozenset[str]
     """What ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
-    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side)."""
+    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side),
+    "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the features it
+    gives)."""
 
     def prepare(self, image: Image) -> None:
         """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.
 
         Args:
             images: the pictures.
             side: the tower's input side as a share of its usual one, for fewer tokens.
+            tower: put into each picture's ``PictureTokens.more`` what the projector does not pass on:
+                "class_attention", [n] float32, the attention of the class token to each visual token's patch in the
+                layer whose features are used (mean over heads), and "tower_features", [n, C], those features before
+                the projector. A backbone that supports neither "class_token" nor "tower" may do without this argument.
         """
 
     def read(
@@ -213,7 +250,7 @@ class Backbone(Protocol):
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: ProbedLayers = "last",
-        prune: Prune | None = None,
+        prune: Prune | Cut | None = None,
         prefix: Reading | None = None,
         shares: Shares = "picture",
         begun: Sequence[int] = (),
@@ -229,8 +266,8 @@ class Backbone(Protocol):
             probe: a phrase of every prompt's last turn, or one phrase a prompt; the attention of the tokens that
                 overlap it is reported.
             probe_layers: of which layers.
-            prune: removes visual tokens between decoder layers; positions close up.
-            prefix: an earlier reading of the same pictures. Its cache is gone on from: the text behind the pictures is
+            prune: removes visual tokens between decoder layers; positions close up, unless it says otherwise.
+            prefix: an earlier reading of the same pictures. Its cache is continued: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.
             shares: what is taken over from ``prefix``: "picture", or "text", which is besides the text behind the
@@ -239,7 +276,7 @@ class Backbone(Protocol):
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
-                cannot be gone on from.
+                cannot be continued.
         """
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:

@@ -43,11 +43,7 @@ def _narrow(
     earlier, _ = kwargs["past_key_values"].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
     probe: probes.Probe | None = kwargs.pop("probe", None)
     if probe is not None and attention.layer_idx in probe.layers:
-        rows = probe.among(normed.shape[1])
-        query = _heads(attention, attention.q_proj, _picked(normed, rows))
-        query = _rotated(query, tuple(_picked(part, rows) for part in rotation))
-        whole = torch.cat([earlier, key[:, :, -1:]], dim=2)
-        probe.fill(attention.layer_idx, query, whole, attention.scaling)
+        _fill(attention, normed, torch.cat([earlier, key[:, :, -1:]], dim=2), rotation, probe)
     mask = kwargs["attention_mask"]
     if mask is not None and mask.ndim == 4:  # [B, 1, L, L + cached]; a kernel may also be given [B, L + cached]
         mask = mask[:, :, -1:]
@@ -57,6 +53,30 @@ def _narrow(
         "position_embeddings": tuple(part[:, -1:] for part in rotation),
     }
     return (hidden[:, -1:],), kwargs
+
+
+def rate(decoder: PreTrainedModel, hidden: Tensor, places: Tensor, probe: probes.Probe) -> None:
+    """Fill a probe in with the attention that its one layer would give, without computing the layer.
+
+    Args:
+        decoder: its layers are of Llama's kind.
+        hidden: [B, L, D], what the layer would be given.
+        places: [B, L], the positions.
+        probe: what is asked.
+    """
+    layer = decoder.layers[probe.layers[0]]
+    attention, normed = layer.self_attn, layer.input_layernorm(hidden)
+    rotation = tuple(part.to(normed.device) for part in decoder.rotary_emb(hidden, position_ids=places))
+    key = _rotated(_heads(attention, attention.k_proj, normed), rotation)
+    _fill(attention, normed, key, rotation, probe)
+
+
+def _fill(attention: Any, normed: Tensor, key: Tensor, rotation: tuple[Tensor, ...], probe: probes.Probe) -> None:
+    """Fill a probe in from the normed states [B, L, D] and rotated keys [B, H_kv, L + cached, d] of a layer."""
+    rows = probe.among(normed.shape[1])
+    query = _heads(attention, attention.q_proj, _picked(normed, rows))
+    query = _rotated(query, tuple(_picked(part, rows) for part in rotation))
+    probe.fill(attention.layer_idx, query, key, attention.scaling)
 
 
 def _heads(attention: Any, projection: nn.Module, states: Tensor) -> Tensor:

@@ -153,6 +153,8 @@ def probed(
             attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill(~attention_mask, least)
         elif kernel == "flash_attention_2":  # sees what is before a place by itself, and is told the padding
             attention_mask = attention_mask[:, 0, -1]
+    if kernel == "flash_attention_2":  # gaps between positions, where tokens were dropped, it takes for several prompts
+        kwargs.pop("position_ids", None)
     return _function(module, kernel)(module, query, key, value, attention_mask, **kwargs)
 
 

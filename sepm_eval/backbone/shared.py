@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sepm_eval.backbone.interface import (
     Backbone,
+    Cut,
     PictureTokens,
     ProbedLayers,
     Prune,
@@ -40,10 +41,19 @@ class _Row:
     picture: tuple[str, float]  # digest, and the share of the tower's side it was seen at
     prompt: Turns
     keep: Tensor | None
-    prune: Prune | None
+    prune: Cut | Prune | None
     prefix: _Key | None  # the earlier question whose reading this one went on from
     shares: Shares
     begun: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a reading says of one row, see ``Reading``."""
+
+    logits: Tensor
+    attention: Tensor | None
+    left: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,8 @@ class Shared:
     def forget(self) -> None:
         """Begin with new pictures."""
         self._seen: dict[_Key, PictureTokens] = {}
-        self._read: dict[_Key, tuple[Tensor, Tensor | None]] = {}
+        self._towers: set[_Key] = set()  # whose tokens were seen with what the tower has to show
+        self._read: dict[_Key, _Found] = {}
         self._asked: dict[_Key, _Row] = {}
         self._written: dict[_Key, Written] = {}
         self._latest: dict[_Key, tuple[Reading, int]] = {}
@@ -108,13 +119,16 @@ class Shared:
         """See ``Backbone.prepare``."""
         self._backbone.prepare(image)
 
-    def see(self, images: Sequence[Image], side: float = 1.0) -> VisualTokens:
-        """See ``Backbone.see``."""
+    def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
+        """See ``Backbone.see``. What was seen with ``tower`` serves those who ask without it."""
         keys = [(image_sha256(image), side) for image in images]
-        new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._seen}
+        known = self._towers if tower else self._seen
+        new = {key: image for key, image in zip(keys, images, strict=True) if key not in known}
         if new:
-            pictures = self._backbone.see(list(new.values()), side).pictures
+            wanted = {"tower": True} if tower else {}  # a backbone that has none to show need not know the argument
+            pictures = self._backbone.see(list(new.values()), side, **wanted).pictures
             self._seen.update(zip(new, pictures, strict=True))
+            self._towers |= new.keys() if tower else set()
         return _SharedTokens(tuple(self._seen[key] for key in keys), tuple(keys))
 
     def read(
@@ -125,7 +139,7 @@ class Shared:
         keep: Sequence[Tensor] | None = None,
         probe: str | Sequence[str] | None = None,
         probe_layers: ProbedLayers = "last",
-        prune: Prune | None = None,
+        prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
         shares: Shares = "picture",
         begun: Sequence[int] = (),
@@ -149,10 +163,16 @@ class Shared:
             keys.append((*key, None if phrase is None else (phrase, probe_layers)))
         self._read_new(keys)
         found = [self._known(key) for key in keys]
-        attention = [one for _, one in found if one is not None]
-        logits = torch.stack([row for row, _ in found])
-        together = attention if probe is not None else None
-        return _SharedReading(logits, together, None, [], keys=tuple(key[:-1] for key in keys))
+        attention = [one.attention for one in found if one.attention is not None]
+        left = [one.left for one in found if one.left is not None]
+        return _SharedReading(
+            torch.stack([one.logits for one in found]),
+            attention if probe is not None else None,
+            None,
+            [],
+            visual_left=left or None,
+            keys=tuple(key[:-1] for key in keys),
+        )
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
         """See ``Backbone.write``."""
@@ -168,8 +188,8 @@ class Shared:
             self._written.update({(*key, max_new_tokens): text for key, text in zip(group, texts, strict=True)})
         return [self._written[(*key, max_new_tokens)] for key in keys]
 
-    def _known(self, key: _Key) -> tuple[Tensor, Tensor | None]:
-        """The logits and attention of a row; a row read with a probe serves where none is wanted."""
+    def _known(self, key: _Key) -> _Found:
+        """What is known of a row; one read with a probe serves where none is wanted."""
         if key in self._read:
             return self._read[key]
         return next(found for other, found in self._read.items() if other[:-1] == key[:-1])
@@ -188,7 +208,8 @@ class Shared:
             self._remember([key[:-1] for key in group], reading)
             for i, key in enumerate(group):
                 attention = None if reading.probe_attention is None else reading.probe_attention[i]
-                self._read[key] = (reading.logits[i], attention)
+                left = None if reading.visual_left is None else reading.visual_left[i]
+                self._read[key] = _Found(reading.logits[i], attention, left)
 
     def _remember(self, keys: Sequence[_Key], reading: Reading) -> None:
         self._latest.update({key: (reading, row) for row, key in enumerate(keys)})

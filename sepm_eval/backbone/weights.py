@@ -20,13 +20,13 @@ from torch import Tensor
 from sepm_eval.backbone.shards import weight_files
 
 
-def read_weights(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """All tensors of a folder's weight files; ``.bin`` is read with ``weights_only``, so nothing runs.
 
     Args:
         folder: where the files are.
         dtype: what the model computes in. Mapped tensors are given as they are stored; a ``.bin`` of before torch 1.6
-            cannot be mapped, so its tensors are cast one by one before the next file is read.
+            cannot be mapped, so its tensors are cast one by one before the next file is read. None: none is cast.
 
     Raises:
         FileNotFoundError: the folder holds none, or not all (see ``weight_files``).
@@ -59,7 +59,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a whole safetensors file ({error}): download it again") from error
 
 
-def _read_bin(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+def _read_bin(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     mapped = zipfile.is_zipfile(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -70,7 +70,7 @@ def _read_bin(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
         ) from error
     if not isinstance(found, dict) or not all(isinstance(one, Tensor) for one in found.values()):
         raise ValueError(f"{path} holds a {type(found).__name__} of other things than tensors")
-    if not mapped:
+    if not mapped and dtype is not None:
         for name, one in found.items():
             found[name] = one.to(dtype) if one.is_floating_point() else one
     return found

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from sepm_eval.backbone.interface import Reading
-from sepm_eval.backbone.pruning import pad_left
+from sepm_eval.backbone.pruning import pad_left, positions
 
 
 class Behind(DynamicLayer):
@@ -54,37 +54,37 @@ class End:
         cache: keys and values, in ``Behind`` layers.
         attended: [B, L] bool, which positions are not padding: one for all layers or, where layers differ in length
             because tokens were pruned on the way, one for each.
-        gap: [B, 1], how far the positions are ahead of the tokens that are still seen.
+        gap: [B, 1], see ``Reading.evicted``.
     """
 
     cache: DynamicCache
     attended: list[Tensor]
-    gap: Tensor
+    gap: Tensor | None
 
     @classmethod
     def of(cls, reading: Reading) -> End:
         """The end of all rows of a reading."""
         even = len({layer.shape[1] for layer in reading.attended}) == 1
         attended = reading.attended[:1] if even else reading.attended
-        gap = torch.zeros_like(attended[0][:, :1], dtype=torch.long)
-        if reading.evicted is not None:
-            gap = reading.evicted[:, None]
+        gap = None if reading.evicted is None else reading.evicted[:, None]
         return cls(_cache([Behind(layer.keys, layer.values) for layer in reading.cache.layers]), attended, gap)
 
     def grow(self) -> None:
         """Attend to one more position."""
         self.attended = [torch.cat([layer, layer.new_ones(len(layer), 1)], dim=1) for layer in self.attended]
 
+    def place(self, layer: int) -> Tensor:
+        """Position of the last token in a layer, [B, 1]."""
+        if self.gap is None:
+            return positions(self.attended[layer])[:, -1:]
+        return positions(self.attended[0])[:, -1:] + self.gap
+
     def __getitem__(self, rows: Sequence[int]) -> End:
         """Some of the rows, as an end of their own."""
         chosen = list(rows)
         layers = [layer[chosen] for layer in self.cache.layers]
-        return End(_cache(layers), [layer[chosen] for layer in self.attended], self.gap[chosen])
-
-
-def positions(attended: Tensor) -> Tensor:
-    """Positions that count from each row's first token, [B, L]; padding gets 0."""
-    return (attended.long().cumsum(-1) - 1).clamp(min=0)
+        gap = None if self.gap is None else self.gap[chosen]
+        return End(_cache(layers), [layer[chosen] for layer in self.attended], gap)
 
 
 def kept_positions(stays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
+from sepm_eval.runs.fired import never_pruned
 from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
 
 
 @app.command()
 def run(
-    plan: Annotated[str, typer.Argument(help="A YAML file, or one that ships: table1, table2, table3, figure3, demo.")],
+    plan: Annotated[str, typer.Argument(help="A YAML file, or one that ships, such as table1 or dan_table1.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default results/PLAN.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST_ITEMS, help="Only the first so many items of each task.")
@@ -48,9 +49,12 @@ def run(
             *(str(one.count("unparsed")), str(one.count("failed"))),
         )
     console.print(table)
+    faults = [flaw for one in found.done if (flaw := never_pruned(one))]
     if found.missing:
         lines = [f"{part}: {why}" for part, why in found.missing]
-        stop(f"{len(lines)} parts of the plan are missing; call it again to continue:\n" + "\n".join(lines))
+        faults.append(f"{len(lines)} parts of the plan are missing; call it again to continue:\n" + "\n".join(lines))
+    if faults:
+        stop("\n".join(faults))
     console.print(f"complete. Now: sepm-eval report {folder}", soft_wrap=True)
 
 

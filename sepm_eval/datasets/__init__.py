@@ -6,7 +6,6 @@ pictures are evaluated is data: a benchmark has named item lists, and a user may
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 from sepm_eval.datasets.benchmark import Benchmark as Benchmark
@@ -22,7 +21,7 @@ from sepm_eval.datasets.names import read_text as read_text
 from sepm_eval.datasets.types import Item as Item
 from sepm_eval.datasets.types import ItemList as ItemList
 from sepm_eval.datasets.types import MissingData as MissingData
-from sepm_eval.outside import in_folder, joined, outside
+from sepm_eval.outside import Found, by_name, in_folder, joined, outside
 
 GROUP = "sepm_eval.benchmarks"
 
@@ -30,12 +29,18 @@ GROUP = "sepm_eval.benchmarks"
 def find_benchmarks() -> dict[str, Benchmark]:
     """Every benchmark by its name: those of the files in this folder, and those of other packages.
 
+    One of another package whose name here or in VLMEvalKit is taken is left out with a warning.
+
     Raises:
-        ValueError: two have the same name, or the same name in VLMEvalKit; the message says where both come from.
+        ValueError: two files name the same one; the message says which.
     """
-    found = [*chain(in_folder(__name__, __path__, "BENCHMARKS"), outside(GROUP, _check))]
-    joined("VLMEvalKit data set", (one._replace(name=one.value.table_name) for one in found))
-    return joined("benchmark", found)
+    called = {"benchmark": by_name, "VLMEvalKit data set": _table_name}
+    return joined(called, in_folder(__name__, __path__, "BENCHMARKS"), outside(GROUP, _check))
+
+
+def _table_name(one: Found) -> str:
+    """The name in VLMEvalKit; users may type it in capitals or not, so it is compared in small letters."""
+    return one.value.table_name.lower()
 
 
 def _check(name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sepm_eval.backbone.cost import Geometry, Text, Work
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.options import in_words, takes_one
-from sepm_eval.outside import entries, home, in_folder, joined
+from sepm_eval.outside import by_name, entries, home, in_folder, joined
 from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Method(Protocol):
     @property
     def needs(self) -> frozenset[str]:
         """What ``Backbone.supports`` must hold for it to work with its options."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether it drops visual tokens, with its options: a run in which it never did so is marked as flawed."""
 
     @overload
     def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
@@ -72,7 +76,7 @@ def find_methods() -> dict[str, type[Method]]:
     Raises:
         ValueError: two files name the same method.
     """
-    return joined("method", in_folder(__name__, __path__, "METHODS"))
+    return joined({"method": by_name}, in_folder(__name__, __path__, "METHODS"))
 
 
 def method_names() -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
-from sepm_eval.backbone.interface import Backbone, PictureTokens, Prune, Reading, VisualTokens
+from sepm_eval import prompts as wordings
+from sepm_eval.backbone.interface import Backbone, Cut, PictureTokens, Prune, Reading, VisualTokens
 from sepm_eval.methods.evidence import answer_probabilities
 from sepm_eval.parsing import Options, parse_answer
 from sepm_eval.types import Answer, Evidence, Question
@@ -16,14 +18,21 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = 128  # the default of the public SEPM code and of LLaVA's evaluation loader
 
 
+def zero_shot_prompt(question: Question, preset: str | None = None) -> str:
+    """The question as the harness asked it, or in the words of a preset if one is given or it has none of its own."""
+    if preset is None and question.text is not None:
+        return question.text
+    return wordings.fine(question.options(), wordings.WORDINGS[preset or "paper"])
+
+
 def ask(
     questions: Sequence[Question],
     prompts: Sequence[str],
     backbone: Backbone,
-    visual: VisualTokens,
+    visual: VisualTokens | None,
     *,
     keep: Sequence[Tensor] | None = None,
-    prune: Prune | None = None,
+    prune: Cut | Prune | None = None,
     prefix: Reading | None = None,
     evidence: Sequence[Evidence | None] | None = None,
     asked_before: Sequence[str] = (),
@@ -39,7 +48,7 @@ def ask(
         questions: the questions in the harness's letters, by which the answer is read.
         prompts: what the model is shown for each.
         backbone: the model.
-        visual: the pictures' visual tokens.
+        visual: the pictures' visual tokens; None asks without pictures.
         keep: bool [n_i] for each picture, which visual tokens the model still sees.
         prune: removes visual tokens on their way through the model.
         prefix: an earlier reading of the same pictures, to be continued.
@@ -53,30 +62,33 @@ def ask(
     """
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
-    now = visual.counts if keep is None else [int(mask.sum()) for mask in keep]
-    if prefix is not None:
-        now = [0] * len(prompts)
+    pictures = [None] * len(prompts) if visual is None else visual.pictures
+    seen = [0 if one is None else len(one) for one in pictures] if keep is None else [int(mask.sum()) for mask in keep]
     return [
         _answer(
             *(question, text, picture, reading.logits[i : i + 1], backbone),
             evidence=None if evidence is None else evidence[i],
             prompts=(*asked_before[i : i + 1], prompts[i]),
-            tokens_read=(*read_before[i : i + 1], now[i]),
+            tokens_read=(*read_before[i : i + 1], seen[i] if prefix is None else 0),
+            dropped=() if keep is None or evidence is not None else _indices(~keep[i]),
+            tokens_left=seen[i] if reading.visual_left is None else fmean(reading.visual_left[i]),
         )
-        for i, (question, text, picture) in enumerate(zip(questions, texts, visual.pictures, strict=True))
+        for i, (question, text, picture) in enumerate(zip(questions, texts, pictures, strict=True))
     ]
 
 
 def _answer(
     question: Question,
     text: str,
-    picture: PictureTokens,
+    picture: PictureTokens | None,
     logits: Tensor,
     backbone: Backbone,
     *,
     evidence: Evidence | None,
     prompts: tuple[str, ...],
     tokens_read: tuple[int, ...],
+    dropped: tuple[int, ...],
+    tokens_left: float,
 ) -> Answer:
     """What a model wrote, read as one of the question's options; ``logits`` [1, V] are those of its first token."""
     row = answer_probabilities(logits, backbone.letter_ids(question.letters))[0].tolist()
@@ -86,12 +98,18 @@ def _answer(
         letter=letter,
         label=None if letter is None else question.labels[question.letters.index(letter)],
         option_probabilities=dict(zip(question.labels, row, strict=True)),
-        visual_tokens=len(picture),
-        blocks=picture.blocks,
+        visual_tokens=0 if picture is None else len(picture),
+        blocks=() if picture is None else picture.blocks,
         evidence=evidence,
         prompts=prompts,
         tokens_read=tokens_read,
+        dropped=dropped,
+        tokens_left=tokens_left,
     )
+
+
+def _indices(mask: Tensor) -> tuple[int, ...]:
+    return tuple(mask.nonzero().flatten().tolist())
 
 
 def check_finite(reading: Reading) -> Reading:

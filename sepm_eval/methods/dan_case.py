@@ -80,6 +80,7 @@ class Case:
             evidence=self._evidence(),
             prompts=tuple(self.prompts),
             tokens_read=tuple(self.tokens_read),
+            tokens_left=float(len(self.picture) if self.keep is None else int(self.keep.sum())),
         )
 
     def _evidence(self) -> Evidence:

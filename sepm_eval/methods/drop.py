@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, VisualTokens
-from sepm_eval.images import image_sha256
 from sepm_eval.methods.options import LARGEST, NUMBER, method
+from sepm_eval.methods.random import random_scores
 from sepm_eval.methods.sepm import Sepm
 from sepm_eval.types import Question
 
@@ -51,13 +50,10 @@ class RandomDrop(Sepm):
     def _significance(
         self, questions: Sequence[Question], attention: Sequence[Tensor] | None, visual: VisualTokens
     ) -> list[Tensor]:
-        import torch
-
         rows = []
         for question, picture in zip(questions, visual.pictures, strict=True):
-            digest = int(image_sha256(question.image)[:16], 16)
-            numbers = np.random.default_rng([self.seed, digest]).random(len(picture))
-            rows.append(torch.from_numpy(numbers).float().to(picture.features.device))
+            numbers = random_scores(question.image, len(picture), self.seed)
+            rows.append(numbers.to(picture.features.device))
         return rows
 
 
@@ -79,6 +75,7 @@ class Downsample(Sepm):
     """SEPM whose stage 2 sees a smaller picture instead of fewer tokens of it; the picture is encoded twice."""
 
     reads_focus: ClassVar[bool] = False
+    drops: ClassVar[bool] = False  # a smaller picture has fewer tokens, of which all are seen
 
     def __post_init__(self) -> None:
         super().__post_init__()

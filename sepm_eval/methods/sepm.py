@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -18,10 +19,16 @@ from sepm_eval.backbone.cost import Geometry, Read, Text, Work, one_reading
 from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods import evidence as ev
+from sepm_eval.methods.before import PruneBefore, Rule, keep_chosen, see
+from sepm_eval.methods.cdpruner import CdPruner, ClipPlace
 from sepm_eval.methods.common import ask, check_finite
+from sepm_eval.methods.divprune import DivPrune
+from sepm_eval.methods.fastervlm import FasterVlm
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.options import NUMBER, method
 from sepm_eval.methods.selection import count_to_drop, keep_most_significant
+from sepm_eval.methods.uniform import Uniform
+from sepm_eval.methods.vispruner import VisPruner
 from sepm_eval.types import Answer, Evidence, Question
 
 if TYPE_CHECKING:
@@ -48,6 +55,14 @@ PRESETS = {
     "code": Preset(beta=0.1, unbiased=True, sure_at_threshold=True),
 }
 
+RULES: dict[str, type[PruneBefore]] = {
+    "cdpruner": CdPruner,
+    "divprune": DivPrune,
+    "fastervlm": FasterVlm,
+    "uniform": Uniform,
+    "vispruner": VisPruner,
+}
+
 
 @method
 class Sepm:
@@ -62,7 +77,11 @@ class Sepm:
         foe: "Please focus on emotion." in front of every question.
         vta: drop visual tokens. Needs foe, whose tokens say what matters; with cci off the coarse question is read
             for its attention alone.
-        reuse: stage 2 goes on from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
+        select: how the visual tokens that stay are chosen: "focus" by the attention of the focus sentence, any other
+            name by that method's rule, of which round((1 - beta) n) stay. The text that cdpruner looks at is the coarse
+            question.
+        clip: the paired CLIP of select=cdpruner; None is that method's own.
+        reuse: stage 2 continues from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
             otherwise an approximation, because the tokens kept have seen those dropped and keep their positions.
     """
 
@@ -72,23 +91,42 @@ class Sepm:
     cci: bool = True
     foe: bool = True
     vta: bool = True
+    select: Literal["focus", "cdpruner", "divprune", "fastervlm", "uniform", "vispruner"] = "focus"
+    clip: ClipPlace | None = None
     reuse: bool = False
 
     needs_polarities: ClassVar[bool] = True
-    reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence
+    reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence, unless ``select`` says otherwise
 
     def __post_init__(self) -> None:
         if self.beta is None:
             object.__setattr__(self, "beta", PRESETS[self.preset].beta)
-        if self.vta and self.reads_focus and not self.foe:
+        if self.select != "focus" and not (self.vta and self.reads_focus):
+            raise ValueError(f"select={self.select!r} goes with method sepm and vta=True only; set select='focus'")
+        if self.clip is not None and self.select != "cdpruner":
+            raise ValueError("clip is for select='cdpruner' only; leave it out")
+        if self.vta and self.reads_focus and self.select == "focus" and not self.foe:
             raise ValueError("vta=True needs foe=True: which visual tokens to drop is read off the focus sentence")
         if self.reuse and not (self.cci or self.vta):
             raise ValueError("reuse=True needs cci=True or vta=True: without a first stage there is nothing to reuse")
 
     @property
+    def drops(self) -> bool:
+        """See ``Method.drops``."""
+        return self.vta and bool(self.beta)
+
+    @property
     def needs(self) -> frozenset[str]:
         """See ``Method.needs``."""
-        return frozenset((["probe", "keep"] if self.vta else []) + (["reuse"] if self.reuse else []))
+        chosen = frozenset({"probe", "keep"}) if self.rule is None else self.rule.needs
+        return (chosen if self.vta else frozenset()) | ({"reuse"} if self.reuse else set())
+
+    @property
+    def rule(self) -> Rule | None:
+        """By what tokens are chosen, if not by attention."""
+        if self.select == "focus":
+            return None
+        return RULES[self.select]() if self.clip is None else CdPruner(clip=self.clip)
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
         """The prompts of a question if stage 1 will be sure, and of the polarity with more labels."""
@@ -106,18 +144,25 @@ class Sepm:
         first = Read(text.before + visual + coarse, probed=self._probed(text) if self.vta else 0)
         if self.reuse:  # what is dropped is masked out, and stays where it is
             return Work((1.0,), (first, Read(fine, cached=text.before + visual)))
-        dropped = count_to_drop(self.beta, visual) if self.vta else 0
-        return Work((1.0,), (first, Read(text.before + visual - dropped + fine)))
+        left = self._left(visual) if self.vta else visual
+        return Work((1.0,), (first, Read(text.before + left + fine)))
+
+    def _left(self, visual_tokens: int) -> int:
+        """How many visual tokens stage 2 still sees. Eq. 9 rounds down what it drops, a rule rounds to the nearest."""
+        assert self.beta is not None  # filled in above
+        if self.rule is None:
+            return visual_tokens - count_to_drop(self.beta, visual_tokens)
+        return round((1 - Fraction(str(self.beta))) * visual_tokens)
 
     def _probed(self, text: Text) -> int:
         """How many tokens of the first prompt report their attention."""
-        return text.probed
+        return text.probed if self.rule is None else 0
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions: the pictures are encoded once and read twice (once with cci and vta off)."""
         check_needs(self, backbone.supports, backbone.name)
         wording = prompts.WORDINGS[self.preset]
-        visual = backbone.see([question.image for question in questions])
+        visual = see(questions, backbone, self.rule)
         found: list[Evidence] = []
         keep: list[Tensor] | None = None
         first: Reading | None = None
@@ -150,7 +195,7 @@ class Sepm:
 
     def _probe(self, asked: Sequence[str]) -> str | Sequence[str] | None:
         """The words whose attention says which visual tokens matter."""
-        return prompts.WORDINGS[self.preset].probe
+        return prompts.WORDINGS[self.preset].probe if self.rule is None else None
 
     def _significance(
         self, questions: Sequence[Question], attention: Sequence[Tensor] | None, visual: VisualTokens
@@ -184,6 +229,11 @@ class Sepm:
         significance, keep = None, None
         if self.vta:
             significance = self._significance(questions, reading.probe_attention, visual)
+        if self.vta and (rule := self.rule) is not None:
+            keep = [
+                keep_chosen(rule, picture, self._left(len(picture)), question.image, prompt)
+                for picture, question, prompt in zip(visual.pictures, questions, asked, strict=True)
+            ]
         if significance is not None:
             assert self.beta is not None  # filled in above
             keep = [

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from sepm_eval import prompts
 from sepm_eval.backbone.cost import Geometry, Text, Work, one_reading
 from sepm_eval.backbone.interface import Backbone
-from sepm_eval.methods.common import ask
+from sepm_eval.methods.common import ask, zero_shot_prompt
 from sepm_eval.methods.options import method
 from sepm_eval.types import Answer, Question
 
@@ -26,24 +25,21 @@ class ZeroShot:
 
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
+    drops: ClassVar[bool] = False
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each."""
         visual = backbone.see([question.image for question in questions])
-        return ask(questions, [self._prompt(question) for question in questions], backbone, visual)
+        asked = [zero_shot_prompt(question, self.preset) for question in questions]
+        return ask(questions, asked, backbone, visual)
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
         """The prompt of a question."""
-        return (self._prompt(question),)
+        return (zero_shot_prompt(question, self.preset),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
         """What one answer asks of a backbone."""
         return one_reading(geometry, text)
-
-    def _prompt(self, question: Question) -> str:
-        if self.preset is None and question.text is not None:
-            return question.text
-        return prompts.fine(question.options(), prompts.WORDINGS[self.preset or "paper"])
 
 
 METHODS = {"zero_shot": ZeroShot}

@@ -22,6 +22,8 @@ class ZeroShotCot:
 
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
+    drops: ClassVar[bool] = False
+    begins_with_letter: ClassVar[bool] = False  # so that a run does not wonder why (runs/first_answers.py)
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions with one reading each, written out in full."""

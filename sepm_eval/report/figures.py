@@ -67,9 +67,10 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
     if not chosen:
         return []
     differ = len({tuple(sorted(run.identity.polarity.items())) for run in chosen}) > 1
-    polarity = POLARITY if differ else polarities(chosen[0])
-    sides = [[label for label in chosen[0].options.labels if polarity[label] == s] for s in ("positive", "negative")]
-    labels = [*sides[0], *sides[1]]
+    polarity = {**polarities(chosen[0]), **POLARITY} if differ else polarities(chosen[0])
+    order = ("positive", "negative", "unknown")
+    labels = sorted(chosen[0].options.labels, key=lambda label: order.index(polarity[label]))
+    positive = [label for label in labels if polarity[label] == "positive"]
     canvas, axes = _canvas(width=max(7.0, 0.9 * len(labels)), height=4.2)
     room = 0.8 / len(chosen)
     for number, run in enumerate(chosen):
@@ -82,10 +83,10 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
         )
         assert run.accuracy is not None  # see main_runs
         axes.axhline(run.accuracy, color=colour, linestyle="--", linewidth=1)
-    axes.axvline(len(sides[0]) - 0.5, color=NEUTRAL, linewidth=0.8)
+    axes.axvline(len(positive) - 0.5, color=NEUTRAL, linewidth=0.8)
     axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
-        tick.set_color(POSITIVE if polarity[label] == "positive" else NEGATIVE)
+        tick.set_color({"positive": POSITIVE, "negative": NEGATIVE, "unknown": NEUTRAL}[polarity[label]])
     axes.set_ylabel("accuracy (%)")
     axes.set_ylim(0, 100)
     axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), frameon=False)

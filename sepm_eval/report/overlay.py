@@ -39,6 +39,8 @@ def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collect
     for index, block in enumerate(blocks):
         veil = Image.new("RGBA", drawn.size)
         pen = ImageDraw.Draw(veil)
+        if not block.columns:  # of a very narrow picture: rows of nothing but separators, which are never dropped
+            continue
         columns = [scale.x(block.box[0], block.box[2], i / block.columns) for i in range(block.columns + 1)]
         rows = [scale.y(block.box[1], block.box[3], i / block.rows) for i in range(block.rows + 1)]
         for token in dropped:

@@ -1,7 +1,7 @@
-"""The paper's own figures, and which of our runs each one is to be compared with.
+"""Published figures, and which of our runs each one is to be compared with.
 
-Fang et al., ICML 2025, Tables 1-3, accuracy in percent. Its test sets are not published as lists: N follows from the
-figures for Emotion6 (594) and Abstract (280), for the others no single N fits them all.
+Two papers: Fang et al. (ICML 2025, SEPM), Tables 1-3, and Ye et al. (arXiv 2609.36782, DAN), Table 1. Accuracy in
+percent. Neither publishes its test sets as lists; N follows from a figure that is a share of a known size of the set.
 """
 
 from __future__ import annotations
@@ -12,12 +12,70 @@ from typing import Any
 
 from sepm_eval.runs.outcomes import Run
 
-# Checkpoints by the name they have in the paper.
-MODELS = {
-    "LLaVA-7b": ("llava-1.5-7b-hf", "llava-v1.5-7b"),
-    "VILA-8b": ("llama-3-vila1.5-8b", "llama-3-vila1.5-8b-fix"),
-}
-ITEMS = {"emotion6": 594, "abstract": 280}
+
+@dataclass(frozen=True)
+class Paper:
+    """Where figures were printed.
+
+    Attributes:
+        source: how it is cited.
+        models: checkpoints by the name they have in the paper.
+        items: by task, how many items its figures can be shares of; tasks whose size is not known are left out.
+        remarks: what a reader of the figures has to know, one sentence each.
+    """
+
+    source: str
+    models: Mapping[str, tuple[str, ...]]
+    items: Mapping[str, tuple[int, ...]]
+    remarks: tuple[str, ...] = ()
+
+    def model_of(self, run: Run) -> str | None:
+        """The paper's name for the checkpoint of a run, or None if the paper did not use it."""
+        last = run.identity.checkpoint.rstrip("/").rpartition("/")[2].partition("@")[0].lower()
+        return next((name for name, known in self.models.items() if last in known), None)
+
+    def n_of(self, task: str, figure: float) -> int | None:
+        """How many items a figure is a share of, by arithmetic: rounded or cut to two decimals, it must be k / N.
+
+        Args:
+            task: the task.
+            figure: the accuracy printed, in percent.
+
+        Returns:
+            The first N of ``items`` that fits; None if none does, or none is known.
+        """
+        return next((n for n in self.items.get(task, ()) if _is_share(figure, n)), None)
+
+
+def _is_share(figure: float, n: int) -> bool:
+    """Whether some k / n, in percent, is this number when it is rounded or cut to two decimals."""
+    hundredths, near = round(figure * 100), int(figure * n / 100)
+    return any(hundredths in (round(k * 10000 / n), k * 10000 // n) for k in (near, near + 1))
+
+
+SEPM = Paper(
+    "Fang et al., ICML 2025",
+    {
+        "LLaVA-7b": ("llava-1.5-7b-hf", "llava-v1.5-7b"),
+        "VILA-8b": ("llama-3-vila1.5-8b", "llama-3-vila1.5-8b-fix"),
+    },
+    {"emotion6": (594,), "abstract": (280,)},
+)
+DAN = Paper(
+    "Ye et al., arXiv 2609.36782",
+    {
+        "Qwen2.5-VL-7B": ("qwen2.5-vl-7b-instruct",),
+        "Qwen3-VL-4B": ("qwen3-vl-4b-instruct",),
+        "Qwen3-VL-8B": ("qwen3-vl-8b-instruct",),
+        "InternVL3.5-8B": ("internvl3_5-8b-hf", "internvl3_5-8b"),
+    },
+    {"emotion6": (594,), "webemo7": (2000,), "webemo25": (2000,), "abstract": (228, 280)},
+    (
+        "Its figures of one column are of several lists: in abstract most are shares of 228 items and some of 280, in "
+        "emotion6 most of 594 and some of another number.",
+        "It numbers the options of a question, ours have letters; it does not state its alpha and beta of SEPM.",
+    ),
+)
 
 _SEPM = {"alpha": 0.1, "preset": "paper", "cci": True, "foe": True, "vta": True}
 _DROP_10, _DROP_20 = {**_SEPM, "beta": 0.1}, {**_SEPM, "beta": 0.2}
@@ -59,7 +117,8 @@ class PaperTable:
         caption: what it compares.
         tasks: its columns.
         rows: its lines.
-        average: whether it ends in the unweighted mean of the columns.
+        average: whether it ends in the unweighted mean of the columns, and takes in methods that it does not have.
+        paper: where it was printed.
     """
 
     name: str
@@ -67,12 +126,7 @@ class PaperTable:
     tasks: tuple[str, ...]
     rows: tuple[PaperRow, ...]
     average: bool = False
-
-
-def paper_model(run: Run) -> str | None:
-    """The paper's name for the checkpoint of a run, or None if the paper did not use it."""
-    last = run.identity.checkpoint.rstrip("/").rpartition("/")[2].partition("@")[0].lower()
-    return next((name for name, known in MODELS.items() if last in known), None)
+    paper: Paper = SEPM
 
 
 _FIVE = ("emotion6", "emoset", "webemo7", "webemo25", "abstract")
@@ -86,6 +140,10 @@ def _figures(model: str, tasks: tuple[str, ...], *values: float) -> dict[str, di
 def _both(llava: tuple[float, ...], vila: tuple[float, ...] = ()) -> dict[str, dict[str, float]]:
     found = _figures("LLaVA-7b", _FIVE, *llava)
     return {**found, **_figures("VILA-8b", _FIVE, *vila)} if vila else found
+
+
+def _dan(*rows: tuple[float, ...]) -> dict[str, dict[str, float]]:
+    return {model: dict(zip(_FIVE, row, strict=True)) for model, row in zip(DAN.models, rows, strict=True)}
 
 
 def _llava(*values: float) -> dict[str, dict[str, float]]:
@@ -150,5 +208,58 @@ TABLES = (
             PaperRow("CCI + FP", "sepm", {**_DROP_20, "vta": False}, _llava(53.03, 56.10)),
             PaperRow("CCI + FP + VTA", "sepm", _DROP_20, _llava(54.04, 56.24)),
         ),
+    ),
+    PaperTable(
+        "DAN, Table 1",
+        "Methods compared",
+        _FIVE,
+        (
+            PaperRow(
+                "Zero-shot",
+                "zero_shot",
+                {},
+                _dan(
+                    (58.33, 56.98, 47.70, 22.45, 23.68),
+                    (55.21, 57.06, 48.60, 22.40, 20.18),
+                    (55.21, 56.50, 48.00, 21.10, 29.38),
+                    (54.37, 55.81, 42.55, 14.45, 26.79),
+                ),
+            ),
+            PaperRow(
+                "Zero-shot-CoT",
+                "zero_shot_cot",
+                {},
+                _dan(
+                    (59.76, 57.19, 47.25, 22.15, 23.25),
+                    (56.22, 59.26, 47.70, 22.45, 20.00),
+                    (52.85, 55.18, 48.75, 21.75, 28.93),
+                    (54.87, 56.49, 42.35, 14.95, 30.36),
+                ),
+            ),
+            PaperRow(
+                "SEPM",
+                "sepm",
+                {},
+                _dan(
+                    (61.58, 57.94, 49.10, 22.85, 26.32),
+                    (60.31, 63.28, 50.25, 23.05, 23.68),
+                    (55.97, 57.25, 51.30, 22.45, 30.70),
+                    (55.55, 57.53, 44.05, 18.15, 32.89),
+                ),
+            ),
+            PaperRow(
+                "DAN",
+                "dan",
+                {},
+                _dan(
+                    (63.13, 59.10, 50.90, 24.85, 29.82),
+                    (62.29, 65.66, 52.05, 24.95, 26.75),
+                    (59.09, 60.21, 53.40, 24.80, 33.77),
+                    (58.59, 60.96, 45.95, 21.30, 35.09),
+                ),
+            ),
+        ),
+        average=True,
+        paper=DAN,
     ),
 )

@@ -1,4 +1,4 @@
-"""Tables 1-3 in the paper's shape, with the paper's figures beside ours."""
+"""Published tables in their paper's shape, with its figures beside ours."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ _Rows = Sequence[tuple[paper.PaperRow, Sequence[Run]]]
 
 
 def paper_tables(runs: Sequence[Run]) -> list[Table]:
-    """The paper's Tables 1 to 3, one for each model, as far as these runs fill them."""
+    """The papers' tables, one for each model, as far as these runs fill them.
+
+    Those of SEPM's own paper take in any model; another paper's only the models that it has figures of.
+    """
     found = []
     for table in paper.TABLES:
         for model in dict.fromkeys(run.model for run in runs):
             mine = [run for run in runs if run.model == model]
+            if table.paper is not paper.SEPM and table.paper.model_of(mine[0]) is None:
+                continue
             if made := _paper_table(table, mine):
                 found.append(made)
     return found
@@ -24,7 +29,7 @@ def paper_tables(runs: Sequence[Run]) -> list[Table]:
 
 def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
     by_row = [(row, [run for run in runs if row.is_that_of(run)]) for row in table.rows]
-    if table.name == paper.TABLES[0].name:
+    if table.average:
         by_row += _other_methods(table, runs)
     by_row = [(row, own) for row, own in by_row if own]
     if len(by_row) < 2:
@@ -41,17 +46,18 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
         cells = [Cell(row.label)]
         for column, task in columns.items():
             run = here.get(column)
-            figure = row.accuracy.get(paper.paper_model(run) or "", {}).get(task) if run else None
-            cells.append(_accuracy_cell(run, figure, best[column]))
+            figure = row.accuracy.get(table.paper.model_of(run) or "", {}).get(task) if run else None
+            n = None if figure is None else table.paper.n_of(task, figure)
+            cells.append(_accuracy_cell(run, figure, n, best[column]))
             if run is not None:
                 about = {"table": table.name, "row": row.label}
-                records.append({**about, **record_of(run), "complete": run.complete, **_beside(run, figure)})
+                records.append({**about, **record_of(run), "complete": run.complete, **_beside(run, figure, n)})
         if averaged:
-            cells.append(_average_cell(row, [here.get(column) for column in averaged], table.tasks))
+            cells.append(_average_cell(row, [here.get(column) for column in averaged], table))
         rows.append(tuple(cells))
     headers = ("method", *columns, *(["average"] if averaged else []))
     notes = _notes(table, columns, averaged, records)
-    key = f"{table.name.lower().replace(' ', '')}_{model_key(runs)}"
+    key = f"{table.name.lower().replace(' ', '').replace(',', '_')}_{model_key(runs)}"
     title = f"{table.name} · {model}: {table.caption}"
     return Table(key, title, headers, tuple(rows), tuple(notes), tuple(records))
 
@@ -79,13 +85,13 @@ def _notes(
         notes.append("Best of a column is the best of its complete runs; no other is in an average.")
     with_figure = [record for record in records if record["paper"] is not None]
     for record in with_figure:
-        task, n = str(record["task"]), record["n"]
-        if task in paper.ITEMS and n != paper.ITEMS[task]:
-            notes.append(f"{record['column']}: N is {n} here and {paper.ITEMS[task]} in the paper.")
+        if record["paper_n"] not in (None, record["n"]):
+            notes.append(f"{record['column']}: N is {record['n']} here and {record['paper_n']} in the paper.")
     if with_figure:
-        notes.append("Paper: the accuracy printed there, and ours minus it in points.")
-        if any(record["task"] not in paper.ITEMS for record in with_figure):
+        notes.append(f"Paper: the accuracy printed there ({table.paper.source}), and ours minus it in points.")
+        if any(record["paper_n"] is None for record in with_figure):
             notes.append("The paper does not publish its item lists; where N may differ, so may the figures.")
+        notes.extend(table.paper.remarks)
     else:
         notes.append("The paper has no figures for this model and these tasks.")
     return list(dict.fromkeys(notes))
@@ -104,7 +110,7 @@ def _counts(run: Run, column: str) -> bool:
     return run.column == column and run.complete
 
 
-def _accuracy_cell(run: Run | None, figure: float | None, best: float | None) -> Cell:
+def _accuracy_cell(run: Run | None, figure: float | None, n: int | None, best: float | None) -> Cell:
     if run is None:
         return Cell("-")
     share = run.accuracy
@@ -112,25 +118,27 @@ def _accuracy_cell(run: Run | None, figure: float | None, best: float | None) ->
         return Cell("none scored")
     details = [f"{run.right}/{len(run.scored)}"]
     if figure is not None:
-        details.append(f"paper {figure:.2f} ({round(share, 2) - figure:+.2f})")
+        of = "" if n is None else f" of {n}"
+        details.append(f"paper {figure:.2f}{of} ({round(share, 2) - figure:+.2f})")
     if not run.complete:
         details.append(state(run))
     return Cell(f"{share:.2f}", tuple(details), share, best=run.complete and share == best)
 
 
-def _average_cell(row: paper.PaperRow, own: Sequence[Run | None], tasks: Sequence[str]) -> Cell:
+def _average_cell(row: paper.PaperRow, own: Sequence[Run | None], table: paper.PaperTable) -> Cell:
     runs = [run for run in own if run is not None and run.complete and run.accuracy is not None]
-    if len(runs) < len(tasks):
+    if len(runs) < len(table.tasks):
         return Cell("-")
     mean = sum(run.accuracy or 0.0 for run in runs) / len(runs)
-    printed = row.accuracy.get(paper.paper_model(runs[0]) or "")
+    printed = row.accuracy.get(table.paper.model_of(runs[0]) or "")
     if printed is None:
         return Cell(f"{mean:.2f}", (), mean)
-    figure = sum(printed[task] for task in tasks) / len(tasks)
+    figure = sum(printed[task] for task in table.tasks) / len(table.tasks)
     return Cell(f"{mean:.2f}", (f"paper {figure:.2f} ({round(mean, 2) - round(figure, 2):+.2f})",), mean)
 
 
-def _beside(run: Run, figure: float | None) -> dict[str, float | None]:
-    """The paper's figure, and ours minus it, in points."""
+def _beside(run: Run, figure: float | None, n: int | None) -> dict[str, float | None]:
+    """The paper's figure, of how many items it is, and ours minus it, in points."""
     share = run.accuracy
-    return {"paper": figure, "difference": None if figure is None or share is None else round(share, 2) - figure}
+    difference = None if figure is None or share is None else round(share, 2) - figure
+    return {"paper": figure, "paper_n": n, "difference": difference}

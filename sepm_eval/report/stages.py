@@ -80,6 +80,8 @@ def costs(runs: Sequence[Run]) -> Table | None:
             continue
         prompts = sum(len(record.tokens_read) for record in known) / len(known)
         read = _mean_read(known)
+        left = [record.tokens_left for record in known if record.tokens_left is not None]
+        mean = sum(left) / len(left) if left else None
         base = baseline_of(run, runs)
         plain = _known(base) if base else []
         times = read / _mean_read(plain) if plain else None
@@ -88,15 +90,18 @@ def costs(runs: Sequence[Run]) -> Table | None:
                 *(Cell(run.column), Cell(run.model), Cell(run.variant), Cell(f"{prompts:.1f}", value=prompts)),
                 Cell(f"{read:.1f}", value=read),
                 Cell("-" if times is None else f"{times:.2f}", value=times),
+                Cell("-" if mean is None else f"{mean:.1f}", value=mean),
             )
         )
-        records.append({**labels_of(run), "reads": prompts, "visual_tokens": read, "times_zero_shot": times})
+        told = {"reads": prompts, "visual_tokens": read, "times_zero_shot": times, "tokens_a_layer": mean}
+        records.append({**labels_of(run), **told})
     if not rows:
         return None
-    columns = ("task", "model", "method", "prompts read", "visual tokens read", "times zero-shot")
+    columns = ("task", "model", "method", "prompts read", "visual tokens read", "times zero-shot", "a layer")
     notes = (
-        "Per question, over all its prompts, from the journals, before any token is pruned inside the model "
-        "(SparseVLM). `sepm-eval run --dry-run` gives operations.",
+        "Per question, over all its prompts, from the journals, before any token is pruned inside the model. A layer: "
+        "visual tokens given to a decoder layer with the last prompt, on average, which is what a budget is about. "
+        "`sepm-eval run --dry-run` gives operations.",
     )
     return Table("cost", "Cost of a question", columns, tuple(rows), notes, tuple(records))
 

@@ -106,8 +106,8 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def polarities(run: Run) -> Mapping[str, str]:
-    """The polarity of every label in a run, including those set by hand."""
-    return {**POLARITY, **run.identity.polarity}
+    """The polarity of every label in a run, including those set by hand; "unknown" of a label unknown here."""
+    return {**dict.fromkeys(run.outcomes[0].options.labels, "unknown"), **POLARITY, **run.identity.polarity}
 
 
 def model_key(runs: Sequence[Run]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from sepm_eval.report import statistics
 from sepm_eval.report.comparing import comparisons, flips
 from sepm_eval.report.paper_tables import paper_tables
+from sepm_eval.report.proofs import controls, fired
 from sepm_eval.report.stages import calibration, costs
 from sepm_eval.report.table import (
     Cell,
@@ -148,6 +149,8 @@ def all_tables(runs: Sequence[Run]) -> list[Table]:
         runs_table(runs),
         comparisons(runs),
         calibration(runs),
+        controls(runs),
+        fired(runs),
         costs(runs),
         *per_class(runs),
         flips(runs),

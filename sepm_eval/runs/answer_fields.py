@@ -10,6 +10,9 @@ from sepm_eval.types import Answer, Evidence
 
 def of_answer(answer: Answer) -> dict[str, Any]:
     """A method's answer as fields of a record."""
+    found = {"dropped": answer.dropped} if answer.dropped else {}
+    if answer.evidence is not None:
+        found = _of_evidence(answer.evidence)
     return {
         "status": "answered",
         "text": answer.text,
@@ -20,7 +23,9 @@ def of_answer(answer: Answer) -> dict[str, Any]:
         "blocks": [dataclasses.asdict(block) for block in answer.blocks],
         "prompts": answer.prompts,
         "tokens_read": answer.tokens_read,
-        **({} if answer.evidence is None else _of_evidence(answer.evidence)),
+        "tokens_left": answer.tokens_left,
+        **({} if answer.shuffled is None else {"shuffled": dataclasses.asdict(answer.shuffled)}),
+        **found,
     }
 
 

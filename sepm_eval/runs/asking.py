@@ -63,10 +63,9 @@ class QuestionMaker:
         if options is None or len(images) != 1:
             self._warn_of_half_known(asked.task, text)
             return None
-        polarity = {**emotions.POLARITY, **self.polarity}
-        positive = frozenset(label for label in options.labels if polarity[label] == "positive")
-        if self.needs_polarities and not 0 < len(positive) < len(options.labels):
-            self._warn_of_one_polarity(asked.task, options.labels)
+        positive, both = sides(options.labels, self.polarity)
+        if self.needs_polarities and not both:
+            self._warn_of_polarity(asked.task, options.labels)
             return None
         return Question(images[0], options.labels, options.names, text, positive)
 
@@ -82,13 +81,30 @@ class QuestionMaker:
                 self.method,
             )
 
-    def _warn_of_one_polarity(self, task: str, labels: tuple[str, ...]) -> None:
-        """Say once that emotions of one polarity leave the method nothing to settle first."""
+    def _warn_of_polarity(self, task: str, labels: tuple[str, ...]) -> None:
+        """Say once that emotions of one polarity, or of an unknown one, leave the method nothing to settle first."""
         if (task, labels) not in self._warned:
             self._warned.add((task, labels))
+            unknown = [label for label in labels if label not in emotions.POLARITY]
             logger.warning(
-                "%s: emotions %s have one polarity and %s needs both, so the question is answered by plain generation",
+                "%s: emotions %s have %s polarity and %s needs both, so the question is answered by plain generation",
                 task,
-                list(labels),
+                unknown or list(labels),
+                "no known" if unknown else "one",
                 self.method,
             )
+
+
+def sides(labels: Sequence[str], polarity: Mapping[str, Polarity] | None = None) -> tuple[frozenset[str], bool]:
+    """Which labels are positive, and whether a method that needs both polarities can be asked about them.
+
+    Args:
+        labels: what a question offers; a benchmark of another package may have labels that ``emotions`` does not know.
+        polarity: polarity of labels for which the known one is not wanted.
+
+    Returns:
+        The labels known to be positive. True if the polarity of every label is known and both polarities occur.
+    """
+    known = {**emotions.POLARITY, **(polarity or {})}
+    positive = frozenset(label for label in labels if known.get(label) == "positive")
+    return positive, all(label in known for label in labels) and 0 < len(positive) < len(labels)

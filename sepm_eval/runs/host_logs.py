@@ -86,6 +86,10 @@ def _read_results(path: Path) -> Iterator[Log]:
             raise ValueError(f"{samples} holds answers of {len(log.digests)} different runs; move it away")
         if len(log.item_lists) > 1:
             raise ValueError(f"{samples} holds items of the lists {sorted(log.item_lists)}; move it away")
+        if len(offered := {outcome.options for outcome, _ in log.rows}) > 1:
+            raise ValueError(
+                f"{samples} holds questions that offer {len(offered)} different sets of options; move it away"
+            )
         yield log
 
 

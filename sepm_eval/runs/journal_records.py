@@ -100,9 +100,16 @@ def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
         dropped=array("I", content.get("dropped") or ()),
         blocks=_blocks(json.dumps(content.get("blocks") or ())),
         error=content.get("error"),
+        tokens_left=_number(content.get("tokens_left")),
     )
     record_id = content["key"], content["task"], content["doc_id"]
     return record_id, content["text"] if answered else None, record
+
+
+def _number(found: Any) -> float | None:
+    if found is not None and (type(found) not in (int, float) or not 0 <= found <= _MOST_TOKENS):
+        raise TypeError(f"tokens_left is {found!r}")
+    return found
 
 
 @lru_cache(maxsize=1024)

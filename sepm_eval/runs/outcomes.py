@@ -42,6 +42,8 @@ class Record:
         dropped: indices of the visual tokens left out in stage 2.
         blocks: where the visual tokens lie in the picture; none if the journal does not say.
         error: what went wrong, of a question that failed.
+        tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
+            journal does not say.
     """
 
     stages: int
@@ -55,6 +57,14 @@ class Record:
     dropped: Sequence[int]
     blocks: tuple[Block, ...]
     error: str | None
+    tokens_left: float | None = None
+
+    @property
+    def pruned(self) -> bool | None:
+        """Whether the model was given fewer visual tokens than the picture has; None if the journal does not say."""
+        if self.dropped or self.tokens_left is None or self.visual_tokens is None:
+            return True if self.dropped else None
+        return self.tokens_left < self.visual_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ class Run:
         host_version: of lmms-eval; "" if not recorded.
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
+        drops: whether the method, with its options, is to drop visual tokens.
     """
 
     identity: Identity
@@ -125,6 +136,7 @@ class Run:
     model: str = ""
     column: str = ""
     superseded: tuple[Path, ...] = ()
+    drops: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.identity.checkpoint)

@@ -10,6 +10,7 @@ from sepm_eval.backbone import cost
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
 from sepm_eval.methods import Priced
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone
+from sepm_eval.runs.asking import sides
 from sepm_eval.runs.exams import blank_question
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
 
@@ -66,11 +67,11 @@ def _work(written: str, benchmark: Benchmark, geometry: cost.Geometry) -> cost.W
 
     The lengths of its prompts are estimated from their characters.
     """
-    method, question = parse_method(written), blank_question(benchmark)
-    positive = question.of_polarity("positive")
-    if not isinstance(method, Priced) or (method.needs_polarities and not 0 < len(positive) < len(question.labels)):
+    method = parse_method(written)
+    if not isinstance(method, Priced) or (method.needs_polarities and not sides(tuple(benchmark.names))[1]):
         return None
-    lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in method.foreseen(question))
+    asked = method.foreseen(blank_question(benchmark))
+    lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in asked)
     return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
 
 

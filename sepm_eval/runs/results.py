@@ -92,7 +92,18 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
         defaults=defaults_of(identity.method),
         host_version=str(content.get("lmms_eval_version") or ""),
         source=log.results,
+        drops=_drops(identity),
     )
+
+
+def _drops(identity: Identity) -> bool:
+    """Whether a run's method is to drop visual tokens; False where this installation cannot make it."""
+    from sepm_eval.methods import get_method
+
+    try:
+        return bool(getattr(get_method(identity.method, **identity.options), "drops", False))
+    except ValueError:  # there is none of this name, or its package is broken
+        return False
 
 
 def _identity(log: Log, identities: Mapping[str, Identity]) -> Identity:

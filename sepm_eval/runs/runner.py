@@ -27,6 +27,7 @@ from sepm_eval.runs.answer_fields import of_answer, of_fault, of_text
 from sepm_eval.runs.asking import Asked, QuestionMaker
 from sepm_eval.runs.environment import decisive_versions, versions
 from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
+from sepm_eval.runs.first_answers import FirstAnswers
 from sepm_eval.runs.identity import Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
 from sepm_eval.runs.loading_ahead import Loaded, load_ahead
@@ -112,6 +113,7 @@ class Runner:
             self._of_method["polarity"] = dict(self.identity.polarity)
         self._maker = QuestionMaker(self.method_name, self.method.needs_polarities, self.polarity)
         self.tally = Tally()
+        self._first = FirstAnswers(self.backbone.name, wanted=getattr(self.method, "begins_with_letter", True))
         self._at_once = self.batch_size
         path = self.journal_path or self._default_journal()
         mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
@@ -128,13 +130,15 @@ class Runner:
                     for item, answer in self._ask(batch):
                         outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
                         item.record.update(of_fault(answer) if isinstance(answer, Exception) else answer)
-                        self.tally.add(item.asked, item.record)
+                        self._count(item.asked, item.record)
                     self.journal.append(item.record for item in batch)
                     bar.set_postfix_str(str(self.tally), refresh=False)
                     bar.update(len(outputs) - bar.n)
                     del batch, item  # no more than two batches of pictures are held: this one, and what is loaded ahead
             bar.set_postfix_str(str(self.tally), refresh=False)
             bar.update(len(outputs) - bar.n)
+        if len(questions) > 1:  # a host that asks one by one is judged when there are enough
+            self._first.judge()
         failed = sum(map(is_failure, outputs.values()))
         if failed:
             logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
@@ -170,12 +174,16 @@ class Runner:
             known = self.journal.find(key) if self.resume else None
             if known is not None:
                 outputs[index] = known["text"]
-                self.tally.add(asked, known)
+                self._count(asked, known)
                 again = {**known, **about}  # what was known of it under another document's number or run
                 self.journal.append([again])
                 continue
             record = {"key": key, **about, "method": method, "question": text, "image_sha256": sha256}
             yield _Pending(index, asked, text, images, question, record)
+
+    def _count(self, asked: Asked, record: Mapping[str, Any]) -> None:
+        self.tally.add(asked, record)
+        self._first.add(record)
 
     def _note(self, asked: Asked, key: str) -> None:
         if asked.item is not None:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.outside import in_folder, joined, outside
+from sepm_eval.outside import by_name, in_folder, joined, outside
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import slug
 
@@ -47,10 +46,13 @@ class Incomplete(ValueError):
 def formats() -> dict[str, Writer]:
     """Every format by its name: those of the files in this folder, and those of other packages.
 
+    One of another package whose name is taken is left out with a warning.
+
     Raises:
-        ValueError: two have the same name; the message says where both come from.
+        ValueError: two files name the same one; the message says which.
     """
-    return joined("submission format", chain(in_folder(__name__, __path__, "FORMATS"), outside(GROUP, _check)))
+    ours = in_folder(__name__, __path__, "FORMATS")
+    return joined({"submission format": by_name}, ours, outside(GROUP, _check))
 
 
 def _check(_name: str, value: Any) -> None:

@@ -90,7 +90,7 @@ def _emoset_from_parquet(files: list[Path], columns: tuple[str, str, str], folde
         except (pyarrow.ArrowException, ValueError, OSError) as error:
             if (
                 isinstance(error, OSError) and error.errno is not None
-            ):  # the disk's word; Parquet's damage has no number
+            ):  # the disk failed; damage of the Parquet file has no errno
                 raise
             raise ValueError(f"{path} is not the expected copy: {error}") from error
     if not listed:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 TASK_FOLDER = Path(tasks.__file__).parent
 SHARED = TASK_FOLDER / "_shared_yaml"
+TAG = "image_emotion"  # of the tasks that have a file, too
 
 
 def manifests() -> list[Any]:
@@ -93,13 +94,14 @@ def add_tasks() -> None:
         ours = self._get_task_and_group(str(TASK_FOLDER))
         for name in _without_file():
             ours[name] = {"type": "task", "yaml_path": str(SHARED)}
+            ours[TAG]["task"].append(name)
         return {**ours, **search(self, *args, **kwargs)}
 
     @functools.wraps(read)
     def with_documents(self: Any, name: str) -> dict[str, Any]:
         config = read(self, name)
         if name in self.task_index and self.task_index[name]["yaml_path"] == str(SHARED):
-            config |= {"task": name, "process_docs": process_docs(_without_file()[name])}
+            config |= {"task": name, "tag": TAG, "process_docs": process_docs(_without_file()[name])}
         return config
 
     with_ours.sepm_eval_tasks = True  # type: ignore[attr-defined]

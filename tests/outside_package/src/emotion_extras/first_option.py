@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from sepm_eval import prompts
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.common import ask
+from sepm_eval.methods.options import method
 from sepm_eval.types import Answer, Question
 
 
-@dataclass(frozen=True)
+@method
 class FirstOption:
     """The question as in the paper, with a word before it.
 

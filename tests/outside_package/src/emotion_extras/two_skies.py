@@ -8,7 +8,8 @@ from PIL import Image
 
 from sepm_eval.datasets import Benchmark, Item, whole
 
-NAMES = {"awe": "Awe", "contentment": "Contentment", "fear": "Fear", "sadness": "Sadness"}
+# A label of one's own is fine for methods that need no polarities.
+NAMES = {"awe": "Awe", "contentment": "Contentment", "saudade": "Saudade", "fear": "Fear", "sadness": "Sadness"}
 _SKIES = {"contentment": (90, 170, 250), "sadness": (40, 40, 60)}
 
 

@@ -1,0 +1,118 @@
+"""CDPruner: keep the visual tokens that are diverse given the question.
+
+Zhang et al., "Beyond Attention or Similarity: Maximizing Conditional Diversity for Token Pruning in MLLMs",
+NeurIPS 2025, arXiv 2506.10967, and the authors' code (Theia-4869/CDPruner at 9541616, ``llava/model/llava_arch.py``).
+Departures:
+
+* Relevance is scaled picture by picture. The code scales over a whole batch, so that an answer depends on its
+  neighbours; its scripts ask one picture at a time, where both are the same.
+* The text is the whole turn that is asked. The code's scripts take LLaVA's short-answer sentence off its end, which
+  none of our questions has.
+* All is computed in float32, whatever the model computes in.
+* The kernel's rank is at most the width of the language model. Where it is used up, the code returns fewer tokens than
+  it was asked for; here the most relevant of those left fill up.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
+
+from pydantic import AfterValidator
+
+from sepm_eval.methods.before import Candidates, PruneBefore
+from sepm_eval.methods.options import method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CLIP = "openai/clip-vit-large-patch14-336"  # LLaVA-1.5's vision tower is its vision half
+
+
+def _place(clip: str) -> str:
+    if not {"/", os.sep} & set(clip) or "\0" in clip:
+        raise ValueError(f"give a folder, with a slash in it (./clip), or a hub id such as {CLIP}")
+    return clip
+
+
+ClipPlace: TypeAlias = Annotated[str, AfterValidator(_place)]
+"""An option: a folder or hub id. Whether it holds a CLIP is found out when it is loaded."""
+
+
+def relevance(image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+    """How relevant a text makes each visual token, from just above 0 to just above 1.
+
+    The cosine counts negatively, as in the code: CLIP's patches are least like the text that the picture shows.
+
+    Args:
+        image_embeds: [n, P], of one picture's patches in CLIP's common space.
+        text_embeds: [segments, P], of the text's segments, over which is averaged.
+
+    Returns:
+        [n]; all 1 if no token is more relevant than another.
+    """
+    import torch
+
+    image, text = (torch.nn.functional.normalize(one.float(), dim=-1) for one in (image_embeds, text_embeds))
+    score = -(image @ text.mT).mean(-1)
+    spread = score.max() - score.min()
+    return torch.ones_like(score) if spread == 0 else (score - score.min() + 1e-6) / spread
+
+
+def conditionally_diverse(features: Tensor, relevant: Tensor, count: int) -> Tensor:
+    """The greedy maximum of a determinantal point process with kernel r_i S_ij r_j, S the cosine.
+
+    Args:
+        features: [n, D], as the language model would receive them.
+        relevant: [n], r.
+        count: how many to pick, at most n.
+
+    Returns:
+        [count] indices in the order in which they were picked.
+    """
+    import torch
+
+    unit = torch.nn.functional.normalize(features.float(), dim=-1)
+    kernel = relevant[:, None] * (unit @ unit.mT) * relevant
+    gain = kernel.diagonal().clone()
+    factors = kernel.new_zeros(count, len(features))
+    picked: list[int] = []
+    for step in range(count):
+        best = int(gain.argmax())
+        if not gain[best] > 0:
+            break
+        row = kernel[best] - factors[:step, best] @ factors[:step]
+        factors[step] = row / gain[best].sqrt()
+        gain = gain - factors[step].square()
+        picked.append(best)
+        gain[best] = float("-inf")
+    left = relevant.clone()
+    left[picked] = float("-inf")
+    filled = left.argsort(descending=True, stable=True)[: count - len(picked)]
+    return torch.cat([torch.tensor(picked, device=filled.device, dtype=filled.dtype), filled])
+
+
+@method
+class CdPruner(PruneBefore):
+    """Zero-shot over visual tokens that are diverse given the question.
+
+    Attributes:
+        budget: see ``PruneBefore``.
+        clip: folder or hub id of the CLIP whose vision half is the model's tower. Only its text tower and projections
+            are loaded, once.
+    """
+
+    clip: ClipPlace = CLIP
+
+    needs: ClassVar[frozenset[str]] = frozenset({"keep", "tower"})
+
+    def choose(self, candidates: Candidates, count: int) -> Tensor:
+        """See ``Rule.choose``."""
+        from sepm_eval.backbone.paired_clip import paired_clip  # imports transformers
+
+        clip = paired_clip(self.clip, str(candidates.features.device))
+        image = clip.of_features(candidates.more["tower_features"])
+        return conditionally_diverse(candidates.features, relevance(image, clip.of_text(candidates.asked)), count)
+
+
+METHODS = {"cdpruner": CdPruner}

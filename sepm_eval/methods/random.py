@@ -1,0 +1,53 @@
+"""Visual tokens chosen by chance: what a method that chooses has to be better than.
+
+Many are not, at some budgets (UniPruneBench, arXiv 2511.02650).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from sepm_eval.images import image_sha256
+from sepm_eval.methods.before import Candidates, PruneBefore
+from sepm_eval.methods.options import LARGEST, NUMBER, method
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+
+def random_scores(image: Image, tokens: int, seed: int) -> Tensor:
+    """A random number from 0 to 1 for each visual token of a picture, [tokens] float32.
+
+    Args:
+        image: the picture; its content, not its place in a batch or a benchmark, decides.
+        tokens: how many.
+        seed: other numbers for another seed.
+    """
+    import torch
+
+    digest = int(image_sha256(image)[:16], 16)
+    return torch.from_numpy(np.random.default_rng([seed, digest]).random(tokens)).float()
+
+
+@method
+class Random(PruneBefore):
+    """Zero-shot over random visual tokens.
+
+    Attributes:
+        budget: see ``PruneBefore``.
+        seed: a whole number from 0; with the picture's content it decides which.
+    """
+
+    seed: Annotated[int, Field(ge=0, le=LARGEST), NUMBER] = 0
+
+    def choose(self, candidates: Candidates, count: int) -> Tensor:
+        """The tokens with the highest random numbers."""
+        scores = random_scores(candidates.image, len(candidates), self.seed)
+        return scores.argsort(descending=True, stable=True)[:count]
+
+
+METHODS = {"random": Random}

@@ -1,0 +1,77 @@
+"""VisPruner: keep the visual tokens that the class token attends to, and of the others those unlike one another.
+
+Zhang et al., "Beyond Text-Visual Attention: Exploiting Visual Cues for Effective Token Pruning in VLMs", ICCV 2025,
+arXiv 2412.01818v2, and the authors' code (Theia-4869/VisPruner at aefa01a, ``llava/model/llava_arch.py``). Departures:
+
+* Similarities are computed in float32, whatever the model computes in.
+* The code fails or keeps too few tokens where an odd number of them, or fewer than 16, are left. Here a step never
+  drops more than there are tokens at even places, which is the same wherever the code works.
+
+The rule is unstable: how a step pairs tokens depends on the whole order of the step before, so that two similarities
+which differ in the last digit can change a third of what is kept. Other hardware or precision keeps other tokens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from sepm_eval.methods.before import Candidates, PruneBefore
+from sepm_eval.methods.options import NUMBER, method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEP = 8  # most tokens dropped before the rest is paired anew
+
+
+def important_and_diverse(attention: Tensor, features: Tensor, count: int, ratio: float) -> Tensor:
+    """The selection of VisPruner.
+
+    Args:
+        attention: [n], of the class token.
+        features: [n, C], of the tower, before the projector.
+        count: how many tokens to keep.
+        ratio: share of them that is kept by attention.
+
+    Returns:
+        [count] indices: first those kept by attention, then the diverse ones.
+    """
+    import torch
+
+    order = attention.argsort(descending=True, stable=True)
+    important, rest = order[: int(count * ratio)], order[int(count * ratio) :]
+    diverse = count - len(important)
+    if not diverse:
+        return important
+    unit = torch.nn.functional.normalize(features.float(), dim=-1)
+    while len(rest) > diverse:
+        even, odd = rest[::2], rest[1::2]
+        likeness = (unit[even] @ unit[odd].mT).amax(-1)
+        dropped = min(STEP, len(rest) - diverse, len(even))
+        stays = likeness.argsort(descending=True, stable=True)[dropped:]
+        rest = torch.cat([even[stays], odd])
+    return torch.cat([important, rest])
+
+
+@method
+class VisPruner(PruneBefore):
+    """Zero-shot over important and diverse visual tokens.
+
+    Attributes:
+        budget: see ``PruneBefore``.
+        important_ratio: share of the kept tokens that is chosen by the class token's attention.
+    """
+
+    important_ratio: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.5
+
+    needs: ClassVar[frozenset[str]] = frozenset({"keep", "class_token", "tower"})
+
+    def choose(self, candidates: Candidates, count: int) -> Tensor:
+        """See ``Rule.choose``."""
+        attention, features = (candidates.more[key] for key in ("class_attention", "tower_features"))
+        return important_and_diverse(attention, features, count, self.important_ratio)
+
+
+METHODS = {"vispruner": VisPruner}

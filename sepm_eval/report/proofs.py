@@ -1,0 +1,102 @@
+"""Whether pruning fired, and the noise floor: what answers owe to the text alone, and to the order of the options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sepm_eval.report.comparing import baseline_of
+from sepm_eval.report.table import Cell, Table, count_cell, labels_of
+from sepm_eval.runs.fired import never_pruned, pruned
+from sepm_eval.runs.outcomes import Run, paired
+
+CONTROLS = ("blind", "permute")
+
+
+def fired(runs: Sequence[Run]) -> Table | None:
+    """The table that shows of every method that drops visual tokens whether it did, and what it changed.
+
+    Returns:
+        The table, or None if no run has such a method.
+    """
+    rows, records = [], []
+    for run in runs:
+        told = pruned(run)
+        if not run.drops or not told:
+            continue
+        known = [one.record for one in run.scored if one.record is not None]
+        before = _mean([one.visual_tokens for one in known])
+        left = _mean([one.tokens_left for one in known])
+        share = sum(told) / len(told)
+        differ = changed(run, runs)
+        rows.append(
+            (
+                *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(len(told))),
+                *(_number(before), _number(left), _percent(share), _percent(differ)),
+                Cell("NEVER DROPPED A TOKEN: no result" if never_pruned(run) else "yes"),
+            )
+        )
+        found = {"n": len(told), "tokens_before": before, "tokens_left": left, "pictures_pruned": share}
+        records.append({**labels_of(run), **found, "answers_changed": differ, "fired": any(told)})
+    if not rows:
+        return None
+    columns = ("task", "model", "method", "N", "tokens", "left", "pictures pruned %", "answers changed %", "fired")
+    notes = (
+        "Whether visual tokens were dropped, from the journals. Tokens: of a picture. Left: given to a decoder layer "
+        "with the last prompt, on average. Answers changed: other labels than zero-shot's of the same model on the "
+        "same items.",
+    )
+    return Table("pruning", "Did pruning happen", columns, tuple(rows), notes, tuple(records))
+
+
+def controls(runs: Sequence[Run]) -> Table | None:
+    """The table of what answers owe to the text alone, and to the order of the options.
+
+    Returns:
+        The table, or None if there is no control among the runs.
+    """
+    rows, records = [], []
+    for run in runs:
+        if run.method not in CONTROLS or run.accuracy is None:
+            continue
+        base = baseline_of(run, runs)
+        plain = base.accuracy if base is not None else None
+        difference = run.accuracy - plain if plain is not None else None
+        differ, chance = changed(run, runs), 1 / len(run.options.labels)
+        rows.append(
+            (
+                *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(len(run.scored))),
+                *(_percent(chance), _percent(run.accuracy / 100)),
+                Cell("-" if difference is None else f"{difference:+.2f}", value=difference),
+                _percent(differ),
+            )
+        )
+        found = {"n": len(run.scored), "chance": 100 * chance, "accuracy": run.accuracy, "difference": difference}
+        records.append({**labels_of(run), **found, "answers_changed": differ})
+    if not rows:
+        return None
+    columns = ("task", "model", "control", "N", "chance %", "accuracy %", "to zero-shot", "answers changed %")
+    notes = (
+        "The noise floor. blind: what the text alone gives, without the picture or with its mean colour. permute: the "
+        "options in another order; a difference between methods that is no larger than its own tells nothing.",
+    )
+    return Table("controls", "Controls", columns, tuple(rows), notes, tuple(records))
+
+
+def changed(run: Run, runs: Sequence[Run]) -> float | None:
+    """The share of a run's answers whose label is not zero-shot's; None without such a run beside it."""
+    base = baseline_of(run, runs)
+    pairs = paired(base, run) if base is not None and base is not run else []
+    return sum(one.score.label != other.score.label for one, other in pairs) / len(pairs) if pairs else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(value: float | None) -> Cell:
+    return Cell("-" if value is None else f"{value:.1f}", value=value)
+
+
+def _percent(share: float | None) -> Cell:
+    return Cell("-" if share is None else f"{100 * share:.1f}", value=share)

@@ -1,0 +1,131 @@
+"""Proof that pruning happened: what records and reports say of it, and what becomes of a run in which it never did."""
+
+from __future__ import annotations
+
+import pytest
+from make_runs import LLAVA, read_lines, run, write_lines
+from typer.testing import CliRunner
+
+from sepm_eval import Question, demo, get_method
+from sepm_eval.backbone.shared import Shared
+from sepm_eval.cli import app
+from sepm_eval.emotions import MIKELS
+from sepm_eval.hosts.lmms_eval import run as lmms_eval_run
+from sepm_eval.methods import find_methods
+from sepm_eval.report.proofs import fired
+from sepm_eval.report.write import write_report
+from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.results import read_runs
+
+DATE = "20261101_120000"
+NEEDS_MORE = {"cdpruner", "dan"}  # than the demo model has, or at times drops nothing
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", sorted(set(find_methods()) - NEEDS_MORE))
+def test_a_method_drops_tokens_if_it_says_so(demo_backbone, name, shared):
+    paths = sorted((demo.PICTURES / "seen").glob("*_000.jpg"))[:2]
+    questions = [Question(path, tuple(MIKELS), tuple(MIKELS.values())) for path in paths]
+    method = get_method(name)
+    for answer in method.answer(questions, Shared(demo_backbone) if shared else demo_backbone):
+        assert (answer.tokens_left < answer.visual_tokens) == method.drops
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "drops"),
+    [
+        ("sepm", {"beta": 0.0}, False),
+        ("sepm", {"vta": False}, False),
+        ("random_drop", {"beta": 0.1}, True),
+        ("divprune", {"budget": 576}, False),
+        ("fastv", {"budget": 576}, False),
+        ("fastv", {"keep": 575}, True),
+        ("pyramiddrop", {"budget": 576}, False),
+    ],
+)
+def test_options_that_drop_nothing(name, options, drops):
+    assert get_method(name, **options).drops == drops
+
+
+@pytest.mark.parametrize(("name", "expected"), [("fastv", 64 / 3), ("pyramiddrop", 64 / 3)])
+def test_the_budget_is_the_average_over_the_layers(demo_backbone, name, expected):
+    """In a model deep enough for it; FastV with one layer that sees all, of the demo's five."""
+    options = {"layer": 1} if name == "fastv" else {}
+    question = Question(next((demo.PICTURES / "seen").glob("*_000.jpg")), tuple(MIKELS), tuple(MIKELS.values()))
+    answer = get_method(name, budget=192, **options).answer(question, demo_backbone)
+    assert answer.tokens_left == pytest.approx(expected, abs=0.5)
+
+
+def changed(folder, method, **fields):
+    """A run whose journal says something else of every answer."""
+    run(folder, "sepm_llava", LLAVA, method, "emoset", 0.5, DATE)
+    for path in (folder / "journals").glob("*.jsonl"):
+        lines = read_lines(path)
+        if lines[0]["method"]["name"] == method.partition(",")[0]:
+            write_lines(path, [{**line, **fields} for line in lines])
+
+
+@pytest.fixture
+def dead(tmp_path):
+    """Zero-shot, an adapter that did nothing, and one that worked."""
+    run(tmp_path, "sepm_llava", LLAVA, "zero_shot", "emoset", 0.5, DATE)
+    changed(tmp_path, "fastv", tokens_left=64.0)
+    changed(tmp_path, "pyramiddrop", tokens_left=21.5)
+    return tmp_path
+
+
+def test_the_report_marks_a_run_that_never_dropped_a_token(dead, tmp_path):
+    runs = read_runs([dead])
+    rows = {row["method"]: row for row in fired(runs).records}
+    assert set(rows) == {"fastv", "pyramiddrop"}
+    assert (rows["fastv"]["fired"], rows["fastv"]["pictures_pruned"], rows["fastv"]["tokens_left"]) == (False, 0, 64)
+    assert (rows["pyramiddrop"]["fired"], rows["pyramiddrop"]["pictures_pruned"]) == (True, 1)
+    assert rows["pyramiddrop"]["tokens_left"] == 21.5
+    by_name = {one.variant: one for one in runs}
+    pairs = zip(by_name["zero_shot"].outcomes, by_name["fastv"].outcomes, strict=True)
+    assert rows["fastv"]["answers_changed"] == sum(a.score.label != b.score.label for a, b in pairs) / 32
+    page = write_report(runs, tmp_path / "page").with_suffix(".md").read_text(encoding="utf-8")
+    assert "fastv dropped no visual token of any of 32 pictures" in page
+    assert "NEVER DROPPED A TOKEN" in page
+    assert "pyramiddrop dropped no visual token" not in page
+
+
+def test_one_picture_is_enough(tmp_path):
+    run(tmp_path, "sepm_llava", LLAVA, "fastv", "emoset", 0.5, DATE)
+    (path,) = (tmp_path / "journals").glob("*.jsonl")
+    first, *others = read_lines(path)
+    write_lines(path, [{**first, "tokens_left": 30}, *({**line, "tokens_left": 64} for line in others)])
+    (only,) = read_runs([tmp_path])
+    assert never_pruned(only) == ""
+    assert fired([only]).records[0]["pictures_pruned"] == 1 / 32
+
+
+@pytest.mark.parametrize("method", ["fastv,budget=576", "zero_shot", "sepm,vta=False"])
+def test_a_method_that_is_to_drop_nothing_is_not_marked(tmp_path, method):
+    changed(tmp_path, method, tokens_left=64)
+    (only,) = read_runs([tmp_path])
+    assert never_pruned(only) == ""
+    assert fired([only]) is None
+
+
+def test_journals_that_do_not_say_are_not_marked(tmp_path):
+    changed(tmp_path, "fastv", tokens_left=None)
+    (only,) = read_runs([tmp_path])
+    assert never_pruned(only) == ""
+
+
+@pytest.mark.parametrize("odd", ["64", -1, True, [1]])
+def test_what_is_no_count_is_no_record(tmp_path, odd):
+    changed(tmp_path, "fastv", tokens_left=odd)
+    with pytest.raises(ValueError, match="not a journal record"):
+        read_runs([tmp_path])
+
+
+def test_the_command_ends_with_status_1(dead, tmp_path, monkeypatch):
+    result = lmms_eval_run.PlanResult(done=read_runs([dead]))
+    monkeypatch.setattr(lmms_eval_run, "run_plan", lambda plan, folder: result)
+    called = CliRunner().invoke(app, ["run", "demo", "--out", str(tmp_path / "out")])
+    assert called.exit_code == 1
+    assert "fastv dropped no visual token of any of 32 pictures, although its options say so" in called.output
+    result.done = [one for one in result.done if one.method != "fastv"]
+    assert CliRunner().invoke(app, ["run", "demo", "--out", str(tmp_path / "out")]).exit_code == 0

@@ -1,0 +1,72 @@
+"""The backbone for every family and the one for LLaVA-1.5 on one checkpoint: the same, where they are asked the same.
+
+They differ in the prompt (the checkpoint's own template; vicuna_v1) and in preprocessing (the checkpoint's own
+processor, which cuts the middle out; padding to a square). With LLaVA's template in the checkpoint and the middle for
+both, on pictures of the tower's size, nothing is left.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from tiny_families import build
+
+from sepm_eval import load_backbone
+from sepm_eval.model_wrappers._templates import VICUNA_V1
+
+FOCUS = "Please focus on emotion."
+QUESTIONS = [f"{FOCUS} Which is it?\nA. Positive\nB. Negative", f"{FOCUS} A or B?"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    folder = build("llava", tmp_path_factory.mktemp("llava") / "checkpoint")
+    before, after = VICUNA_V1.around("QUESTION", image=True)
+    start, end = after.split("QUESTION")
+    question = "{{ messages[0]['content'][-1]['text'] }}"
+    template = f"{{{{ bos_token }}}}{before}<image>{{{{ {json.dumps(start)} }}}}{question}{end}"
+    answer = "{% if messages[1:] %}{{ ' ' + messages[1]['content'][0]['text'] }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(template + answer, encoding="utf-8")
+    given = {"device": "cpu", "dtype": "float32"}
+    any_family = load_backbone("hf", str(folder), **given)
+    return any_family, load_backbone("llava", str(folder), **given, image_aspect_ratio="crop")
+
+
+@pytest.fixture(scope="module")
+def looks(both):
+    gradient = Image.linear_gradient("L").resize((56, 56)).convert("RGB")
+    return [backbone.see([gradient, gradient.rotate(90)]) for backbone in both]
+
+
+def test_see_the_same(looks):
+    for one, other in zip(looks[0].pictures, looks[1].pictures, strict=True):
+        assert (one.features - other.features).abs().max() <= 1e-6
+        assert one.cells == other.cells
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_read_and_write_the_same(both, looks, dropped):
+    keep = [torch.arange(16) % 3 != 1, torch.arange(16) > 4] if dropped else None
+    one, other = (
+        backbone.read(QUESTIONS, visual, keep=keep, probe=FOCUS) for backbone, visual in zip(both, looks, strict=True)
+    )
+    assert (one.logits - other.logits).abs().max() <= 1e-5
+    for found, expected in zip(one.probe_attention, other.probe_attention, strict=True):
+        assert (found - expected).abs().max() <= 1e-6
+    assert both[0].write(one, 6) == both[1].write(other, 6)
+
+
+def test_answer_with_the_same_letters(both):
+    assert both[0].letter_ids("ABCDEFGH") == both[1].letter_ids("ABCDEFGH")
+
+
+def test_go_on_from_an_earlier_reading_the_same(both, looks):
+    keep = [torch.arange(16) % 3 != 1, torch.arange(16) > 4]
+    found = []
+    for backbone, visual in zip(both, looks, strict=True):
+        first = backbone.read(QUESTIONS, visual)
+        found.append(backbone.read(QUESTIONS[::-1], visual, keep=keep, prefix=first).logits)
+    assert (found[0] - found[1]).abs().max() <= 1e-5
