@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,7 +12,17 @@ from torch import Tensor
 
 from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.checkpoints import Checkpoint
-from sepm_eval.backbone.interface import ABILITIES, Cut, ProbedLayers, Prune, Reading, Turns, VisualTokens
+from sepm_eval.backbone.interface import (
+    ABILITIES,
+    Cut,
+    ProbedLayers,
+    Prune,
+    Reading,
+    Shares,
+    Turns,
+    VisualTokens,
+    Written,
+)
 from sepm_eval.backbone.tokenizers import Tokenizer, encode_further, overlapping
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
@@ -121,11 +131,13 @@ class ImageFirst(ABC):
         probe_layers: ProbedLayers = "last",
         prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
+        shares: Shares = "picture",
+        begun: Sequence[int] = (),
     ) -> Reading:
         """See ``Backbone.read``."""
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
         tokens = [
-            self._tokenise(prompt, image=visual is not None, probe=phrase)
+            self._tokenise(prompt, image=visual is not None, probe=phrase, begun=begun)
             for prompt, phrase in zip(prompts, phrases, strict=True)
         ]
         features = None
@@ -138,16 +150,17 @@ class ImageFirst(ABC):
             if features is None or keep is not None or probe is not None or prefix is not None:
                 raise ValueError("prune needs an image, and goes without keep, probe and prefix")
             return self._language_model.read_pruned(tokens, features, prune)
+        layers = None if probe is None else probe_layers
         if prefix is not None:
-            if visual is None or probe is not None:
-                raise ValueError("prefix needs an image, and goes without probe")
-            return self._language_model.go_on(tokens, visual.counts, keep, prefix)
-        return self._language_model.read(tokens, features, keep, None if probe is None else probe_layers)
+            if visual is None:
+                raise ValueError("prefix needs an image")
+            return self._language_model.go_on(tokens, visual.counts, keep, prefix, shares, layers)
+        return self._language_model.read(tokens, features, keep, layers)
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
         """See ``Backbone.write``."""
         written = self._language_model.write(reading, max_new_tokens, rows)
-        return [self._tokenizer.decode(ids).strip() for ids in written]
+        return [Written(self._tokenizer.decode(ids).strip(), len(ids)) for ids in written]
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``.
@@ -157,14 +170,11 @@ class ImageFirst(ABC):
         """
         if letters in self._letter_ids:
             return self._letter_ids[letters]
-        ending = self._template.after.lstrip(" ")
-        before, _ = self._tokenizer.encode(ending)
         found = []
-        for letter in letters:
-            ids, _ = self._tokenizer.encode(f"{ending}{self._template.lead}{letter}")
+        for letter, (before, ids) in zip(letters, self._answers(letters), strict=True):
             if ids[:-1] != before:
                 raise ValueError(
-                    f"{self.name}: after {ending!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
+                    f"{self.name}: after {self._ending!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
                     "its probability can only be read if it is one token"
                 )
             found.append(ids[-1])
@@ -172,6 +182,26 @@ class ImageFirst(ABC):
             raise ValueError(f"{self.name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
         self._letter_ids[letters] = found
         return found
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """See ``Backbone.answer_ids``."""
+        found = []
+        for text, (before, ids) in zip(texts, self._answers(texts), strict=True):
+            if ids[: len(before)] != before:
+                raise ValueError(f"{self.name}: the tokenizer joins {self._ending!r} to the answer {text!r} behind it")
+            found.append(ids[len(before) :])
+        return found
+
+    @property
+    def _ending(self) -> str:
+        """How every prompt ends."""
+        return self._template.after.lstrip(" ")
+
+    def _answers(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[int]]]:
+        """For each text the ids of a prompt's ending, alone and with the text as the answer behind it."""
+        before, _ = self._tokenizer.encode(self._ending)
+        for text in texts:
+            yield before, self._tokenizer.encode(f"{self._ending}{self._template.lead}{text}")[0]
 
     @abstractmethod
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
@@ -198,9 +228,10 @@ class ImageFirst(ABC):
             place += len(piece)
         return before_ids, after_ids, spans
 
-    def _tokenise(self, prompt: Turns, *, image: bool, probe: str | None) -> Prompt:
+    def _tokenise(self, prompt: Turns, *, image: bool, probe: str | None, begun: Sequence[int] = ()) -> Prompt:
         before, after = self._template.around(prompt, image=image)
         before_ids, after_ids, spans = self._encode_turns(before, after, dialogue=not isinstance(prompt, str))
+        (after_ids if image else before_ids).extend(begun)
         if probe is None:
             return Prompt(before_ids, after_ids, [])
         last = prompt if isinstance(prompt, str) else prompt[-1]

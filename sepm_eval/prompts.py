@@ -100,3 +100,74 @@ def coarse(positive: Iterable[str], negative: Iterable[str], wording: Wording, *
             wording.reply,
         ]
     )
+
+
+STEP_BY_CLUE = "Please identify potential affective-arousing clues in the image following these steps:"
+SCENE_CLUES = "Identify scene-level clues that reflect emotions (e.g., lighting and colors)."
+OBJECT_CLUES = "Identify object-level clues that reflect emotions (e.g., facial and body expressions)."
+BY_ANALYSIS = "Based on the above analysis, choose an option that best represents the image:"
+BY_DISCRIMINATION = "Based on the discriminative visual image, choose an option that best represents the image:"
+BY_NUMBER = "Answer directly with the number of the chosen option."
+"""The sentences of DAN (arXiv 2609.36782, boxes of its appendix), whose options have numbers."""
+
+
+def clues(*, scene: bool, objects: bool) -> str:
+    """What DAN has written first (Q_a in its paper).
+
+    Args:
+        scene: look for clues in the scene.
+        objects: look for clues in objects. If only one of the two is wanted, it is step 1.
+
+    Returns:
+        The user's turn.
+    """
+    wanted = [step for step, on in ((SCENE_CLUES, scene), (OBJECT_CLUES, objects)) if on]
+    return "\n".join([STEP_BY_CLUE, *(f"Step {number}: {step}" for number, step in enumerate(wanted, start=1))])
+
+
+def numbered(names: Iterable[str], ask: str) -> str:
+    """A question whose options are numbered from 1 on one line (DAN's Q_f and Q_d).
+
+    Args:
+        names: display names of the options.
+        ask: the sentence in front of them.
+
+    Returns:
+        The user's turn.
+    """
+    return "\n".join([ask, _numbers(names), BY_NUMBER])
+
+
+def numbered_polarity(positive: Iterable[str], negative: Iterable[str], ask: str) -> str:
+    """DAN's question for the polarity (Q_c): 1 is positive, 2 is negative.
+
+    Args:
+        positive: display names of the positive emotions.
+        negative: display names of the negative emotions.
+        ask: the sentence in front.
+
+    Returns:
+        The user's turn.
+    """
+    groups = f"Positive emotions include {', '.join(positive)}. Negative emotions include {', '.join(negative)}."
+    return "\n".join([ask, _numbers(name for _, name in COARSE_OPTIONS), f"{groups} {BY_NUMBER}"])
+
+
+def contrast(name: str, others: Iterable[str]) -> str:
+    """DAN's question why a picture shows one emotion and not others (Q_ctr); the space before the mark is the paper's.
+
+    Args:
+        name: display name of the one.
+        others: display names of the others.
+
+    Returns:
+        The user's turn.
+    """
+    return (
+        f"Please analyze that why should this image be categorized as {name} rather than {', '.join(others)} ? "
+        "Please pinpoint the visual cues that support this distinction."
+    )
+
+
+def _numbers(names: Iterable[str]) -> str:
+    return " ".join(f"{number}. {name}" for number, name in enumerate(names, start=1))

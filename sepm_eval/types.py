@@ -175,6 +175,10 @@ class Evidence:
         candidates: the labels offered in stage 2.
         significance: [N_v] float32, attention of the focus tokens to each visual token (Eq. 8); None if not read.
         dropped: indices of the visual tokens that stage 2 does not see, ascending (Eq. 9).
+        scores: of each label, after the polarity's weight (DAN, Eq. 4); None for methods without.
+        analysis: what the model wrote of the picture's clues before it was asked (DAN); it is never read as an answer.
+        written: how many tokens the model wrote before the last question; None for methods that have nothing written.
+        discrepancy: [N_v] float32, how differently the candidates look at each visual token (DAN, Eq. 7).
     """
 
     p_positive: float
@@ -185,15 +189,35 @@ class Evidence:
     candidates: tuple[str, ...]
     significance: np.ndarray | None = field(default=None, repr=False, compare=False)
     dropped: tuple[int, ...] = ()
+    scores: dict[str, float] | None = None
+    analysis: str | None = None
+    written: int | None = None
+    discrepancy: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def facts(self) -> list[tuple[str, str]]:
         """The same for people: one pair of a name and a value in words for each row to show."""
-        return [
+        facts = [
             ("stage 1", f"{self.polarity}{' (ambiguous)' if self.ambiguous else ''}"),
             ("p(positive), p(negative)", f"{self.p_positive:.4f}, {self.p_negative:.4f}"),
             ("confidence", f"{self.confidence:.4f}"),
             ("stage 2 chose among", ", ".join(self.candidates)),
         ]
+        if self.scores is not None:
+            facts.append(("scores", ", ".join(f"{label} {score:.4f}" for label, score in self.scores.items())))
+        if self.analysis is not None:
+            facts.append(("analysis", self.analysis))
+        if self.written is not None:
+            facts.append(("tokens written", str(self.written)))
+        for name, value in self.discrepancy_summary().items():
+            facts.append((f"discrepancy of a visual token, {name}", f"{value:.3g}"))
+        return facts
+
+    def discrepancy_summary(self) -> dict[str, float]:
+        """Discrepancy of visual tokens: mean of all, the largest, mean of those dropped; empty if none was read."""
+        if self.discrepancy is None:
+            return {}
+        summary = {"mean": float(self.discrepancy.mean()), "largest": float(self.discrepancy.max())}
+        return summary | ({"of_dropped": float(self.discrepancy[list(self.dropped)].mean())} if self.dropped else {})
 
 
 @dataclass(frozen=True)

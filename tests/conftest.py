@@ -17,7 +17,7 @@ from hypothesis import settings
 from packaging.version import Version
 from PIL import Image
 
-from sepm_eval.backbone.interface import ABILITIES, Block, PictureTokens, Reading, VisualTokens
+from sepm_eval.backbone.interface import ABILITIES, Block, PictureTokens, Reading, VisualTokens, Written
 
 settings.register_profile("sepm_eval", deadline=None)  # no test may depend on how fast a machine is
 settings.load_profile("sepm_eval")
@@ -169,17 +169,17 @@ class ScriptedBackbone:
         more = {"class_attention": torch.ones(count), "tower_features": torch.zeros(count, 48)} if tower else {}
         return VisualTokens(tuple(PictureTokens(torch.zeros(count, 2), block, more) for block in blocks))
 
-    def read(self, prompts, visual, *, keep=None, probe=None, probe_layers="last", prune=None, prefix=None) -> Reading:
+    def read(self, prompts, visual, *, keep=None, probe=None, prefix=None, **more) -> Reading:
         rows, self._texts = [], []
         for i, prompt in enumerate(prompts):
             self.asked.append(prompt)
             self.kept.append(None if keep is None else keep[i].nonzero().flatten().tolist())
             if probe is not None and (probe if isinstance(probe, str) else probe[i]) not in prompt:
                 raise ValueError(probe)
-            said = self._says(prompt)
+            said = self._says(prompt if isinstance(prompt, str) else prompt[-1])
             row = torch.full((40,), 1e-9)
             for text, probability in said.items():
-                row[ord(text) - ord("A") if len(text) == 1 else 39] = probability
+                row[self._token(text)] = probability
             rows.append(row.log())
             self._texts.append(max(said, key=said.get))
         attention = None
@@ -188,11 +188,22 @@ class ScriptedBackbone:
             attention = [torch.tensor(rated).float() for _ in prompts]
         return Reading(torch.stack(rows), attention, None, [])
 
-    def write(self, reading, max_new_tokens, rows=None) -> list[str]:
-        return [self._texts[i] for i in (rows if rows is not None else range(len(self._texts)))]
+    def write(self, reading, max_new_tokens, rows=None) -> list[Written]:
+        texts = [self._texts[i] for i in (rows if rows is not None else range(len(self._texts)))]
+        return [Written(text, len(text.split())) for text in texts]
 
     def letter_ids(self, letters: str) -> list[int]:
-        return [ord(letter) - ord("A") for letter in letters]
+        return [self._token(letter) for letter in letters]
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[self._token(character) for character in text] for text in texts]
+
+    @staticmethod
+    def _token(text: str) -> int:
+        """26 letters, ten digits, and one for every other text."""
+        if len(text) != 1:
+            return 39
+        return 26 + int(text) if text.isdigit() else ord(text) - ord("A")
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_a_first_word_that_looks_like_a_letter_is_read_on(scripted, question):
 
 
 def test_every_answer_is_written_once(scripted, question):
-    for name in find_methods():
+    for name in set(find_methods()) - {"dan"}:  # whose answer is read off, not written
         backbone, limits = scripted(says(SURE_NEGATIVE, {"G": 1.0})), []
         write = backbone.write
         backbone.write = lambda reading, limit, rows=None, limits=limits, write=write: (
@@ -212,7 +212,7 @@ def test_a_hostile_value_is_refused_or_works(scripted, question, name, option):
         taken.append(value)
         assert method == get_method(name, **json.loads(json.dumps(dataclasses.asdict(method), allow_nan=False)))
         hash(method)
-        (answer,) = method.answer([question], scripted(says(SURE_NEGATIVE, {"G": 1.0})))
+        (answer,) = method.answer([question], scripted(says(SURE_NEGATIVE, {"G": 0.6, "7": 0.4})))
         assert answer.label == "fear" or name == "permute"  # whose options stand behind other letters
     assert max(map(len, refused)) < 400
     kinds = {
@@ -227,6 +227,8 @@ def test_a_hostile_value_is_refused_or_works(scripted, question, name, option):
         "keep": (int, float, type(None)),
         "ratio": (int, float, type(None)),
         "picture": (str,),
+        "analysis_tokens": (int,),
+        "k": (int,),
         "select": (str,),
         "clip": (str, type(None)),
     }

@@ -45,6 +45,7 @@ INTERNVL, QWEN = (Path(__file__).parent / "oracles" / "hf_families" / family for
 BY_HF = "pretrained (LLaVA, by sepm_hf)"
 ENTRIES = {str(VILA): "vila", str(INTERNVL): "hf", str(QWEN): "hf", BY_HF: "hf"}
 DEMO, ZERO = {"pretrained": "demo"}, {"pretrained": "demo", "method": "zero_shot"}
+DAN = {**DEMO, "method": "dan"}
 
 # One change of one setting each, as --model_args. The name in front says which setting of ours it declares.
 SETTINGS = {
@@ -97,6 +98,15 @@ SETTINGS = {
     "method (permute)": {**DEMO, "method": "permute"},
     "n": {**DEMO, "method": "permute", "n": 2},
     "seed": {**DEMO, "method": "random_drop", "seed": 7},
+    "method (dan)": DAN,
+    "analysis_tokens": {**DAN, "analysis_tokens": 4},
+    "k": {**DAN, "k": 1},
+    "layers": {**DAN, "layers": "last"},
+    "gate": {**DAN, "gate": "hard"},
+    "scene": {**DAN, "scene": False},
+    "object": {**DAN, "object": False},
+    "cdvp": {**DAN, "cdvp": False},
+    "contrast_in_context": {**DAN, "contrast_in_context": True},
     "preset (zero-shot)": {**ZERO, "preset": "paper"},
     "select": {**DEMO, "select": "divprune"},
     "select (other)": {**DEMO, "select": "cdpruner"},

@@ -91,6 +91,96 @@ def test_nothing_dropped_is_exact(family, visual, whole):
     assert family.write(fast, 8, [2, 0]) == family.write(exact, 8, [2, 0])
 
 
+SAID = ["It is dark.", "", "A 1. cloud 2. of 3. birds, and nothing else at all"]
+
+
+def dialogues(last):
+    """Rows of one to three turns that begin alike, so that they share more or less of the text behind the picture."""
+    return [[COARSE, said, last] for said in SAID]
+
+
+def close(one, other):
+    torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
+
+
+def test_a_chain_of_readings_goes_on_from_the_text_too(family, visual):
+    """The picture is read once, the text behind it as far as it is the same, whatever the rows share; all is exact."""
+    first = family.read([COARSE] * 3, visual)
+    second = family.read(dialogues("Which of these?"), visual, prefix=first, shares="text")
+    third = family.read(dialogues("Which of these is it, and why?"), visual, prefix=second, shares="text")
+    close(second.logits, family.read(dialogues("Which of these?"), visual).logits)
+    exact = family.read(dialogues("Which of these is it, and why?"), visual)
+    close(third.logits, exact.logits)
+    assert family.write(third, 6) == family.write(exact, 6)
+    assert third.cache.get_seq_length() < second.cache.get_seq_length() + 40  # and not the dialogue once more
+    back = family.read(FINE, visual, prefix=third, shares="text")
+    close(back.logits, family.read(FINE, visual).logits)
+    alone = family.read([FINE[1]], visual[[1]], prefix=third[[1]], shares="text")
+    close(alone.logits, back.logits[[1]])
+
+
+def test_the_same_prompt_again_reads_its_last_token(family, visual):
+    first = family.read(FINE, visual)
+    again = family.read(FINE, visual, prefix=first, shares="text")
+    close(again.logits, first.logits)
+
+
+@pytest.mark.parametrize("layers", ["last", "last3", "first3", "all"])
+@pytest.mark.parametrize("shares", ["picture", "text"])
+def test_attention_can_be_read_behind_an_earlier_reading(family, visual, shares, layers):
+    """Also of words with which the earlier text begins, too."""
+    first = family.read([COARSE, COARSE + " Or neither?", FINE[2]], visual)
+    asked = [COARSE + " Say it.", COARSE, COARSE + " And why?"]
+    how = {"probe": [asked[0], "Positive", "focus on emotion"], "probe_layers": layers}
+    fast, exact = family.read(asked, visual, prefix=first, shares=shares, **how), family.read(asked, visual, **how)
+    for one, other in zip(fast.probe_attention, exact.probe_attention, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-7, rtol=1e-4)
+        assert float(one.sum()) > 0
+    close(fast.logits, exact.logits)
+
+
+def test_dropped_tokens_get_no_attention(family, visual):
+    keep, first = masks(visual, 0.8, 0.5, 0.7), family.read([COARSE] * 3, visual)
+    seen = family.read(FINE, visual, keep=keep, prefix=first, probe=["Which", "Which", "This"])
+    for mask, row in zip(keep, seen.probe_attention, strict=True):
+        assert float(row[~mask].abs().sum()) == 0
+        assert bool((row[mask] > 0).all())
+
+
+def test_an_answer_that_has_begun(family, visual):
+    """The logits behind given ids are those of the longer prompt; a picture is not needed for it."""
+    one, other = family.letter_ids("AB")
+    first = family.read(FINE, visual)
+    for begun in ([one], [one, other]):
+        tokens = [family._tokenise(prompt, image=True, probe=None) for prompt in FINE]
+        longer = [replace(row, after=row.after + begun) for row in tokens]
+        exact = family._language_model.read(longer, [picture.features for picture in visual.pictures], None)
+        close(family.read(FINE, visual, begun=begun).logits, exact.logits)
+        close(family.read(FINE, visual, begun=begun, prefix=first, shares="text").logits, exact.logits)
+    assert (family.read(FINE, None, begun=[one]).logits - family.read(FINE, None).logits).abs().max() > 1e-3
+
+
+def test_ids_of_an_answer(family):
+    assert [ids[-1:] for ids in family.answer_ids(["A", "B"])] == [[one] for one in family.letter_ids("AB")]
+    written = family.answer_ids(["1", "12", "The picture shows"])
+    assert family._tokenizer.decode(written[1]).strip() == "12"
+    assert written[1][: len(written[0])] == written[0]
+
+
+def test_a_shared_backbone_goes_on_from_text_too(family, visual, llava_oracle):
+    shared = Shared(family)
+    seen = shared.see(llava_oracle.images)
+    first = shared.read([COARSE] * 3, seen)
+    second = shared.read(dialogues("Which?"), seen, prefix=first, shares="text")
+    some = shared.read(FINE[:2], seen[[2, 0]], prefix=first[[2, 0]], shares="text", begun=(5,), probe="Which")
+    close(second.logits, family.read(dialogues("Which?"), visual).logits)
+    exact = family.read(FINE[:2], visual[[2, 0]], begun=(5,), probe="Which")
+    close(some.logits, exact.logits)
+    close(torch.cat(some.probe_attention), torch.cat(exact.probe_attention))
+    assert shared.write(second, 6) == family.write(family.read(dialogues("Which?"), visual), 6)
+    assert [text.tokens for text in shared.write(second, 6)] == [6, 6, 6]
+
+
 def test_a_row_does_not_depend_on_its_batch(family, visual):
     keep = masks(visual, 0.8, 0.5, 0.7)
     coarse = family.read([COARSE, COARSE + " Or neither?", COARSE], visual)
@@ -130,12 +220,14 @@ def test_the_earlier_reading_is_not_changed(family, visual):
 def test_what_cannot_be_gone_on_from(family, visual):
     coarse = family.read([COARSE] * 3, visual)
     keep = masks(visual, 0.5, 0.5, 0.5)
-    dropped, again = family.read(FINE, visual, keep=keep), family.read(FINE, visual, prefix=coarse)
-    for prefix in (dropped, again, coarse[[0, 1]]):
+    dropped, masked = family.read(FINE, visual, keep=keep), family.read(FINE, visual, keep=keep, prefix=coarse)
+    for prefix in (dropped, masked, coarse[[0, 1]]):
         with pytest.raises(ValueError, match=r"cannot be gone on from.*Read the prompts anew"):
             family.read(FINE, visual, prefix=prefix)
-    with pytest.raises(ValueError, match="goes without probe"):
-        family.read([COARSE] * 3, visual, probe="emotion", prefix=coarse)
+    with pytest.raises(ValueError, match=r"shares='all': use one of \['picture', 'text'\]"):
+        family.read(FINE, visual, prefix=coarse, shares="all")
+    with pytest.raises(ValueError, match="prefix needs an image"):
+        family.read(FINE, None, prefix=coarse)
 
 
 @pytest.mark.parametrize("name", ["sepm", "random_drop", "query_drop"])

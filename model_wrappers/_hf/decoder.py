@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from sepm_eval.backbone.interface import PictureTokens
+from sepm_eval.backbone.continuing import take_over
+from sepm_eval.backbone.interface import PictureTokens, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import Family
@@ -82,6 +83,7 @@ class Decoder:
         keep: Sequence[Tensor] | None,
         layers: Sequence[int] | None,
         prefix: FamilyReading | None = None,
+        shares: Shares = "picture",
     ) -> FamilyReading:
         """Run the prompts through the model once.
 
@@ -90,21 +92,21 @@ class Decoder:
             pictures: one per row, or None.
             keep: bool [n_i] for each picture, or None for all.
             layers: whose attention from the prompts' probed tokens to the picture is wanted.
-            prefix: an earlier reading of the same pictures to go on from. What is dropped is masked out of it, the
-                positions of the others stay. It is not changed.
+            prefix: an earlier reading of the same pictures to go on from, see ``Backbone.read``.
+            shares: what is taken over from it.
         """
         rows = [
             self._row(prompt, None if pictures is None else pictures[i], None if keep is None else keep[i])
             for i, prompt in enumerate(prompts)
         ]
         if prefix is not None:
-            return self._go_on(rows, prefix)
-        longest = max(len(row.columns) for row in rows)
-        ids = _left([row.ids[row.columns] for row in rows], longest)
-        attended = _left([row.kept[row.columns] for row in rows], longest)
-        positions = _left([row.positions[..., row.columns] for row in rows], longest, batch_dim=-2)
-        types = _left([row.types[row.columns] for row in rows], longest)
-        watch = self._watch(rows, longest, layers)
+            return self._go_on(rows, prefix, shares, layers)
+        longest, columns = max(len(row.columns) for row in rows), [row.columns for row in rows]
+        ids = _picked([row.ids for row in rows], columns, longest)
+        attended = _picked([row.kept for row in rows], columns, longest)
+        positions = _picked([row.positions for row in rows], columns, longest, batch_dim=-2)
+        types = _picked([row.types for row in rows], columns, longest)
+        watch = self._watch(rows, columns, longest, layers)
         extra: dict[str, Any] = {key: types.to(self.device) for key in self._types}
         if pictures is not None:
             extra["mm_encoder_outputs"] = {"image": self._features(pictures, keep)}
@@ -112,17 +114,16 @@ class Decoder:
         self.windows = self.windows or watch.windows
         seen = None
         if layers is not None and pictures is not None:
-            seen = [_spread(row, one) for row, one in zip(rows, watch.mean().to(self.device), strict=True)]
+            seen = self._on_pictures(rows, attended, watch)
         whole = pictures is not None and keep is None and is_plain(output.past_key_values)
-        ends = [longest - len(row.columns) + len(row.before) for row in rows]
         return FamilyReading(
             logits=self._logits(output),
             probe_attention=seen,
             cache=output.past_key_values,
             attended=[attended.to(self.device)],
             before=tuple(row.before for row in rows) if whole else (),
+            behind=tuple(row.behind for row in rows),
             position=torch.stack([row.positions[..., row.columns].max() + 1 for row in rows]),
-            ends=tuple(ends) if whole else (),
         )
 
     @torch.inference_mode()
@@ -162,33 +163,33 @@ class Decoder:
             logits = self._logits(self._forward(token[:, None], end.attended, places, cache=end.cache))
         return written
 
-    def _go_on(self, rows: Sequence[_Row], prefix: FamilyReading) -> FamilyReading:
-        """Read what stands behind the picture only."""
-        if not prefix.before or prefix.before != tuple(row.before for row in rows):
-            raise ValueError(
-                "this reading cannot be gone on from: it is of other prompts, tokens were dropped in it, or its cache "
-                "does not hold all positions. Read the prompts anew, without prefix"
-            )
-        furthest = max(prefix.ends)
-        held = prefix.attended[0][:, :furthest].clone()
-        for row, (one, end) in enumerate(zip(rows, prefix.ends, strict=True)):
-            held[row, end:] = False
-            held[row, end - len(one.before) : end] &= one.kept[: len(one.before)].to(held.device)
-        tails = [slice(len(row.before), None) for row in rows]
-        longest = max(len(row.ids[tail]) for row, tail in zip(rows, tails, strict=True))
-        ids = _left([row.ids[tail] for row, tail in zip(rows, tails, strict=True)], longest)
-        new = _left(
-            [torch.ones_like(row.ids[tail], dtype=torch.bool) for row, tail in zip(rows, tails, strict=True)], longest
-        )
-        positions = _left([row.places[..., tail] for row, tail in zip(rows, tails, strict=True)], longest, batch_dim=-2)
+    def _go_on(
+        self, rows: Sequence[_Row], prefix: FamilyReading, shares: Shares, layers: Sequence[int] | None
+    ) -> FamilyReading:
+        """Read what stands behind the picture only, or behind the text that is taken over, too."""
+        ends = [len(row.before) for row in rows]
+        probed = [[place - end for place in row.prompt.probed] for row, end in zip(rows, ends, strict=True)]
+        kept = [row.kept[:end] for row, end in zip(rows, ends, strict=True)]
+        before, behind = tuple(row.before for row in rows), tuple(row.behind for row in rows)
+        held, shared = take_over(prefix, shares, before, behind, probed, kept)
+        tails = [torch.arange(end + text, len(row.ids)) for row, end, text in zip(rows, ends, shared, strict=True)]
+        longest = max(map(len, tails))
+        ids = _picked([row.ids for row in rows], tails, longest)
+        new = _left([torch.ones_like(tail, dtype=torch.bool) for tail in tails], longest)
+        positions = _picked([row.places for row in rows], tails, longest, batch_dim=-2)
         attended = torch.cat([held, new.to(held.device)], dim=1)
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
-        output = self._forward(ids, attended, positions, None, cut(prefix.cache, furthest), **types)
+        watch = None if layers is None else self._watch(rows, tails, longest, layers)
+        output = self._forward(ids, attended, positions, watch, cut(prefix.cache, held.shape[1]), **types)
+        seen = None if watch is None else self._on_pictures(rows, attended, watch)
+        whole = all(bool(mask.all()) for mask in kept) and is_plain(output.past_key_values)
         return FamilyReading(
             logits=self._logits(output),
-            probe_attention=None,
+            probe_attention=seen,
             cache=output.past_key_values,
             attended=[attended],
+            before=before if whole else (),
+            behind=behind,
             position=torch.stack([row.places.max() + 1 for row in rows]),
         )
 
@@ -219,19 +220,32 @@ class Decoder:
         )
         return found[-3:, 0].cpu()
 
-    def _watch(self, rows: Sequence[_Row], longest: int, layers: Sequence[int] | None) -> Watch:
-        """What is asked of the attention; without a probe only which layers have any."""
+    def _watch(
+        self, rows: Sequence[_Row], columns: Sequence[Tensor], longest: int, layers: Sequence[int] | None
+    ) -> Watch:
+        """What is asked of the attention where these columns are read; without a probe only which layers have any."""
         if layers is None:
             return Watch()
         width = max(len(row.prompt.probed) for row in rows)
         places = torch.full((len(rows), width), longest - 1)
         valid = torch.zeros(len(rows), width, dtype=torch.bool)
-        for index, row in enumerate(rows):
-            probed = torch.isin(row.columns, torch.tensor(row.prompt.probed)).nonzero().flatten()
-            probed = probed + longest - len(row.columns)
+        for index, (row, at) in enumerate(zip(rows, columns, strict=True)):
+            probed = torch.isin(at, torch.tensor(row.prompt.probed)).nonzero().flatten() + longest - len(at)
             places[index, : len(probed)] = probed
             valid[index, : len(probed)] = True
         return Watch(frozenset(layers), places, valid)
+
+    def _on_pictures(self, rows: Sequence[_Row], attended: Tensor, watch: Watch) -> list[Tensor]:
+        """The part of each row's attention that falls on its picture, [n_i]; 0 where a token was dropped.
+
+        attended: [B, L] bool, which places hold a token that is seen.
+        """
+        found = []
+        for row, places, attention in zip(rows, attended.to(self.device), watch.mean().to(self.device), strict=True):
+            seen = torch.zeros(len(row.ids), device=attention.device)
+            seen[row.columns.to(attention.device)] = attention[places]
+            found.append(seen[row.prompt.slots.to(attention.device)])
+        return found
 
     def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> _SeenPictures:
         """What the vision side would have given, without the dropped tokens and in the form the family has it."""
@@ -312,6 +326,7 @@ class _Row:
         places: the same with no token dropped.
         types: [L], 1 for visual tokens where the family marks them.
         before: the ids up to the end of the picture; empty without one.
+        behind: those of the text behind it.
     """
 
     def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor, places: Tensor, types: Tensor) -> None:
@@ -320,6 +335,7 @@ class _Row:
         self.columns = kept.nonzero().flatten()
         slots = prompt.slots.nonzero().flatten()
         self.before = tuple(prompt.ids[: int(slots[-1]) + 1].tolist()) if len(slots) else ()
+        self.behind = tuple(prompt.ids[len(self.before) :].tolist())
 
 
 def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
@@ -328,8 +344,6 @@ def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
     return torch.stack(padded, dim=batch_dim)
 
 
-def _spread(row: _Row, attention: Tensor) -> Tensor:
-    """The part of a row's attention, [L], that falls on its picture, [n]; 0 where a token was dropped."""
-    seen = torch.zeros(len(row.ids), device=attention.device)
-    seen[row.columns.to(attention.device)] = attention[len(attention) - len(row.columns) :]
-    return seen[row.prompt.slots.to(attention.device)]
+def _picked(rows: Sequence[Tensor], columns: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
+    """Some columns of each row, padded as ``_left`` does."""
+    return _left([row[..., at] for row, at in zip(rows, columns, strict=True)], length, batch_dim)

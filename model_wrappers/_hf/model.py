@@ -22,7 +22,7 @@ from transformers import (
 from transformers import __version__ as transformers_version
 
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
-from sepm_eval.backbone.interface import Cut, Prune, Reading, VisualTokens
+from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares, VisualTokens, Written
 from sepm_eval.model_wrappers._hf.contract import check, own_reading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
@@ -76,16 +76,18 @@ class Hf:
         probe_layers: str = "last",
         prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
+        shares: Shares = "picture",
+        begun: Sequence[int] = (),
     ) -> FamilyReading:
         """See ``Backbone.read``."""
         if prune is not None:
             raise ValueError(
                 f"{self.name}: hf models cannot prune visual tokens between layers (sparsevlm, fastv, pyramiddrop)"
             )
-        if prefix is not None and (visual is None or probe is not None or "reuse" not in self.supports):
+        if prefix is not None and (visual is None or "reuse" not in self.supports):
             raise ValueError(
-                f"{self.name}: prefix needs a picture, goes without probe, and needs a model that can reuse a reading "
-                f"(this one supports {sorted(self.supports)})"
+                f"{self.name}: prefix needs a picture, and a model that can reuse a reading (this one supports "
+                f"{sorted(self.supports)})"
             )
         if visual is not None:
             if len(prompts) != len(visual.pictures):
@@ -96,18 +98,19 @@ class Hf:
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else probe
         pictures = None if visual is None else visual.pictures
         encoded = [
-            self._prompts.encode(turns, None if pictures is None else pictures[i].more["expansion"], phrases[i])
+            self._prompts.encode(turns, None if pictures is None else pictures[i].more["expansion"], phrases[i], begun)
             for i, turns in enumerate(prompts)
         ]
         layers = None if probe is None else self._decoder.probed_layers(probe_layers)
         if prefix is not None and not isinstance(prefix, FamilyReading):
             raise ValueError("prefix is a reading of another kind of model")
-        return self._decoder.read(encoded, pictures, keep, layers, prefix)
+        return self._decoder.read(encoded, pictures, keep, layers, prefix, shares)
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
         """See ``Backbone.write``."""
         assert isinstance(reading, FamilyReading)  # its own
-        return [self._prompts.decode(ids) for ids in self._decoder.write(reading, max_new_tokens, rows)]
+        written = self._decoder.write(reading, max_new_tokens, rows)
+        return [Written(self._prompts.decode(ids), len(ids)) for ids in written]
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``.
@@ -118,6 +121,10 @@ class Hf:
         if letters not in self._letter_ids:
             self._letter_ids[letters] = self._prompts.letter_ids(letters)
         return self._letter_ids[letters]
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """See ``Backbone.answer_ids``."""
+        return self._prompts.answer_ids(texts)
 
 
 def load(

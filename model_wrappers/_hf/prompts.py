@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,13 +98,16 @@ class Prompts:
             messages, tokenize=False, add_generation_prompt=answer is None, **self.template_options, **changed
         )
 
-    def encode(self, turns: str | Sequence[str], expansion: str | None, probe: str | None) -> Prompt:
+    def encode(
+        self, turns: str | Sequence[str], expansion: str | None, probe: str | None, begun: Sequence[int] = ()
+    ) -> Prompt:
         """Tokenise a prompt.
 
         Args:
             turns: the user's turn, or those of a dialogue.
             expansion: what the processor puts in the place of the picture; None for a prompt without one.
             probe: a phrase of the last turn whose tokens are wanted.
+            begun: ids with which the answer begins.
 
         Raises:
             ValueError: the prompt does not hold the phrase, or more than one picture's placeholder.
@@ -122,7 +125,7 @@ class Prompts:
             if start < 0 or probe not in last:
                 raise ValueError(f"the prompt does not hold the probe {probe!r}: {last!r}")
             probed = overlapping(spans, start, start + len(probe))
-        tokens = torch.tensor(ids)
+        tokens = torch.tensor([*ids, *begun])
         return Prompt(tokens, tokens == self._image_token_id, probed, rendered)
 
     def _expand(self, rendered: str, expansion: str) -> str:
@@ -153,13 +156,9 @@ class Prompts:
         Raises:
             ValueError: a letter is not one token of its own there.
         """
-        rendered = self.render("A", image=True)
-        prompt = self._expand(rendered, self.processor.image_token)
-        before, _ = self._tokenise(prompt)
-        lead = self._lead(rendered, prompt, before)
+        prompt, before, answers = self._answers(letters)
         found = []
-        for letter in letters:
-            ids, _ = self._tokenise(f"{prompt}{lead}{letter}")
+        for letter, ids in zip(letters, answers, strict=True):
             if ids[:-1] != before:
                 raise ValueError(
                     f"{self._name}: after {prompt[-20:]!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
@@ -169,6 +168,22 @@ class Prompts:
         if len(set(found)) != len(found):
             raise ValueError(f"{self._name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
         return found
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """See ``Backbone.answer_ids``."""
+        prompt, before, answers = self._answers(texts)
+        for text, ids in zip(texts, answers, strict=True):
+            if ids[: len(before)] != before:
+                raise ValueError(f"{self._name}: the tokenizer joins {prompt[-20:]!r} to the answer {text!r} behind it")
+        return [ids[len(before) :] for ids in answers]
+
+    def _answers(self, texts: Iterable[str]) -> tuple[str, list[int], list[list[int]]]:
+        """A prompt, its ids, and for each text the ids of the prompt with that as the answer behind it."""
+        rendered = self.render("A", image=True)
+        prompt = self._expand(rendered, self.processor.image_token)
+        before, _ = self._tokenise(prompt)
+        lead = self._lead(rendered, prompt, before)
+        return prompt, before, [self._tokenise(f"{prompt}{lead}{text}")[0] for text in texts]
 
     def _lead(self, rendered: str, prompt: str, ids: Sequence[int]) -> str:
         """What stands between the prompt and an answer: a space, or nothing.

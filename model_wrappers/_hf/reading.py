@@ -24,12 +24,9 @@ class FamilyReading(Reading):
 
     Attributes:
         position: [B], of the next token.
-        ends: for each row, how many of the cache's places lie up to the end of the picture, padding included; empty
-            where the reading cannot be gone on from.
     """
 
     position: Tensor | None = None
-    ends: tuple[int, ...] = ()
 
     def __getitem__(self, rows: Sequence[int]) -> FamilyReading:
         """Some of the rows, as a reading of their own."""
@@ -42,8 +39,8 @@ class FamilyReading(Reading):
             cache=_mapped(self.cache, lambda layer: _rows(layer, chosen)),
             attended=[mask[chosen] for mask in self.attended],
             before=tuple(self.before[row] for row in chosen) if self.before else (),
+            behind=tuple(self.behind[row] for row in chosen),
             position=self.position[chosen],
-            ends=tuple(self.ends[row] for row in chosen) if self.ends else (),
         )
 
 

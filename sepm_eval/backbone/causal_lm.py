@@ -14,7 +14,8 @@ from transformers.cache_utils import DynamicLayer
 
 from sepm_eval.backbone import last_layer, pruning
 from sepm_eval.backbone import probe as probes
-from sepm_eval.backbone.interface import Cut, Prune, Reading
+from sepm_eval.backbone.continuing import take_over
+from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.pruning import Rows, pad_left, positions
 from sepm_eval.backbone.writing import End, kept_positions
@@ -33,6 +34,10 @@ class Prompt:
     before: list[int]
     after: list[int]
     probed: list[int]
+
+    def without(self, text: int) -> Prompt:
+        """What stands behind the image and its first ``text`` tokens, none of which is probed."""
+        return Prompt([], self.after[text:], [index - text for index in self.probed])
 
 
 class CausalLM:
@@ -94,17 +99,16 @@ class CausalLM:
         visuals = self._kept(visual, keep, len(prompts))
         rows = [self._embed(prompt, kept) for prompt, kept in zip(prompts, visuals, strict=True)]
         embedded, attended = pad_left(rows)
-        request, places, evicted = None, positions(attended), None
-        if probe_layers is not None:
-            layers = probes.choose_layers(probe_layers, range(len(self.decoder.layers)))
-            request = self._request(prompts, attended, layers)
+        places, evicted = positions(attended), None
+        request = None if probe_layers is None else self._request(prompts, attended, probe_layers)
         if keep is not None and self.positions == "kept":
             stays = [self._stays(prompt, mask) for prompt, mask in zip(prompts, keep, strict=True)]
             places, evicted = kept_positions(stays)
         hidden, cache = self._forward(embedded, attended, DynamicCache(), places, request)
         seen = None
         if request is not None and visual is not None:
-            seen = self._attention_to_visual(request, prompts, visuals, keep)
+            masks = [torch.ones(len(one), dtype=torch.bool) for one in visual] if keep is None else keep
+            seen = _attention_to_visual(request, prompts, masks)
         whole = visual is not None and keep is None
         return Reading(
             logits=self._logits(hidden),
@@ -112,12 +116,19 @@ class CausalLM:
             cache=cache,
             attended=[attended] * len(self.decoder.layers),
             before=tuple(tuple(prompt.before) for prompt in prompts) if whole else (),
+            behind=tuple(tuple(prompt.after) for prompt in prompts),
             evicted=evicted,
         )
 
     @torch.inference_mode()
     def go_on(
-        self, prompts: Sequence[Prompt], counts: Sequence[int], keep: Sequence[Tensor] | None, prefix: Reading
+        self,
+        prompts: Sequence[Prompt],
+        counts: Sequence[int],
+        keep: Sequence[Tensor] | None,
+        prefix: Reading,
+        shares: Shares = "picture",
+        probe_layers: str | None = None,
     ) -> Reading:
         """Read other text behind the pictures of an earlier reading, whose keys and values are taken over.
 
@@ -127,47 +138,38 @@ class CausalLM:
             keep: bool [n_i] of each picture, or None for all. What is dropped is masked out from here on: as good as
                 evicted, without a copy of the cache. The positions of the others stay.
             prefix: the earlier reading, of whole pictures. It is not changed.
+            shares: what is taken over, see ``Backbone.read``. Tokens of the probe are read in any case.
+            probe_layers: as for ``read``.
 
         Raises:
             ValueError: the earlier reading is of other rows, of pictures that were not whole, or of prompts that differ
                 before the image.
         """
-        if prefix.before != tuple(tuple(prompt.before) for prompt in prompts):
-            raise ValueError(
-                "this reading cannot be gone on from: it is of other prompts, or tokens were dropped in it. "
-                "Read the prompts anew, without prefix"
-            )
-        held = self._held(prefix, counts, keep)
+        before = tuple(tuple(prompt.before) for prompt in prompts)
+        masks = [torch.ones(count, dtype=torch.bool) for count in counts] if keep is None else keep
+        held, shared = take_over(
+            *(prefix, shares, before, [prompt.after for prompt in prompts], [prompt.probed for prompt in prompts]),
+            [nn.functional.pad(mask, (len(ids), 0), value=True) for ids, mask in zip(before, masks, strict=True)],
+        )
         cache = DynamicCache()
         cache.layers = [_cut(layer, held.shape[1]) for layer in prefix.cache.layers]
+        rest = [prompt.without(text) for prompt, text in zip(prompts, shared, strict=True)]
         none = torch.empty(0, self.decoder.config.hidden_size, device=self.device)
-        embedded, new = pad_left([self._embed(Prompt([], prompt.after, []), none) for prompt in prompts])
+        embedded, new = pad_left([self._embed(prompt, none) for prompt in rest])
         attended = torch.cat([held, new], dim=1)
-        ends = [len(prompt.before) + count for prompt, count in zip(prompts, counts, strict=True)]
+        ends = [len(ids) + count + text for ids, count, text in zip(before, counts, shared, strict=True)]
         start = torch.tensor(ends, device=self.device)
-        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + positions(new))
+        request = None if probe_layers is None else self._request(rest, attended, probe_layers)
+        hidden, cache = self._forward(embedded, attended, cache, start[:, None] + positions(new), request)
         return Reading(
             logits=self._logits(hidden),
-            probe_attention=None,
+            probe_attention=None if request is None else _attention_to_visual(request, prompts, masks),
             cache=cache,
             attended=[attended] * len(self.decoder.layers),
+            before=before if keep is None else (),
+            behind=tuple(tuple(prompt.after) for prompt in prompts),
             evicted=start - held.sum(-1),
         )
-
-    def _held(self, prefix: Reading, counts: Sequence[int], keep: Sequence[Tensor] | None) -> Tensor:
-        """Which places of an earlier reading's cache stay: the text before the image, the tokens kept.
-
-        [B, E] bool, where E is the place behind the last image.
-        """
-        attended = prefix.attended[0]
-        places = torch.arange(attended.shape[1], device=attended.device) - (~attended).sum(-1, keepdim=True)
-        start = torch.tensor([len(before) for before in prefix.before], device=attended.device)[:, None]
-        held = attended & (places < start + torch.tensor(counts, device=attended.device)[:, None])
-        end = int(held.any(0).nonzero()[-1]) + 1
-        if keep is not None:
-            masks = nn.utils.rnn.pad_sequence([mask.to(held.device) for mask in keep], batch_first=True)
-            held &= (places < start) | masks.gather(1, (places - start).clamp(0, masks.shape[1] - 1))
-        return held[:, :end]
 
     @torch.inference_mode()
     def read_pruned(self, prompts: Sequence[Prompt], visual: Sequence[Tensor], prune: Cut | Prune) -> Reading:
@@ -312,8 +314,9 @@ class CausalLM:
             return list(visual)
         return [row[mask.to(row.device)] for row, mask in zip(visual, keep, strict=True)]
 
-    def _request(self, prompts: Sequence[Prompt], attended: Tensor, layers: tuple[int, ...]) -> probes.Probe:
+    def _request(self, prompts: Sequence[Prompt], attended: Tensor, which: str | tuple[int, ...]) -> probes.Probe:
         """Aim the probe at some layers. Text after the image ends a row, so its places count from the end."""
+        layers = probes.choose_layers(which, range(len(self.decoder.layers))) if isinstance(which, str) else which
         length = attended.shape[1]
         width = max(len(prompt.probed) for prompt in prompts)
         rows = torch.full((len(prompts), width), length - 1)
@@ -324,23 +327,18 @@ class CausalLM:
             valid[i, : len(places)] = True
         return probes.Probe(layers, rows.to(attended.device), valid.to(attended.device), attended)
 
-    def _attention_to_visual(
-        self,
-        request: probes.Probe,
-        prompts: Sequence[Prompt],
-        visuals: Sequence[Tensor],
-        keep: Sequence[Tensor] | None,
-    ) -> list[Tensor]:
-        """For each picture [n_i]: the part of the probed attention that falls on it, 0 where a token was dropped."""
-        attention, found = request.answered(), []
-        for i, (prompt, kept) in enumerate(zip(prompts, visuals, strict=True)):
-            end = attention.shape[1] - len(prompt.after)
-            on_image = attention[i, end - len(kept) : end]
-            if keep is not None:
-                mask = keep[i].to(attention.device)
-                on_image = torch.zeros(len(mask), device=attention.device).masked_scatter_(mask, on_image)
-            found.append(on_image)
-        return found
+
+def _attention_to_visual(request: probes.Probe, prompts: Sequence[Prompt], kept: Sequence[Tensor]) -> list[Tensor]:
+    """For each picture [n_i]: the part of the probed attention that falls on it, 0 where a token was dropped.
+
+    kept: bool [n_i] of each picture. What was dropped has no place in its row, or one that is not attended.
+    """
+    found = []
+    for row, attended, prompt, mask in zip(request.answered(), request.attended, prompts, kept, strict=True):
+        mask = mask.to(row.device)
+        on_image = row[attended][len(prompt.before) :][: int(mask.sum())]
+        found.append(torch.zeros(len(mask), device=row.device).masked_scatter_(mask, on_image))
+    return found
 
 
 def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:

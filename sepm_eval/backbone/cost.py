@@ -102,7 +102,9 @@ class Read:
     Attributes:
         tokens: how many are read.
         cached: how many stand before them in the cache, and are not read again.
-        probed: how many of them report their attention, in one layer.
+        probed: how many of them report their attention.
+        layers: in how many layers, of which the last is one.
+        written: how many tokens are written behind it; the last of them is not read.
         left: (layer, tokens) where visual tokens are pruned: after this layer so many of the prompt's tokens are left.
     """
 
@@ -110,6 +112,8 @@ class Read:
     cached: int = 0
     probed: int = 0
     left: tuple[tuple[int, int], ...] = ()
+    layers: int = 1
+    written: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,12 @@ class Work:
     Attributes:
         looks: how often a picture is encoded, and at which share of the tower's usual side.
         reads: the prompts read.
+        answers: False if no answer is written, because it is read off the last prompt's probabilities.
     """
 
     looks: tuple[float, ...]
     reads: tuple[Read, ...]
+    answers: bool = True
 
     @property
     def prefill_tokens(self) -> int:
@@ -146,11 +152,15 @@ def flops(geometry: Geometry, wanted: Work) -> int:
 def prefill(geometry: Geometry, wanted: Work) -> int:
     """Operations up to an answer's first token: the picture encoded, the prompts read."""
     looks = sum(_look(geometry, side) for side in wanted.looks)
-    return looks + sum(_read(geometry.decoder, read) for read in wanted.reads)
+    reads = sum(_read(geometry.decoder, read) for read in wanted.reads)
+    between = sum(_step(geometry.decoder, read, more) for read in wanted.reads for more in range(read.written - 1))
+    return looks + reads + between
 
 
 def writing(geometry: Geometry, wanted: Work, tokens: int) -> int:
-    """Operations of reading so many written tokens behind the last prompt, one by one."""
+    """Operations of reading so many tokens of the answer behind the last prompt, one by one; none if it writes none."""
+    if not wanted.answers:
+        return 0
     return sum(_step(geometry.decoder, wanted.reads[-1], written) for written in range(tokens))
 
 
@@ -216,12 +226,13 @@ def _read(decoder: Decoder, read: Read) -> int:
             total += _layer(decoder, tokens, tokens, seen)
         tokens = left.get(layer, tokens)
     seen = read.cached + read.tokens
-    probe = read.probed * (decoder.width * attended + seen * (attended + 1))  # queries, scores, and their mean
+    scores = seen * (attended + 1)  # and their mean
+    probe = read.probed * (decoder.width * attended + read.layers * scores)  # the last layer's queries once more
     return 2 * (total + probe + decoder.width * decoder.vocabulary)
 
 
 def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
-    """One token behind a prompt and the tokens written, which sees what each layer still holds, and what follows."""
+    """One token behind a prompt, which sees what each layer still holds of it and what was written, and its logits."""
     total, tokens, left = 0, read.tokens, dict(read.left)
     for layer in range(decoder.layers):
         total += _layer(decoder, 1, 1, read.cached + tokens + written + 1)

@@ -20,6 +20,9 @@ Turns: TypeAlias = "str | Sequence[str]"
 ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
 """Which of the decoder layers that have attention are probed; what they report is averaged."""
 
+Shares: TypeAlias = Literal["picture", "text"]
+"""What is taken over from an earlier reading: all up to the end of the picture, or text behind it, too."""
+
 ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize", "class_token", "tower"})
 """What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
 
@@ -118,6 +121,7 @@ class Reading:
             others were dropped and the positions stayed. None: in each layer they follow the tokens seen there.
         visual_left: for each picture, how many visual tokens each decoder layer was given; None where no layer was
             given fewer than the one before it.
+        behind: for each row, the ids of the tokens behind the picture.
     """
 
     logits: Tensor
@@ -127,6 +131,7 @@ class Reading:
     before: tuple[tuple[int, ...], ...] = ()
     evicted: Tensor | None = None
     visual_left: Sequence[tuple[int, ...]] | None = None
+    behind: tuple[tuple[int, ...], ...] = ()
 
     def __getitem__(self, rows: Sequence[int]) -> Reading:
         """Some of the rows, as a reading of their own: changing one does not change the other."""
@@ -141,9 +146,22 @@ class Reading:
             cache=cache,
             attended=[layer[chosen] for layer in self.attended],
             before=tuple(self.before[row] for row in chosen) if self.before else (),
+            behind=tuple(self.behind[row] for row in chosen) if self.behind else (),
             evicted=None if self.evicted is None else self.evicted[chosen],
             visual_left=None if self.visual_left is None else [self.visual_left[row] for row in chosen],
         )
+
+
+class Written(str):
+    """A text that a model wrote; ``tokens`` is how many it wrote, without the one at which it stopped."""
+
+    tokens: int
+
+    def __new__(cls, text: str, tokens: int) -> Written:
+        """A text of so many tokens."""
+        written = super().__new__(cls, text)
+        written.tokens = tokens
+        return written
 
 
 class Prune(Protocol):
@@ -234,6 +252,8 @@ class Backbone(Protocol):
         probe_layers: ProbedLayers = "last",
         prune: Prune | Cut | None = None,
         prefix: Reading | None = None,
+        shares: Shares = "picture",
+        begun: Sequence[int] = (),
     ) -> Reading:
         """Read one prompt a picture up to the point where the answer starts.
 
@@ -250,14 +270,26 @@ class Backbone(Protocol):
             prefix: an earlier reading of the same pictures. Its cache is continued: the text behind the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
                 kept tokens have then seen the dropped ones. The earlier reading is not changed.
+            shares: what is taken over from ``prefix``: "picture", or "text", which is besides the text behind the
+                picture as far as both prompts have the same. A probe's tokens are read in any case.
+            begun: token ids with which every answer begins; the logits are those of what follows them.
 
         Raises:
             ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
                 cannot be continued.
         """
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
         """Go on greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
 
     def letter_ids(self, letters: str) -> list[int]:
         """The token id with which an answer starts that is this letter, for each letter."""
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids with which an answer starts that is this text, for each text.
+
+        They may be more than those of the text alone: Llama's tokenizer writes "1" as a space and the digit.
+
+        Raises:
+            ValueError: the tokenizer joins a text to the end of the prompt.
+        """

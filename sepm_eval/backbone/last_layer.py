@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, apply_rotary_pos_emb
 
@@ -39,10 +40,10 @@ def _narrow(
     rotation = tuple(part.to(normed.device) for part in kwargs["position_embeddings"])
     key, value = _heads(attention, attention.k_proj, normed), _heads(attention, attention.v_proj, normed)
     key = _rotated(key, rotation)
-    kwargs["past_key_values"].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
+    earlier, _ = kwargs["past_key_values"].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
     probe: probes.Probe | None = kwargs.pop("probe", None)
     if probe is not None and attention.layer_idx in probe.layers:
-        _fill(attention, normed, key, rotation, probe)
+        _fill(attention, normed, torch.cat([earlier, key[:, :, -1:]], dim=2), rotation, probe)
     mask = kwargs["attention_mask"]
     if mask is not None and mask.ndim == 4:  # [B, 1, L, L + cached]; a kernel may also be given [B, L + cached]
         mask = mask[:, :, -1:]
@@ -71,9 +72,10 @@ def rate(decoder: PreTrainedModel, hidden: Tensor, places: Tensor, probe: probes
 
 
 def _fill(attention: Any, normed: Tensor, key: Tensor, rotation: tuple[Tensor, ...], probe: probes.Probe) -> None:
-    """Fill a probe in from the normed states [B, L, D] and rotated keys [B, H_kv, L, d] of a layer."""
-    query = _heads(attention, attention.q_proj, _picked(normed, probe.rows))
-    query = _rotated(query, tuple(_picked(part, probe.rows) for part in rotation))
+    """Fill a probe in from the normed states [B, L, D] and rotated keys [B, H_kv, L + cached, d] of a layer."""
+    rows = probe.among(normed.shape[1])
+    query = _heads(attention, attention.q_proj, _picked(normed, rows))
+    query = _rotated(query, tuple(_picked(part, rows) for part in rotation))
     probe.fill(attention.layer_idx, query, key, attention.scaling)
 
 

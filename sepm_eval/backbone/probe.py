@@ -30,7 +30,8 @@ class Probe:
 
     Attributes:
         layers: indices of the decoder layers.
-        rows: [B, R] query positions in the padded sequence; where ``valid`` is False the value is ignored.
+        rows: [B, R] query positions in the padded sequence, which begins with what a cache held before; where ``valid``
+            is False the value is ignored.
         valid: [B, R] bool.
         attended: [B, L] bool, which positions are not padding.
         found: for each layer [B, L] float32, filled in by the forward pass: mean over the valid rows and all heads.
@@ -42,6 +43,10 @@ class Probe:
     valid: Tensor
     attended: Tensor
     found: dict[int, Tensor] = field(default_factory=dict)
+
+    def among(self, new: int) -> Tensor:
+        """The rows as indices, [B, R], into the last ``new`` positions: those that no cache held before."""
+        return self.rows - (self.attended.shape[1] - new)
 
     def fill(self, layer: int, query: Tensor, key: Tensor, scaling: float) -> None:
         """Compute what is ``found`` in a layer.
@@ -111,10 +116,11 @@ def mean_attention(attention: Tensor, rows: Tensor) -> Tensor:
 def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling: float) -> None:
     """Fill a probe in, if there is one and it is aimed at this layer among others; whatever kernel computes the output.
 
-    query: [B, H, L, d]; key: [B, H_kv, L, d].
+    query: [B, H, L, d]; key: [B, H_kv, L + cached, d].
     """
     if probe is not None and module.layer_idx in probe.layers:
-        rows = probe.rows.to(query.device)[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
+        rows = probe.among(query.shape[2]).to(query.device)
+        rows = rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
         probe.fill(module.layer_idx, query.gather(2, rows), key, scaling)
 
 

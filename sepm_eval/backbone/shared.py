@@ -8,13 +8,24 @@ read row by row; methods run on it unchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from sepm_eval.backbone.interface import Backbone, Cut, PictureTokens, ProbedLayers, Prune, Reading, Turns, VisualTokens
+from sepm_eval.backbone.interface import (
+    Backbone,
+    Cut,
+    PictureTokens,
+    ProbedLayers,
+    Prune,
+    Reading,
+    Shares,
+    Turns,
+    VisualTokens,
+    Written,
+)
 from sepm_eval.images import image_sha256
 
 if TYPE_CHECKING:
@@ -32,6 +43,8 @@ class _Row:
     keep: Tensor | None
     prune: Cut | Prune | None
     prefix: _Key | None  # the earlier question whose reading this one went on from
+    shares: Shares
+    begun: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,16 @@ class _SharedReading(Reading):
 
     keys: tuple[_Key, ...] = ()
 
+    def __getitem__(self, rows: Sequence[int]) -> _SharedReading:
+        chosen = list(rows)
+        seen = self.probe_attention
+        return replace(
+            self,
+            logits=self.logits[chosen],
+            probe_attention=None if seen is None else [seen[row] for row in chosen],
+            keys=tuple(self.keys[row] for row in chosen),
+        )
+
 
 class Shared:
     """A backbone that answers a question it was asked before from memory (see ``Backbone`` for its methods).
@@ -80,13 +103,17 @@ class Shared:
         self._towers: set[_Key] = set()  # whose tokens were seen with what the tower has to show
         self._read: dict[_Key, _Found] = {}
         self._asked: dict[_Key, _Row] = {}
-        self._written: dict[_Key, str] = {}
+        self._written: dict[_Key, Written] = {}
         self._latest: dict[_Key, tuple[Reading, int]] = {}
         self._prefixes: dict[_Key, tuple[Reading, int]] = {}
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``."""
         return self._backbone.letter_ids(letters)
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """See ``Backbone.answer_ids``."""
+        return self._backbone.answer_ids(texts)
 
     def prepare(self, image: Image) -> None:
         """See ``Backbone.prepare``."""
@@ -114,12 +141,13 @@ class Shared:
         probe_layers: ProbedLayers = "last",
         prune: Cut | Prune | None = None,
         prefix: Reading | None = None,
+        shares: Shares = "picture",
+        begun: Sequence[int] = (),
     ) -> Reading:
         """See ``Backbone.read``."""
         if not isinstance(visual, _SharedTokens):
-            return self._backbone.read(
-                prompts, visual, keep=keep, probe=probe, probe_layers=probe_layers, prune=prune, prefix=prefix
-            )
+            more: dict[str, Any] = {"prune": prune, "prefix": prefix, "shares": shares, "begun": begun}
+            return self._backbone.read(prompts, visual, keep=keep, probe=probe, probe_layers=probe_layers, **more)
         visual.check_keep(keep)
         before = prefix.keys if isinstance(prefix, _SharedReading) else (None,) * len(prompts)
         phrases = [probe] * len(prompts) if probe is None or isinstance(probe, str) else list(probe)
@@ -128,8 +156,9 @@ class Shared:
             prompt = turns if isinstance(turns, str) else tuple(turns)
             mask = None if keep is None or bool(keep[i].all()) else keep[i]
             kept = None if mask is None else bytes(mask.cpu().to(torch.uint8).tolist())
-            key: _Key = (visual.rows[i], prompt, kept, prune, before[i])
-            self._asked.setdefault(key, _Row(visual.rows[i], prompt, mask, prune, before[i]))
+            row = _Row(visual.rows[i], prompt, mask, prune, before[i], shares, tuple(begun))
+            key: _Key = (row.picture, row.prompt, kept, row.prune, row.prefix, row.shares, row.begun)
+            self._asked.setdefault(key, row)
             phrase = phrases[i]
             keys.append((*key, None if phrase is None else (phrase, probe_layers)))
         self._read_new(keys)
@@ -145,7 +174,7 @@ class Shared:
             keys=tuple(key[:-1] for key in keys),
         )
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[str]:
+    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
         """See ``Backbone.write``."""
         if not isinstance(reading, _SharedReading):
             return self._backbone.write(reading, max_new_tokens, rows)
@@ -197,13 +226,13 @@ class Shared:
                 else row.keep
                 for row, picture in zip(asked, visual.pictures, strict=True)
             ]
-        probed = {}
+        probed: dict[str, Any] = {}
         if probes and probes[0] is not None:
             probed = {"probe": [phrase for phrase, _ in probes], "probe_layers": probes[0][1]}
         prefix = self._prefix([row.prefix for row in asked if row.prefix is not None])
-        return self._backbone.read(
-            [row.prompt for row in asked], visual, keep=keep, prune=asked[0].prune, prefix=prefix, **probed
-        )
+        first = asked[0]  # the others are alike
+        more = {"prune": first.prune, "prefix": prefix, "shares": first.shares, "begun": first.begun, **probed}
+        return self._backbone.read([row.prompt for row in asked], visual, keep=keep, **more)
 
     def _prefix(self, keys: Sequence[_Key]) -> Reading | None:
         """One reading of these earlier questions, row by row; they are read again if it was let go."""
@@ -215,14 +244,16 @@ class Shared:
             together = self._ask(again)
             self._prefixes.update({key: (together, row) for row, key in enumerate(again)})
         reading = self._prefixes[keys[0]][0]
-        return reading[[self._prefixes[key][1] for key in keys]]
+        rows = [self._prefixes[key][1] for key in keys]
+        return reading if rows == list(range(len(reading.logits))) else reading[rows]
 
 
 def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:
-    """Rows that can share one reading: alike in the picture's size, pruning, probed layers, and in having a prefix."""
+    """Rows that can share one reading: alike in all but picture, prompt, tokens kept and the phrase that is probed."""
     groups: dict[_Key, list[_Key]] = {}
     for key in keys:
         row = asked[key if key in asked else key[:-1]]
         probed = None if key in asked or key[-1] is None else key[-1][1]
-        groups.setdefault((row.picture[1], row.prune, probed, row.prefix is None), []).append(key)
+        alike = (row.picture[1], row.prune, probed, row.prefix is None, row.shares, row.begun)
+        groups.setdefault(alike, []).append(key)
     return list(groups.values())

@@ -87,8 +87,11 @@ class SentencePieceTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """See ``Tokenizer``."""
-        plain = [i for i in ids if not self._library.is_control(i) and i < self.vocab_size]
-        return self._library.decode(plain)
+        return self._library.decode([i for i in ids if i < self.vocab_size and not self._is_special(i)])
+
+    def _is_special(self, token: int) -> bool:
+        """Whether the original tokenizer counts a token as special: <s>, </s> and <unk>."""
+        return bool(self._library.is_control(token) or self._library.is_unknown(token))
 
     def id_of(self, token: str) -> int | None:
         """See ``Tokenizer``."""

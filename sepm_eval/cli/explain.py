@@ -10,6 +10,7 @@ from rich.table import Table
 
 from sepm_eval.cli._app import app, console, stop
 from sepm_eval.emotions import MIKELS
+from sepm_eval.methods.needs import check_question
 from sepm_eval.runs.plan import parse_method
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def explain(
         settings = read_settings(f"sepm_{model}", model, {"pretrained": pretrained, "device": device})
         keys = tuple(label.strip() for label in labels.split(","))
         question = Question(image, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
+        check_question(chosen, question)
         found = put_beside(question, chosen.answer(question, settings.load(chosen)))
     except (ValueError, OSError, FloatingPointError) as error:
         stop(str(error))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from sepm_eval.types import Question
+
 # The names are those of ``backbone.interface.ABILITIES``.
 _MEANING = {
     "probe": "report attention",
@@ -36,3 +38,14 @@ def check_needs(method: object, supports: Collection[str], model: str) -> None:
             f"{method} needs a model that supports {wanted}, and {model} supports "
             f"{', '.join(sorted(supports)) or 'none of that'}{remedy}"
         )
+
+
+def check_question(method: object, question: Question) -> None:
+    """Make sure that a method with its options can be asked a question; one that says nothing by this name can.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    check = getattr(method, "check_question", None)
+    if check is not None:
+        check(question)

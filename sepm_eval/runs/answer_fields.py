@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sepm_eval.types import Answer
+from sepm_eval.types import Answer, Evidence
 
 
 def of_answer(answer: Answer) -> dict[str, Any]:
     """A method's answer as fields of a record."""
-    of_stage_1: dict[str, Any] = {"dropped": answer.dropped} if answer.dropped else {}
+    found = {"dropped": answer.dropped} if answer.dropped else {}
     if answer.evidence is not None:
-        of_stage_1 = dataclasses.asdict(answer.evidence)
-        of_stage_1.pop("significance")  # N_v numbers a picture; the dropped indices are what the answer depends on
+        found = _of_evidence(answer.evidence)
     return {
         "status": "answered",
         "text": answer.text,
@@ -26,8 +25,18 @@ def of_answer(answer: Answer) -> dict[str, Any]:
         "tokens_read": answer.tokens_read,
         "tokens_left": answer.tokens_left,
         **({} if answer.shuffled is None else {"shuffled": dataclasses.asdict(answer.shuffled)}),
-        **of_stage_1,
+        **found,
     }
+
+
+def _of_evidence(evidence: Evidence) -> dict[str, Any]:
+    """What a method found out, without the N_v numbers a picture by which it chose the dropped tokens."""
+    found = dataclasses.asdict(evidence)
+    del found["significance"], found["discrepancy"]
+    if evidence.discrepancy is not None:
+        found["discrepancy"] = evidence.discrepancy_summary()
+    ours = ("scores", "analysis", "written")  # of methods that have none, nothing is said
+    return {key: value for key, value in found.items() if key not in ours or value is not None}
 
 
 def of_text(text: str) -> dict[str, Any]:

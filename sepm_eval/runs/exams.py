@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PIL import Image
+
 from sepm_eval.datasets import Benchmark
 from sepm_eval.digests import readable_sha256s
+from sepm_eval.runs.asking import sides
 from sepm_eval.runs.identity import exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.types import Question
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,11 @@ def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
         available=len(items),
         item_list=chosen,
     )
+
+
+def blank_question(benchmark: Benchmark) -> Question:
+    """What a benchmark asks, of a blank picture: for what can be told before any picture is there."""
+    names = benchmark.names
+    positive, _ = sides(tuple(names))
+    picture = Image.new("RGB", (1, 1))
+    return Question(picture, tuple(names), tuple(names.values()), text=benchmark.question(), positive=positive)

@@ -12,10 +12,10 @@ from typing import Any
 from sepm_eval import demo
 from sepm_eval.backbone.checkpoints import checkpoint_revision
 from sepm_eval.backbone.shards import weight_files
-from sepm_eval.datasets import find_benchmarks
-from sepm_eval.methods.needs import check_needs
+from sepm_eval.datasets import Benchmark, find_benchmarks
+from sepm_eval.methods.needs import check_needs, check_question
 from sepm_eval.model_wrappers import backbone_options, default_checkpoint, supported
-from sepm_eval.runs.exams import Exam, exam_of
+from sepm_eval.runs.exams import Exam, blank_question, exam_of
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
 from sepm_eval.runs.room import lack_of_disk
 
@@ -64,6 +64,7 @@ def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
         try:
             findings.revisions[model.key] = _revision(model)
             _check_needs(plan, model)
+            _check_questions(plan, model, [benchmarks[task] for task in tasks if task in benchmarks])
         except (OSError, ValueError) as error:
             findings.models[model.key] = f"{type(error).__name__}: {error}"
             continue
@@ -96,6 +97,20 @@ def _check_needs(plan: Plan, model: ModelPlan) -> None:
     supports = supported(model.backbone, None if named is None else str(named), options)
     for method in plan.methods_of(model):
         check_needs(parse_method(method), supports, model.model)
+
+
+def _check_questions(plan: Plan, model: ModelPlan, asked: Sequence[Benchmark]) -> None:
+    """Make sure that a model's methods with their options can be asked what these benchmarks ask.
+
+    Raises:
+        ValueError: one cannot; the benchmark is named.
+    """
+    for benchmark in asked if model.ours else ():
+        for method in plan.methods_of(model):
+            try:
+                check_question(parse_method(method), blank_question(benchmark))
+            except ValueError as error:
+                raise ValueError(f"{benchmark.name}, {method}: {error}") from None
 
 
 def _hindrance(model: ModelPlan) -> str:

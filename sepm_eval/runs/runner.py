@@ -231,7 +231,7 @@ class Runner:
             raise UnsupportedQuestion(f"{self.backbone.name} takes one picture a question, not {len(item.images)}")
         visual = self.backbone.see(item.images) if item.images else None
         reading = check_finite(self.backbone.read([item.text], visual))
-        (text,) = self.backbone.write(reading, item.asked.max_new_tokens)
+        (text,) = map(str, self.backbone.write(reading, item.asked.max_new_tokens))
         for end in item.asked.until:
             text = text.split(end)[0]
         return of_text(text)

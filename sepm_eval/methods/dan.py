@@ -1,0 +1,244 @@
+"""DAN: analyse the picture, gate the emotions by polarity, then tell the likeliest apart by what speaks for each.
+
+Ye et al., "Decoding Affective Nuances: Enhancing MLLMs via Hierarchical Emotion Reasoning and Contrastive
+Discriminative Pruning", arXiv 2609.36782. There is no public code; where the paper leaves something open, docs/dan.md
+says how it is read here. Two parts: HERC, hierarchical emotion reasoning (an analysis, then polarity and emotion with
+it in context, Eq. 1-4), and CDVP, contrastive discriminative visual pruning (Algorithm 1, Eq. 5-10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sepm_eval import prompts
+from sepm_eval.backbone.cost import Geometry, Read, Text, Work
+from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
+from sepm_eval.methods.common import check_finite
+from sepm_eval.methods.dan_case import Case, contrast, discrepancy, gated, pick_candidates
+from sepm_eval.methods.needs import check_needs
+from sepm_eval.methods.numbered import read_numbers
+from sepm_eval.methods.options import NUMBER, method
+from sepm_eval.methods.selection import count_to_drop, keep_most_significant
+from sepm_eval.types import Answer, Question
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@method
+class Dan:
+    """DAN and its ablations.
+
+    Options are numbered, and which number the model would write is read off its probabilities; it writes no answer.
+    So an answer's text is the chosen option's letter in the question.
+
+    Attributes:
+        analysis_tokens: how long the analysis, and a contrast that is written, may become.
+        alpha: variance of two scores below which the lower one is a candidate, too; that of 0 and 1 is 0.25.
+        beta: share of visual tokens that the last question is put without.
+        k: how many candidates there may be besides the likeliest; below the number of options. As in Algorithm 1, not
+            all options become candidates, so 2 goes with every question.
+        layers: whose attention tells the candidates apart.
+        gate: how the polarity weighs the emotions: by its probability ("soft"), by 1 and 0 ("hard"), or not.
+        scene: have clues in the scene analysed.
+        object: have clues in objects analysed. Without either nothing is analysed, and the polarity and the emotion are
+            asked for as in the paper's zero-shot question.
+        cdvp: contrast the candidates. Without it the likeliest emotion is the answer.
+        contrast_in_context: have the contrasts written, and put the last question behind them.
+    """
+
+    analysis_tokens: Annotated[int, Field(ge=1, le=4096), NUMBER] = 256
+    alpha: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.125
+    beta: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.3
+    k: Annotated[int, Field(ge=1, le=25), NUMBER] = 2
+    layers: Literal["last3", "last", "first3", "all"] = "last3"
+    gate: Literal["soft", "hard", "none"] = "soft"
+    scene: bool = True
+    object: bool = True
+    cdvp: bool = True
+    contrast_in_context: bool = False
+
+    needs_polarities: ClassVar[bool] = True
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """See ``Method.needs``."""
+        return frozenset({"probe", "keep"} if self.cdvp and self.beta else ())
+
+    def check_question(self, question: Question) -> None:
+        """Make sure that a question has enough options.
+
+        Raises:
+            ValueError: there may be more candidates than options.
+        """
+        most = max(len(question.labels) - 1, 2)
+        if self.cdvp and self.k > most:
+            raise ValueError(
+                f"k={self.k} means {self.k + 1} candidates, and the question has {len(question.labels)} options: use k "
+                f"from 1 to {most}"
+            )
+
+    def foreseen(self, question: Question) -> tuple[str, ...]:
+        """The prompts of a question if there will be as many candidates as there may be."""
+        asked = [prompts.clues(scene=self.scene, objects=self.object)] if self._analyses else []
+        asked += [self._coarse(question), prompts.numbered(question.names, self._sentence)]
+        names = question.names[: min(self.k + 1, len(question.names) - 1) if self.cdvp else 1]
+        if len(names) > 1:
+            contrasts = [contrast(names, place) for place in range(len(names))] if self._contrasts else []
+            asked += [*contrasts, prompts.numbered(names, prompts.BY_DISCRIMINATION)]
+        return tuple(asked)
+
+    def work(self, geometry: Geometry, text: Text) -> Work:
+        """What one answer asks of a backbone that can reuse, if the analysis becomes as long as it may."""
+        looked = text.before + geometry.visual_tokens()
+        told, turns, reads = 0, list(text.after), []
+        if self._analyses:
+            reads = [Read(looked + turns[0], written=self.analysis_tokens)]
+            told = turns.pop(0)
+        coarse, fine, *later = turns
+        analysis = self.analysis_tokens if self._analyses else 0
+        reads.append(Read(analysis + coarse, cached=looked + told) if told else Read(looked + coarse))
+        reads.append(Read(fine, cached=looked + told + analysis))
+        if not later:
+            return Work((1.0,), tuple(reads), answers=False)
+        *contrasts, last = later
+        layers = {"last": 1, "all": geometry.decoder.layers}.get(self.layers, min(3, geometry.decoder.layers))
+        written = self.analysis_tokens if self.contrast_in_context else 0
+        reads += [Read(turn, looked, turn if self.beta else 0, layers=layers, written=written) for turn in contrasts]
+        last += (sum(contrasts) + len(contrasts) * written) if written else 0
+        dropped = count_to_drop(self.beta, geometry.visual_tokens())
+        reads.append(Read(looked - dropped + last) if self.beta else Read(last, cached=looked))
+        return Work((1.0,), tuple(reads), answers=False)
+
+    @property
+    def _analyses(self) -> bool:
+        return self.scene or self.object
+
+    @property
+    def _contrasts(self) -> bool:
+        """Whether the candidates are contrasted before the last question, to choose tokens or to have it written."""
+        return bool(self.beta) or self.contrast_in_context
+
+    def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
+        """Answer a batch of questions: the pictures are encoded once, and read whole once where the model can reuse."""
+        check_needs(self, backbone.supports, backbone.name)
+        for question in questions:
+            self.check_question(question)
+        visual = backbone.see([question.image for question in questions])
+        cases = [Case(*pair) for pair in zip(questions, visual.pictures, strict=True)]
+        first = self._analyse(cases, backbone, visual)
+        first = self._rate(cases, backbone, visual, first)
+        rows = [row for row, case in enumerate(cases) if len(case.candidates) > 1]
+        if rows:
+            self._contrast(cases, rows, backbone, visual, first)
+            self._decide([cases[row] for row in rows], backbone, visual[rows], _rows(first, rows))
+        return [case.answer() for case in cases]
+
+    def _analyse(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens) -> Reading | None:
+        """Have the analysis written (Q_a); the reading of the picture, to be gone on from."""
+        if not self._analyses:
+            return None
+        ask = prompts.clues(scene=self.scene, objects=self.object)
+        reading = check_finite(backbone.read([case.asked(ask) for case in cases], visual))
+        for case, text in zip(cases, backbone.write(reading, self.analysis_tokens), strict=True):
+            case.analysis, case.written = str(text), text.tokens
+        return reading
+
+    def _rate(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading | None) -> Reading:
+        """Polarity and emotions with the analysis in context (Q_c, Q_f), gated scores (Eq. 4), and S* (Algorithm 1).
+
+        Returns the reading of the picture that there was, or the first one made here.
+        """
+        coarse, pairs = self._ask(cases, [self._coarse(case.question) for case in cases], 2, backbone, visual, first)
+        fine = [prompts.numbered(case.question.names, self._sentence) for case in cases]
+        _, scores = self._ask(cases, fine, 0, backbone, visual, coarse)
+        for case, pair, row in zip(cases, pairs, scores, strict=True):
+            case.pair, case.scores = pair, gated(row, pair, case.question, self.gate)
+            case.candidates = pick_candidates(case.scores, self.alpha, self.k if self.cdvp else 0)
+        return first or coarse
+
+    def _ask(
+        self,
+        cases: Sequence[Case],
+        asked: Sequence[str],
+        count: int,
+        backbone: Backbone,
+        visual: VisualTokens,
+        prefix: Reading | None,
+    ) -> tuple[Reading, list[Tensor]]:
+        """Put a numbered question behind the analysis; of so many options, or of all emotions."""
+        how = _go_on(backbone, prefix)
+        turns = [
+            case.asked(turn, 0 if how else None)
+            if case.analysis is None
+            else [case.prompts[0], case.analysis, case.asked(turn, 0 if how else None)]
+            for case, turn in zip(cases, asked, strict=True)
+        ]
+        return read_numbers(backbone, turns, visual, [count or len(case.question.labels) for case in cases], **how)
+
+    @property
+    def _sentence(self) -> str:
+        """In front of the options, with the analysis in context or without one."""
+        return prompts.BY_ANALYSIS if self._analyses else prompts.WORDINGS["paper"].ask
+
+    def _coarse(self, question: Question) -> str:
+        names = dict(zip(question.labels, question.names, strict=True))
+        positive, negative = (
+            [names[label] for label in question.of_polarity(side)] for side in ("positive", "negative")
+        )
+        if not positive or not negative:
+            raise ValueError(f"DAN needs positive and negative emotions to choose from, not {question.labels}")
+        return prompts.numbered_polarity(positive, negative, self._sentence)
+
+    def _contrast(
+        self, cases: Sequence[Case], rows: Sequence[int], backbone: Backbone, visual: VisualTokens, first: Reading
+    ) -> None:
+        """Ask what speaks for each candidate (Q_ctr), see where the model looks (Eq. 5-6), choose tokens (Eq. 7-9)."""
+        if not self._contrasts:
+            return
+        for place in range(max(len(cases[row].candidates) for row in rows)):
+            now = [row for row in rows if place < len(cases[row].candidates)]
+            how = _go_on(backbone, _rows(first, now))
+            asked = [cases[row].asked(contrast(cases[row].names, place), 0 if how else None) for row in now]
+            if self.beta:
+                how |= {"probe": asked, "probe_layers": self.layers}
+            reading = check_finite(backbone.read(asked, visual[now], **how))
+            for row, seen in zip(now, reading.probe_attention or (), strict=False):
+                cases[row].attention.append(seen)
+            if self.contrast_in_context:
+                for row, text in zip(now, backbone.write(reading, self.analysis_tokens), strict=True):
+                    cases[row].contrasts.append(str(text))
+                    cases[row].written += text.tokens
+        for case in (cases[row] for row in rows) if self.beta else ():
+            case.discrepancy = discrepancy(case.attention)
+            case.keep = keep_most_significant(case.discrepancy, self.beta, case.picture.separators)
+
+    def _decide(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> None:
+        """Choose among the candidates, with the pruned picture (Q_d, Eq. 10)."""
+        keep = [case.keep for case in cases if case.keep is not None]
+        how: dict[str, Any] = {"keep": keep} if keep else _go_on(backbone, first)
+        turns = []
+        for case in cases:
+            left = None if case.keep is None else int(case.keep.sum())
+            last = case.asked(prompts.numbered(case.names, prompts.BY_DISCRIMINATION), 0 if "prefix" in how else left)
+            told = [turn for i, text in enumerate(case.contrasts) for turn in (contrast(case.names, i), text)]
+            turns.append([*told, last] if told else last)
+        _, chosen = read_numbers(backbone, turns, visual, [len(case.candidates) for case in cases], **how)
+        for case, row in zip(cases, chosen, strict=True):
+            case.chosen = row
+
+
+def _go_on(backbone: Backbone, prefix: Reading | None) -> dict[str, Any]:
+    """How a prompt is read that begins like an earlier one: behind it, if the model can."""
+    return {"prefix": prefix, "shares": "text"} if prefix is not None and "reuse" in backbone.supports else {}
+
+
+def _rows(reading: Reading, rows: Sequence[int]) -> Reading:
+    """Some rows of a reading; all of them without a copy."""
+    return reading if len(rows) == len(reading.logits) else reading[rows]
+
+
+METHODS = {"dan": Dan}
