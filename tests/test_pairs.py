@@ -54,7 +54,6 @@ SETTINGS = {
     "pretrained (same last part)": {"pretrained": "{folder}/b/final"},
     BY_HF: ZERO,
     "dtype": {**DEMO, "dtype": "bfloat16"},
-    "dtype (hf)": {"pretrained": str(INTERNVL), "dtype": "bfloat16", "method": "zero_shot"},
     "image_aspect_ratio": {**DEMO, "image_aspect_ratio": "crop"},
     "positions": {**DEMO, "positions": "kept"},
     "attn_implementation": {**DEMO, "attn_implementation": "eager"},
