@@ -185,7 +185,7 @@ def record(
     if failed:
         return {**found, "status": "failed", "error": output.partition("] ")[2]}
     found |= {"status": "answered", "text": output, "visual_tokens": TOKENS, "prompts": [question]}
-    found["tokens_read"], found["tokens_left"] = [TOKENS], TOKENS / 3 if about.method == "sparsevlm" else TOKENS
+    found["tokens_read"], found["tokens_left"] = [TOKENS], 21.5 if about.method == "sparsevlm" else TOKENS
     found["blocks"] = [{"box": [0, 0, 90, 90], "rows": 8, "columns": 8, "separators": "none", "by_columns": False}]
     if "alpha" in settings:
         side = POLARITY[target] if draw.random() < 0.85 else draw.choice(["positive", "negative"])

@@ -7,12 +7,15 @@ from make_runs import LLAVA, read_lines, run, write_lines
 from typer.testing import CliRunner
 
 from sepm_eval import Question, demo, get_method
+from sepm_eval.backbone import cost
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.cli import app
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts.lmms_eval import run as lmms_eval_run
 from sepm_eval.methods import find_methods
+from sepm_eval.model_wrappers import known_checkpoint
 from sepm_eval.report.proofs import fired
+from sepm_eval.report.stages import costs
 from sepm_eval.report.write import write_report
 from sepm_eval.runs.fired import never_pruned
 from sepm_eval.runs.results import read_runs
@@ -129,3 +132,27 @@ def test_the_command_ends_with_status_1(dead, tmp_path, monkeypatch):
     assert "fastv dropped no visual token of any of 32 pictures, although its options say so" in called.output
     result.done = [one for one in result.done if one.method != "fastv"]
     assert CliRunner().invoke(app, ["run", "demo", "--out", str(tmp_path / "out")]).exit_code == 0
+
+
+def test_operations_stand_beside_accuracy(tmp_path):
+    """Of a model whose shapes are known; a pruned prompt takes less, and a longer answer more to write."""
+    for method in ("zero_shot", "fastv", "zero_shot_cot"):
+        run(tmp_path, "sepm_llava", LLAVA, method, "emoset", 0.5, DATE)
+    run(tmp_path, "sepm_llava", "somebody/unknown", "zero_shot", "emoset", 0.5, DATE, place="unknown")
+    for path in tmp_path.rglob("*zero_shot_cot*/*samples*"):
+        lines = read_lines(path)
+        write_lines(path, [{**line, "filtered_resps": "The picture is bright. So A"} for line in lines])
+    for path in (tmp_path / "journals").glob("*cot*"):
+        write_lines(path, [{**line, "text": "The picture is bright. So A"} for line in read_lines(path)])
+    runs = read_runs([tmp_path])
+    rows = {(row["model"], row["method"]): row for row in costs(runs).records}
+    plain, pruned, long = (rows[LLAVA, name] for name in ("zero_shot", "fastv", "zero_shot_cot"))
+    geometry = known_checkpoint(LLAVA).geometry
+    work = get_method("zero_shot").work(geometry, cost.Text(35, (round(len(runs[0].outcomes[0].question) / 3.3),)))
+    assert plain["prefill_tflop"] == cost.prefill(geometry, work) / 1e12
+    assert plain["writing_tflop"] == cost.writing(geometry, work, 1) / 1e12
+    assert pruned["prefill_tflop"] < 0.6 * plain["prefill_tflop"]
+    assert long["writing_tflop"] == pytest.approx(8 * plain["writing_tflop"], rel=0.01)
+    assert plain["accuracy"] == next(one for one in runs if one.method == "zero_shot").accuracy
+    unknown = rows["somebody/unknown", "zero_shot"]
+    assert (unknown["prefill_tflop"], unknown["writing_tflop"]) == (None, None)

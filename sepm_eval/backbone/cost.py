@@ -139,10 +139,19 @@ def one_reading(geometry: Geometry, text: Text) -> Work:
 
 
 def flops(geometry: Geometry, wanted: Work) -> int:
-    """Floating-point operations of one answer."""
+    """Floating-point operations of one answer that is a letter."""
+    return prefill(geometry, wanted) + writing(geometry, wanted, 1)
+
+
+def prefill(geometry: Geometry, wanted: Work) -> int:
+    """Operations up to an answer's first token: the picture encoded, the prompts read."""
     looks = sum(_look(geometry, side) for side in wanted.looks)
-    reads = sum(_read(geometry.decoder, read) for read in wanted.reads)
-    return looks + reads + _step(geometry.decoder, wanted.reads[-1])
+    return looks + sum(_read(geometry.decoder, read) for read in wanted.reads)
+
+
+def writing(geometry: Geometry, wanted: Work, tokens: int) -> int:
+    """Operations of reading so many written tokens behind the last prompt, one by one."""
+    return sum(_step(geometry.decoder, wanted.reads[-1], written) for written in range(tokens))
 
 
 def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], merge: int = 1) -> Geometry:
@@ -211,11 +220,11 @@ def _read(decoder: Decoder, read: Read) -> int:
     return 2 * (total + probe + decoder.width * decoder.vocabulary)
 
 
-def _step(decoder: Decoder, read: Read) -> int:
-    """One token behind a prompt, which sees what each layer still holds of it, and the logits that follow."""
+def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
+    """One token behind a prompt and the tokens written, which sees what each layer still holds, and what follows."""
     total, tokens, left = 0, read.tokens, dict(read.left)
     for layer in range(decoder.layers):
-        total += _layer(decoder, 1, 1, read.cached + tokens + 1)
+        total += _layer(decoder, 1, 1, read.cached + tokens + written + 1)
         tokens = left.get(layer, tokens)
     return 2 * (total + decoder.width * decoder.vocabulary)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sepm_eval.report import statistics
 from sepm_eval.report.comparing import baseline_of
 from sepm_eval.report.table import Cell, Table, count_cell, labels_of, polarities
 from sepm_eval.runs.outcomes import Record, Run
+from sepm_eval.runs.pricing import operations
 
 
 def calibration(runs: Sequence[Run]) -> Table | None:
@@ -66,44 +68,48 @@ def coarse_stage(run: Run) -> tuple[list[float], list[float], list[bool]] | None
 
 
 def costs(runs: Sequence[Run]) -> Table | None:
-    """The table of how many visual tokens the language model reads for a question.
-
-    The time to read a prompt is nearly proportional to them.
+    """The table of what a question costs: visual tokens read, and operations, beside what it brings.
 
     Returns:
-        The table, or None if no record says it.
+        The table, or None if no record says how many tokens were read.
     """
-    rows, records = [], []
-    for run in runs:
-        known = _known(run)
-        if not known:
-            continue
-        prompts = sum(len(record.tokens_read) for record in known) / len(known)
-        read = _mean_read(known)
-        left = [record.tokens_left for record in known if record.tokens_left is not None]
-        mean = sum(left) / len(left) if left else None
-        base = baseline_of(run, runs)
-        plain = _known(base) if base else []
-        times = read / _mean_read(plain) if plain else None
-        rows.append(
-            (
-                *(Cell(run.column), Cell(run.model), Cell(run.variant), Cell(f"{prompts:.1f}", value=prompts)),
-                Cell(f"{read:.1f}", value=read),
-                Cell("-" if times is None else f"{times:.2f}", value=times),
-                Cell("-" if mean is None else f"{mean:.1f}", value=mean),
-            )
-        )
-        told = {"reads": prompts, "visual_tokens": read, "times_zero_shot": times, "tokens_a_layer": mean}
-        records.append({**labels_of(run), **told})
-    if not rows:
+    lines = [_cost(run, runs) for run in runs if _known(run)]
+    if not lines:
         return None
-    columns = ("task", "model", "method", "prompts read", "visual tokens read", "times zero-shot", "a layer")
+    rows, records = zip(*lines, strict=True)
+    columns = (
+        *("task", "model", "method", "prompts read", "visual tokens read", "times zero-shot", "a layer"),
+        *("prefill TFLOP", "writing TFLOP", "accuracy %"),
+    )
     notes = (
         "Per question, over all its prompts, from the journals, before any token is pruned inside the model. A layer: "
-        "visual tokens given to a decoder layer with the last prompt, on average, which is what a budget is about. "
-        "`sepm-eval run --dry-run` gives operations.",
+        "visual tokens given to a decoder layer with the last prompt, on average, which is what a budget is about.",
+        "Operations from the model's shapes, where they are known, with lengths of texts estimated from their "
+        "characters: up to the answer's first token, and of what was written in the last answer.",
     )
-    return Table("cost", "Cost of a question", columns, tuple(rows), notes, tuple(records))
+    return Table("cost", "Cost of a question", columns, rows, notes, records)
+
+
+def _cost(run: Run, runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]]:
+    """A row of the table of costs, and the same as a record."""
+    known, base, spent = _known(run), baseline_of(run, runs), operations(run)
+    plain = _known(base) if base else []
+    left = [record.tokens_left for record in known if record.tokens_left is not None]
+    found = {
+        "reads": sum(len(record.tokens_read) for record in known) / len(known),
+        "visual_tokens": _mean_read(known),
+        "times_zero_shot": _mean_read(known) / _mean_read(plain) if plain else None,
+        "tokens_a_layer": sum(left) / len(left) if left else None,
+        "prefill_tflop": spent.prefill / 1e12 if spent else None,
+        "writing_tflop": spent.writing / 1e12 if spent else None,
+        "accuracy": run.accuracy,
+    }
+    forms = (".1f", ".1f", ".2f", ".1f", ".3g", ".3g", ".2f")
+    numbers = (
+        Cell("-" if value is None else format(value, form), value=value)
+        for value, form in zip(found.values(), forms, strict=True)
+    )
+    return (Cell(run.column), Cell(run.model), Cell(run.variant), *numbers), {**labels_of(run), **found}
 
 
 def _known(run: Run) -> list[Record]:

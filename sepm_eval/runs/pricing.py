@@ -10,10 +10,12 @@ from PIL import Image
 from sepm_eval import demo
 from sepm_eval.backbone import cost
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
-from sepm_eval.methods import Priced
+from sepm_eval.methods import Method, Priced, get_method
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone
+from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import sides
-from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
+from sepm_eval.runs.outcomes import OUR_ENTRIES, Run
+from sepm_eval.runs.plan import Plan, parse_method
 from sepm_eval.types import Question
 
 # No tokenizer is at hand. In Vicuna's template and tokens 35 tokens stand in front of the picture, and EmoSet's
@@ -50,38 +52,72 @@ def price(plan: Plan) -> list[Price]:
     rows = []
     for model in plan.models:
         checkpoint = str(model.args.get("pretrained", default_checkpoint(model.backbone) if model.ours else ""))
-        geometry = _geometry(model, checkpoint) if model.ours else None
+        geometry = _geometry(model.backbone, checkpoint) if model.ours else None
         for task in plan.tasks:
             benchmark = benchmarks.get(task)
             questions = _questions(benchmark, plan.limit)
             for method in plan.methods_of(model) or ("",):
-                tokens = operations = None
+                tokens = flops = None
                 if method and geometry is not None and benchmark is not None:
-                    wanted = _work(method, benchmark, geometry)
+                    offered = Options(tuple(benchmark.names), tuple(benchmark.names.values()))
+                    wanted = _work(parse_method(method), offered, benchmark.question(), geometry)
                     if wanted is not None:
-                        tokens, operations = wanted.prefill_tokens, cost.flops(geometry, wanted)
-                rows.append(Price(task, f"{model.model} {checkpoint}".strip(), method, questions, tokens, operations))
+                        tokens, flops = wanted.prefill_tokens, cost.flops(geometry, wanted)
+                rows.append(Price(task, f"{model.model} {checkpoint}".strip(), method, questions, tokens, flops))
     return rows
 
 
-def _work(written: str, benchmark: Benchmark, geometry: cost.Geometry) -> cost.Work | None:
-    """What an answer to a benchmark's question asks of the model; None if the method does not say or cannot answer it.
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations of one answer.
+
+    Attributes:
+        prefill: up to its first token.
+        writing: of reading what was written, until the model stops.
+    """
+
+    prefill: int
+    writing: int
+
+
+def operations(run: Run) -> Operations | None:
+    """What an answer of a finished run took, from the model's shapes; lengths are estimated from characters.
+
+    Returns:
+        The mean over its answers; None of a model that is not ours or whose shapes are not known, and of a method that
+        does not tell its cost or is not installed.
+    """
+    if not run.entry.startswith(OUR_ENTRIES) or not run.scored:
+        return None
+    try:
+        geometry = _geometry(run.entry.removeprefix(OUR_ENTRIES), run.identity.checkpoint)
+        method = get_method(run.method, **run.settings)
+        wanted = None if geometry is None else _work(method, run.options, run.outcomes[0].question, geometry)
+    except ValueError:
+        return None
+    if geometry is None or wanted is None:
+        return None
+    characters = sum(len(one.output) for one in run.scored) / len(run.scored)
+    written = max(round(characters / _CHARACTERS_A_TOKEN), 1)
+    return Operations(cost.prefill(geometry, wanted), cost.writing(geometry, wanted, written))
+
+
+def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) -> cost.Work | None:
+    """What an answer to a question asks of the model; None if the method does not say or cannot answer it.
 
     The lengths of its prompts are estimated from their characters.
     """
-    method, names = parse_method(written), benchmark.names
-    positive, both = sides(tuple(names))
+    positive, both = sides(offered.labels)
     if not isinstance(method, Priced) or (method.needs_polarities and not both):
         return None
-    picture = Image.new("RGB", (1, 1))
-    question = Question(picture, tuple(names), tuple(names.values()), text=benchmark.question(), positive=positive)
+    question = Question(Image.new("RGB", (1, 1)), offered.labels, offered.names, text, positive)
     lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in method.foreseen(question))
     return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
 
 
-def _geometry(model: ModelPlan, checkpoint: str) -> cost.Geometry | None:
+def _geometry(backbone: str, checkpoint: str) -> cost.Geometry | None:
     """The shapes of a model of ours, from its folder if that is here, or as they are known; None if they are not."""
-    architecture = find_backbone(model.backbone)
+    architecture = find_backbone(backbone)
     folder = demo.MODEL if checkpoint == "demo" else Path(checkpoint).expanduser()
     if architecture.shapes is not None and (folder / "config.json").is_file():
         found = architecture.shapes(folder)
