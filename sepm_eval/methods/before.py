@@ -76,7 +76,8 @@ def keep_chosen(rule: Rule, picture: PictureTokens, count: int, image: Image, as
     keep = picture.separators
     places = (~keep).nonzero().flatten()
     wanted = min(max(count - (len(picture) - len(places)), 1), len(places))
-    more = {key: picture.more[key][places] for key in ("class_attention", "tower_features") if key in picture.more}
+    shown = {key: picture.more[key] for key in ("class_attention", "tower_features") if key in picture.more}
+    more = {key: one[places.to(one.device)] for key, one in shown.items()}  # a tower may have a device of its own
     chosen = rule.choose(Candidates(picture.features[places], more, image, asked), wanted)
     keep[places[chosen.to(places.device)]] = True
     return keep
