@@ -71,6 +71,9 @@ def with_names(text: str, names: Sequence[str]) -> str:
         text: the question, one option a line.
         names: from A on.
 
+    Returns:
+        The text, otherwise unchanged.
+
     Raises:
         ValueError: the text has not as many options.
     """
