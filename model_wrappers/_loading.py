@@ -99,7 +99,7 @@ def load_model(
             config=config,
             output_loading_info=True,
             **source,
-            **_arguments(loading, aside and aside.name),
+            **_arguments(loading, None if aside is None else aside.name),
         )
     check_complete(what, {**info, "unexpected_keys": []} if leaves_out else info, unread)
     if aside is not None:
@@ -220,7 +220,8 @@ def keep_positions(model: nn.Module) -> None:
     for tower in model.modules():
         table = getattr(tower, "position_embedding", None)
         if isinstance(table, nn.Embedding) and table.weight.device.type == "meta":
-            place, weight = computes_on(table), table._hf_hook.weights_map["weight"]
+            hook: Any = table._hf_hook
+            place, weight = computes_on(table), hook.weights_map["weight"]
             remove_hook_from_module(table)
             set_module_tensor_to_device(table, "weight", place, weight)
 

@@ -47,9 +47,17 @@ class Line:
 class Inside(Protocol):
     """What a trial has to know of a model beyond its ``Backbone`` side."""
 
-    probed_layer: int
-    stop_ids: Sequence[int]
-    reads_prompt_both_ways: bool
+    @property
+    def probed_layer(self) -> int:
+        """Index of the layer whose attention a probe reports."""
+
+    @property
+    def stop_ids(self) -> Sequence[int]:
+        """The tokens that end an answer."""
+
+    @property
+    def reads_prompt_both_ways(self) -> bool:
+        """Whether tokens of the prompt see those behind them."""
 
     def masking_is_removing(self, length: int) -> bool:
         """Whether a prompt of this length reads the same with tokens masked as without them."""

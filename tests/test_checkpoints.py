@@ -51,8 +51,9 @@ def test_a_byte_anywhere_in_the_weights_changes_the_revision(folder, place):
     assert checkpoint_revision(str(folder)) != before
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "chat_template.jinja", "merges.txt", "vocab.txt"])
 def test_what_is_read_beside_the_weights_changes_the_revision(folder, name):
+    (folder / name).touch()
     before = checkpoint_revision(str(folder))
     (folder / name).write_text((folder / name).read_text() + " ")
     assert checkpoint_revision(str(folder)) != before

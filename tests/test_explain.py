@@ -1,5 +1,7 @@
 """One picture, explained: the command and its overlay."""
 
+import re
+
 import pytest
 import torch
 from conftest import ORACLES
@@ -108,6 +110,19 @@ def test_the_command(tmp_path, model):
     for said in ("Amusement", "stage 1:", "confidence", "stage 2 chose among", "dropped"):
         assert said in result.output
     assert max(Image.open(out).size) == 672
+
+
+def test_tokens_that_a_method_without_a_coarse_stage_dropped(tmp_path):
+    out = tmp_path / "dropped.png"
+    arguments = ["explain", PICTURE, "--pretrained", "demo", "--method", "divprune,budget=0.25", "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    told = re.search(r"dropped (\d+) of (\d+) visual tokens", result.output)
+    assert told is not None
+    assert int(told[1]) == int(told[2]) - round(int(told[2]) / 4)
+    assert "stage 1" not in result.output
+    with Image.open(PICTURE) as whole, Image.open(out) as covered:
+        assert covered.convert("RGB").tobytes() != whole.convert("RGB").tobytes()
 
 
 def test_zero_shot_has_no_overlay(tmp_path):

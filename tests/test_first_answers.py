@@ -5,9 +5,13 @@ import logging
 import pytest
 from test_runner import EIGHT, asked, run  # noqa: F401  a fixture
 
+from sepm_eval import get_method
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.images import UnreadableImage
 from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.first_answers import LOOKED_AT, FirstAnswers, beginnings
+from sepm_eval.runs.runner import Runner
+from sepm_eval.runs.variants import answer_variants
 
 
 def mostly(mass, text="The emotion in this picture is, to my mind, fear."):
@@ -23,7 +27,7 @@ def test_a_model_that_does_not_begin_with_a_letter_is_warned_of_once(run, script
     outputs = run(scripted(mostly(0.03)), [asked(i) for i in range(20)], batch_size=3)
     assert outputs[0].startswith("The emotion")  # written out and read as ever
     (said,) = warnings(caplog)
-    assert "scripted: in the first 8 answers" in said
+    assert "zero_shot on scripted: in the first 8 answers" in said
     assert "have 3 % of" in said
     assert "begin with 'The emotion in this picture is, to my mi...'. They" in said
     assert caplog.records[0].levelno == logging.WARNING
@@ -46,9 +50,32 @@ def test_a_short_run_is_judged_by_what_it_has(run, scripted, caplog):  # noqa: F
     assert "in the first 2 answers" in warnings(caplog)[0]
 
 
-def test_one_question_asked_by_itself_is_not_judged(run, scripted, caplog):  # noqa: F811
-    run(scripted(mostly(0.1)), [asked(0)])
-    assert not warnings(caplog)
+@pytest.mark.parametrize(("asked_at_once", "of"), [(1, 8), (3, 8), (5, 8), (8, 8)])
+def test_a_run_in_parts_is_judged_when_there_are_enough(tmp_path, scripted, caplog, asked_at_once, of):
+    runner = Runner(
+        "scripted", scripted(mostly(0.1)), "zero_shot", get_method("zero_shot"), journal_path=tmp_path / "j"
+    )
+    questions = [asked(i) for i in range(16)]
+    for start in range(0, 16, asked_at_once):
+        assert len(warnings(caplog)) == (start >= of)
+        runner.answer(questions[start : start + asked_at_once], quiet=True, more_to_come=True)
+    runner.journal.close()
+    assert f"in the first {of} answers" in warnings(caplog)[0]
+
+
+def test_each_of_several_variants_is_a_run(tmp_path, scripted, caplog):
+    shared = Shared(scripted(mostly(0.1)))
+    runners = [
+        Runner("scripted", shared, name, get_method(name), batch_size=2, journal_path=tmp_path / name)
+        for name in ("zero_shot", "zero_shot_cot", "query_drop")
+    ]
+    answer_variants(runners, [asked(i) for i in range(5)], quiet=True)
+    for runner in runners:
+        runner.journal.close()
+    assert [said.split(" in the first 5 answers")[0] for said in warnings(caplog)] == [
+        "zero_shot on scripted:",
+        "query_drop on scripted:",
+    ]
 
 
 def test_answers_of_the_journal_count(run, scripted, caplog):  # noqa: F811

@@ -70,3 +70,27 @@ def test_go_on_from_an_earlier_reading_the_same(both, looks):
         first = backbone.read(QUESTIONS, visual)
         found.append(backbone.read(QUESTIONS[::-1], visual, keep=keep, prefix=first).logits)
     assert (found[0] - found[1]).abs().max() <= 1e-5
+
+
+@pytest.fixture(scope="module")
+def wide():
+    return Image.linear_gradient("L").rotate(30, expand=True).resize((200, 120)).convert("RGB")
+
+
+def test_differ_in_how_a_picture_is_resized(both, wide):
+    """Both see the middle, bicubically; hf by the processor that AutoProcessor picks, not by Pillow's."""
+    pytest.importorskip("torchvision", reason="without it AutoProcessor picks Pillow's processor, too")
+    one, other = (backbone.see([wide]).pictures[0] for backbone in both)
+    assert one.blocks == other.blocks
+    assert 0 < (one.features - other.features).abs().max() < 1e-2
+
+
+def test_differ_in_what_is_seen_unless_llava_is_told_to_crop(both, wide):
+    padded = load_backbone("llava", both[1].name, device="cpu", dtype="float32")
+    assert both[0].see([wide]).pictures[0].blocks[0].box == (40, 0, 160, 120)
+    assert padded.see([wide]).pictures[0].blocks[0].box == (0, -40, 200, 160)
+
+
+def test_differ_in_what_they_offer(both):
+    assert {"prune", "resize"} <= both[1].supports - both[0].supports
+    assert both[0].supports <= both[1].supports

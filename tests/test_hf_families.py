@@ -5,6 +5,7 @@ Numbers are the oracles' (tests/oracles/hf_families: computed by transformers it
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -255,6 +256,26 @@ def test_a_smaller_picture_gives_fewer_tokens(family):
     assert len(smaller.features) < len(whole.features)
     assert smaller.blocks[0].box == (0, 0, 168, 112)
     assert backbone.read(["A?"], backbone.see([image], 0.75)).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "glm4v", "qwen3_5"])
+def test_a_smaller_picture_is_not_enlarged_again(family):
+    """``min_pixels`` is for pictures as they are; ``downsample`` with it saw as many tokens as without, and blurred."""
+    side = backbone_of(family)._pictures._cell()
+    image = Image.new("RGB", (5 * side, 4 * side), (200, 30, 40))
+    given = {"min_pixels": 20 * side**2, "max_pixels": 40 * side**2}
+    backbone = load_backbone("hf", str(ORACLES / family), device="cpu", dtype="float32", **given)
+    assert [backbone.see([image], share).counts for share in (1.0, 0.75)] == [[20], [12]]
+    (tiny,) = backbone.see([image.resize((side, side))]).counts
+    assert tiny > 4
+
+
+def test_a_checkpoint_with_several_templates_is_asked_by_its_default(tmp_path):
+    folder = shutil.copytree(ORACLES / "qwen2_5_vl", tmp_path / "several", ignore=shutil.ignore_patterns("oracle.npz"))
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("no question at all")
+    backbone = load_backbone("hf", str(folder), device="cpu", dtype="float32")
+    assert backbone.settings["template"] == backbone_of("qwen2_5_vl").settings["template"]
 
 
 def test_a_fixed_number_of_tokens_cannot_be_made_smaller():

@@ -132,10 +132,11 @@ def test_flash_attention_is_asked_as_transformers_asks_it(family, positions, fla
     assert backbone.settings["attn_implementation"] == "flash_attention_2"
 
 
-def test_flash_attention_reads_pictures_one_way_only(flash):
-    """Gemma-3's visual tokens see each other, which it cannot be told."""
+@pytest.mark.parametrize("family", ["gemma3", "paligemma"])
+def test_flash_attention_reads_pictures_one_way_only(family, flash):
+    """Visual tokens that see each other, which it cannot be told."""
     with pytest.raises(ValueError, match="what is read of a picture differs from the model's own"):
-        load("gemma3", attn_implementation="flash_attention_2")
+        load(family, attn_implementation="flash_attention_2")
 
 
 def test_two_backbones_with_flash_attention_in_one_process(flash):
@@ -262,7 +263,7 @@ def test_a_missing_shard_is_named(copy):
 @pytest.mark.parametrize(
     ("lost", "said"),
     [
-        ("tokenizer.json", "its tokenizer knows no text; is tokenizer.json missing"),
+        ("tokenizer.json", "tokenizer.json is missing or of another checkpoint"),
         ("processor_config.json", "Can't load image processor"),
         ("chat_template.jinja", "its processor has no chat template"),
         ("config.json", "is not a model checkpoint: no config.json"),

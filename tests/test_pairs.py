@@ -42,7 +42,8 @@ from sepm_eval.submit import About, submit
 
 VILA = Path(__file__).parent / "oracles" / "vila15_tiny" / "checkpoint"
 INTERNVL, QWEN = (Path(__file__).parent / "oracles" / "hf_families" / family for family in ("internvl", "qwen2_5_vl"))
-ENTRIES = {str(VILA): "vila", str(INTERNVL): "hf", str(QWEN): "hf"}
+BY_HF = "pretrained (LLaVA, by sepm_hf)"
+ENTRIES = {str(VILA): "vila", str(INTERNVL): "hf", str(QWEN): "hf", BY_HF: "hf"}
 DEMO, ZERO = {"pretrained": "demo"}, {"pretrained": "demo", "method": "zero_shot"}
 
 # One change of one setting each, as --model_args. The name in front says which setting of ours it declares.
@@ -50,7 +51,9 @@ SETTINGS = {
     "base": DEMO,
     "pretrained": {"pretrained": "{folder}/a/final"},
     "pretrained (same last part)": {"pretrained": "{folder}/b/final"},
+    BY_HF: ZERO,
     "dtype": {**DEMO, "dtype": "bfloat16"},
+    "dtype (hf)": {"pretrained": str(INTERNVL), "dtype": "bfloat16", "method": "zero_shot"},
     "image_aspect_ratio": {**DEMO, "image_aspect_ratio": "crop"},
     "positions": {**DEMO, "positions": "kept"},
     "attn_implementation": {**DEMO, "attn_implementation": "eager"},
@@ -63,7 +66,6 @@ SETTINGS = {
     "tiling": {"pretrained": str(INTERNVL), "tiling": True, "method": "zero_shot"},
     "tiling (off)": {"pretrained": str(INTERNVL), "method": "zero_shot"},
     "positions (hf)": {"pretrained": str(INTERNVL), "positions": "kept", "method": "zero_shot"},
-    "dtype (hf)": {"pretrained": str(INTERNVL), "dtype": "bfloat16", "method": "zero_shot"},
     "attn_implementation (hf)": {"pretrained": str(INTERNVL), "attn_implementation": "eager", "method": "zero_shot"},
     "load_in_4bit (hf)": {"pretrained": str(INTERNVL), "load_in_4bit": True, "method": "zero_shot"},
     "load_in_8bit (hf)": {"pretrained": str(INTERNVL), "load_in_8bit": True, "method": "zero_shot"},
@@ -176,7 +178,7 @@ def world(tmp_path_factory):
             key: value.replace("{folder}", str(folder)) if isinstance(value, str) else value
             for key, value in arguments.items()
         }
-        backbone = ENTRIES.get(given["pretrained"], "llava")
+        backbone = ENTRIES.get(name) or ENTRIES.get(given["pretrained"], "llava")
         with pytest.MonkeyPatch.context() as inside:
             if before == "versions":
                 inside.setattr(runner, "decisive_versions", lambda: {**environment.decisive_versions(), "torch": "9.9"})

@@ -203,7 +203,7 @@ def test_what_becomes_of_a_plans_results(planned, tmp_path):
     entries = json.loads((tmp_path / "openvlm" / "OpenVLM.json").read_text())
     assert len(entries) == len(runs)
     command("submit", folder / "out", "--format", "lmms-eval", "--out", tmp_path / "lmms-eval")
-    one, other = [one.source for one in runs if Path(one.identity.checkpoint).name == "qwen2_5_vl"][:2]
+    one, other = [one.source.parent for one in runs if Path(one.identity.checkpoint).name == "qwen2_5_vl"][:2]
     assert "of 3" in command("compare", one, other)
 
 

@@ -125,8 +125,9 @@ def watched(
             weights = _weights(module, query, key, mask, rows, scaling, softcap)
             watch.found[layer] = mean_attention(weights, watch.valid.to(query.device))
     if softcap is None or kernel != "sdpa":
-        more = {} if softcap is None else {"softcap": softcap}
-        return probed(module, query, key, value, attention_mask, kernel, scaling=scaling, **more, **kwargs)
+        if softcap is not None:
+            kwargs["softcap"] = softcap
+        return probed(module, query, key, value, attention_mask, kernel, scaling=scaling, **kwargs)
     every = torch.arange(query.shape[2], device=query.device).expand(len(query), -1)
     weights = _weights(module, query, key, attention_mask, every, scaling, softcap).to(value.dtype)
     grouped = weights.view(len(query), value.shape[1], -1, *weights.shape[2:])

@@ -141,7 +141,7 @@ def load(
     model = _model(checkpoint, config, loading)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
     own = own_reading(model, prompts, options)
-    decoder = Decoder(model, family, loading.attention, closes_up=closes_up, stop_ids=_stop_ids(model))
+    decoder = Decoder(model, family, loading.attention or "sdpa", closes_up=closes_up, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
         **loading.settings,

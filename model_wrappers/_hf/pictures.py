@@ -64,7 +64,7 @@ class Pictures:
         known = self._prepared.get(id(image))
         inputs = known[1] if known is not None and known[0]() is image else self._process(image)
         if side != 1:
-            inputs = self._process(self._smaller(image, inputs, side))
+            inputs = self._process(self._smaller(image, inputs, side), **self._no_least_size())
         device, dtype = computes_on(self._tower), self._model.dtype
         given = {
             key: value.to(device, dtype) if value.is_floating_point() else value.to(device)
@@ -90,15 +90,18 @@ class Pictures:
         output.pooler_output = output.pooler_output[:1]
         return output
 
-    def _process(self, image: Image.Image) -> dict[str, Any]:
-        """What the image processor makes of a picture, and what stands for it in the prompt ("expansion")."""
+    def _process(self, image: Image.Image, **changed: Any) -> dict[str, Any]:
+        """What the image processor makes of a picture, and what stands for it in the prompt ("expansion").
+
+        changed: options that this picture needs otherwise.
+        """
         check_size(image)
         with enough_memory([image]):
             picture = image.convert("RGB")
             merged = self._processor._merge_kwargs(
                 tokenizer_init_kwargs=self._processor.tokenizer.init_kwargs,
                 return_tensors="pt",
-                images_kwargs=dict(self.options),
+                images_kwargs={**self.options, **changed},
             )["images_kwargs"]
             images, *_ = self._processor.prepare_inputs_layout(images=[picture], text=[self._processor.image_token])
             try:
@@ -118,6 +121,11 @@ class Pictures:
         pixels = self._cell()
         width, height = (max(round(cells * side), 1) * pixels for cells in (block.columns, block.rows))
         return image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+
+    def _no_least_size(self) -> dict[str, Any]:
+        """Options with which a picture that was made smaller is not enlarged again, where there is such a limit."""
+        size = dict(self.options.get("size") or getattr(self._processor.image_processor, "size", None) or {})
+        return {"size": {**size, "shortest_edge": 1}} if all(size.get(edge) for edge in _EDGES.values()) else {}
 
     def _cell(self) -> int:
         """Side of the part of a picture that becomes one visual token, in pixels of the preprocessed picture."""

@@ -53,19 +53,19 @@ class Prompts:
         """
         self._name, self.processor, self._image_token_id = name, processor, image_token_id
         self._lock = threading.Lock()  # a tokenizer of Rust is not to be used by two threads at once
-        template = str(getattr(processor, "chat_template", None) or "")
-        if not template:
+        found = getattr(processor, "chat_template", None)
+        self._template = (found.get("default") if isinstance(found, dict) else found) or ""  # by name, if several
+        if not self._template:
             raise ValueError(f"{name}: its processor has no chat template, so nobody knows how to ask it a question")
         if not getattr(processor.tokenizer, "is_fast", False):
             raise ValueError(f"{name}: its tokenizer does not say which characters a token covers (no tokenizer.json)")
-        if not self._tokenise("A")[0]:
-            raise ValueError(f"{name}: its tokenizer knows no text; is tokenizer.json missing? Download it again")
         if image_token_id >= len(processor.tokenizer):
             raise ValueError(
                 f"{name}: its config.json gives visual tokens the id {image_token_id}, and its tokenizer has only "
                 f"{len(processor.tokenizer)} tokens; tokenizer.json is missing or of another checkpoint"
             )
-        self.template_options: dict[str, Any] = {"enable_thinking": False} if "enable_thinking" in template else {}
+        thinks = "enable_thinking" in self._template
+        self.template_options: dict[str, Any] = {"enable_thinking": False} if thinks else {}
         if _OPEN_THOUGHT.search(self.render("A", image=True)):
             raise ValueError(
                 f"{name} always thinks before it answers (its chat template opens a thought even with "
@@ -75,7 +75,7 @@ class Prompts:
 
     def around(self, text: str) -> str:
         """The whole prompt of a question with a picture; in place of today's date stands the form it is written in."""
-        return self.render(text, image=True, chat_template=_NO_DATE + self.processor.chat_template)
+        return self.render(text, image=True, chat_template=_NO_DATE + self._template)
 
     def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None, **changed: str) -> str:
         """The whole prompt as text, with one placeholder for the picture.

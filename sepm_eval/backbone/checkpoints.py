@@ -15,6 +15,7 @@ from sepm_eval.digests import file_sha256s
 
 # What loading reads: configuration, tokenizer, processor, chat template and weights.
 _PATTERNS = ["*.json", "*.model", "*.safetensors", "*pytorch_model*.bin", "*.jinja"]
+_PATTERNS += ["merges.txt", "vocab.txt"]  # of a tokenizer without tokenizer.json
 _TRAINING = ("trainer_state.json",)  # files of these patterns that only training reads
 _NESTED = ("llm", "mm_projector", "vision_tower")  # VILA's parts; no other folder inside a checkpoint is read
 _NOWHERE = "no checkpoint {!r}: give a folder, a hub id such as llava-hf/llava-1.5-7b-hf, or demo"

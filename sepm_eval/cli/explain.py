@@ -63,12 +63,11 @@ def _show(answer: Answer, question: Question, name: str) -> None:
     for (letter, shown), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
         table.add_row(letter, shown, f"{probability:.4f}")
     console.print(table)
-    evidence = answer.evidence
-    if evidence is None:
-        return
-    for what, value in evidence.facts():
+    for what, value in [] if answer.evidence is None else answer.evidence.facts():
         console.print(f"{what}: {value}", markup=False, soft_wrap=True)
-    console.print(f"dropped {len(evidence.dropped)} of {answer.visual_tokens} visual tokens")
+    dropped = answer.kept.count(False)
+    if answer.evidence is not None or dropped:
+        console.print(f"dropped {dropped} of {answer.visual_tokens} visual tokens")
 
 
 def _check_out(out: Path) -> None:

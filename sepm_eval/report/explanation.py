@@ -19,8 +19,8 @@ class Explanation:
     Attributes:
         question: what was asked.
         answer: what the method answered, and what stage 1 found.
-        covered: the picture with the visual tokens struck out that stage 2 did not see (Fig. 4 of the paper); None if
-            it saw all.
+        covered: the picture with the visual tokens struck out that the last stage did not see (Fig. 4 of the paper);
+            None if it saw all.
     """
 
     question: Question
@@ -43,7 +43,6 @@ def explain(question: Question, answer: Answer) -> Explanation:
     Returns:
         An explanation, shown by a notebook as pictures, bars and facts.
     """
-    covered = None
-    if answer.evidence is not None and answer.evidence.dropped:
-        covered = draw_dropped(question.image, answer.blocks, answer.evidence.dropped)
+    dropped = [token for token, stays in enumerate(answer.kept) if not stays]
+    covered = draw_dropped(question.image, answer.blocks, dropped) if dropped else None
     return Explanation(question, answer, covered)

@@ -39,7 +39,7 @@ class FirstAnswers:
         """Begin a run.
 
         Args:
-            model: what it is called, for the warning.
+            model: what it and the method are called, for the warning.
             wanted: whether the method asks for a letter at once; if not, nothing is looked at.
         """
         self._model, self._open = model, wanted

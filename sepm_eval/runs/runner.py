@@ -113,15 +113,22 @@ class Runner:
             self._of_method["polarity"] = dict(self.identity.polarity)
         self._maker = QuestionMaker(self.method_name, self.method.needs_polarities, self.polarity)
         self.tally = Tally()
-        self._first = FirstAnswers(self.backbone.name, wanted=getattr(self.method, "begins_with_letter", True))
+        about = f"{self.method_name} on {self.backbone.name}"
+        self._first = FirstAnswers(about, wanted=getattr(self.method, "begins_with_letter", True))
         self._at_once = self.batch_size
         path = self.journal_path or self._default_journal()
         mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
         shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
         self.journal = Journal(mine, [other for other in (path, *shards) if other != mine])
 
-    def answer(self, questions: Sequence[Asked], *, quiet: bool = False) -> list[str]:
-        """The output for each question, in order. A question that failed gets ``scoring.failure_text``."""
+    def answer(self, questions: Sequence[Asked], *, quiet: bool = False, more_to_come: bool = False) -> list[str]:
+        """The output for each question, in order. A question that failed gets ``scoring.failure_text``.
+
+        Args:
+            questions: what is asked.
+            quiet: show no progress.
+            more_to_come: further questions of the same run follow in another call.
+        """
         outputs: dict[int, str] = {}
         with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
             with closing(load_ahead(questions, self.backbone, self.batch_size)) as loaded:
@@ -137,7 +144,7 @@ class Runner:
                     del batch, item  # no more than two batches of pictures are held: this one, and what is loaded ahead
             bar.set_postfix_str(str(self.tally), refresh=False)
             bar.update(len(outputs) - bar.n)
-        if len(questions) > 1:  # a host that asks one by one is judged when there are enough
+        if not more_to_come:
             self._first.judge()
         failed = sum(map(is_failure, outputs.values()))
         if failed:

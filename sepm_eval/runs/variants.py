@@ -40,7 +40,7 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
         for start in range(0, len(questions), size):
             part, later = later, _being_loaded(questions[start + size : start + 2 * size], shared, pool)
             for texts, runner in zip(outputs, runners, strict=True):
-                texts += runner.answer(part, quiet=True)
+                texts += runner.answer(part, quiet=True, more_to_come=start + size < len(questions))
             shared.forget()
             best = max((runner.tally for runner in runners), key=lambda tally: tally.right)
             bar.set_postfix_str(f"best {best}" if best.scored else "", refresh=False)

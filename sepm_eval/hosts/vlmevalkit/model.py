@@ -126,7 +126,7 @@ class SepmEvalModel(BaseModel):
         options = benchmark.options if benchmark and item else None  # the question is ours, word for word
         limit = self._max_new_tokens
         asked = Asked(task=task, doc_id=number, load=load, max_new_tokens=limit, item=item, options=options)
-        (output,) = self._runner.answer([asked], quiet=True)
+        (output,) = self._runner.answer([asked], quiet=True, more_to_come=True)
         return f"{output} ({FAIL_MSG})" if is_failure(output) else output
 
 
