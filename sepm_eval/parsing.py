@@ -72,11 +72,7 @@ def with_names(text: str, names: Sequence[str]) -> str:
         names: from A on.
 
     Returns:
-<<<<<<< HEAD
-        The text, otherwise unchanged.
-=======
         The text, changed in nothing else.
->>>>>>> main
 
     Raises:
         ValueError: the text has not as many options.
