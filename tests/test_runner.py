@@ -284,8 +284,12 @@ def test_emotions_of_one_polarity(run, scripted, caplog, method):
     """Methods that settle the polarity first cannot, and it is said once; the others answer as ever."""
     text = "Which?\nA. Joy\nB. Awe\nC. Love"
     backbone = scripted(lambda prompt: {"C": 1.0})
-    assert run(backbone, [asked(0, text=text), asked(1, text=text), asked(2)], method=method)[:2] == ["C", "C"]
+    texts = run(backbone, [asked(0, text=text), asked(1, text=text), asked(2)], method=method)[:2]
     records = read_journal(run.journal)[:2]
+    if method == "permute":  # the third option shown, in the question's own letters
+        assert texts == ["ABC"[("joy", "awe", "love").index(record["shuffled"]["labels"][2])] for record in records]
+    else:
+        assert texts == ["C", "C"]
     needs = get_method(method).needs_polarities
     assert needs is (method in {"sepm", "random_drop", "query_drop", "downsample"})
     assert {record["method"]["name"] for record in records} == {"generate" if needs else method}
