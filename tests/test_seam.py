@@ -1,5 +1,6 @@
 """The seam: pictures that differ in number of tokens, separators, positions, probed layers, what is supported."""
 
+import dataclasses
 import json
 
 import pytest
@@ -415,8 +416,11 @@ def weak(monkeypatch):
     from sepm_eval.model_wrappers import llava
 
     asked = []
-    monkeypatch.setattr(llava, "supported", lambda *given: asked.append(given) or ABILITIES - {"probe"}, raising=False)
-    for module in ("sepm_eval.model_wrappers", "sepm_eval.hosts.loading", "sepm_eval.hosts.lmms_eval.variants"):
+    weak = dataclasses.replace(
+        llava.BACKBONES["llava"], supported=lambda *given: asked.append(given) or ABILITIES - {"probe"}
+    )
+    monkeypatch.setitem(llava.BACKBONES, "llava", weak)
+    for module in ("sepm_eval.model_wrappers", "sepm_eval.hosts.loading"):
         monkeypatch.setattr(f"{module}.load_backbone", fail)
     assert model_wrappers.supported("vila", None, {}) == SUPPORTS
     return asked
