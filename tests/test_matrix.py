@@ -90,7 +90,8 @@ def test_batches_and_order(any_family, questions, name):
         assert len([cell for block in answer.blocks for cell in block.places()]) == answer.visual_tokens
         assert "resize" in method.needs or answer.visual_tokens == (0 if name == "blind" else count)
         assert len(answer.tokens_read) == 1 or answer.tokens_read[0] == count
-        assert "prune" in method.needs or answer.tokens_read[-1] == sum(answer.kept)
+        went_on = answer.tokens_read[-1] == 0 and name == "dan"  # it was sure, and read no pruned picture
+        assert "prune" in method.needs or went_on or answer.tokens_read[-1] == sum(answer.kept)
         assert of_answer(answer)["blocks"] == [asdict(block) for block in answer.blocks]
 
 

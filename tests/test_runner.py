@@ -289,7 +289,7 @@ def test_emotions_of_one_polarity(run, scripted, caplog, method):
     third = records[0]["shuffled"]["labels"][2] if method == "permute" else "love"  # of the options as they were shown
     assert texts == 2 * ["ABC"[("joy", "awe", "love").index(third)]]
     needs = get_method(method).needs_polarities
-    assert needs is (method in {"sepm", "random_drop", "query_drop", "downsample"})
+    assert needs is (method in {"sepm", "random_drop", "query_drop", "downsample", "dan"})
     assert {record["method"]["name"] for record in records} == {"generate" if needs else method}
     assert {record.get("label") for record in records} == {None if needs else third}
     said = f"emotions ['joy', 'awe', 'love'] have one polarity and {method} needs both"
