@@ -181,7 +181,7 @@ def _hf_key(key: str) -> str:
 def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
     """The original layout is shared by models that differ in projector, image grid or language model."""
     expected = {
-        "architectures": (["LlavaLlamaForCausalLM"], None),
+        "architectures": (["LlavaLlamaForCausalLM"], ["LlavaLlamaDynamicForCausalLM"], None),  # SparseVLM's code's name
         "mm_projector_type": ("mlp2x_gelu",),
         "mm_patch_merge_type": ("flat", None),
         "image_aspect_ratio": ("pad", None, "square"),
