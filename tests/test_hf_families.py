@@ -215,7 +215,7 @@ def test_a_reading_without_some_tokens_cannot_be_gone_on_from():
     backbone, visual = backbone_of("internvl"), seen("internvl")
     keep = [torch.arange(len(picture.features)) > 0 for picture in visual.pictures]
     first = backbone.read(["A?"] * 3, visual, keep=keep)
-    with pytest.raises(ValueError, match="cannot be gone on from"):
+    with pytest.raises(ValueError, match="cannot be continued"):
         backbone.read(["B?"] * 3, visual, prefix=first)
 
 

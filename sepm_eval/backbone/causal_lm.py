@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,11 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
 from sepm_eval.backbone import last_layer, pruning
 from sepm_eval.backbone import probe as probes
-from sepm_eval.backbone.continuing import take_over
+from sepm_eval.backbone.continuing import cut, take_over
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.pruning import Rows, pad_left, positions
@@ -108,7 +106,7 @@ class CausalLM:
         seen = None
         if request is not None and visual is not None:
             masks = [torch.ones(len(one), dtype=torch.bool) for one in visual] if keep is None else keep
-            seen = _attention_to_visual(request, prompts, masks)
+            seen = _attention_to_visual(request, prompts, masks, [len(one) for one in visuals])
         whole = visual is not None and keep is None
         return Reading(
             logits=self._logits(hidden),
@@ -152,7 +150,7 @@ class CausalLM:
             [nn.functional.pad(mask, (len(ids), 0), value=True) for ids, mask in zip(before, masks, strict=True)],
         )
         cache = DynamicCache()
-        cache.layers = [_cut(layer, held.shape[1]) for layer in prefix.cache.layers]
+        cache.layers = [cut(layer, held.shape[1]) for layer in prefix.cache.layers]
         rest = [prompt.without(text) for prompt, text in zip(prompts, shared, strict=True)]
         none = torch.empty(0, self.decoder.config.hidden_size, device=self.device)
         embedded, new = pad_left([self._embed(prompt, none) for prompt in rest])
@@ -328,21 +326,18 @@ class CausalLM:
         return probes.Probe(layers, rows.to(attended.device), valid.to(attended.device), attended)
 
 
-def _attention_to_visual(request: probes.Probe, prompts: Sequence[Prompt], kept: Sequence[Tensor]) -> list[Tensor]:
-    """For each picture [n_i]: the part of the probed attention that falls on it, 0 where a token was dropped.
+def _attention_to_visual(
+    request: probes.Probe, prompts: Sequence[Prompt], masks: Sequence[Tensor], kept: Sequence[int] | None = None
+) -> list[Tensor]:
+    """For each picture [n_i]: the part of the probed attention that falls on it, 0 where its mask says dropped.
 
-    kept: bool [n_i] of each picture. What was dropped has no place in its row, or one that is not attended.
+    kept: how many tokens of each picture stand in its row, which has no gaps. None: rows have gaps where tokens are
+    masked out, as behind a prefix; to find them a GPU is waited for.
     """
     found = []
-    for row, attended, prompt, mask in zip(request.answered(), request.attended, prompts, kept, strict=True):
+    for i, (row, prompt, mask) in enumerate(zip(request.answered(), prompts, masks, strict=True)):
+        end = len(row) - len(prompt.after)
+        seen = row[request.attended[i]][len(prompt.before) :] if kept is None else row[end - kept[i] : end]
         mask = mask.to(row.device)
-        on_image = row[attended][len(prompt.before) :][: int(mask.sum())]
-        found.append(torch.zeros(len(mask), device=row.device).masked_scatter_(mask, on_image))
+        found.append(torch.zeros(len(mask), device=row.device).masked_scatter_(mask, seen))
     return found
-
-
-def _cut(layer: DynamicLayer, end: int) -> DynamicLayer:
-    """The first positions of a cache's layer, without a copy: a layer that grows leaves its tensors as they are."""
-    shorter = copy.copy(layer)
-    shorter.keys, shorter.values = layer.keys[:, :, :end], layer.values[:, :, :end]
-    return shorter

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicLayer
 
 from sepm_eval.backbone.interface import Reading, Shares
 
@@ -37,7 +39,7 @@ def take_over(
     """
     if not prefix.before or prefix.before != tuple(before):
         raise ValueError(
-            "this reading cannot be gone on from: it is of other prompts, tokens were dropped in it, or its cache does "
+            "this reading cannot be continued: it is of other prompts, tokens were dropped in it, or its cache does "
             "not hold all positions. Read the prompts anew, without prefix"
         )
     if shares not in ("picture", "text"):
@@ -64,3 +66,10 @@ def _common(one: Sequence[int], other: Sequence[int], most: int) -> int:
     """With how many equal tokens two texts begin, at most so many."""
     differs = (i for i, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
     return min(next(differs, min(len(one), len(other))), most)
+
+
+def cut(layer: DynamicLayer, end: int) -> DynamicLayer:
+    """The first positions of a cache's layer, without a copy: a layer that grows leaves its tensors as they are."""
+    shorter = copy.copy(layer)
+    shorter.keys, shorter.values = layer.keys[:, :, :end], layer.values[:, :, :end]
+    return shorter

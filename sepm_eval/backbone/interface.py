@@ -163,6 +163,10 @@ class Written(str):
         written.tokens = tokens
         return written
 
+    def __getnewargs__(self) -> tuple[str, int]:  # type: ignore[override]
+        """What a copy, also one in another process, is made of."""
+        return str(self), self.tokens
+
 
 class Prune(Protocol):
     """Removes or merges visual tokens between decoder layers, while a prompt is read."""

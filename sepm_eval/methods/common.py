@@ -94,7 +94,7 @@ def _answer(
     row = answer_probabilities(logits, backbone.letter_ids(question.letters))[0].tolist()
     letter = parse_answer(text, Options(question.labels, question.names))
     return Answer(
-        text=text,
+        text=str(text),
         letter=letter,
         label=None if letter is None else question.labels[question.letters.index(letter)],
         option_probabilities=dict(zip(question.labels, row, strict=True)),
