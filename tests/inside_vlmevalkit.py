@@ -139,7 +139,7 @@ def main(work: Path, former_run: list[str]) -> None:
     message = [{"type": "image", "value": "nowhere.jpg"}, {"type": "text", "value": prompts[0][1], "doc_id": 3}]
     found["missing_picture"] = mine.generate(message, dataset="EmotionDemo")
     asked: list[Any] = []
-    mine._runner.answer = lambda questions, quiet: asked.extend(questions) or ["A"]
+    mine._runner.answer = lambda questions, **_: asked.extend(questions) or ["A"]
     for prompt, name in ((EmotionMCQ("EmotionDemo").build_prompt(0), "EmotionDemo"), ([picture, "Who?"], "MMStar")):
         mine.generate(prompt, dataset=name)
     found["offered"] = [one.options and dict(zip(one.options.labels, one.options.names, strict=True)) for one in asked]

@@ -56,7 +56,7 @@ def _held(attended: Tensor, kept: Sequence[Tensor]) -> Tensor:
     """Which places stay, if of each row's first n tokens those stay that a mask [n] says, and none behind them."""
     masks = nn.utils.rnn.pad_sequence([mask.to(attended.device) for mask in kept], batch_first=True)
     ends = torch.tensor([[len(mask)] for mask in kept], device=attended.device)
-    number = attended.long().cumsum(-1) - 1  # a cache that was gone on from has gaps, but its tokens are in order
+    number = attended.long().cumsum(-1) - 1  # a cache that was continued has gaps, but its tokens are in order
     within = attended & (number < ends)
     end = int(within.any(0).nonzero()[-1]) + 1
     return (within & masks.gather(1, number.clamp(0, masks.shape[1] - 1)))[:, :end]

@@ -138,7 +138,7 @@ class Dan:
         return [case.answer() for case in cases]
 
     def _analyse(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens) -> Reading | None:
-        """Have the analysis written (Q_a); the reading of the picture, to be gone on from."""
+        """Have the analysis written (Q_a); the reading of the picture, to be continued."""
         if not self._analyses:
             return None
         ask = prompts.clues(scene=self.scene, objects=self.object)
