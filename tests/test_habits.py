@@ -27,10 +27,8 @@ def declared(field: str) -> str:
 def test_the_version_has_one_place_and_a_row_in_the_changelog():
     assert version("sepm-eval") == declared("version")
     assert re.search(rf"^## {re.escape(declared('version'))}\b", read("CHANGELOG.md"), re.MULTILINE)
-    elsewhere = [
-        path for path in (ROOT / "sepm_eval").rglob("*.py") if f'"{declared("version")}"' in path.read_text("utf-8")
-    ]
-    assert not elsewhere
+    lines = [line for path in (ROOT / "sepm_eval").rglob("*.py") for line in path.read_text("utf-8").splitlines()]
+    assert not [line for line in lines if f'"{declared("version")}"' in line and "SCHEMA" not in line.upper()]
     assert "version:" not in re.sub("cff-version:", "", read("CITATION.cff"))
 
 
