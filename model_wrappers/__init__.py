@@ -14,7 +14,7 @@ from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.interface import ABILITIES, Backbone
-from sepm_eval.outside import entries, home
+from sepm_eval.outside import entries, entry_named, home
 
 __all__ = [
     "backbone_names",
@@ -43,20 +43,15 @@ def find_backbone(name: str) -> Architecture:
     Raises:
         ValueError: there is none of this name, or more than one, or the package that has it is broken.
     """
-    points = [point for point in entries(GROUP) if point.name == name]
-    homes = [f"{__name__}.{name}"] if name in _ours() else []
-    if len([*homes, *points]) > 1:
-        several = " and in ".join([*homes, *map(home, points)])
-        raise ValueError(f"two backbones are called {name!r}: in {several}; uninstall one of the packages")
-    if homes:
-        return _as_architecture(importlib.import_module(homes[0]).BACKBONES[name])
-    if not points:
-        raise ValueError(f"unknown backbone {name!r}; there are {backbone_names()}")
+    module = f"{__name__}.{name}"
+    point = entry_named("backbone", name, GROUP, module if name in _ours() else None, backbone_names)
+    if point is None:
+        return _as_architecture(importlib.import_module(module).BACKBONES[name])
     try:
-        return _as_architecture(points[0].load())
+        return _as_architecture(point.load())
     except Exception as error:  # whatever another package does when it is imported
         raise ValueError(
-            f"backbone {name!r} cannot be used from {home(points[0])}: {type(error).__name__}: {error}"
+            f"backbone {name!r} cannot be used from {home(point)}: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -23,7 +23,7 @@ from sepm_eval.backbone.interface import (
     VisualTokens,
     Written,
 )
-from sepm_eval.backbone.tokenizers import Tokenizer, encode_further, overlapping
+from sepm_eval.backbone.tokenizers import Tokenizer, encode_further, last_tokens, overlapping, tokens_behind
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
 
@@ -168,40 +168,23 @@ class ImageFirst(ABC):
         Raises:
             ValueError: a letter after the prompt is not one token of its own.
         """
-        if letters in self._letter_ids:
-            return self._letter_ids[letters]
-        found = []
-        for letter, (before, ids) in zip(letters, self._answers(letters), strict=True):
-            if ids[:-1] != before:
-                raise ValueError(
-                    f"{self.name}: after {self._ending!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
-                    "its probability can only be read if it is one token"
-                )
-            found.append(ids[-1])
-        if len(set(found)) != len(found):
-            raise ValueError(f"{self.name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
-        self._letter_ids[letters] = found
-        return found
+        if letters not in self._letter_ids:
+            self._letter_ids[letters] = last_tokens(self.name, self._ending, letters, *self._answers(letters))
+        return self._letter_ids[letters]
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """See ``Backbone.answer_ids``."""
-        found = []
-        for text, (before, ids) in zip(texts, self._answers(texts), strict=True):
-            if ids[: len(before)] != before:
-                raise ValueError(f"{self.name}: the tokenizer joins {self._ending!r} to the answer {text!r} behind it")
-            found.append(ids[len(before) :])
-        return found
+        return tokens_behind(self.name, self._ending, texts, *self._answers(texts))
 
     @property
     def _ending(self) -> str:
         """How every prompt ends."""
         return self._template.after.lstrip(" ")
 
-    def _answers(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[int]]]:
-        """For each text the ids of a prompt's ending, alone and with the text as the answer behind it."""
+    def _answers(self, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """The ids of a prompt's ending, and for each text those with the text as the answer behind it."""
         before, _ = self._tokenizer.encode(self._ending)
-        for text in texts:
-            yield before, self._tokenizer.encode(f"{self._ending}{self._template.lead}{text}")[0]
+        return before, [self._tokenizer.encode(f"{self._ending}{self._template.lead}{text}")[0] for text in texts]
 
     @abstractmethod
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:

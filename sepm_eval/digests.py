@@ -44,7 +44,7 @@ def file_sha256s(paths: Sequence[Path]) -> list[str]:
         known = memory.find(names)
         settled = time.time() - _SETTLED
         new = [i for i, name in enumerate(names) if known.get(name, ("", ""))[0] != states[i]]
-        taken = dict(zip(new, pool.map(_sha256, [paths[i] for i in new]), strict=True))
+        taken = dict(zip(new, pool.map(sha256_of, [paths[i] for i in new]), strict=True))
         memory.keep(
             [
                 (names[i], states[i], digest)
@@ -93,7 +93,8 @@ def _last_change(path: Path) -> float:
     return max(found.st_mtime, found.st_ctime)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a whole file, taken anew whatever is remembered."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

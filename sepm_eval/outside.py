@@ -53,6 +53,30 @@ def entries(group: str) -> tuple[EntryPoint, ...]:
     return _entries(group, tuple(sys.path))
 
 
+def entry_named(
+    kind: str, name: str, group: str, ours: str | None, known: Callable[[], list[str]]
+) -> EntryPoint | None:
+    """The entry point that a name asked for stands for; None if it is ours. Nothing is loaded.
+
+    Args:
+        kind: what such things are called, for messages.
+        name: what was asked for.
+        group: the group of entry points.
+        ours: the module of ours that has it; None if none has.
+        known: gives all names there are.
+
+    Raises:
+        ValueError: there is none of this name, or more than one; the message says where they come from.
+    """
+    points = [entry for entry in entries(group) if entry.name == name]
+    homes = [*([] if ours is None else [ours]), *map(home, points)]
+    if not homes:
+        raise ValueError(f"unknown {kind} {name!r}; there are {known()}")
+    if len(homes) > 1:
+        raise ValueError(f"two {kind}s are called {name!r}: in {' and in '.join(homes)}; uninstall one of the packages")
+    return points[0] if points else None
+
+
 @functools.lru_cache(maxsize=16)
 def _entries(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)))  # some 20 ms

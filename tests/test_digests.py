@@ -16,8 +16,8 @@ def taken(tmp_path, monkeypatch):
     """A cache of its own, and the files that were read."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     read = []
-    plain = digests._sha256
-    monkeypatch.setattr(digests, "_sha256", lambda path: (read.append(path.name), plain(path))[1])
+    plain = digests.sha256_of
+    monkeypatch.setattr(digests, "sha256_of", lambda path: (read.append(path.name), plain(path))[1])
     return read
 
 

@@ -123,14 +123,14 @@ def test_a_picture_that_cannot_be_read_has_no_digest(root, monkeypatch):
     artphoto_release(root)
     from sepm_eval import digests
 
-    plain = digests._sha256
+    plain = digests.sha256_of
 
     def broken(path):
         if path.name in ("fear_0001.jpg", "awe_0000.jpg"):
             raise PermissionError(13, "Permission denied", str(path))
         return plain(path)
 
-    monkeypatch.setattr(digests, "_sha256", broken)
+    monkeypatch.setattr(digests, "sha256_of", broken)
     docs = documents(BENCHMARKS["artphoto"])
     digest_of = dict(zip(docs["id"], docs["picture"], strict=True))
     assert {key for key, digest in digest_of.items() if not digest} == {"fear_0001", "awe_0000"}

@@ -187,7 +187,7 @@ def test_commands_tell_of_folders_that_cannot_be_read(release, tmp_path, monkeyp
     def denied(path, *_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(preparing, "_file_sha256", denied)
+    monkeypatch.setattr(preparing, "sha256_of", denied)
     assert "Permission denied" in stopped("verify", "emoset", "--folder", tmp_path / "out")
     monkeypatch.setattr("sepm_eval.datasets.benchmark._has_content", denied)
     assert "Permission denied" in stopped("prepare", "emoset")

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from sepm_eval.backbone.probe import mean_attention, probed
+from sepm_eval.backbone.probe import mean_attention, probed, register
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -88,16 +87,9 @@ def install(decoder: PreTrainedModel, kernel: str) -> None:
 def _register(kernel: str) -> str:
     """Make ``watched`` known to transformers, and return its name there.
 
-    FlashAttention is chosen by its name, so there it takes the place of whatever function has it in this process, and
-    answers the probes of ``sepm_eval.backbone.probe`` too.
+    In FlashAttention's place it answers the probes of ``sepm_eval.backbone.probe`` too.
     """
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-
-    name = kernel if "flash" in kernel else f"{ATTENTION}{kernel.removeprefix('sdpa')}"
-    AttentionInterface.register(name, partial(watched, kernel=kernel))
-    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kernel])
-    return name
+    return register(f"{ATTENTION}{kernel.removeprefix('sdpa')}", kernel, watched)
 
 
 def watched(

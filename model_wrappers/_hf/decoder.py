@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from sepm_eval.backbone.continuing import take_over
 from sepm_eval.backbone.interface import PictureTokens, Shares
 from sepm_eval.backbone.memory import computes_on
+from sepm_eval.backbone.writing import greedily
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
@@ -139,29 +140,18 @@ class Decoder:
     def write(self, reading: FamilyReading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
         """Go on greedily from a reading; the reading itself is not changed.
 
-        Returns the new token ids of each row, up to and without the token that stops it.
+        Returns what ``greedily`` does.
         """
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
-        end = Ending.of(reading)
-        stop = torch.tensor(self.stop_ids, device=self.device)
-        written: list[list[int]] = [[] for _ in reading.logits]
-        running, logits = list(range(len(written))), reading.logits
-        for step in range(max_new_tokens):
-            token = logits.argmax(-1)
-            left = (~torch.isin(token, stop)).nonzero().flatten().tolist()
-            if len(left) < len(running):
-                running, token = [running[place] for place in left], token[left]
-                end = end[left] if running else end
-            for row, new in zip(running, token.tolist(), strict=True):
-                written[row].append(new)
-            if step + 1 == max_new_tokens or not running:
-                break
-            position = end.position
-            end.grow()
-            places = position[:, None].expand(3, -1, -1) if self.by_place else position[:, None]
-            logits = self._logits(self._forward(token[:, None], end.attended, places, cache=end.cache))
-        return written
+        return greedily(reading.logits, Ending.of(reading), self.stop_ids, max_new_tokens, self._step)
+
+    def _step(self, token: Tensor, end: Ending) -> Tensor:
+        """Read one more token of each row, [B] ids, behind an ending, which grows by it; logits, [B, V]."""
+        position = end.position
+        end.grow()
+        places = position[:, None].expand(3, -1, -1) if self.by_place else position[:, None]
+        return self._logits(self._forward(token[:, None], end.attended, places, cache=end.cache))
 
     def _go_on(
         self, rows: Sequence[_Row], prefix: FamilyReading, shares: Shares, layers: Sequence[int] | None

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sepm_eval.backbone.tokenizers import overlapping
+from sepm_eval.backbone.tokenizers import last_tokens, overlapping, tokens_behind
 
 _OPEN_THOUGHT = re.compile(r"<think(ing)?>\s*$", re.IGNORECASE)
 _NO_DATE = "{%- macro strftime_now(form) -%}{{ form }}{%- endmacro %}"
@@ -157,25 +157,12 @@ class Prompts:
             ValueError: a letter is not one token of its own there.
         """
         prompt, before, answers = self._answers(letters)
-        found = []
-        for letter, ids in zip(letters, answers, strict=True):
-            if ids[:-1] != before:
-                raise ValueError(
-                    f"{self._name}: after {prompt[-20:]!r} the tokenizer writes {letter!r} as {ids[len(before) :]}; "
-                    "its probability can only be read if it is one token"
-                )
-            found.append(ids[-1])
-        if len(set(found)) != len(found):
-            raise ValueError(f"{self._name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
-        return found
+        return last_tokens(self._name, prompt[-20:], letters, before, answers)
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """See ``Backbone.answer_ids``."""
         prompt, before, answers = self._answers(texts)
-        for text, ids in zip(texts, answers, strict=True):
-            if ids[: len(before)] != before:
-                raise ValueError(f"{self._name}: the tokenizer joins {prompt[-20:]!r} to the answer {text!r} behind it")
-        return [ids[len(before) :] for ids in answers]
+        return tokens_behind(self._name, prompt[-20:], texts, before, answers)
 
     def _answers(self, texts: Iterable[str]) -> tuple[str, list[int], list[list[int]]]:
         """A prompt, its ids, and for each text the ids of the prompt with that as the answer behind it."""

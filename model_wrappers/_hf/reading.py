@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
+from sepm_eval.backbone import continuing
 from sepm_eval.backbone.interface import Reading
 from sepm_eval.backbone.writing import Behind
 
@@ -82,14 +83,8 @@ def is_plain(cache: Cache) -> bool:
 
 
 def cut(cache: Cache, end: int) -> Cache:
-    """The first places of a plain cache, without a copy: a layer that grows leaves its tensors as they are."""
-
-    def shorter(layer: Any) -> Any:
-        first = copy.copy(layer)
-        first.keys, first.values = layer.keys[:, :, :end], layer.values[:, :, :end]
-        return first
-
-    return _mapped(cache, shorter)
+    """The first places of a plain cache; see ``continuing.cut``."""
+    return _mapped(cache, lambda layer: continuing.cut(layer, end))
 
 
 def _mapped(cache: Cache, change: Any) -> Cache:

@@ -16,7 +16,7 @@ from sepm_eval.backbone.continuing import cut, take_over
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.pruning import Rows, pad_left, positions
-from sepm_eval.backbone.writing import End, kept_positions
+from sepm_eval.backbone.writing import End, greedily, kept_positions
 
 
 @dataclass(frozen=True)
@@ -236,29 +236,15 @@ class CausalLM:
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
         """Go on greedily from a reading.
 
-        Rows that have stopped are let go, so that a long answer does not make the others' batch pay for it.
-
-        Returns the new token ids of each row, up to and without the token that stops it. The reading itself is not
-        changed: it can be written from again.
+        Returns what ``greedily`` does. The reading itself is not changed: it can be written from again.
         """
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
-        end = End.of(reading)
-        stop = torch.tensor(self.stop_ids, device=self.device)
-        written: list[list[int]] = [[] for _ in reading.logits]
-        running, logits = list(range(len(written))), reading.logits
-        for step in range(max_new_tokens):
-            token = logits.argmax(-1)
-            goes_on = (~torch.isin(token, stop)).tolist()
-            left = [place for place, on in enumerate(goes_on) if on]
-            if len(left) < len(running):
-                running, token, end = [running[place] for place in left], token[left], end[left]
-            for row, new in zip(running, token.tolist(), strict=True):
-                written[row].append(new)
-            if step + 1 == max_new_tokens or not running:
-                break
-            logits = self._logits(self._step(token, end))
-        return written
+
+        def step(token: Tensor, end: End) -> Tensor:
+            return self._logits(self._step(token, end))
+
+        return greedily(reading.logits, End.of(reading), self.stop_ids, max_new_tokens, step)
 
     def _step(self, token: Tensor, end: End) -> Tensor:
         """Read one more token of each row, [B] ids, behind an ending, which grows by it; the hidden state, [B, D]."""

@@ -171,22 +171,37 @@ def _function(module: Any, kernel: str) -> Any:
     return flash_attention_forward
 
 
-def install(language_model: PreTrainedModel) -> None:
-    """Make a loaded transformers decoder answer probes; the kernel stays the one that its configuration names.
+def register(name: str, kernel: str, function: Any) -> str:
+    """Make an attention function known to transformers, with the mask of the kernel that it calls.
 
-    Only this model's own configuration is changed. FlashAttention is chosen by its name, so there a function under the
-    same name takes the place of transformers' own in this process; without a probe it does the same.
+    FlashAttention is chosen by its name, so there the function takes the place of whatever has it in this process.
 
-    Raises:
-        ValueError: the configuration names another kernel than those of ``KERNELS``.
+    Args:
+        name: what it is to be called.
+        kernel: one of ``KERNELS``.
+        function: is given ``kernel`` beside what transformers gives.
+
+    Returns:
+        What it is called.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
+    name = kernel if "flash" in kernel else name
+    AttentionInterface.register(name, partial(function, kernel=kernel))
+    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kernel])
+    return name
+
+
+def install(language_model: PreTrainedModel) -> None:
+    """Make a loaded transformers decoder answer probes; the kernel stays the one that its configuration names.
+
+    Only this model's own configuration is changed; without a probe the function does what the kernel's own does.
+
+    Raises:
+        ValueError: the configuration names another kernel than those of ``KERNELS``.
+    """
     kernel = str(language_model.config._attn_implementation).removeprefix(_PREFIX)
     if kernel not in KERNELS:
         raise ValueError(f"attn_implementation={kernel!r} cannot be probed: use one of {KERNELS}")
-    name = kernel if "flash" in kernel else f"{_PREFIX}{kernel}"
-    AttentionInterface.register(name, partial(probed, kernel=kernel))
-    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kernel])
-    language_model.set_attn_implementation(name)
+    language_model.set_attn_implementation(register(f"{_PREFIX}{kernel}", kernel, probed))

@@ -160,6 +160,48 @@ def encode_further(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tup
     return ids[len(lead) :], [(start - 1, end - 1) for start, end in spans[len(lead) :]]
 
 
+def last_tokens(
+    name: str, ending: str, letters: str, before: Sequence[int], answers: Sequence[Sequence[int]]
+) -> list[int]:
+    """The token of each letter behind a prompt.
+
+    Args:
+        name: the checkpoint's, for messages.
+        ending: how the prompt ends, likewise.
+        letters: the letters.
+        before: ids of the prompt.
+        answers: for each letter, ids of the prompt with it as the answer behind.
+
+    Raises:
+        ValueError: a letter is not one token of its own there, or two are the same one.
+    """
+    found = []
+    for letter, ids in zip(letters, answers, strict=True):
+        if list(ids[:-1]) != list(before):
+            raise ValueError(
+                f"{name}: after {ending!r} the tokenizer writes {letter!r} as {list(ids[len(before) :])}; "
+                "its probability can only be read if it is one token"
+            )
+        found.append(ids[-1])
+    if len(set(found)) != len(found):
+        raise ValueError(f"{name}: the tokenizer does not tell the answers {letters!r} apart (ids {found})")
+    return found
+
+
+def tokens_behind(
+    name: str, ending: str, texts: Sequence[str], before: Sequence[int], answers: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """The tokens of each text behind a prompt; arguments as for ``last_tokens``.
+
+    Raises:
+        ValueError: the prompt's last token and a text's first are one.
+    """
+    for text, ids in zip(texts, answers, strict=True):
+        if list(ids[: len(before)]) != list(before):
+            raise ValueError(f"{name}: the tokenizer joins {ending!r} to the answer {text!r} behind it")
+    return [list(ids[len(before) :]) for ids in answers]
+
+
 def overlapping(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
     """Indices of the tokens that share a character with text[start:end]."""
     return [i for i, (first, last) in enumerate(offsets) if first < end and last > start]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+from typing_extensions import Self
 
 from sepm_eval.backbone.interface import Reading
 from sepm_eval.backbone.pruning import pad_left, positions
@@ -85,6 +86,50 @@ class End:
         layers = [layer[chosen] for layer in self.cache.layers]
         gap = None if self.gap is None else self.gap[chosen]
         return End(_cache(layers), [layer[chosen] for layer in self.attended], gap)
+
+
+class Grows(Protocol):
+    """The end of a reading, as ``greedily`` needs it; by rows it gives an end of its own."""
+
+    def __getitem__(self, rows: Sequence[int]) -> Self: ...
+
+
+E = TypeVar("E", bound=Grows)
+
+
+def greedily(
+    logits: Tensor, end: E, stop_ids: Sequence[int], max_new_tokens: int, step: Callable[[Tensor, E], Tensor]
+) -> list[list[int]]:
+    """Write the likeliest token of each row until it stops.
+
+    Rows that have stopped are let go, so that a long answer does not make the others' batch pay for it.
+
+    Args:
+        logits: [B, V], of the first token.
+        end: what is written behind.
+        stop_ids: tokens that end an answer.
+        max_new_tokens: how many are written at most.
+        step: reads a token of each row that goes on, [B'] ids, behind an end, which grows by it; gives logits, [B', V].
+
+    Returns:
+        The new token ids of each row, up to and without the one that stops it.
+    """
+    stop = torch.tensor(stop_ids, device=logits.device)
+    written: list[list[int]] = [[] for _ in logits]
+    running = list(range(len(written)))
+    for number in range(max_new_tokens):
+        token = logits.argmax(-1)
+        goes_on = (~torch.isin(token, stop)).tolist()
+        left = [place for place, on in enumerate(goes_on) if on]
+        if not left:
+            break
+        if len(left) < len(running):
+            running, token, end = [running[place] for place in left], token[left], end[left]
+        for row, new in zip(running, token.tolist(), strict=True):
+            written[row].append(new)
+        if number + 1 < max_new_tokens:
+            logits = step(token, end)
+    return written
 
 
 def kept_positions(stays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, NoReturn
 
@@ -38,6 +40,25 @@ def new_table(*headers: str, title: str = "") -> Table:
     for header in headers:
         table.add_column(header, overflow="fold")
     return table
+
+
+@contextmanager
+def faults_said() -> Iterator[None]:
+    """Around a command's work with a model: what a user can mend stops it with a sentence.
+
+    Raises:
+        typer.Exit: there was such a fault.
+    """
+    from sepm_eval.backbone.memory import is_out_of_memory
+
+    try:
+        yield
+    except (ValueError, OSError, FloatingPointError) as error:
+        stop(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        stop(f"out of memory: {error}")
 
 
 def stop(message: str) -> NoReturn:

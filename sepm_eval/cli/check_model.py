@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from sepm_eval.cli._app import app, console, new_table, stop
+from sepm_eval.cli._app import app, console, faults_said, new_table, stop
 from sepm_eval.images import open_image
 from sepm_eval.prompts import letters
 
@@ -34,10 +34,9 @@ def check_model(
 
     Exits 1 with the reason if the checkpoint is refused or a line of the contract fails.
     """
-    from sepm_eval.backbone.memory import is_out_of_memory
     from sepm_eval.hosts.loading import read_settings
 
-    try:
+    with faults_said():
         given = {"pretrained": pretrained, "device": device, "dtype": dtype}
         backbone = read_settings(f"sepm_{model}", model, given).load()
         from sepm_eval.model_wrappers._trial import hold_to_contract
@@ -48,12 +47,6 @@ def check_model(
         for what, value in _facts(backbone):
             table.add_row(what, escape(value))
         console.print(table)
-    except (ValueError, OSError, FloatingPointError) as error:
-        stop(str(error))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        stop(f"out of memory: {error}")
     failed = [line.what for line in lines if line.verdict == "fails"]
     if failed:
         stop(f"{backbone.name} as {model} does not hold: {'; '.join(failed)}. Its answers cannot be trusted")

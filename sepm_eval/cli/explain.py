@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from sepm_eval.cli._app import app, console, stop
+from sepm_eval.cli._app import app, console, faults_said, stop
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.needs import check_question
 from sepm_eval.runs.plan import parse_method
@@ -31,11 +31,10 @@ def explain(
 ) -> None:
     """Answer one picture, say how sure the model was and of what, and show which visual tokens were dropped."""
     from sepm_eval.hosts.loading import read_settings
-    from sepm_eval.model_wrappers._loading import is_out_of_memory
     from sepm_eval.report.explanation import explain as put_beside
     from sepm_eval.types import Question
 
-    try:
+    with faults_said():
         _check_out(out)
         chosen = parse_method(method)
         settings = read_settings(f"sepm_{model}", model, {"pretrained": pretrained, "device": device})
@@ -43,12 +42,6 @@ def explain(
         question = Question(image, keys, tuple(MIKELS.get(key, key.capitalize()) for key in keys))
         check_question(chosen, question)
         found = put_beside(question, chosen.answer(question, settings.load(chosen)))
-    except (ValueError, OSError, FloatingPointError) as error:
-        stop(str(error))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        stop(f"out of memory: {error}")
     _show(found.answer, question, image.name)
     if found.covered is None:
         return

@@ -57,8 +57,9 @@ class Settings:
             ValueError: a method cannot work with it, or see ``load_backbone``, as the next.
             FileNotFoundError: see there.
         """
+        supports = supported(self.backbone, self.pretrained, self.options) if methods else frozenset()
         for method in methods:
-            check_needs(method, supported(self.backbone, self.pretrained, self.options), f"sepm_{self.backbone}")
+            check_needs(method, supports, f"sepm_{self.backbone}")
         return load_backbone(self.backbone, self.pretrained, device=self.device, dtype=self.dtype, **self.options)
 
     def runner(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sepm_eval.backbone.cost import Geometry, Text, Work
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.options import in_words, takes_one
-from sepm_eval.outside import by_name, entries, home, in_folder, joined
+from sepm_eval.outside import by_name, entries, entry_named, home, in_folder, joined
 from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:
@@ -91,14 +91,9 @@ def find_method(name: str) -> type[Method]:
         ValueError: there is none of this name, or more than one, or the package that has it is broken.
     """
     ours = find_methods()
-    points = [point for point in entries(GROUP) if point.name == name]
-    homes = [ours[name].__module__] if name in ours else []
-    homes += [home(point) for point in points]
-    if not homes:
-        raise ValueError(f"unknown method {name!r}; there are {sorted(method_names())}")
-    if len(homes) > 1:
-        raise ValueError(f"two methods are called {name!r}: in {' and in '.join(homes)}; uninstall one of the packages")
-    return ours[name] if name in ours else _load(points[0])
+    where = ours[name].__module__ if name in ours else None
+    point = entry_named("method", name, GROUP, where, lambda: sorted(method_names()))
+    return ours[name] if point is None else _load(point)
 
 
 def get_method(name: str, **options: Any) -> Method:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sepm_eval.datasets import Benchmark
 from sepm_eval.digests import readable_sha256s
+from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import sides
 from sepm_eval.runs.identity import exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
@@ -54,9 +55,12 @@ def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
     )
 
 
-def blank_question(benchmark: Benchmark) -> Question:
-    """What a benchmark asks, of a blank picture: for what can be told before any picture is there."""
-    names = benchmark.names
-    positive, _ = sides(tuple(names))
-    picture = Image.new("RGB", (1, 1))
-    return Question(picture, tuple(names), tuple(names.values()), text=benchmark.question(), positive=positive)
+def blank_question(offered: Options, text: str) -> Question:
+    """What is asked, of a blank picture: for what can be told before any picture is there.
+
+    Args:
+        offered: the question's options.
+        text: the question word for word.
+    """
+    positive, _ = sides(offered.labels)
+    return Question(Image.new("RGB", (1, 1)), offered.labels, offered.names, text, positive)

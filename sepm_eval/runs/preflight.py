@@ -108,7 +108,7 @@ def _check_questions(plan: Plan, model: ModelPlan, asked: Sequence[Benchmark]) -
     for benchmark in asked if model.ours else ():
         for method in plan.methods_of(model):
             try:
-                check_question(parse_method(method), blank_question(benchmark))
+                check_question(parse_method(method), blank_question(benchmark.options, benchmark.question()))
             except ValueError as error:
                 raise ValueError(f"{benchmark.name}, {method}: {error}") from None
 

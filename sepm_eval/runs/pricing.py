@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from sepm_eval import demo
 from sepm_eval.backbone import cost
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
@@ -14,9 +12,9 @@ from sepm_eval.methods import Method, Priced, get_method
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone
 from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import sides
+from sepm_eval.runs.exams import blank_question
 from sepm_eval.runs.outcomes import OUR_ENTRIES, Run
 from sepm_eval.runs.plan import Plan, parse_method
-from sepm_eval.types import Question
 
 # No tokenizer is at hand. In Vicuna's template and tokens 35 tokens stand in front of the picture, and EmoSet's
 # zero-shot question with what follows it takes 70 (tests/oracles/real_tokenizer_ids.json).
@@ -107,11 +105,10 @@ def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) 
 
     The lengths of its prompts are estimated from their characters.
     """
-    positive, both = sides(offered.labels)
-    if not isinstance(method, Priced) or (method.needs_polarities and not both):
+    if not isinstance(method, Priced) or (method.needs_polarities and not sides(offered.labels)[1]):
         return None
-    question = Question(Image.new("RGB", (1, 1)), offered.labels, offered.names, text, positive)
-    lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in method.foreseen(question))
+    asked = method.foreseen(blank_question(offered, text))
+    lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in asked)
     return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
 
 

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from sepm_eval.datasets import Benchmark, Item, data_folder, inside
 from sepm_eval.datasets.releases.tsv import write_tsv
-from sepm_eval.digests import readable_sha256s
+from sepm_eval.digests import readable_sha256s, sha256_of
 from sepm_eval.files import text_of, write_whole, writing_whole
 from sepm_eval.images import UnreadableImage, open_image
 
@@ -174,7 +174,7 @@ def verify(folder: Path) -> list[str]:
         path = paths[name]
         if not path.is_file():
             problems.append(f"{name} is missing")
-        elif _file_sha256(path) != expected:
+        elif sha256_of(path) != expected:
             problems.append(f"{name} has changed since it was written")
     return problems
 
@@ -228,7 +228,7 @@ def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], ba
     report = {
         "file": file.name,
         "items": _items_sha256(items, pictures),
-        "sha256": _file_sha256(file),
+        "sha256": sha256_of(file),
         "digests": digests,
         "problems": problems,
     }
@@ -250,7 +250,7 @@ def _finished(file: Path, items: Sequence[Item]) -> dict[str, Any] | None:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         told = report["items"], report["sha256"]
-        same = told == (_items_sha256(items, readable_sha256s([item.path for item in items])), _file_sha256(file))
+        same = told == (_items_sha256(items, readable_sha256s([item.path for item in items])), sha256_of(file))
         return report if same else None
     except (ValueError, LookupError, TypeError, RecursionError):  # damaged: the shard is written anew
         return None
@@ -264,7 +264,7 @@ def _write_table(file: Path, benchmark: Benchmark, items: Sequence[Item], chosen
         return found
     write_tsv(file, benchmark, items, chosen)
     pictures = readable_sha256s([item.path for item in items])
-    report = {"file": file.name, "items": _items_sha256(items, pictures), "sha256": _file_sha256(file), **about}
+    report = {"file": file.name, "items": _items_sha256(items, pictures), "sha256": sha256_of(file), **about}
     _write_json(file.with_name(f"{file.name}.json"), report)
     return report
 
@@ -306,14 +306,6 @@ def _items_sha256(items: Sequence[Item], pictures: Sequence[str]) -> str:
     """Digest of a list of items in their order: ids, labels, names of files and their content."""
     rows = [[i.id, i.label, i.path.name, picture] for i, picture in zip(items, pictures, strict=True)]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
