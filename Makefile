@@ -27,6 +27,7 @@ test-next:
 	$(PYTHON) -m venv .venv-next
 	.venv-next/bin/pip install --quiet --upgrade pip "setuptools>=77"
 	.venv-next/bin/pip install --quiet --pre --editable ".[test]"
+	.venv-next/bin/pip install --quiet --pre --upgrade transformers  # which pyproject.toml holds back
 	.venv-next/bin/pip list | grep -iE "^(torch|transformers|tokenizers|lmms[-_]eval|pillow|huggingface)"
 	.venv-next/bin/pytest --numprocesses auto --dist loadfile
 

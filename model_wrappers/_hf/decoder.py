@@ -20,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from sepm_eval.backbone.continuing import take_over
 from sepm_eval.backbone.interface import PictureTokens, Shares
 from sepm_eval.backbone.memory import computes_on
-from sepm_eval.backbone.writing import greedily
+from sepm_eval.backbone.writing import CACHE, greedily
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
@@ -116,11 +116,11 @@ class Decoder:
         seen = None
         if layers is not None and pictures is not None:
             seen = self._on_pictures(rows, attended, watch)
-        whole = pictures is not None and keep is None and is_plain(output.past_key_values)
+        whole = pictures is not None and keep is None and is_plain(getattr(output, CACHE))
         return FamilyReading(
             logits=self._logits(output),
             probe_attention=seen,
-            cache=output.past_key_values,
+            cache=getattr(output, CACHE),
             attended=[attended.to(self.device)],
             before=tuple(row.before for row in rows) if whole else (),
             behind=tuple(row.behind for row in rows),
@@ -172,11 +172,11 @@ class Decoder:
         watch = None if layers is None else self._watch(rows, tails, longest, layers)
         output = self._forward(ids, attended, positions, watch, cut(prefix.cache, held.shape[1]), **types)
         seen = None if watch is None else self._on_pictures(rows, attended, watch)
-        whole = all(bool(mask.all()) for mask in kept) and is_plain(output.past_key_values)
+        whole = all(bool(mask.all()) for mask in kept) and is_plain(getattr(output, CACHE))
         return FamilyReading(
             logits=self._logits(output),
             probe_attention=seen,
-            cache=output.past_key_values,
+            cache=getattr(output, CACHE),
             attended=[attended],
             before=before if whole else (),
             behind=behind,
@@ -272,7 +272,7 @@ class Decoder:
                 input_ids=ids.to(device),
                 attention_mask=attended.to(device).long(),
                 position_ids=positions.to(device),
-                past_key_values=cache,
+                **{CACHE: cache},
                 use_cache=True,
                 logits_to_keep=1,
                 **extra,

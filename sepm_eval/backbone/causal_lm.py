@@ -16,7 +16,7 @@ from sepm_eval.backbone.continuing import cut, take_over
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.pruning import Rows, pad_left, positions
-from sepm_eval.backbone.writing import End, greedily, kept_positions
+from sepm_eval.backbone.writing import CACHE, End, greedily, kept_positions
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class CausalLM:
             hidden,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
+            **{CACHE: cache},
             use_cache=True,
             position_embeddings=self.decoder.rotary_emb(hidden, position_ids=positions),
             probe=request,
@@ -269,12 +269,12 @@ class CausalLM:
             inputs_embeds=embedded,
             attention_mask=attended.long(),
             position_ids=positions,
-            past_key_values=cache,
+            **{CACHE: cache},
             use_cache=True,
             probe=request,
             last_position_only=True,
         )
-        return output.last_hidden_state[:, -1], output.past_key_values
+        return output.last_hidden_state[:, -1], getattr(output, CACHE)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         return self.head(hidden)[:, : self.vocab_size].float().to(self.device)

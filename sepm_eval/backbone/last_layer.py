@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, apply_rotary_pos_emb
 
 from sepm_eval.backbone import probe as probes
+from sepm_eval.backbone.writing import CACHE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,7 +41,7 @@ def _narrow(
     rotation = tuple(part.to(normed.device) for part in kwargs["position_embeddings"])
     key, value = _heads(attention, attention.k_proj, normed), _heads(attention, attention.v_proj, normed)
     key = _rotated(key, rotation)
-    earlier, _ = kwargs["past_key_values"].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
+    earlier, _ = kwargs[CACHE].update(key[:, :, :-1], value[:, :, :-1], attention.layer_idx)
     probe: probes.Probe | None = kwargs.pop("probe", None)
     if probe is not None and attention.layer_idx in probe.layers:
         _fill(attention, normed, torch.cat([earlier, key[:, :, -1:]], dim=2), rotation, probe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -10,10 +11,14 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from typing_extensions import Self
 
 from sepm_eval.backbone.interface import Reading
 from sepm_eval.backbone.pruning import pad_left, positions
+
+CACHE = "cache" if "cache" in inspect.signature(LlamaDecoderLayer.forward).parameters else "past_key_values"
+"""What transformers calls keys and values among a forward pass's arguments and results: "cache" since 5.24."""
 
 
 class Behind(DynamicLayer):
