@@ -112,6 +112,24 @@ def _indices(mask: Tensor) -> tuple[int, ...]:
     return tuple(mask.nonzero().flatten().tolist())
 
 
+def names_by_polarity(question: Question, who: str) -> tuple[list[str], list[str]]:
+    """How the positive and the negative emotions of a question are shown, in its order.
+
+    Args:
+        question: what is asked.
+        who: the method, for the message.
+
+    Raises:
+        ValueError: it offers none of one polarity.
+    """
+    names = dict(zip(question.labels, question.names, strict=True))
+    positive = [names[label] for label in question.of_polarity("positive")]
+    negative = [names[label] for label in question.of_polarity("negative")]
+    if not positive or not negative:
+        raise ValueError(f"{who} needs positive and negative emotions to choose from, not {question.labels}")
+    return positive, negative
+
+
 def check_finite(reading: Reading) -> Reading:
     """Pass a reading on unless it holds NaN or infinity: such logits are no answer, such attention chooses no tokens.
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from sepm_eval import prompts
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
-from sepm_eval.methods.common import check_finite
+from sepm_eval.methods.common import check_finite, names_by_polarity
 from sepm_eval.methods.dan_case import Case, contrast, discrepancy, gated, pick_candidates
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.numbered import read_numbers
@@ -185,13 +185,7 @@ class Dan:
         return prompts.BY_ANALYSIS if self._analyses else prompts.WORDINGS["paper"].ask
 
     def _coarse(self, question: Question) -> str:
-        names = dict(zip(question.labels, question.names, strict=True))
-        positive, negative = (
-            [names[label] for label in question.of_polarity(side)] for side in ("positive", "negative")
-        )
-        if not positive or not negative:
-            raise ValueError(f"DAN needs positive and negative emotions to choose from, not {question.labels}")
-        return prompts.numbered_polarity(positive, negative, self._sentence)
+        return prompts.numbered_polarity(*names_by_polarity(question, "DAN"), self._sentence)
 
     def _contrast(
         self, cases: Sequence[Case], rows: Sequence[int], backbone: Backbone, visual: VisualTokens, first: Reading

@@ -21,7 +21,7 @@ from sepm_eval.emotions import Polarity
 from sepm_eval.methods import evidence as ev
 from sepm_eval.methods.before import PruneBefore, Rule, keep_chosen, see
 from sepm_eval.methods.cdpruner import CdPruner, ClipPlace
-from sepm_eval.methods.common import ask, check_finite
+from sepm_eval.methods.common import ask, check_finite, names_by_polarity
 from sepm_eval.methods.divprune import DivPrune
 from sepm_eval.methods.fastervlm import FasterVlm
 from sepm_eval.methods.needs import check_needs
@@ -208,12 +208,7 @@ class Sepm:
         return visual
 
     def _coarse(self, question: Question, wording: prompts.Wording) -> str:
-        names = dict(zip(question.labels, question.names, strict=True))
-        positive = [names[label] for label in question.of_polarity("positive")]
-        negative = [names[label] for label in question.of_polarity("negative")]
-        if not positive or not negative:
-            raise ValueError(f"SEPM needs positive and negative emotions to choose from, not {question.labels}")
-        return prompts.coarse(positive, negative, wording, foe=self.foe)
+        return prompts.coarse(*names_by_polarity(question, "SEPM"), wording, foe=self.foe)
 
     def _stage_one(
         self, questions: Sequence[Question], asked: Sequence[str], backbone: Backbone, visual: VisualTokens

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from sepm_eval import prompts
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone
-from sepm_eval.methods.common import ask
+from sepm_eval.methods.budget import FULL
+from sepm_eval.methods.common import ask, zero_shot_prompt
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.options import NUMBER, method
 from sepm_eval.types import Answer, Question
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # Visual tokens kept after decoder layers 2, 6 and 15 of LLaVA-1.5 (576 tokens), by the average number kept.
 KEPT = {192: (300, 200, 110), 128: (303, 110, 36), 96: (238, 48, 26), 64: (66, 30, 17)}
 LAYERS = (2, 6, 15)
-FULL = 576
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class SparseVlm:
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
         """The prompt of a question."""
-        return (question.text or prompts.fine(question.options(), prompts.WORDINGS["paper"]),)
+        return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
         """What one answer asks of a backbone; the raters, which cost next to nothing, are left out."""
