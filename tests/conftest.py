@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Sequence
@@ -29,6 +30,24 @@ ORACLES = Path(__file__).parent / "oracles"
 OLD_PILLOW = Version(PIL.__version__) < Version(
     "13"
 )  # resizes some tall pictures otherwise than 13, see oracles/README.md
+
+
+# Files whose tests are long. Workers begin with them, or one would end long after the other.
+LONGEST = (
+    *("test_pairs", "test_vlmevalkit", "test_sepm_hf", "test_lmms_eval", "test_outside_package", "test_processes"),
+    *("test_plan_folder", "test_interruption", "test_run", "test_matrix", "test_dan", "test_page"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: no collection looks through it again (lmms-eval makes two of each evaluation)."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
