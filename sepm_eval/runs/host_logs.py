@@ -111,6 +111,7 @@ def _add(log: Log, sample: Mapping[str, Any], options: Options, where: str) -> N
         sha256=sys.intern(str(sample.get("picture") or "")),
         record=None,
         own_question=sample.get("own_question") is True,
+        plain=sample.get("plain") is True,
     )
     log.rows.append((outcome, str(sample.get("record") or "")))
     log.item_lists.add(str(sample["item_list"]))

@@ -84,6 +84,7 @@ class Outcome:
         sha256: of the picture's file; "" if the log does not say.
         record: the journal's record, where a journal was found.
         own_question: the benchmark asks every item another question.
+        plain: the method could not be asked this question, and plain generation answered it.
     """
 
     item: str
@@ -98,6 +99,7 @@ class Outcome:
     sha256: str
     record: Record | None
     own_question: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True)
