@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
 
 
@@ -49,6 +49,8 @@ def run(
             *(str(one.count("unparsed")), str(one.count("failed"))),
         )
     console.print(table)
+    for said in filter(None, map(answered_plainly, found.done)):
+        console.print(said, soft_wrap=True, markup=False)
     faults = [flaw for one in found.done if (flaw := never_pruned(one))]
     if found.missing:
         lines = [f"{part}: {why}" for part, why in found.missing]

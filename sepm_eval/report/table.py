@@ -107,7 +107,7 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
 
 def polarities(run: Run) -> Mapping[str, str]:
     """The polarity of every label in a run, including those set by hand; "unknown" of a label unknown here."""
-    return {**dict.fromkeys(run.outcomes[0].options.labels, "unknown"), **POLARITY, **run.identity.polarity}
+    return {**dict.fromkeys(run.options.labels, "unknown"), **POLARITY, **run.identity.polarity}
 
 
 def model_key(runs: Sequence[Run]) -> str:

@@ -24,3 +24,18 @@ def never_pruned(run: Run) -> str:
         f"{run.column}, {run.title} dropped no visual token of any of {len(told)} pictures, although its options say "
         "so: these are zero-shot's answers under another name, and no result"
     )
+
+
+def answered_plainly(run: Run) -> str:
+    """Say that a run's method was not asked, because its questions have no sense for it.
+
+    Returns:
+        A sentence; "" if the method answered all questions.
+    """
+    plain = sum(outcome.plain for outcome in run.outcomes)
+    if not plain:
+        return ""
+    return (
+        f"{run.column}, {run.title}: {plain} of {len(run.outcomes)} questions were answered by plain generation, as "
+        f"{run.method} needs emotions of both polarities: these are no answers of {run.method}"
+    )

@@ -83,6 +83,8 @@ class Outcome:
         picture: the file, where the log names one.
         sha256: of the picture's file; "" if the log does not say.
         record: the journal's record, where a journal was found.
+        own_question: the benchmark asks every item another question.
+        plain: the method could not be asked this question, and plain generation answered it.
     """
 
     item: str
@@ -96,6 +98,8 @@ class Outcome:
     picture: str | None
     sha256: str
     record: Record | None
+    own_question: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,11 +231,14 @@ class Run:
 
     @property
     def options(self) -> Options:
-        """The labels on offer.
+        """The labels on offer; where every item has its own question, all labels that any of them offers.
 
         Raises:
-            ValueError: the items were asked different questions.
+            ValueError: the items were asked different questions, though the benchmark has one.
         """
+        if self.outcomes and all(outcome.own_question for outcome in self.outcomes):
+            labels = tuple(dict.fromkeys(label for one in self.outcomes for label in one.options.labels))
+            return Options(tuple(sorted(labels)), tuple(sorted(labels)))
         questions = {outcome.question for outcome in self.outcomes}
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")

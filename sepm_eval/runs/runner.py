@@ -37,6 +37,8 @@ from sepm_eval.types import Question
 
 logger = logging.getLogger(__name__)
 
+PLAIN = "generate"  # in the place of a method's name: the question was answered by plain greedy generation
+
 
 @dataclass(frozen=True)
 class _Pending:
@@ -70,6 +72,8 @@ class Runner:
         entry: the host's name of the model; by default the one it has in lmms-eval.
         identity: what decides the answers, of which all of the above that matters has become part.
         keys: by benchmark and item, the journal record that holds the answer; filled in as answers come.
+        facts: by benchmark and item, likewise: ``confidence``, the share that the answered option has of the options'
+            probabilities; or ``plain``, if the method could not be asked and plain generation answered.
     """
 
     backbone_name: str
@@ -86,6 +90,7 @@ class Runner:
     tally: Tally = field(init=False)
     identity: Identity = field(init=False)
     keys: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
+    facts: dict[tuple[str, str], dict[str, Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.identity = Identity(
@@ -170,7 +175,7 @@ class Runner:
             question = self._maker.question(asked, text, images)
             method = self._of_method
             if question is None:
-                method = {"name": "generate", "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
+                method = {"name": PLAIN, "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
             key = question_key(
                 images=sha256,
                 text=text,
@@ -191,6 +196,8 @@ class Runner:
     def _count(self, asked: Asked, record: Mapping[str, Any]) -> None:
         self.tally.add(asked, record)
         self._first.add(record)
+        if asked.item is not None:
+            self.facts[asked.item] = _facts(record)
 
     def _note(self, asked: Asked, key: str) -> None:
         if asked.item is not None:
@@ -240,3 +247,12 @@ class Runner:
         checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
         folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
         return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{self.identity.digest[:12]}.jsonl"
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a journal record stands beside the answer in a log (``Runner.facts``)."""
+    if record.get("status") == "answered" and record.get("method", {}).get("name") == PLAIN:
+        return {"plain": True}
+    shares, label = record.get("option_probabilities") or {}, record.get("label")
+    total = sum(shares.values())
+    return {"confidence": shares[label] / total} if label in shares and total > 0 else {}

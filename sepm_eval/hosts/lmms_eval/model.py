@@ -168,12 +168,12 @@ class SepmModel(ChatModel):
             resume=resume,
             shard=shard(),
         )
-        answering.start(self._runner.identity, self._runner.keys)
+        answering.start(self._runner.identity, self._runner.keys, self._runner.facts)
         eval_logger.info(loaded_message(self._runner.identity.entry, self._runner))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Answer all requests, in their order."""
-        answering.start(self._runner.identity, self._runner.keys)
+        answering.start(self._runner.identity, self._runner.keys, self._runner.facts)
         return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
 
 
