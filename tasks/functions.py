@@ -38,8 +38,8 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 
     A failed question counts in ``n_failed`` and in nothing else. ``score`` repeats ``acc`` under the name that
     lmms-eval's own statistics and --baseline look for. Item, list, labels and how they are shown, the picture's digest,
-    the time, and of our models the run's identity and the journal record go into the samples log: it says by itself who
-    answered what.
+    the votes behind the label, the time, and of our models the run's identity and the journal record go into the
+    samples log: it says by itself who answered what.
     """
     labels, names = doc["labels"], doc["names"]
     result = score(results[0], doc["label"], Options(tuple(labels), tuple(names)))
@@ -49,6 +49,8 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
         **{"answered_at": datetime.now(timezone.utc).isoformat(timespec="seconds")},
         **answering.stamp(doc["benchmark"], doc["id"]),
     }
+    if votes := {label: count for label, count in (doc.get("votes") or {}).items() if count is not None}:
+        about["votes"] = votes  # a set's columns are the same for all its items, so a label without votes may be None
     if result.status == "failed":
         return {"n_failed": 1, **about}
     correct = float(result.correct)

@@ -20,7 +20,9 @@ class Item:
         id: what the release calls it; unique in the benchmark.
         path: the file.
         label: its emotion, a key of the benchmark's names.
-        extra: further columns, such as the votes behind the label.
+        extra: further columns. ``votes`` is known to the report: how many people chose each label, or what share of
+            them did (``{"awe": 6, "fear": 1}``), also of labels that the question does not offer; left out of an item
+            that nobody voted on.
     """
 
     id: str

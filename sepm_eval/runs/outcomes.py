@@ -44,6 +44,8 @@ class Record:
         error: what went wrong, of a question that failed.
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
+        labels: those that the journal has a probability of; none if it has none.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
     """
 
     stages: int
@@ -58,6 +60,8 @@ class Record:
     blocks: tuple[Block, ...]
     error: str | None
     tokens_left: float | None = None
+    labels: tuple[str, ...] = ()
+    probabilities: Sequence[float] = ()
 
     @property
     def pruned(self) -> bool | None:
@@ -83,6 +87,7 @@ class Outcome:
         picture: the file, where the log names one.
         sha256: of the picture's file; "" if the log does not say.
         record: the journal's record, where a journal was found.
+        votes: how many people chose each label, or which share of them; None of an item that nobody voted on.
     """
 
     item: str
@@ -96,6 +101,7 @@ class Outcome:
     picture: str | None
     sha256: str
     record: Record | None
+    votes: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
