@@ -44,7 +44,7 @@ def compare(
     b: Annotated[str, typer.Option("--b", help="Which runs of the second folder.")] = "",
     model: Annotated[str, typer.Option(help="Only runs of this model: its name, or a part of it.")] = "",
 ) -> None:
-    """Compare two runs item by item: difference, its interval, flips, agreement, McNemar's test, power."""
+    """Compare two runs item by item: difference, its intervals, flips, agreement, McNemar's tests, power."""
     from sepm_eval.report import statistics
     from sepm_eval.report.choosing import choose, side_by_side
     from sepm_eval.report.comparing import compare_pairs
@@ -92,8 +92,14 @@ def _show_comparison(one: Run, other: Run, items: Pairs, result: Comparison, p_h
     console.print(table)
     low, high = 100 * result.interval.low, 100 * result.interval.high
     console.print(f"B - A: {100 * result.difference:+.2f} points, 95 % interval [{low:+.2f}, {high:+.2f}]")
+    if result.bayesian is not None:
+        low, high = 100 * result.bayesian.low, 100 * result.bayesian.high
+        console.print(f"fewer than {statistics.SMALL} items: Bayesian 95 % interval [{low:+.2f}, {high:+.2f}]")
     console.print(f"same answer: {same} of {result.n} ({same / result.n:.1%})")
-    console.print(f"exact McNemar p = {result.p_value:.4g}; Holm over these tables: {p_holm:.4g}")
+    mid_p = "" if result.mid_p is None else f"; mid-p {result.mid_p:.4g}"
+    console.print(f"exact McNemar p = {result.p_value:.4g}; Holm over these tables: {p_holm:.4g}{mid_p}")
+    smallest = "none" if result.detectable is None else f"{100 * result.detectable:.1f} points"
+    console.print(f"smallest detectable difference: {smallest}")
     console.print(f"items for 80 % power: {power_note(result)}")
     for side, run in (("A", one), ("B", other)):
         for path in run.superseded:
