@@ -25,6 +25,7 @@ from sepm_eval.report.table import (
     spread,
     state,
 )
+from sepm_eval.report.votes import answers, votes
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.scoring import macro_f1
 
@@ -156,6 +157,8 @@ def all_tables(runs: Sequence[Run]) -> list[Table]:
         *paper_tables(runs),
         runs_table(runs),
         comparisons(runs),
+        votes(runs),
+        answers(runs),
         calibration(runs),
         controls(runs),
         fired(runs),
