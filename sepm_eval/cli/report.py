@@ -124,10 +124,22 @@ def leaderboard(
 
 
 @app.command()
-def rescore(folders: Folders) -> None:
-    """Score logged answers again with this version's rules, without a model; exits 1 if any verdict changed."""
+def rescore(
+    folders: Folders,
+    project: Annotated[
+        str | None,
+        typer.Option("--from", help="Answers a project published: eemo-bench, mvei-plus, mllm-visual-emotion."),
+    ] = None,
+) -> None:
+    """Score logged answers again with this version's rules, without a model; exits 1 if any verdict changed.
+
+    With --from, answers that another project published: its score beside ours, and every answer read differently.
+    """
+    from sepm_eval.cli.published import rescore_published
     from sepm_eval.runs.results import read_runs
 
+    if project is not None:
+        return rescore_published(project, folders)
     try:
         runs = read_runs(folders)
     except (ValueError, OSError) as error:
