@@ -22,6 +22,7 @@ LETTERS = ascii_uppercase[:10]  # the project looks for no others
 
 _LETTER = re.compile(rf"\(([{LETTERS}])\)")
 _OPTION = re.compile(rf"\(([{LETTERS}])\)[ \t]*([^\s()][^()\n]*)")
+_NEXT_SENTENCE = re.compile(r"(?<=[.;])\s+(?=[A-Z])")
 
 
 def read(folder: Path) -> list[AnswerFile]:
@@ -69,12 +70,13 @@ def _letter(record: Any, key: str, where: str) -> str:
 def options_of(question: str) -> tuple[str, ...]:
     """The options that a question lists as "(A) anger", from A on; where it lists none so, all letters without names.
 
-    A list may stand on one line or on several. Letters that the question names again behind it are no options.
+    A list may stand on one line or on several. Letters that the question names again behind it are no options, nor is a
+    sentence behind the last one a part of its text.
     """
     found: list[str] = []
     for letter, name in _OPTION.findall(question):
         if letter == LETTERS[len(found) : len(found) + 1]:
-            found.append(name.strip().strip(",;.").strip())
+            found.append(_NEXT_SENTENCE.split(name)[0].strip().strip(",;.").strip())
     return tuple(found) if len(found) > 1 else tuple(f"option {letter}" for letter in LETTERS)
 
 
