@@ -20,6 +20,7 @@ from sepm_eval.types import Block
 
 _MOST_TOKENS = 10**6  # of a picture
 _FARTHEST = 10**9  # pixels
+_ROUNDING = 1e-3  # what a probability in half precision may be above 1
 
 RecordId: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
 
@@ -101,6 +102,8 @@ def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
         blocks=_blocks(json.dumps(content.get("blocks") or ())),
         error=content.get("error"),
         tokens_left=_number(content.get("tokens_left")),
+        labels=_labels(tuple(content.get("option_probabilities") or ())),
+        probabilities=_probabilities(content.get("option_probabilities") or {}),
     )
     record_id = content["key"], content["task"], content["doc_id"]
     return record_id, content["text"] if answered else None, record
@@ -109,6 +112,18 @@ def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
 def _number(found: Any) -> float | None:
     if found is not None and (type(found) not in (int, float) or not 0 <= found <= _MOST_TOKENS):
         raise TypeError(f"tokens_left is {found!r}")
+    return found
+
+
+def _probabilities(found: Mapping[str, Any]) -> array[float]:
+    if not all(type(one) in (int, float) and 0 <= one <= 1 + _ROUNDING for one in found.values()):
+        raise TypeError(f"option_probabilities is {found!r}")
+    return array("d", found.values())
+
+
+@lru_cache(maxsize=1024)
+def _labels(found: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, one object for all that are equal."""
     return found
 
 

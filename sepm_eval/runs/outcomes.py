@@ -44,6 +44,8 @@ class Record:
         error: what went wrong, of a question that failed.
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
+        labels: those that the journal has a probability of; none if it has none.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
     """
 
     stages: int
@@ -58,6 +60,8 @@ class Record:
     blocks: tuple[Block, ...]
     error: str | None
     tokens_left: float | None = None
+    labels: tuple[str, ...] = ()
+    probabilities: Sequence[float] = ()
 
     @property
     def pruned(self) -> bool | None:
@@ -85,6 +89,7 @@ class Outcome:
         record: the journal's record, where a journal was found.
         own_question: the benchmark asks every item another question.
         plain: the method could not be asked this question, and plain generation answered it.
+        votes: how many people chose each label, or which share of them; None of an item that nobody voted on.
     """
 
     item: str
@@ -100,6 +105,7 @@ class Outcome:
     record: Record | None
     own_question: bool = False
     plain: bool = False
+    votes: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
