@@ -39,6 +39,12 @@ def manifests() -> list[Any]:
     return [ModelManifest(model_id=f"sepm_{name}", chat_class_path=f"{home}.sepm_{name}") for name in backbone_names()]
 
 
+def is_own_command(command: Sequence[str]) -> bool:
+    """Whether a process, by its ``sys.argv``, is lmms-eval's own command and no other program that imports it."""
+    program = Path(command[0]) if command else Path()
+    return program.name in ("lmms-eval", "lmms_eval") or program.parts[-2:] == ("lmms_eval", "__main__.py")
+
+
 def check_named_tasks(command: Sequence[str]) -> None:
     """Look at the data of our tasks that lmms-eval's own command names, before its model is loaded.
 
@@ -52,8 +58,7 @@ def check_named_tasks(command: Sequence[str]) -> None:
         MissingData: the data of a task are not there; the message says which, and how to get them.
         ValueError: they are not as they must be.
     """
-    program = Path(command[0]) if command else Path()
-    if program.name not in ("lmms-eval", "lmms_eval") and program.parts[-2:] != ("lmms_eval", "__main__.py"):
+    if not is_own_command(command):
         return
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--tasks", default="")
