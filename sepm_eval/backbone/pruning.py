@@ -118,12 +118,9 @@ class Rows:
         states, orders, counts = [], [], []
         for i, (text, whole, count) in enumerate(zip(self.behind, self.whole, self.counts, strict=True)):
             own = self.patches[i].nonzero().flatten()
-            tokens, scores = hidden[i, own], attention[i, own]
-            if isinstance(prune, Cut):
-                left = prune.left(layers, whole)[layer] - (count - len(own))  # separators stay in any case
-                kept, merged, centres = highest(scores, max(left, 0)), tokens[:0], own[:0]
-            else:
-                kept, merged, centres = prune.step(layer, tokens, scores)
+            separators = count - len(own)  # they stay in any case
+            wanted = prune.left(layers, whole)[layer] - separators if isinstance(prune, Cut) else 0
+            kept, merged, centres = _left(prune, layer, hidden[i, own], attention[i, own], max(wanted, 0))
             end = hidden.shape[1] - text
             stays = self.attended[i, :end].clone()
             stays[own] = False
@@ -148,6 +145,14 @@ class Rows:
     def _picked(of: Tensor, orders: Sequence[Tensor]) -> Tensor:
         """Some tokens of each row, padded on the left with 0."""
         return _padded([row[order] for row, order in zip(of, orders, strict=True)])[0]
+
+
+def _left(prune: Cut | Prune, layer: int, tokens: Tensor, scores: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``Prune.step`` gives; of a ``Cut``, which merges nothing, the ``count`` best rated tokens."""
+    if isinstance(prune, Cut):
+        kept = highest(scores, count)
+        return kept, tokens[:0], kept[:0]
+    return prune.step(layer, tokens, scores)
 
 
 def highest(scores: Tensor, count: int) -> Tensor:
