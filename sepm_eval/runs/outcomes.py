@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sepm_eval.methods import KINDS
 from sepm_eval.parsing import Options
 from sepm_eval.runs.identity import Identity, differences, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
@@ -18,7 +19,6 @@ from sepm_eval.scoring import Score
 from sepm_eval.types import Block
 
 OUR_ENTRIES = "sepm_"
-_METHOD_ORDER = ("zero_shot", "zero_shot_cot", "sparsevlm", "random_drop", "query_drop", "downsample", "sepm")
 
 
 class DifferentItems(ValueError):
@@ -120,6 +120,7 @@ class Run:
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
         drops: whether the method, with its options, is to drop visual tokens.
+        kind: what the method is to the others (``Method.kind``); "" of a stock model, or where it is not known.
     """
 
     identity: Identity
@@ -137,6 +138,7 @@ class Run:
     column: str = ""
     superseded: tuple[Path, ...] = ()
     drops: bool = False
+    kind: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.identity.checkpoint)
@@ -239,7 +241,7 @@ class Run:
 
 
 def arranged(runs: Iterable[Run]) -> list[Run]:
-    """Runs named apart and sorted by task, model and method; of logs of the same run one counts.
+    """Runs named apart and sorted by task, model, kind of method and method; of logs of the same run one counts.
 
     Of several logs with the same identity over the same items, one in which everything was answered counts before one
     in which something failed, and of equals the latest.
@@ -256,8 +258,11 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
     named = [
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
     ]
-    order = {name: rank for rank, name in enumerate(_METHOD_ORDER)}
-    return sorted(named, key=lambda r: (r.task, r.column, r.model, order.get(r.method, len(order)), r.variant, r.entry))
+    order = {kind: rank for rank, kind in enumerate(KINDS)}
+    return sorted(
+        named,
+        key=lambda r: (r.task, r.column, r.model, order.get(r.kind, len(order)), r.method, r.variant, r.entry),
+    )
 
 
 def _model_names(runs: Sequence[Run]) -> dict[str, str]:
