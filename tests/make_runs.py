@@ -168,7 +168,7 @@ def who(entry: str, checkpoint: str, method: str, **changed: Any) -> Identity:
 def key_of(about: Identity, picture: str, question: str) -> str:
     """The key of a journal record."""
     method = {"name": about.method, **about.options}
-    return question_key(images=[picture], text=question, method=method, model=dataclasses.asdict(about.of_model))
+    return question_key(images=[picture], text=question, method=method, model=about.of_model.content())
 
 
 def record(

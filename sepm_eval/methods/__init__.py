@@ -7,7 +7,7 @@ value the class. It is loaded when the method is asked for by name, so a package
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload, runtime_checkable
 
 from pydantic import ValidationError
@@ -45,6 +45,10 @@ class Method(Protocol):
     @property
     def drops(self) -> bool:
         """Whether it drops visual tokens, with its options: a run in which it never did so is marked as flawed."""
+
+    @property
+    def checkpoints(self) -> Mapping[str, str]:
+        """What it loads besides the model, by the option that names it: a folder or hub id each."""
 
     @overload
     def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
@@ -122,11 +126,12 @@ def get_method(name: str, **options: Any) -> Method:
 
 
 def kind_of(name: str) -> str:
-    """What a method is to the others (``Method.kind``); "" if it does not say, or this installation cannot load it."""
+    """What a method is to the others, one of ``KINDS``; "" if it says none, or this installation cannot load it."""
     try:
-        return str(getattr(find_method(name), "kind", ""))
+        kind = getattr(find_method(name), "kind", "")
     except ValueError:
         return ""
+    return kind if kind in KINDS else ""
 
 
 def method_options(name: str) -> list[str]:

@@ -123,6 +123,11 @@ class Sepm:
         return (chosen if self.vta else frozenset()) | ({"reuse"} if self.reuse else set())
 
     @property
+    def checkpoints(self) -> dict[str, str]:
+        """See ``Method.checkpoints``."""
+        return getattr(self.rule, "checkpoints", {})
+
+    @property
     def rule(self) -> Rule | None:
         """By what tokens are chosen, if not by attention."""
         if self.select == "focus":

@@ -99,7 +99,7 @@ def _cost(run: Run, runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, An
     found = {
         "reads": sum(len(record.tokens_read) for record in known) / len(known),
         "visual_tokens": _mean_read(known),
-        "times_zero_shot": _mean_read(known) / _mean_read(plain) if plain and _mean_read(plain) else None,
+        "times_zero_shot": _mean_read(known) / _mean_read(plain) if plain else None,
         "tokens_a_layer": sum(left) / len(left) if left else None,
         "prefill_tflop": spent.prefill / 1e12 if spent else None,
         "writing_tflop": spent.writing / 1e12 if spent else None,

@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.methods import KINDS
+from sepm_eval.methods import KINDS, kind_of
 from sepm_eval.parsing import Options
-from sepm_eval.runs.identity import Identity, differences, exam_digest
+from sepm_eval.runs.identity import Identity, differences, exam_digest, weights_apart
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
@@ -119,8 +119,8 @@ class Run:
         host_version: of lmms-eval; "" if not recorded.
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
+        weights: which weights of its own the method had, beside a run that is alike but for these; "" if there is none.
         drops: whether the method, with its options, is to drop visual tokens.
-        kind: what the method is to the others (``Method.kind``); "" of a stock model, or where it is not known.
     """
 
     identity: Identity
@@ -137,8 +137,8 @@ class Run:
     model: str = ""
     column: str = ""
     superseded: tuple[Path, ...] = ()
+    weights: str = ""
     drops: bool = False
-    kind: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.identity.checkpoint)
@@ -164,6 +164,7 @@ class Run:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
         changed = [f"{key}={value}" for key, value in self.settings.items() if self.defaults.get(key) != value]
         changed += [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+        changed += filter(None, [self.weights])
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
 
     @property
@@ -249,20 +250,19 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
     same: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         same.setdefault((run.exam, run.identity.digest), []).append(run)
+    apart = weights_apart(run.identity for group in same.values() for run in group)
     chosen = []
     for group in same.values():
         group.sort(key=lambda run: (run.answered_all, run.date, str(run.source)))
         *others, best = group
-        chosen.append(dataclasses.replace(best, superseded=tuple(run.source for run in others)))
+        superseded = tuple(run.source for run in others)
+        chosen.append(dataclasses.replace(best, superseded=superseded, weights=apart[best.identity.digest]))
     models, columns = _model_names(chosen), _columns(chosen)
     named = [
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
     ]
-    order = {kind: rank for rank, kind in enumerate(KINDS)}
-    return sorted(
-        named,
-        key=lambda r: (r.task, r.column, r.model, order.get(r.kind, len(order)), r.method, r.variant, r.entry),
-    )
+    order = {name: [*KINDS, ""].index(kind_of(name)) for name in {run.method for run in named}}
+    return sorted(named, key=lambda r: (r.task, r.column, r.model, order[r.method], r.method, r.variant, r.entry))
 
 
 def _model_names(runs: Sequence[Run]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sepm_eval.methods import get_method, kind_of
+from sepm_eval.methods import get_method
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import RecordId, journal_records
@@ -92,7 +92,6 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
         host_version=str(content.get("lmms_eval_version") or ""),
         source=log.results,
         drops=_drops(identity),
-        kind=kind_of(identity.method),
     )
 
 

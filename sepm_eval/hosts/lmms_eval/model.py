@@ -15,7 +15,7 @@ from lmms_eval.protocol import ChatMessages
 from loguru import logger as eval_logger
 from PIL.Image import Image
 
-from sepm_eval.hosts.lmms_eval.plugin import check_named_tasks
+from sepm_eval.hosts.lmms_eval.plugin import check_named_tasks, is_own_command
 from sepm_eval.hosts.lmms_eval.processes import own_device, rank, shard, world_size
 from sepm_eval.hosts.loading import load_runner, loaded_message
 from sepm_eval.images import open_image
@@ -152,10 +152,11 @@ class SepmModel(ChatModel):
 
         Raises:
             MissingData: the data of a task that lmms-eval's command names are not there.
-            ValueError: an unknown or impossible argument; the message names the allowed ones.
+            ValueError: an unknown or impossible argument; the message names the allowed ones. Or the method cannot be
+                asked what such a task asks.
         """
         super().__init__()
-        check_named_tasks(sys.argv)
+        asked = check_named_tasks(sys.argv)
         given = {"device": own_device(device), "dtype": dtype, "polarity": polarity, **options}
         self._runner = load_runner(
             f"{PREFIX}{self.backbone_name}",
@@ -163,6 +164,7 @@ class SepmModel(ChatModel):
             self.backbone_name,
             method,
             {"pretrained": pretrained, **given},
+            asked=asked,
             batch_size=_batch_size(batch_size, max_batch_size),
             journal=journal,
             resume=resume,
@@ -172,9 +174,17 @@ class SepmModel(ChatModel):
         eval_logger.info(loaded_message(self._runner.identity.entry, self._runner))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Answer all requests, in their order."""
+        """Answer all requests, in their order.
+
+        Raises:
+            SystemExit: in lmms-eval's own command, whose status is 0 whatever happens, if the method was to drop visual
+                tokens and never did: so that nothing is logged as its result.
+        """
         answering.start(self._runner.identity, self._runner.keys)
-        return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
+        outputs = self._runner.answer(self._questions(requests), quiet=self._rank > 0)
+        if is_own_command(sys.argv) and (flaw := self._runner.dropping.flaw()):
+            raise SystemExit(f"sepm_eval: {flaw}. The answers are in {self._runner.journal.path}")
+        return outputs
 
 
 def _batch_size(wanted: int | str, largest: int | None) -> int:

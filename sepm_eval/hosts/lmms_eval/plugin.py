@@ -39,7 +39,13 @@ def manifests() -> list[Any]:
     return [ModelManifest(model_id=f"sepm_{name}", chat_class_path=f"{home}.sepm_{name}") for name in backbone_names()]
 
 
-def check_named_tasks(command: Sequence[str]) -> None:
+def is_own_command(command: Sequence[str]) -> bool:
+    """Whether a process, by its ``sys.argv``, is lmms-eval's own command and no other program that imports it."""
+    program = Path(command[0]) if command else Path()
+    return program.name in ("lmms-eval", "lmms_eval") or program.parts[-2:] == ("lmms_eval", "__main__.py")
+
+
+def check_named_tasks(command: Sequence[str]) -> list[Benchmark]:
     """Look at the data of our tasks that lmms-eval's own command names, before its model is loaded.
 
     lmms-eval looks at a task's documents only after it has loaded (and perhaps downloaded) the model. Any other program
@@ -48,20 +54,24 @@ def check_named_tasks(command: Sequence[str]) -> None:
     Args:
         command: a process's ``sys.argv``.
 
+    Returns:
+        What they are tasks of.
+
     Raises:
         MissingData: the data of a task are not there; the message says which, and how to get them.
         ValueError: they are not as they must be.
     """
-    program = Path(command[0]) if command else Path()
-    if program.name not in ("lmms-eval", "lmms_eval") and program.parts[-2:] != ("lmms_eval", "__main__.py"):
-        return
+    if not is_own_command(command):
+        return []
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--tasks", default="")
     named = parser.parse_known_args(list(command[1:]))[0].tasks.split(",")
     benchmarks = find_benchmarks()
-    for task in dict.fromkeys(one for name in named for one in _members(name.strip())):
-        if task in benchmarks:
-            benchmarks[task].items()
+    tasks = dict.fromkeys(one for name in named for one in _members(name.strip()))
+    found = [benchmarks[task] for task in tasks if task in benchmarks]
+    for benchmark in found:
+        benchmark.items()
+    return found
 
 
 def _members(name: str) -> list[str]:
