@@ -167,7 +167,7 @@ def who(entry: str, checkpoint: str, method: str, **changed: Any) -> Identity:
 
 def key_of(about: Identity, picture: str, question: str) -> str:
     """The key of a journal record."""
-    method = {"name": about.method, **about.options}
+    method = {"name": about.method, **about.options, **({"weights": about.weights} if about.weights else {})}
     return question_key(images=[picture], text=question, method=method, model=about.of_model.content())
 
 

@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
-from sepm_eval.methods import method_options
+from sepm_eval.methods import find_methods, method_options
 from sepm_eval.report import paper
+from sepm_eval.report.proofs import CONTROLS
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.journal import read_journal
 from sepm_eval.runs.plan import load_plan, method_key, parse_method, shipped_plans, slug, split_method
@@ -267,6 +268,23 @@ def test_the_plans_cover_the_papers_tables(table):
                 (row,) = [row for row in table.rows if row.is_that_of(run)]
                 covered.add((table.paper.model_of(run), row.label, task))
     assert covered == wanted
+
+
+def test_the_plan_of_pruning_has_every_method_under_every_budget():
+    wanted = {"zero_shot", "sepm"}
+    for name in find_methods():
+        for budget in (192, 128, 64) if "budget" in method_options(name) else ():
+            text = f"{name},budget={budget}"
+            if (name, budget) in (("pyramiddrop", 128), ("pyramiddrop", 64)):
+                with pytest.raises(ValueError, match="averages more than 144 of 576"):
+                    parse_method(text)
+            else:
+                wanted.add(text)
+    assert set(load_plan("pruning").methods) == wanted
+
+
+def test_the_plan_of_controls_has_them_all():
+    assert {split_method(text)[0] for text in load_plan("controls").methods} == {"zero_shot", *CONTROLS}
 
 
 def test_dry_run_prices_a_plan_and_runs_nothing(tmp_path, monkeypatch):
