@@ -192,7 +192,7 @@ def record(
         sure = draw.uniform(0.4, 0.99)
         pair = (sure, 0.99 - sure) if side == "positive" else (0.99 - sure, sure)
         confidence = ((pair[0] - pair[1]) / 2) ** 2
-        dropped = int(settings["beta"] * TOKENS) if settings["vta"] else 0
+        dropped = int(settings["beta"] * TOKENS) if settings.get("vta", True) else 0
         found |= {
             **{"prompts": ["coarse", "fine"], "tokens_read": [TOKENS, TOKENS - dropped]},
             "tokens_left": TOKENS - dropped,
