@@ -346,6 +346,19 @@ def test_what_is_not_there_is_said_before_anything_is_loaded(inside):
     assert checkpoint.startswith("absent on EmotionDemo: no result (no checkpoint")
 
 
+def test_a_method_that_cannot_be_asked_this_is_refused_before_loading(inside):
+    told = "emotion_demo, dan: k=9 means 10 candidates, and the question has 8 options: use k from 1 to 7"
+    assert inside["too_many"] == [f"many on EmotionDemo: no result ({told})"]
+
+
+def test_a_method_that_never_dropped_a_token_is_named(inside):
+    """Its sentence makes the command end with status 1."""
+    dead, alive = inside["dead"]
+    (told,) = dead
+    assert told.startswith("dead on EmotionDemo: fastv on demo dropped no visual token of any of ")
+    assert alive == []
+
+
 @installed
 def test_the_identity_is_known_before_the_model_is_loaded(inside):
     before, after = inside["identities"]

@@ -11,14 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sepm_eval.methods import KINDS, kind_of
 from sepm_eval.parsing import Options
-from sepm_eval.runs.identity import Identity, differences, exam_digest
+from sepm_eval.runs.identity import Identity, differences, exam_digest, weights_apart
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
 
 OUR_ENTRIES = "sepm_"
-_METHOD_ORDER = ("zero_shot", "zero_shot_cot", "sparsevlm", "random_drop", "query_drop", "downsample", "sepm")
 
 
 class DifferentItems(ValueError):
@@ -129,6 +129,7 @@ class Run:
         host_version: of lmms-eval; "" if not recorded.
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
+        weights: which weights of its own the method had, beside a run that is alike but for these; "" if there is none.
         drops: whether the method, with its options, is to drop visual tokens.
     """
 
@@ -146,6 +147,7 @@ class Run:
     model: str = ""
     column: str = ""
     superseded: tuple[Path, ...] = ()
+    weights: str = ""
     drops: bool = False
 
     def __post_init__(self) -> None:
@@ -172,6 +174,7 @@ class Run:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
         changed = [f"{key}={value}" for key, value in self.settings.items() if self.defaults.get(key) != value]
         changed += [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+        changed += filter(None, [self.weights])
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
 
     @property
@@ -252,7 +255,7 @@ class Run:
 
 
 def arranged(runs: Iterable[Run]) -> list[Run]:
-    """Runs named apart and sorted by task, model and method; of logs of the same run one counts.
+    """Runs named apart and sorted by task, model, kind of method and method; of logs of the same run one counts.
 
     Of several logs with the same identity over the same items, one in which everything was answered counts before one
     in which something failed, and of equals the latest.
@@ -260,17 +263,19 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
     same: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         same.setdefault((run.exam, run.identity.digest), []).append(run)
+    apart = weights_apart(run.identity for group in same.values() for run in group)
     chosen = []
     for group in same.values():
         group.sort(key=lambda run: (run.answered_all, run.date, str(run.source)))
         *others, best = group
-        chosen.append(dataclasses.replace(best, superseded=tuple(run.source for run in others)))
+        superseded = tuple(run.source for run in others)
+        chosen.append(dataclasses.replace(best, superseded=superseded, weights=apart[best.identity.digest]))
     models, columns = _model_names(chosen), _columns(chosen)
     named = [
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
     ]
-    order = {name: rank for rank, name in enumerate(_METHOD_ORDER)}
-    return sorted(named, key=lambda r: (r.task, r.column, r.model, order.get(r.method, len(order)), r.variant, r.entry))
+    order = {name: [*KINDS, ""].index(kind_of(name)) for name in {run.method for run in named}}
+    return sorted(named, key=lambda r: (r.task, r.column, r.model, order[r.method], r.method, r.variant, r.entry))
 
 
 def _model_names(runs: Sequence[Run]) -> dict[str, str]:

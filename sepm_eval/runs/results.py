@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sepm_eval.methods import get_method
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import RecordId, journal_records
@@ -55,8 +56,6 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def defaults_of(method: str) -> dict[str, Any]:
     """The options a method has unless told otherwise; none where this installation cannot make it."""
-    from sepm_eval.methods import get_method
-
     try:
         return dataclasses.asdict(get_method(method))
     except ValueError:  # there is none of this name, its package is broken, or it has no defaults
@@ -98,8 +97,6 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
 
 def _drops(identity: Identity) -> bool:
     """Whether a run's method is to drop visual tokens; False where this installation cannot make it."""
-    from sepm_eval.methods import get_method
-
     try:
         return bool(getattr(get_method(identity.method, **identity.options), "drops", False))
     except ValueError:  # there is none of this name, or its package is broken

@@ -23,10 +23,12 @@ from sepm_eval.backbone.memory import is_out_of_memory, release
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods import Method
 from sepm_eval.methods.common import check_finite
+from sepm_eval.methods.needs import other_weights
 from sepm_eval.runs.answer_fields import of_answer, of_fault, of_text
 from sepm_eval.runs.asking import Asked, QuestionMaker
 from sepm_eval.runs.environment import decisive_versions, versions
 from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
+from sepm_eval.runs.fired import Dropping
 from sepm_eval.runs.first_answers import FirstAnswers
 from sepm_eval.runs.identity import Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
@@ -74,6 +76,7 @@ class Runner:
         keys: by benchmark and item, the journal record that holds the answer; filled in as answers come.
         facts: by benchmark and item, likewise: ``confidence``, the share that the answered option has of the options'
             probabilities; or ``plain``, if the method could not be asked and plain generation answered.
+        dropping: whether the method has dropped visual tokens, if it is to.
     """
 
     backbone_name: str
@@ -91,6 +94,7 @@ class Runner:
     identity: Identity = field(init=False)
     keys: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
     facts: dict[tuple[str, str], dict[str, Any]] = field(init=False, default_factory=dict)
+    dropping: Dropping = field(init=False)
 
     def __post_init__(self) -> None:
         self.identity = Identity(
@@ -102,6 +106,7 @@ class Runner:
             options=dataclasses.asdict(self.method),
             polarity={label: side for label, side in self.polarity.items() if side != emotions.POLARITY[label]},
             versions=decisive_versions(),
+            weights=other_weights(self.method),
         )
         self._about = {
             "run": self.identity.digest,
@@ -116,10 +121,13 @@ class Runner:
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
         if self.identity.polarity:
             self._of_method["polarity"] = dict(self.identity.polarity)
+        if self.identity.weights:
+            self._of_method["weights"] = dict(self.identity.weights)
         self._maker = QuestionMaker(self.method_name, self.method.needs_polarities, self.polarity)
         self.tally = Tally()
         about = f"{self.method_name} on {self.backbone.name}"
         self._first = FirstAnswers(about, wanted=getattr(self.method, "begins_with_letter", True))
+        self.dropping = Dropping(about, wanted=getattr(self.method, "drops", False))
         self._at_once = self.batch_size
         path = self.journal_path or self._default_journal()
         mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
@@ -151,6 +159,8 @@ class Runner:
             bar.update(len(outputs) - bar.n)
         if not more_to_come:
             self._first.judge()
+            if flaw := self.dropping.flaw():
+                logger.error("%s", flaw)
         failed = sum(map(is_failure, outputs.values()))
         if failed:
             logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
@@ -180,7 +190,7 @@ class Runner:
                 images=sha256,
                 text=text,
                 method=method,
-                model=dataclasses.asdict(self.identity.of_model),
+                model=self.identity.of_model.content(),
             )
             self._note(asked, key)
             known = self.journal.find(key) if self.resume else None
@@ -198,6 +208,7 @@ class Runner:
         self._first.add(record)
         if asked.item is not None:
             self.facts[asked.item] = _facts(record)
+        self.dropping.add(record)
 
     def _note(self, asked: Asked, key: str) -> None:
         if asked.item is not None:

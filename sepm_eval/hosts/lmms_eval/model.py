@@ -153,11 +153,12 @@ class SepmModel(ChatModel):
 
         Raises:
             MissingData: the data of a task that lmms-eval's command names are not there.
-            ValueError: an unknown or impossible argument; the message names the allowed ones.
+            ValueError: an unknown or impossible argument; the message names the allowed ones. Or the method cannot be
+                asked what such a task asks.
             MemoryError: the weights do not fit; of lmms-eval's own command this is the end, with status 1.
         """
         super().__init__()
-        check_named_tasks(sys.argv)
+        asked = check_named_tasks(sys.argv)
         given = {"device": own_device(device), "dtype": dtype, "polarity": polarity, **options}
         with _ending_in_lack_of_memory():
             self._runner = load_runner(
@@ -166,6 +167,7 @@ class SepmModel(ChatModel):
                 self.backbone_name,
                 method,
                 {"pretrained": pretrained, **given},
+                asked=asked,
                 batch_size=_batch_size(batch_size, max_batch_size),
                 journal=journal,
                 resume=resume,
@@ -175,9 +177,17 @@ class SepmModel(ChatModel):
         eval_logger.info(loaded_message(self._runner.identity.entry, self._runner))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Answer all requests, in their order."""
+        """Answer all requests, in their order.
+
+        Raises:
+            SystemExit: in lmms-eval's own command, whose status is 0 whatever happens, if the method was to drop visual
+                tokens and never did: so that nothing is logged as its result.
+        """
         answering.start(self._runner.identity, self._runner.keys, self._runner.facts)
-        return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
+        outputs = self._runner.answer(self._questions(requests), quiet=self._rank > 0)
+        if is_own_command(sys.argv) and (flaw := self._runner.dropping.flaw()):
+            raise SystemExit(f"sepm_eval: {flaw}. The answers are in {self._runner.journal.path}")
+        return outputs
 
 
 @contextmanager

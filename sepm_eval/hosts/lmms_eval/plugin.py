@@ -63,7 +63,7 @@ def named_tasks(command: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(one for name in named for one in _members(name.strip())))
 
 
-def check_named_tasks(command: Sequence[str]) -> None:
+def check_named_tasks(command: Sequence[str]) -> list[Benchmark]:
     """Look at the data of our tasks that lmms-eval's own command names, before its model is loaded.
 
     lmms-eval looks at a task's documents only after it has loaded (and perhaps downloaded) the model. Any other program
@@ -72,14 +72,18 @@ def check_named_tasks(command: Sequence[str]) -> None:
     Args:
         command: a process's ``sys.argv``.
 
+    Returns:
+        What they are tasks of.
+
     Raises:
         MissingData: the data of a task are not there; the message says which, and how to get them.
         ValueError: they are not as they must be.
     """
     benchmarks = find_benchmarks()
-    for task in named_tasks(command):
-        if task in benchmarks:
-            benchmarks[task].items()
+    found = [benchmarks[task] for task in named_tasks(command) if task in benchmarks]
+    for benchmark in found:
+        benchmark.items()
+    return found
 
 
 def _members(name: str) -> list[str]:

@@ -149,7 +149,8 @@ class _ModelRun:
         runners = {id(r): r for r in self.loaded.runners} if isinstance(self.loaded, Variants) else {}
         identity = next((runner.identity for runner in runners.values()), None)
         flaw = part.flaw(
-            run, self._exam(part.task), self.plan.limit, self.findings.revisions.get(self.model.key, ""), identity
+            *(run, self._exam(part.task), self.plan.limit, self.findings.revisions.get(self.model.key, ""), identity),
+            self.findings.weights.get(part.method),
         )
         return run, flaw
 
