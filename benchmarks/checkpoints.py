@@ -74,8 +74,25 @@ WIDE: dict[str, dict[str, Any]] = {
         "image_seq_length": 256,
     },
 }
+_TEXT = {"hidden_size": 1024, "intermediate_size": 2752, "num_attention_heads": 16, "head_dim": 64}
+# The shapes of ``models.CPU``: a decoder of 8 layers of width 1,024, and a tower that takes a few per cent of the work.
+SCALED: dict[str, dict[str, Any]] = {
+    "qwen2_5_vl": {
+        "text_config": {**_TEXT, "num_key_value_heads": 4}
+        | {"rope_parameters": {"mrope_section": [8, 12, 12], "rope_theta": 1000000.0, "rope_type": "default"}},
+        "vision_config": {"hidden_size": 256, "intermediate_size": 768, "num_heads": 4, "out_hidden_size": 1024}
+        | {"window_size": 112},
+    },
+    "internvl": {
+        "text_config": {"model_type": "qwen3", **_TEXT, "num_key_value_heads": 4},
+        "vision_config": {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4}
+        | {"image_size": [448, 448]},
+        "image_seq_length": 256,
+    },
+}
 # Decoder layers, tower layers: of the released model, and so few that a CPU reads a picture in seconds.
 DEPTHS = {
+    "scaled": {"qwen2_5_vl": (8, 6), "internvl": (8, 6)},
     "full": {"llava": (32, 24), "qwen2_5_vl": (28, 32), "qwen3_vl": (36, 24), "internvl": (36, 24)},
     "wide": {"llava": (4, 3), "qwen2_5_vl": (3, 2), "qwen3_vl": (4, 3), "internvl": (3, 2)},
 }
@@ -89,7 +106,8 @@ def write(family: str, size: str, folder: Path, seed: int = 0) -> Path:
 
     Args:
         family: one of ``SOURCES``.
-        size: "tiny", as the demo model and the oracles are; "wide", of full width and few layers; or "full".
+        size: "tiny", as the demo model and the oracles are; "scaled" to a CPU; "wide", of full width and few layers;
+            or "full".
         folder: where to, which must not exist.
         seed: of the weights.
     """
@@ -150,7 +168,7 @@ def _write_settings(family: str, size: str, folder: Path) -> None:
 
 
 def _widen(family: str, size: str, config: dict[str, Any]) -> None:
-    for key, value in copy.deepcopy(WIDE[family]).items():
+    for key, value in copy.deepcopy((SCALED if size == "scaled" else WIDE)[family]).items():
         config[key] = {**config[key], **value} if isinstance(value, dict) else value
     text, vision = config["text_config"], config["vision_config"]
     layers, depth = DEPTHS[size][family]

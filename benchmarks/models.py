@@ -142,9 +142,7 @@ def letter_head(head: nn.Module, embeddings: nn.Module, letters: list[int], stop
     with torch.no_grad():
         weight.zero_()
         directions = torch.randn(len(rows), weight.shape[1], device=weight.device) / 4
-        directions[1::2] = -directions[
-            : len(rows) - 1 : 2
-        ]  # of two opposite letters one is above 0, as nothing else is
+        directions[1::2] = -directions[:-1:2]  # of two opposite letters one is above 0, as nothing else is
         weight[rows] = directions.to(weight.dtype)
         weight[rows, 0] = 0
         weight[stop, 0] = 1 / 16  # above 0 behind a letter, where the letters give 0, and else below the best letter
