@@ -1,4 +1,4 @@
-"""sepm_hf next to its floor: zero-shot over the model's bare forward pass, SEPM over its operations, padding in batches.
+"""sepm_hf next to its floor: zero-shot over the bare forward pass, SEPM over its operations, padding in batches.
 
 Qwen2.5-VL and InternVL on a scale for a CPU (``checkpoints.SCALED``), random weights, float32, one picture at a time,
 in turns in one process; figures are medians over the turns. The bare forward pass gets what the checkpoint's own
@@ -90,7 +90,7 @@ def of_family(family: str, size: str, rounds: int) -> list[Figure]:
 
 
 def padding(batch: int) -> list[Figure]:
-    """Share of the rows that is padding where pictures give unequal numbers of visual tokens, in a run of Qwen2.5-VL."""
+    """Share of a run's batches that is padding where pictures of Qwen2.5-VL give unequal numbers of visual tokens."""
     with tempfile.TemporaryDirectory() as folder:
         backbone = build_hf("qwen2_5_vl", "tiny", Path(folder) / "tiny")
         backbone._pictures.options["size"] = {"shortest_edge": 3136, "longest_edge": 12845056}

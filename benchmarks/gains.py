@@ -1,9 +1,9 @@
 """What else costs how much: reading on behind a letter, DAN's prompts, and pruning at each budget.
 
-On the model of ``speed.py``, in turns in one process; figures are medians over the turns. Reading on is the step in which
-a batch whose answers are letters is read to its end; in units of all else that zero-shot does. For DAN the output layer
-knows words and no end, so that every analysis is as long as it may be. Read anew means on the same model without "reuse"
-among what it supports, as DAN runs where a cache cannot be continued: the same prompts, each with the whole picture.
+On the model of ``speed.py``, in turns in one process; figures are medians over the turns. Reading on is the step in
+which a batch whose answers are letters is read to its end; in units of all else that zero-shot does. For DAN the output
+layer knows words and no end, so that every analysis is as long as it may be. Read anew means on the same model without
+"reuse" among what it supports, as DAN runs where a cache cannot be continued: the same prompts, each with the picture.
 """
 
 from __future__ import annotations
