@@ -88,11 +88,13 @@ class Text:
         before: in front of the picture, in every prompt.
         after: behind the picture, of each prompt in the order in which they are read.
         probed: of the phrase whose attention is read, if the method reads that of a phrase.
+        shared: with how many equal tokens the first two prompts begin behind the picture.
     """
 
     before: int
     after: tuple[int, ...]
     probed: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True)

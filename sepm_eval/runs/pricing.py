@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import commonprefix
 from pathlib import Path
 
 from sepm_eval import demo
@@ -108,8 +109,9 @@ def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) 
     if not isinstance(method, Priced) or (method.needs_polarities and not sides(offered.labels)[1]):
         return None
     asked = method.foreseen(blank_question(offered, text))
-    lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in asked)
-    return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
+    lengths = tuple(round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in asked)
+    shared = int(len(commonprefix(asked[:2])) / _CHARACTERS_A_TOKEN) if len(asked) > 1 else 0
+    return method.work(geometry, cost.Text(_TOKENS_BEFORE, lengths, shared=shared))
 
 
 def _geometry(backbone: str, checkpoint: str) -> cost.Geometry | None:
