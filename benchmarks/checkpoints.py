@@ -77,6 +77,11 @@ WIDE: dict[str, dict[str, Any]] = {
 _TEXT = {"hidden_size": 1024, "intermediate_size": 2752, "num_attention_heads": 16, "head_dim": 64}
 # The shapes of ``models.CPU``: a decoder of 8 layers of width 1,024, and a tower that takes a few per cent of the work.
 SCALED: dict[str, dict[str, Any]] = {
+    "llava": {
+        "text_config": {**_TEXT, "num_key_value_heads": 16, "max_position_embeddings": 4096},
+        "vision_config": {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "image_size": 336},
+        "image_seq_length": 576,
+    },
     "qwen2_5_vl": {
         "text_config": {**_TEXT, "num_key_value_heads": 4}
         | {"rope_parameters": {"mrope_section": [8, 12, 12], "rope_theta": 1000000.0, "rope_type": "default"}},
@@ -92,7 +97,7 @@ SCALED: dict[str, dict[str, Any]] = {
 }
 # Decoder layers, tower layers: of the released model, and so few that a CPU reads a picture in seconds.
 DEPTHS = {
-    "scaled": {"qwen2_5_vl": (8, 6), "internvl": (8, 6)},
+    "scaled": {"llava": (8, 6), "qwen2_5_vl": (8, 6), "internvl": (8, 6)},
     "full": {"llava": (32, 24), "qwen2_5_vl": (28, 32), "qwen3_vl": (36, 24), "internvl": (36, 24)},
     "wide": {"llava": (4, 3), "qwen2_5_vl": (3, 2), "qwen3_vl": (4, 3), "internvl": (3, 2)},
 }

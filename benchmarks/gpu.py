@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 try:
-    import sepm_eval.model_wrappers  # noqa: F401
+    import sepm_eval.model_wrappers
 except ImportError:  # not installed: two folders of the tree are packages of sepm_eval
     ROOT = str(Path(__file__).resolve().parent.parent)
     sys.path.insert(0, ROOT)

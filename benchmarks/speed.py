@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from os.path import commonprefix
 
 from memory import history
 from models import CPU, FULL, build, demo_questions
@@ -32,7 +31,7 @@ def lengths(backbone: ImageFirst, answer: Answer) -> cost.Text:
     """Lengths of the prompts that an answer was asked with."""
     probe = prompts.WORDINGS["paper"].probe if answer.evidence is not None else None
     asked = [backbone._tokenise(prompt, image=True, probe=probe) for prompt in answer.prompts]
-    shared = len(commonprefix([one.after for one in asked[:2]])) if asked[1:] else 0
+    shared = cost.common_start(*(one.after for one in asked[:2])) if asked[1:] else 0
     return cost.Text(len(asked[0].before), tuple(len(one.after) for one in asked), len(asked[0].probed), shared)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from os.path import commonprefix
 
 import pytest
 import torch
@@ -41,7 +40,7 @@ def _text(backbone, answer):
     if prompts[1:] and FOCUS_ON_EMOTION in answer.prompts[0]:
         focus = len(backbone._tokenise(answer.prompts[0], image=True, probe=FOCUS_ON_EMOTION).probed)
     texts = [prompt.after for prompt in prompts]
-    shared = len(commonprefix(texts[:2])) if len(texts) > 1 else 0
+    shared = cost.common_start(*texts[:2]) if texts[1:] else 0
     return cost.Text(len(prompts[0].before), tuple(map(len, texts)), focus, shared)
 
 

@@ -1,7 +1,6 @@
 """The fast variant: stage 2 continues from what stage 1 read of the picture."""
 
 from dataclasses import replace
-from os.path import commonprefix
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from conftest import ORACLES
 from PIL import Image
 
 from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.backbone.cost import common_start
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 
@@ -92,7 +92,7 @@ def test_words_that_were_taken_over_saw_the_dropped_tokens(family, visual):
     before = family._tokenise(COARSE, image=True, probe=None).after
     for i, prompt in enumerate(fine):
         tokens = family._tokenise(prompt, image=True, probe=None)
-        shared.append(len(commonprefix([before, tokens.after])))
+        shared.append(common_start(before, tokens.after))
         expected = hidden_from_the_text(family, tokens, visual.pictures[i].features, keep[i], shared[i])
         torch.testing.assert_close(fast.logits[i], expected, atol=2e-5, rtol=1e-4)
     assert min(shared) > 3

@@ -11,7 +11,7 @@ against it in a test. Nothing here needs torch or a checkpoint, so that a run ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,12 @@ class Work:
     def prefill_tokens(self) -> int:
         """Tokens that go through the decoder's first layer."""
         return sum(read.tokens for read in self.reads)
+
+
+def common_start(one: Sequence[object], other: Sequence[object]) -> int:
+    """With how many equal tokens, or characters, two texts begin."""
+    differs = (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return next(differs, min(len(one), len(other)))
 
 
 def one_reading(geometry: Geometry, text: Text) -> Work:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os.path import commonprefix
 from pathlib import Path
 
 from sepm_eval import demo
@@ -110,7 +109,7 @@ def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) 
         return None
     asked = method.foreseen(blank_question(offered, text))
     lengths = tuple(round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in asked)
-    shared = int(len(commonprefix(asked[:2])) / _CHARACTERS_A_TOKEN) if len(asked) > 1 else 0
+    shared = int(cost.common_start(*asked[:2]) / _CHARACTERS_A_TOKEN) if len(asked) > 1 else 0
     return method.work(geometry, cost.Text(_TOKENS_BEFORE, lengths, shared=shared))
 
 
