@@ -6,6 +6,7 @@ import dataclasses
 import glob
 import logging
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from sepm_eval.methods.common import check_finite
 from sepm_eval.methods.needs import other_weights
 from sepm_eval.runs.answer_fields import of_answer, of_fault, of_text
 from sepm_eval.runs.asking import Asked, QuestionMaker
+from sepm_eval.runs.batching import AHEAD, alike, shortest_first
 from sepm_eval.runs.environment import decisive_versions, versions
 from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
 from sepm_eval.runs.fired import Dropping
@@ -52,6 +54,7 @@ class _Pending:
     images: tuple[Image, ...]
     question: Question | None  # None: not an emotion question
     record: dict[str, Any]  # what is known of its journal record so far
+    visual_tokens: int
 
 
 @dataclass
@@ -129,6 +132,8 @@ class Runner:
         self._first = FirstAnswers(about, wanted=getattr(self.method, "begins_with_letter", True))
         self.dropping = Dropping(about, wanted=getattr(self.method, "drops", False))
         self._at_once = self.batch_size
+        self._ahead = 1  # from how many batches' worth of questions a batch is chosen
+        self._waiting: deque[tuple[int, dict[str, Any]]] = deque()  # records of what is asked, in its order
         path = self.journal_path or self._default_journal()
         mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
         shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
@@ -144,17 +149,19 @@ class Runner:
         """
         outputs: dict[int, str] = {}
         with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
-            with closing(load_ahead(questions, self.backbone, self.batch_size)) as loaded:
+            ahead = load_ahead(questions, self.backbone, self.batch_size, lambda: self._ahead * self.batch_size)
+            with closing(ahead) as loaded:
                 pending = self._pending(zip(questions, loaded, strict=True), outputs)
-                while batch := list(islice(pending, self._at_once)):
-                    for item, answer in self._ask(batch):
-                        outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
-                        item.record.update(of_fault(answer) if isinstance(answer, Exception) else answer)
-                        self._count(item.asked, item.record)
-                    self.journal.append(item.record for item in batch)
-                    bar.set_postfix_str(str(self.tally), refresh=False)
-                    bar.update(len(outputs) - bar.n)
-                    del batch, item  # no more than two batches of pictures are held: this one, and what is loaded ahead
+                try:
+                    while taken := list(islice(pending, self._ahead * self._at_once)):
+                        for batch in self._batches(taken):  # which empties the list: no picture is held any longer
+                            self._answer_batch(batch, outputs)
+                            self._journal(outputs)
+                            bar.set_postfix_str(str(self.tally), refresh=False)
+                            bar.update(len(outputs) - bar.n)
+                            batch.clear()
+                finally:
+                    self._journal(outputs, all_answered=True)
             bar.set_postfix_str(str(self.tally), refresh=False)
             bar.update(len(outputs) - bar.n)
         if not more_to_come:
@@ -165,6 +172,40 @@ class Runner:
         if failed:
             logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
         return [outputs[index] for index in range(len(questions))]
+
+    def _batches(self, taken: list[_Pending]) -> Iterator[list[_Pending]]:
+        """What is read at once, of questions that are loaded; they are taken off the list."""
+        counts = [item.visual_tokens for item in taken]
+        if min(counts) < max(counts):
+            self._ahead = AHEAD  # from now on more are loaded, so that batches can be chosen among them
+        left = [taken[index] for index in shortest_first(counts)]
+        taken.clear()
+        while left:
+            size = alike([item.visual_tokens for item in left], self._at_once)
+            batch, left = left[:size], left[size:]
+            yield batch
+
+    def _answer_batch(self, batch: Sequence[_Pending], outputs: dict[int, str]) -> None:
+        """Ask a batch; outputs and records get the answers."""
+        for item, answer in self._ask(batch):
+            item.record.update(of_fault(answer) if isinstance(answer, Exception) else answer)
+            self._count(item.asked, item.record)
+            outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
+
+    def _journal(self, outputs: Mapping[int, str], all_answered: bool = False) -> None:
+        """Write down what is answered, in the order of the questions.
+
+        Args:
+            outputs: the answers so far.
+            all_answered: also what waits for an earlier question, because the run ends here.
+        """
+        ready = []
+        while self._waiting and (all_answered or self._waiting[0][0] in outputs):
+            index, record = self._waiting.popleft()
+            if index in outputs:
+                ready.append(record)
+        if ready:
+            self.journal.append(ready)
 
     def _pending(
         self, questions: Iterable[tuple[Asked, Loaded | Exception]], outputs: dict[int, str]
@@ -201,7 +242,8 @@ class Runner:
                 self.journal.append([again])
                 continue
             record = {"key": key, **about, "method": method, "question": text, "image_sha256": sha256}
-            yield _Pending(index, asked, text, images, question, record)
+            self._waiting.append((index, record))
+            yield _Pending(index, asked, text, images, question, record, loaded.visual_tokens)
 
     def _count(self, asked: Asked, record: Mapping[str, Any]) -> None:
         self.tally.add(asked, record)
