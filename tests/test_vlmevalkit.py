@@ -141,7 +141,8 @@ def test_failed_questions_end_with_status_1(both):
     assert run.returncode == 1, run.stdout + run.stderr
     told = [line for line in run.stderr.splitlines() if " on Emo" in line]
     assert told == [
-        f"{model} on EmoSet: 1 of 16 questions failed and are not scored" for model in ("sepm_demo", "zero_shot_demo")
+        f"{model} on EmoSet: 1 of 16 questions failed; what failed is not scored"
+        for model in ("sepm_demo", "zero_shot_demo")
     ]
     assert "awe_00000.jpg cannot be read as a picture" in run.stderr
 
@@ -259,7 +260,7 @@ def test_a_model_behind_an_api_is_scored_too(inside):
 @installed
 def test_what_is_missing_is_named(inside):
     failed, missing = inside["stock_problems"]
-    assert failed == "stock on EmotionDemo: 3 of 16 questions failed and are not scored"
+    assert failed == "stock on EmotionDemo: 3 of 16 questions failed; what failed is not scored"
     assert missing.startswith("stock on ArtPhoto: no result (artphoto: no folder")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
 from sepm_eval.report.text import visible
+from sepm_eval.wording import counted
 
 if TYPE_CHECKING:
     from sepm_eval.report.comparing import Pairs
@@ -164,7 +165,7 @@ def rescore(
             soft_wrap=True,
         )
     if changed:
-        stop(f"{len(changed)} verdicts differ from what was logged")
+        stop(f"{counted(len(changed), 'answer')} scored otherwise than logged")
 
 
 @app.command()
@@ -193,4 +194,4 @@ def submit(
         stop(str(error))
     for path in files[:10]:
         console.print(str(path), soft_wrap=True)
-    console.print(f"{len(files)} files written to {out}; nothing was uploaded", soft_wrap=True)
+    console.print(f"{counted(len(files), 'file')} written to {out}; nothing was uploaded", soft_wrap=True)

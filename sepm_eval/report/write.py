@@ -22,6 +22,7 @@ from sepm_eval.report.tables import all_tables
 from sepm_eval.report.text import inert, on_page, write_csv
 from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.outcomes import Run
+from sepm_eval.wording import counted
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if run.missing or run.count("failed"):
             found.append(
-                f"{run.column}, {run.title} is incomplete: {run.count('failed')} questions failed and {run.missing} "
-                "were not asked. Failed questions are not scored."
+                f"{run.column}, {run.title} is incomplete: {counted(run.count('failed'), 'question')} failed and "
+                f"{run.missing} were not asked. Failed questions are not scored."
             )
     if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")

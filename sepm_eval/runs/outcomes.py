@@ -17,6 +17,7 @@ from sepm_eval.runs.identity import Identity, differences, exam_digest, weights_
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
+from sepm_eval.wording import counted
 
 OUR_ENTRIES = "sepm_"
 
@@ -350,8 +351,8 @@ def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
         unequal = [item for item, one in ours.items() if getattr(one, what) != getattr(theirs[item], what)]
         if unequal:
             raise DifferentItems(
-                f"{first.title} and {second.title} had other {name} for {len(unequal)} items of {first.task}, such as "
-                f"{unequal[0]!r}"
+                f"{first.title} and {second.title} had other {name} for {counted(len(unequal), 'item')} of "
+                f"{first.task}, such as {unequal[0]!r}"
             )
     pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
     return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]

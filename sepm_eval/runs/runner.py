@@ -16,7 +16,6 @@ from typing import Any
 
 import platformdirs
 from PIL.Image import Image
-from tqdm import tqdm
 
 from sepm_eval import emotions
 from sepm_eval.backbone.interface import Backbone
@@ -35,9 +34,11 @@ from sepm_eval.runs.first_answers import FirstAnswers
 from sepm_eval.runs.identity import Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
 from sepm_eval.runs.loading_ahead import Loaded, load_ahead
+from sepm_eval.runs.progress import PlanBar, progress
 from sepm_eval.runs.tally import Tally
 from sepm_eval.scoring import failure_text, is_failure
 from sepm_eval.types import Question
+from sepm_eval.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -139,16 +140,24 @@ class Runner:
         shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
         self.journal = Journal(mine, [other for other in (path, *shards) if other != mine])
 
-    def answer(self, questions: Sequence[Asked], *, quiet: bool = False, more_to_come: bool = False) -> list[str]:
+    def answer(
+        self,
+        questions: Sequence[Asked],
+        *,
+        quiet: bool = False,
+        more_to_come: bool = False,
+        plan_bar: PlanBar | None = None,
+    ) -> list[str]:
         """The output for each question, in order. A question that failed gets ``scoring.failure_text``.
 
         Args:
             questions: what is asked.
             quiet: show no progress.
             more_to_come: further questions of the same run follow in another call.
+            plan_bar: shows the progress in place of a bar for this call.
         """
         outputs: dict[int, str] = {}
-        with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
+        with progress(len(questions), f"{self.method_name} on {self.backbone.name}", quiet, plan_bar) as show:
             ahead = load_ahead(questions, self.backbone, self.batch_size, lambda: self._ahead * self.batch_size)
             with closing(ahead) as loaded:
                 pending = self._pending(zip(questions, loaded, strict=True), outputs)
@@ -157,20 +166,19 @@ class Runner:
                         for batch in self._batches(taken):  # which empties the list: no picture is held any longer
                             self._answer_batch(batch, outputs)
                             self._journal(outputs)
-                            bar.set_postfix_str(str(self.tally), refresh=False)
-                            bar.update(len(outputs) - bar.n)
+                            show(len(outputs), str(self.tally))
                             batch.clear()
                 finally:
                     self._journal(outputs, all_answered=True)
-            bar.set_postfix_str(str(self.tally), refresh=False)
-            bar.update(len(outputs) - bar.n)
+            show(len(outputs), str(self.tally))
         if not more_to_come:
             self._first.judge()
             if flaw := self.dropping.flaw():
                 logger.error("%s", flaw)
         failed = sum(map(is_failure, outputs.values()))
         if failed:
-            logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
+            asked = counted(len(questions), "question")
+            logger.error("%d of %s could not be asked; each counts as failed", failed, asked)
         return [outputs[index] for index in range(len(questions))]
 
     def _batches(self, taken: list[_Pending]) -> Iterator[list[_Pending]]:
@@ -277,7 +285,7 @@ class Runner:
                 raise
         half = len(batch) // 2
         self._at_once = min(self._at_once, half)
-        logger.warning("out of memory with %d questions at once; going on with %d", len(batch), self._at_once)
+        logger.warning("out of memory with %d questions at once; going on with %d at once", len(batch), self._at_once)
         release()
         return self._ask(batch[:half]) + self._ask(batch[half:])
 
