@@ -93,7 +93,7 @@
       made.addEventListener("input", () => { set(made.value); again(); });
       return made;
     };
-    const blocks = [[view.ALL_BLOCKS, "all"], ...answer.blocks.map((block, number) => [number, `${number + 1}: ${block.rows} × ${block.columns}`])];
+    const blocks = [[view.ALL_BLOCKS, "all"], ...answer.blocks.map((block, number) => [number, `${number + 1}: ${block.rows} x ${block.columns}`])];
     if (how.block >= answer.blocks.length) how.block = view.ALL_BLOCKS;
     return el("div", { class: "controls" },
       el("label", {}, "Cover ", slider),
