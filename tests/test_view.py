@@ -21,6 +21,7 @@ from sepm_eval.report.links import link_to_items
 from sepm_eval.runs.results import read_runs, readable_runs
 from sepm_eval.view.following import Following
 from sepm_eval.view.server import HOST, PortTaken, application, bound
+from sepm_eval.view.static import write_items
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +287,7 @@ def test_a_report_has_the_items_beside_it_and_of_an_earlier_one_nothing_is_left(
     (out / "items").mkdir(parents=True)
     (out / "items" / "999.js").write_text("old")
     (out / "items" / "mine.txt").write_text("kept")
-    assert CliRunner().invoke(app, ["report", str(folder), "--out", str(out)]).exit_code == 0
+    write_items(read_runs([folder]), [folder], out)
     assert not (out / "items" / "999.js").exists()
     assert (out / "items" / "mine.txt").exists()  # what is not ours is left alone
     listed = content((out / "items" / "list.js").read_text())

@@ -6,6 +6,7 @@ The explorer's page lies beside the report. Everything behind the ``#`` is read 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -53,3 +54,29 @@ def link_to_items(
     }
     given = {key: visible(value) for key, value in told.items() if value}
     return f"{ITEMS_PAGE}#{urlencode(given, quote_via=quote, safe='')}"
+
+
+_OF_FLIP: dict[str, Outcomes] = {"wrong → right": "wrong-right", "right → wrong": "right-wrong"}
+_OF_STATUS: dict[str, Outcomes] = {"unparsed": "unparsed", "failed": "failed"}
+
+
+def link_of(about: Mapping[str, str]) -> str:
+    """The address of the items that a cell or a point of a report is about.
+
+    Args:
+        about: any of "column", "model", "method", "label", "answer" (a label, or "unparsed"), "status", "flip" and
+            "item", as the report's tables say it; anything else does not narrow the list.
+    """
+    status = about.get("status", "")
+    answer = about.get("answer", "")
+    if answer == "unparsed":
+        status, answer = answer, ""
+    return link_to_items(
+        items=about.get("column", ""),
+        model=about.get("model", ""),
+        method=about.get("method", ""),
+        outcome=_OF_FLIP.get(about.get("flip", "")) or _OF_STATUS.get(status, ""),
+        label=about.get("label", ""),
+        answer=answer,
+        item=about.get("item", ""),
+    )

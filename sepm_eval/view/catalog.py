@@ -160,7 +160,12 @@ def _live_base(run: Run, live: Sequence[Run], finished: Sequence[Run]) -> Run | 
 def _run_json(entry: Entry, labels: dict[str, int], sets: dict[tuple[int, ...], int]) -> dict[str, Any]:
     run = entry.run
     told: dict[str, Any] = {
-        **{"model": visible(run.model), "method": visible(run.variant), "items": visible(run.column)},
+        **{
+            "model": visible(run.model),
+            "method": visible(run.variant),
+            "called": visible(run.variant),
+            "items": visible(run.column),
+        },
         **{"entry": visible(run.entry), "live": entry.live, "base": -1 if entry.base is None else entry.base},
         "set": _number(sets, entry.items),
         "codes": "".join(map(verdict, run.outcomes)),

@@ -114,7 +114,7 @@
     const run = view.list.runs[answer.run];
     return el("button", { type: "button", class: "card", "aria-pressed": answer === chosen, click: () => choose(answer.run) },
       view.overlay(item, answer, CARD, ""),
-      el("b", {}, run.method), el("span", {}, run.model), run.items === view.list.tasks[view.list.task[item]] ? null : el("span", {}, run.items),
+      el("b", {}, run.called), el("span", {}, run.model), run.items === view.list.tasks[view.list.task[item]] ? null : el("span", {}, run.items),
       el("span", {}, view.answerOf(run, item) || "no answer"), verdict(run, item));
   });
 
@@ -147,7 +147,7 @@
     const parts = [stageOne(run, answer), options(run, answer, found.answers), candidates(answer), written(answer), asked(answer)];
     article.replaceChildren(...head,
       el("div", { class: "two" }, picture(item, found, answer),
-        el("div", { class: "told" }, el("h3", { id: "who" }, `${run.method} · ${run.model}`),
+        el("div", { class: "told" }, el("h3", { id: "who" }, `${run.called} · ${run.model}`),
           el("p", {}, view.answerOf(run, item) || "no answer", " ", verdict(run, item)), ...parts)),
       el("h3", {}, "The same item under every method and model"), el("div", { class: "cards" }, ...cards(item, found, answer)));
   };

@@ -22,11 +22,12 @@
   });
 
   const fillFilters = () => {
+    const names = { outcome: view.OUTCOMES, method: Object.fromEntries(view.list.runs.map((run) => [run.method, run.called])) };
     for (const [name, values] of Object.entries(choices(view.list))) {
       const wanted = view.filters[name];
       const all = wanted && !values.includes(wanted) ? [...values, wanted] : values;
       const options = ["", ...all].map((value) =>
-        view.element("option", { value }, value === "" ? "all" : (name === "outcome" && view.OUTCOMES[value]) || value));
+        view.element("option", { value }, value === "" ? "all" : (names[name]?.[value] ?? value)));
       form.elements[name].replaceChildren(...options);
       form.elements[name].value = wanted;
     }
@@ -49,7 +50,7 @@
   };
 
   const said = (item) => view.runsInView().filter((run) => view.codeOf(run, item)).slice(0, MOST_MARKS)
-    .map((run) => `${run.method}: ${view.answerOf(run, item)} ${view.VERDICTS[view.codeOf(run, item)][1]}`).join("; ");
+    .map((run) => `${run.called}: ${view.answerOf(run, item)} ${view.VERDICTS[view.codeOf(run, item)][1]}`).join("; ");
 
   const drawRow = (place) => {
     const item = found[place];
