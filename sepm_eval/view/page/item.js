@@ -90,7 +90,7 @@
     const choice = (name, values, current, set) => {
       const made = el("select", { name }, ...values.map(([value, text]) => el("option", { value }, text)));
       made.value = current;
-      made.addEventListener("input", () => { set(made.value); again(); });
+      made.addEventListener("change", () => { set(made.value); again(); });
       return made;
     };
     const blocks = [[view.ALL_BLOCKS, "all"], ...answer.blocks.map((block, number) => [number, `${number + 1}: ${block.rows} x ${block.columns}`])];
@@ -112,7 +112,7 @@
 
   const cards = (item, found, chosen) => found.answers.map((answer) => {
     const run = view.list.runs[answer.run];
-    return el("button", { type: "button", class: "card", "aria-pressed": answer === chosen, click: () => choose(answer.run) },
+    return el("button", { type: "button", class: "card", "aria-pressed": String(answer === chosen), click: () => choose(answer.run) },
       view.overlay(item, answer, CARD, ""),
       el("b", {}, run.called), el("span", {}, run.model), run.items === view.list.tasks[view.list.task[item]] ? null : el("span", {}, run.items),
       el("span", {}, view.answerOf(run, item) || "no answer"), verdict(run, item));

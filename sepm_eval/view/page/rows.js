@@ -8,7 +8,7 @@
   const box = document.getElementById("list");
   const rows = document.getElementById("rows");
   const drawn = new Map(); // rows by their place in the list
-  let found = []; // numbers of the items that fit
+  let found = []; // view.found, as it is drawn
   let active = 0; // place of the row that the keyboard is at
 
   const choices = (list) => ({
@@ -60,7 +60,7 @@
       "div",
       {
         class: "row", role: "option", id: `row-${place}`, "aria-setsize": found.length, "aria-posinset": place + 1,
-        "aria-selected": place === active, "aria-label": `${list.ids[item]}, ${label}. ${said(item)}`,
+        "aria-selected": String(place === active), "aria-label": `${list.ids[item]}, ${label}. ${said(item)}`,
         click: () => { active = place; view.open(item); },
       },
       view.thumbnail(item),
@@ -108,11 +108,10 @@
     else if (!found.length) count.textContent += ": nothing fits all filters. “Show all” takes them off.";
   };
 
-  // Draws the list anew; with "keep" it stays where it is, as when a run has gone on.
-  view.drawList = (keep = false) => {
+  // Draws the list; with "keep" it stays where it is, as when a run has gone on.
+  view.drawList = (keep) => {
     fillFilters();
-    found = view.matching();
-    view.found = found;
+    found = view.found;
     drawn.clear();
     rows.replaceChildren();
     rows.style.height = `${found.length * ROW}px`;
@@ -140,7 +139,9 @@
     event.preventDefault();
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", (event) => view.go({ [event.target.name]: event.target.value, item: "" }, true));
+  for (const control of form.querySelectorAll("select, input")) {
+    control.addEventListener(control.tagName === "SELECT" ? "change" : "input", () => view.go({ [control.name]: control.value }, true));
+  }
   document.getElementById("reset").addEventListener("click", () =>
-    view.go(Object.fromEntries([...view.FILTERS, "item"].map((name) => [name, ""]))));
+    view.go(Object.fromEntries(view.FILTERS.map((name) => [name, ""]))));
 }

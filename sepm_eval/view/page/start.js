@@ -4,28 +4,34 @@
   const ASK_EVERY = 1000; // milliseconds
   const where = document.getElementById("where");
   const notes = document.getElementById("notes");
-  let before = ""; // the filters of the list that is drawn
+  let matched = null; // the filters that view.found fits
+  let drawn = null; // those of the list as it is drawn
 
-  // An item's number by its id, among those that fit the filters if it stands there, else among all; -1 if nowhere.
+  let opened = -1; // the number of the item that was opened last: several benchmarks may have the same id
+
+  // The number of the item that the address names, among those that fit the filters if it stands there; -1 if nowhere.
   view.numberOf = (id) => {
     const { ids, runs } = view.list;
+    if (ids[opened] === id) return opened;
     const among = view.found.find((item) => ids[item] === id);
     return among ?? ids.findIndex((one, item) => one === id && runs.some((run) => run.at[item] >= 0));
   };
 
-  const show = (keep = false) => {
+  // Shows what the address says; "anew" if the list has changed.
+  const show = (anew = false) => {
     const filters = JSON.stringify(view.filters);
-    if (filters !== before || keep) view.drawList(keep);
-    before = filters;
+    if (filters !== matched || anew) view.found = view.matching();
+    matched = filters;
     if (view.item) {
       const item = view.numberOf(view.item);
-      if (item >= 0) { view.showItem(item); return; }
-      view.item = "";
-      document.getElementById("count").textContent += `. There is no item of the id that the address names.`;
+      if (item >= 0) { opened = item; view.showItem(item); return; }
     }
     const last = view.hideItem();
+    view.drawList(filters === drawn);
+    drawn = filters;
     if (last !== undefined) view.focusList(last);
-    else view.drawList(true);
+    if (view.item) document.getElementById("count").textContent += ". There is no item of the id that the address names.";
+    opened = -1;
   };
 
   // Changes the address; "replace" leaves no entry in the history, as for every letter of a search.
@@ -36,7 +42,11 @@
     view.readAddress();
     show();
   };
-  view.open = (item) => view.go({ item: view.list.ids[item] }, Boolean(view.item));
+  view.open = (item) => {
+    const neighbour = view.item !== "";
+    opened = item;
+    view.go({ item: view.list.ids[item] }, neighbour);
+  };
   view.close = () => view.go({ item: "" });
 
   const say = () => {
@@ -77,7 +87,7 @@
     view.readAddress();
     say();
     show();
-    window.addEventListener("popstate", () => { view.readAddress(); show(); });
+    window.addEventListener("popstate", () => { opened = -1; view.readAddress(); show(); });
     if (view.list.follow) setTimeout(follow, ASK_EVERY);
   };
 
