@@ -382,7 +382,7 @@ def test_other_methods_and_models_stand_beside_it_and_are_looked_at_by_a_click(b
 def test_items_of_one_id_in_two_benchmarks_are_two(browser, files):
     at(browser, files, "#search=onclick")
     rows = until(lambda: browser.find_elements("css selector", ".row"))
-    assert [row.text.split("\n")[1].split()[0] for row in rows] == ["emoset", "emotion6"]
+    assert [row.text.split("\n")[1].split()[-1] for row in rows] == ["emoset", "emotion6"]
     rows[1].click()
     assert "emotion6 · label" in one(browser, "#item").text
     one(browser, "#back").click()

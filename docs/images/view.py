@@ -7,6 +7,7 @@ Needs Chromium with its driver.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -28,7 +29,9 @@ def main() -> None:
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
         options.add_argument(argument)
-    browser = webdriver.Chrome(options=options)
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    driver = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
+    browser = webdriver.Chrome(options=options, service=driver)
     runs = read_runs([RUNS])
     sepm = next(run for run in runs if run.variant == "sepm")
     item = next(one for one in sepm.outcomes if one.record and one.record.dropped and one.score.correct)

@@ -60,16 +60,16 @@ def _answer(outcome: Outcome, content: Mapping[str, Any], texts: dict[str, int])
         "asked": [texts.setdefault(visible(one, _LINES), len(texts)) for one in prompts or [outcome.question]],
         "journal": bool(content),
     }
-    record = _as_value(content)
-    if record is not None:
-        told |= _of_record(record)
-    told |= _of_method(content)
+    if content:
+        record = _as_value(content)
+        told |= {**({} if record is None else _of_record(record)), **_of_method(content)}
     return {name: value for name, value in told.items() if value not in (None, [], {}, "")}
 
 
 def _as_value(content: Mapping[str, Any]) -> Record | None:
+    """What a report would take from a record; None if it is damaged."""
     try:
-        return record_of(content)[2] if content else None
+        return record_of(content)[2]
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 

@@ -36,7 +36,7 @@
     const than = typeof run.alpha === "number" ? ` (alpha = ${run.alpha}, the mark)` : "";
     const told = answer.ambiguous
       ? `Ambiguous: the confidence is not above the threshold${than}, so stage 2 is shown all labels.`
-      : `The confidence is above the threshold${than}: ${answer.polarity}.`;
+      : `The confidence is above the threshold${than}: the picture counts as ${answer.polarity}.`;
     return section("Stage 1: positive or negative?", el("table", { class: "bars", "data-part": "stage1" }, el("tbody", {}, ...lines)), el("p", {}, told));
   };
 
@@ -96,8 +96,8 @@
     const blocks = [[view.ALL_BLOCKS, "all"], ...answer.blocks.map((block, number) => [number, `${number + 1}: ${block.rows} x ${block.columns}`])];
     if (how.block >= answer.blocks.length) how.block = view.ALL_BLOCKS;
     return el("div", { class: "controls" },
-      el("label", {}, "Cover ", slider),
-      el("label", {}, "what was ", choice("cover", [["dropped", "dropped"], ["kept", "kept"]], how.kept ? "kept" : "dropped", (value) => { how.kept = value === "kept"; })),
+      el("label", {}, "Cover’s strength ", slider),
+      el("label", {}, "Cover what was ", choice("cover", [["dropped", "dropped"], ["kept", "kept"]], how.kept ? "kept" : "dropped", (value) => { how.kept = value === "kept"; })),
       blocks.length > 2 ? el("label", {}, "Grids ", choice("grid", blocks, how.block, (value) => { how.block = Number(value); })) : null);
   };
 

@@ -65,7 +65,7 @@
       },
       view.thumbnail(item),
       view.element("div", { class: "what" }, view.element("b", {}, list.ids[item]),
-        view.element("span", {}, `${list.tasks[list.task[item]]} · ${label}`)),
+        view.element("span", {}, `${label} · ${list.tasks[list.task[item]]}`)),
       view.element("div", { class: "marks" }, ...marks(item)),
     );
     row.style.top = `${place * ROW}px`;
