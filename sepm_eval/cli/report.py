@@ -27,9 +27,12 @@ def report(
     """Tables 1-3, figures, statistics and lists of what went wrong, as one page, Markdown, CSV, PNG and SVG."""
     from sepm_eval.report.write import write_report
     from sepm_eval.runs.results import read_runs
+    from sepm_eval.view.static import write_items
 
     try:
-        page = write_report(read_runs(folders), out)
+        runs = read_runs(folders)
+        page = write_report(runs, out)
+        write_items(runs, folders, out)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)

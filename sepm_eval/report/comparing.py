@@ -26,10 +26,10 @@ def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
     Returns:
         That run, or None if there is none.
     """
-    return next((one for one in _zero_shots(run, runs) if one.exam == run.exam), None)
+    return next((one for one in zero_shots(run, runs) if one.exam == run.exam), None)
 
 
-def _zero_shots(run: Run, runs: Sequence[Run]) -> list[Run]:
+def zero_shots(run: Run, runs: Sequence[Run]) -> list[Run]:
     """Zero-shot runs of a run's model on its task, whatever their items."""
     plain = [one for one in runs if one.task == run.task and one.method == "zero_shot" and one.settings == one.defaults]
     if not run.entry.startswith(OUR_ENTRIES):
@@ -47,7 +47,7 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
     found: list[tuple[Run, statistics.Comparison]] = []
     refused = []
     for run in runs:
-        others = _zero_shots(run, runs)
+        others = zero_shots(run, runs)
         if not others or any(one is run for one in others):
             continue
         base = baseline_of(run, runs)

@@ -110,6 +110,11 @@ def polarities(run: Run) -> Mapping[str, str]:
     return {**dict.fromkeys(run.options.labels, "unknown"), **POLARITY, **run.identity.polarity}
 
 
+def largest_confidence(run: Run) -> float:
+    """The largest confidence that stage 1 can have: the variance of 0 and 1, over N, or as in the code N - 1."""
+    return 0.5 if run.settings.get("preset") == "code" else 0.25
+
+
 def model_key(runs: Sequence[Run]) -> str:
     """The part of a file's name that stands for a model: its whole name and a digest of its identity.
 

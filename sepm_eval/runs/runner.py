@@ -222,7 +222,8 @@ class Runner:
         for index, (asked, loaded) in enumerate(questions):
             about = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
             if asked.item is not None:
-                about["item"] = asked.item[1]
+                told = {"item": asked.item[1], "target": asked.target, "picture": asked.picture}
+                about |= {name: value for name, value in told.items() if value is not None}
             if isinstance(loaded, Exception):
                 logger.error("%s, document %d: %s", asked.task, asked.doc_id, loaded)
                 key = digest_of([self.identity.digest, asked.task, asked.doc_id, asked.item, "not loaded"])

@@ -89,6 +89,7 @@ class ChatModel(lmms):
             target=None if documents.targets is None else documents.targets[doc_id],
             item=None if documents.items is None else documents.items[doc_id],
             options=None if documents.options is None else documents.options[doc_id],
+            picture=None if documents.pictures is None else documents.pictures[doc_id],
         )
 
 
@@ -101,22 +102,24 @@ class _Documents:
         items: benchmark and item, of our benchmarks.
         questions: the questions, of our benchmarks.
         options: what they offer, of our benchmarks.
+        pictures: their files, of our benchmarks.
     """
 
     targets: Sequence[str] | None
     items: Sequence[tuple[str, str]] | None = None
     questions: Sequence[str] | None = None
     options: Sequence[Options] | None = None
+    pictures: Sequence[str] | None = None
 
     @classmethod
     def of(cls, docs: Any) -> _Documents:
         """The columns of a data set."""
         targets = list(docs["label"]) if "label" in docs.column_names else None
-        if not {"benchmark", "id", "question", "picture", "labels", "names"} <= set(docs.column_names):
+        if not {"benchmark", "id", "question", "image", "picture", "labels", "names"} <= set(docs.column_names):
             return cls(targets)
         items = list(zip(docs["benchmark"], docs["id"], strict=True))
         offered = zip(map(tuple, docs["labels"]), map(tuple, docs["names"]), strict=True)
-        return cls(targets, items, list(docs["question"]), [Options(*one) for one in offered])
+        return cls(targets, items, list(docs["question"]), [Options(*one) for one in offered], list(docs["image"]))
 
 
 class SepmModel(ChatModel):
