@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-oldest test-next bench soak mutants vlmeval lint types clean
+.PHONY: demo test test-oldest test-next bench soak mutants vlmeval lint types images clean
 
 demo: .venv/installed
 	$(BIN)/python demo/run.py
@@ -42,6 +42,10 @@ vlmeval: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py
+
+# The picture of a report in README.md; needs Chromium.
+images: .venv/installed
+	$(BIN)/python docs/images/report.py
 
 # Kills, cuts and starves runs, and counts what is lost; about a quarter of an hour.
 soak: .venv/installed

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may depend on a network
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are tiny: threads that wait for one another cost more than they gain
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # the models are tiny: threads that wait for one another cost more than they gain
 os.environ.pop("COLUMNS", None)  # nor on how wide a screen its process was told it has: rich takes that once
 
 import numpy as np

@@ -23,12 +23,12 @@ def report(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("report"),
 ) -> None:
-    """Tables 1-3, figures, statistics and lists of what went wrong, as one page, Markdown, CSV, PNG and SVG."""
+    """What helped, tables, figures and what went wrong: a page, one a model and task, Markdown, CSV, PNG and SVG."""
     from sepm_eval.report.write import write_report
     from sepm_eval.runs.results import read_runs
 
     try:
-        page = write_report(read_runs(folders), out)
+        page = write_report(read_runs(folders, quiet=False), out, quiet=False)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)
@@ -111,7 +111,7 @@ def leaderboard(
     from sepm_eval.runs.results import read_runs
 
     try:
-        page = write_leaderboard(read_runs(folders), out)
+        page = write_leaderboard(read_runs(folders, quiet=False), out)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)

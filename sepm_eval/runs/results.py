@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tqdm import tqdm
+
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import RecordId, journal_records
@@ -29,14 +31,19 @@ class NoResults(ValueError):
     """There is nothing to report on; the message says where was looked and for what."""
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
     """All runs below some folders, named apart and sorted by task, model and method (see ``outcomes.arranged``).
+
+    Args:
+        folders: where they are.
+        quiet: show no progress.
 
     Raises:
         NoResults: there is none.
         ValueError: a file is damaged, or was written by a version whose answers were read otherwise.
     """
-    logs = [log for path in _files(folders, f"*{RESULTS}") for log in logs_of(path)]
+    paths = _files(folders, f"*{RESULTS}")
+    logs = [log for path in tqdm(paths, "logs", unit="file", disable=quiet) for log in logs_of(path)]
     if not logs:
         where = ", ".join(str(folder) for folder in folders)
         raise NoResults(
@@ -45,7 +52,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         )
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
     wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
-    records = journal_records(_files(folders, "*.jsonl"), wanted) if wanted else {}
+    journals = _files(folders, "*.jsonl") if wanted else []
+    records = journal_records(tqdm(journals, "journals", unit="file", disable=quiet), wanted)
     runs = []
     for log in logs:
         with as_written(log.results):
@@ -93,6 +101,7 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
         host_version=str(content.get("lmms_eval_version") or ""),
         source=log.results,
         drops=_drops(identity),
+        named=_named(identity),
     )
 
 
@@ -104,6 +113,13 @@ def _drops(identity: Identity) -> bool:
         return bool(getattr(get_method(identity.method, **identity.options), "drops", False))
     except ValueError:  # there is none of this name, or its package is broken
         return False
+
+
+def _named(identity: Identity) -> str:
+    """What people call a run's method; of a stock model its entry."""
+    from sepm_eval.methods import method_title
+
+    return method_title(identity.method) if identity.method else identity.entry
 
 
 def _identity(log: Log, identities: Mapping[str, Identity]) -> Identity:
