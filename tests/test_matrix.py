@@ -109,7 +109,8 @@ def test_what_does_not_go_together_is_refused(family_name, monkeypatch):
     settings = loading.read_settings("sepm_hf", "hf", {"pretrained": str(ORACLES / "hf_families" / family_name)})
     supports = {"probe", "keep"}
     supports |= {"resize"} if family_name in RESIZED else set()
-    supports |= {"reuse"} if family_name not in (*RECURRENT, *SLIDING) else set()
+    plain = family_name not in (*RECURRENT, *SLIDING)
+    supports |= {"prune", "reuse"} if plain else set()
     assert supported("hf", settings.pretrained, {}) == supports
     methods = [get_method(name) for name in METHODS] + [get_method("sepm", reuse=True)]
     refused = set()
@@ -122,7 +123,8 @@ def test_what_does_not_go_together_is_refused(family_name, monkeypatch):
         with pytest.raises(ValueError, match=rf"supports {lacking[0]} .*, and sepm_hf supports .*; ") as found:
             settings.load(method)
         assert "\n" not in str(found.value)
-    assert "SparseVlm" in refused
+    assert ("SparseVlm" in refused) == (not plain)
+    assert "FasterVlm" in refused
     assert ("Downsample" in refused) == (family_name not in RESIZED)
     assert ("Sepm" in refused) == ("reuse" not in supports)
 

@@ -176,7 +176,7 @@ def world(tmp_path_factory):
     weights = load_file(folder / "b/final/model.safetensors")
     changed = {key: one * 1.01 if "layers.0.mlp" in key else one for key, one in weights.items()}
     add_tasks()
-    manager = TaskManager("ERROR")
+    manager = TaskManager("ERROR", include_defaults=False)
     journals: dict[str, Path] = {}
     patch = pytest.MonkeyPatch()
     patch.setenv("SEPM_EVAL_DATA", str(folder))

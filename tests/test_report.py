@@ -169,7 +169,7 @@ def test_the_page_needs_nothing_beside_it(report):
 
 def test_what_is_missing_is_said_first(report):
     text = (report / "report.md").read_text(encoding="utf-8")
-    assert text.index("sparsevlm is incomplete: 1 questions failed") < text.index("## ")
+    assert text.index("sparsevlm is incomplete: 1 question failed") < text.index("## ")
 
 
 def test_every_figure_is_a_file(report, runs):

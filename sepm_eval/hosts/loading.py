@@ -24,6 +24,7 @@ from sepm_eval.runs.environment import decisive_versions
 from sepm_eval.runs.exams import check_asked
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.runner import Runner
+from sepm_eval.wording import counted
 
 MOST = 2**31 - 1  # a count: what torch numbers tokens and rows by on every device
 OF_A_MODEL = ("pretrained", "device", "dtype", "polarity")  # what every host and plan takes, whatever the backbone
@@ -290,7 +291,7 @@ def loaded_message(entry: str, runner: Runner) -> str:
     backbone = runner.backbone
     return (
         f"{entry}: {runner.method} on {backbone.name} ({backbone.revision}, {backbone.settings}); "
-        f"journal {runner.journal.path}, {len(runner.journal)} answers from before"
+        f"journal {runner.journal.path}, {counted(len(runner.journal), 'answer')} from before"
     )
 
 

@@ -149,7 +149,7 @@ class Sepm:
         visual, (coarse, fine) = geometry.visual_tokens(), text.after
         first = Read(text.before + visual + coarse, probed=self._probed(text) if self.vta else 0)
         if self.reuse:  # what is dropped is masked out, and stays where it is
-            return Work((1.0,), (first, Read(fine, cached=text.before + visual)))
+            return Work((1.0,), (first, Read(fine - text.shared, cached=text.before + visual + text.shared)))
         left = self._left(visual) if self.vta else visual
         return Work((1.0,), (first, Read(text.before + left + fine)))
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 
 from sepm_eval.emotions import POLARITY
 from sepm_eval.report import statistics
-from sepm_eval.report.table import column_key, groups, model_key, polarities, variant_key
+from sepm_eval.report.table import column_key, groups, largest_confidence, model_key, polarities, variant_key
 from sepm_eval.report.tables import main_runs
 from sepm_eval.runs.outcomes import Outcome, Run
 
@@ -135,7 +135,7 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
     ]
     if not known:
         return []
-    most = 0.5 if run.settings.get("preset") == "code" else 0.25
+    most = largest_confidence(run)
     bins: dict[int, list[tuple[bool, bool]]] = defaultdict(list)
     for confidence, *rights in known:
         bins[min(int(confidence / most * _BINS), _BINS - 1)].append((rights[0], rights[1]))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sepm_eval.report.grim import fits
 from sepm_eval.runs.outcomes import Run
 
 
@@ -44,13 +45,12 @@ class Paper:
         Returns:
             The first N of ``items`` that fits; None if none does, or none is known.
         """
-        return next((n for n in self.items.get(task, ()) if _is_share(figure, n)), None)
+        return next((n for n in self.items.get(task, ()) if can_be_of(figure, n)), None)
 
 
-def _is_share(figure: float, n: int) -> bool:
-    """Whether some k / n, in percent, is this number when it is rounded or cut to two decimals."""
-    hundredths, near = round(figure * 100), int(figure * n / 100)
-    return any(hundredths in (round(k * 10000 / n), k * 10000 // n) for k in (near, near + 1))
+def can_be_of(figure: float, n: int) -> bool:
+    """Whether an accuracy that a paper printed with two decimals can be a share of so many items (``grim``)."""
+    return fits(f"{figure:.2f}", n)
 
 
 SEPM = Paper(

@@ -107,7 +107,12 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
 
 def polarities(run: Run) -> Mapping[str, str]:
     """The polarity of every label in a run, including those set by hand; "unknown" of a label unknown here."""
-    return {**dict.fromkeys(run.outcomes[0].options.labels, "unknown"), **POLARITY, **run.identity.polarity}
+    return {**dict.fromkeys(run.options.labels, "unknown"), **POLARITY, **run.identity.polarity}
+
+
+def largest_confidence(run: Run) -> float:
+    """The largest confidence that stage 1 can have: the variance of 0 and 1, over N, or as in the code N - 1."""
+    return 0.5 if run.settings.get("preset") == "code" else 0.25
 
 
 def model_key(runs: Sequence[Run]) -> str:

@@ -20,8 +20,9 @@ from sepm_eval.report.figures import Figure, all_figures
 from sepm_eval.report.table import Cell, Table, when
 from sepm_eval.report.tables import all_tables
 from sepm_eval.report.text import inert, on_page, write_csv
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.outcomes import Run
+from sepm_eval.wording import counted
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,12 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if run.missing or run.count("failed"):
             found.append(
-                f"{run.column}, {run.title} is incomplete: {run.count('failed')} questions failed and {run.missing} "
-                "were not asked. Failed questions are not scored."
+                f"{run.column}, {run.title} is incomplete: {counted(run.count('failed'), 'question')} failed and "
+                f"{run.missing} were not asked. Failed questions are not scored."
             )
     if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")
-    found += [f"{flaw}." for run in runs if (flaw := never_pruned(run))]
+    found += [f"{flaw}." for run in runs for check in (never_pruned, answered_plainly) if (flaw := check(run))]
     parts = Counter((run.column, run.part) for run in runs if run.asked < run.available)
     found += [
         f"{column}: {count} of the runs {'is' if count == 1 else 'are'} over a part of the task ({part}): no result to "

@@ -49,8 +49,9 @@ def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
     asked = items if limit is None else items[:limit]
     pictures = readable_sha256s([item.path for item in asked])
     rows = ((item.id, item.label, picture) for item, picture in zip(asked, pictures, strict=True))
+    questions = {benchmark.asked(item).text for item in asked} if benchmark.own_questions else {benchmark.question()}
     return Exam(
-        digest=exam_digest(benchmark.name, chosen, item_set_digest(rows), [benchmark.question()]),
+        digest=exam_digest(benchmark.name, chosen, item_set_digest(rows), questions),
         asked=len(asked),
         available=len(items),
         item_list=chosen,

@@ -64,3 +64,18 @@ def _sentence(who: str, pictures: int) -> str:
         f"{who} dropped no visual token of any of {pictures} pictures, although its options say so: these are "
         "zero-shot's answers under another name, and no result"
     )
+
+
+def answered_plainly(run: Run) -> str:
+    """Say that a run's method was not asked, because its questions have no sense for it.
+
+    Returns:
+        A sentence; "" if the method answered all questions.
+    """
+    plain = sum(outcome.plain for outcome in run.outcomes)
+    if not plain:
+        return ""
+    return (
+        f"{run.column}, {run.title}: {plain} of {len(run.outcomes)} questions were answered by plain generation, as "
+        f"{run.method} needs emotions of both polarities: these are no answers of {run.method}"
+    )

@@ -174,17 +174,25 @@ class _Answering:
         self._lock = threading.Lock()
         self._identity: Identity | None = None
         self._keys: Mapping[tuple[str, str], str] = {}
+        self._facts: Mapping[tuple[str, str], Mapping[str, Any]] = {}
         self._told: set[tuple[str, str]] = set()
 
-    def start(self, identity: Identity | None, keys: Mapping[tuple[str, str], str] | None = None) -> None:
+    def start(
+        self,
+        identity: Identity | None,
+        keys: Mapping[tuple[str, str], str] | None = None,
+        facts: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    ) -> None:
         """Say who answers from here on.
 
         Args:
             identity: None if it is not known.
             keys: by benchmark and item, the key of the journal record that holds the answer; filled in as answers come.
+            facts: by benchmark and item, what else is to stand beside the answer (``Runner.facts``), likewise.
         """
         with self._lock:
             self._identity, self._keys, self._told = identity, keys if keys is not None else {}, set()
+            self._facts = facts if facts is not None else {}
 
     def stamp(self, benchmark: str, item: str) -> dict[str, Any]:
         """What is to stand beside an answer in a log: whose it is, and which journal record it came from.
@@ -197,6 +205,7 @@ class _Answering:
             found: dict[str, Any] = {"run": self._identity.digest}
             if key := self._keys.get((benchmark, item)):
                 found["record"] = key
+            found |= self._facts.get((benchmark, item), {})
             if (self._identity.digest, benchmark) not in self._told:
                 self._told.add((self._identity.digest, benchmark))
                 found["identity"] = self._identity.as_json()

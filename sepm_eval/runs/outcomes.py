@@ -17,6 +17,7 @@ from sepm_eval.runs.identity import Identity, differences, exam_digest, weights_
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
+from sepm_eval.wording import counted
 
 OUR_ENTRIES = "sepm_"
 
@@ -44,6 +45,8 @@ class Record:
         error: what went wrong, of a question that failed.
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
+        labels: those that the journal has a probability of; none if it has none.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
     """
 
     stages: int
@@ -58,6 +61,8 @@ class Record:
     blocks: tuple[Block, ...]
     error: str | None
     tokens_left: float | None = None
+    labels: tuple[str, ...] = ()
+    probabilities: Sequence[float] = ()
 
     @property
     def pruned(self) -> bool | None:
@@ -83,6 +88,9 @@ class Outcome:
         picture: the file, where the log names one.
         sha256: of the picture's file; "" if the log does not say.
         record: the journal's record, where a journal was found.
+        own_question: the benchmark asks every item another question.
+        plain: the method could not be asked this question, and plain generation answered it.
+        votes: how many people chose each label, or which share of them; None of an item that nobody voted on.
     """
 
     item: str
@@ -96,6 +104,9 @@ class Outcome:
     picture: str | None
     sha256: str
     record: Record | None
+    own_question: bool = False
+    plain: bool = False
+    votes: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -230,11 +241,14 @@ class Run:
 
     @property
     def options(self) -> Options:
-        """The labels on offer.
+        """The labels on offer; where every item has its own question, all labels that any of them offers.
 
         Raises:
-            ValueError: the items were asked different questions.
+            ValueError: the items were asked different questions, though the benchmark has one.
         """
+        if self.outcomes and all(outcome.own_question for outcome in self.outcomes):
+            labels = tuple(dict.fromkeys(label for one in self.outcomes for label in one.options.labels))
+            return Options(tuple(sorted(labels)), tuple(sorted(labels)))
         questions = {outcome.question for outcome in self.outcomes}
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
@@ -337,8 +351,8 @@ def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
         unequal = [item for item, one in ours.items() if getattr(one, what) != getattr(theirs[item], what)]
         if unequal:
             raise DifferentItems(
-                f"{first.title} and {second.title} had other {name} for {len(unequal)} items of {first.task}, such as "
-                f"{unequal[0]!r}"
+                f"{first.title} and {second.title} had other {name} for {counted(len(unequal), 'item')} of "
+                f"{first.task}, such as {unequal[0]!r}"
             )
     pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
     return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sepm_eval.methods import get_method
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
-from sepm_eval.runs.journal_records import RecordId, journal_records
+from sepm_eval.runs.journal_records import RecordId, journal_records, told_of
 from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
@@ -37,19 +37,40 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         NoResults: there is none.
         ValueError: a file is damaged, or was written by a version whose answers were read otherwise.
     """
-    logs = [log for path in _files(folders, f"*{RESULTS}") for log in logs_of(path)]
-    if not logs:
+    runs = _read(folders, None)
+    if not runs:
         where = ", ".join(str(folder) for folder in folders)
         raise NoResults(
             f"no results of image-emotion tasks in {where}: give folders that `sepm-eval run` wrote, or that "
             "`lmms-eval --output_path FOLDER --log_samples` did"
         )
+    return runs
+
+
+def readable_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """As ``read_runs``, for looking at runs while they are being written: files that cannot be read are left out.
+
+    Returns:
+        The runs, which may be none, and a sentence for each file left out.
+
+    Raises:
+        NoResults: one of the folders does not exist.
+    """
+    damaged: list[str] = []
+    return _read(folders, damaged), damaged
+
+
+def _read(folders: Sequence[Path], damaged: list[str] | None) -> list[Run]:
+    logs: list[Log] = []
+    for path in files_below(folders, f"*{RESULTS}"):
+        with told_of(damaged):
+            logs += logs_of(path)
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
     wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
-    records = journal_records(_files(folders, "*.jsonl"), wanted) if wanted else {}
+    records = journal_records(files_below(folders, "*.jsonl"), wanted, damaged) if wanted else {}
     runs = []
     for log in logs:
-        with as_written(log.results):
+        with told_of(damaged), as_written(log.results):
             runs.append(_run(log, identities, records))
     return arranged(runs)
 
@@ -166,7 +187,12 @@ def _whole(path: Path, count: Any) -> int:
     return count
 
 
-def _files(folders: Sequence[Path], pattern: str) -> list[Path]:
+def files_below(folders: Sequence[Path], pattern: str) -> list[Path]:
+    """Files below some folders, each once, sorted folder by folder.
+
+    Raises:
+        NoResults: one of the folders does not exist.
+    """
     found: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():

@@ -23,6 +23,7 @@ from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 from sepm_eval.runs.identity import Identity, decides, is_secret
 from sepm_eval.runs.plan import ModelPlan, Plan, method_key, parse_method, split_method
 from sepm_eval.runs.results import NoResults, Run, read_runs
+from sepm_eval.wording import counted
 
 PLAN, ENVIRONMENT = "plan.yaml", "environment.json"
 SET_ASIDE = ".superseded"  # the end of the name of results that no longer count
@@ -95,10 +96,10 @@ class Part:
             weights: what identifies the method's own weights as they are now; None if it is not known.
         """
         if not run.answered_all:
-            return f"{run.count('failed')} questions failed, {run.missing} have no answer"
+            return f"{counted(run.count('failed'), 'question')} failed, {run.missing} without an answer"
         wanted = exam.asked if exam else run.available if limit is None else min(limit, run.available)
         if run.asked != wanted:
-            return f"{run.asked} questions were asked, not {wanted}"
+            return f"{counted(run.asked, 'question')} asked, not {wanted}"
         if exam is not None and run.exam != exam.digest:
             return "it was asked other items, labels, pictures or questions than there are now"
         who = run.identity

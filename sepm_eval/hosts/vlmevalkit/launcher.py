@@ -31,6 +31,7 @@ from sepm_eval.hosts.vlmevalkit.pairs import RANK, Pairs, watching
 from sepm_eval.hosts.vlmevalkit.scores import is_failed, predictions
 from sepm_eval.hosts.vlmevalkit.tls import tls_verified
 from sepm_eval.runs.identity import Identity
+from sepm_eval.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -212,4 +213,6 @@ def _missing(folder: Path, model: str, name: str, started: datetime) -> str | No
         return f"{pair}: no result (VLMEvalKit stopped at {entry['status']!r})"
     answers = predictions(load(str(file)))
     failed = sum(map(is_failed, answers))
-    return f"{pair}: {failed} of {len(answers)} questions failed and are not scored" if failed else None
+    return (
+        f"{pair}: {failed} of {counted(len(answers), 'question')} failed; what failed is not scored" if failed else None
+    )
