@@ -124,6 +124,6 @@ def test_a_plan_answers_again_with_other_weights(clip, tmp_path):
         run(tmp_path, "sepm_llava", LLAVA, f"cdpruner,clip={clip}", "emoset", 0.5, DATE, place=place, weights=weights)
         part = Part(plan.models[0], f"cdpruner,clip={clip}", "emoset", tmp_path / place, None)
         findings = Findings(weights=found.weights)
-        _, flaw = _ModelRun(plan, plan.models[0], {}, findings, None, PlanResult())._look_at(part)
+        _, flaw = _ModelRun(plan, plan.models[0], {}, findings, None, PlanResult(), None)._look_at(part)
         told = f"it was answered with {{'clip': 'files-0'}}, which is now {now}"
         assert (flaw == told) == (place == "former")
