@@ -104,6 +104,7 @@ class CdPruner(PruneBefore):
 
     clip: ClipPlace = CLIP
 
+    title: ClassVar[str] = "CDPruner"
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "tower"})
 
     @property

@@ -69,6 +69,7 @@ class Dan:
     contrast_in_context: bool = False
 
     kind: ClassVar[str] = "emotion"
+    title: ClassVar[str] = "DAN"
     needs_polarities: ClassVar[bool] = True
 
     @property

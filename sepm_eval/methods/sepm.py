@@ -96,6 +96,7 @@ class Sepm:
     reuse: bool = False
 
     kind: ClassVar[str] = "emotion"
+    title: ClassVar[str] = "SEPM"
     needs_polarities: ClassVar[bool] = True
     reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence, unless ``select`` says otherwise
 

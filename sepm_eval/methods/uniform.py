@@ -16,6 +16,7 @@ class Uniform(PruneBefore):
     """Zero-shot over visual tokens at a uniform stride; see ``PruneBefore`` for the option."""
 
     kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Uniform tokens"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
         """The tokens floor(i n / count), in the order in which they are read."""

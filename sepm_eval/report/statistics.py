@@ -9,7 +9,7 @@ means stands in docs/statistics.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,12 @@ class Comparison:
     detectable: float | None = None
     mid_p: float | None = None
     bayesian: Interval | None = None
+
+
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def wilson(right: int, n: int) -> Interval:

@@ -48,6 +48,8 @@ class Record:
             journal does not say.
         labels: those that the journal has a probability of; none if it has none.
         probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
+        seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
+            of version 0.3.0 and before do not.
     """
 
     stages: int
@@ -64,6 +66,7 @@ class Record:
     tokens_left: float | None = None
     labels: tuple[str, ...] = ()
     probabilities: Sequence[float] = ()
+    seconds: float | None = None
 
     @property
     def pruned(self) -> bool | None:
@@ -133,6 +136,10 @@ class Run:
         superseded: other logs of the same run over the same items, which do not count.
         weights: which weights of its own the method had, beside a run that is alike but for these; "" if there is none.
         drops: whether the method, with its options, is to drop visual tokens.
+        named: what people call the method ("SEPM"), without its options; by default its name.
+        called: the same with the options that are not its defaults, and a budget in any case: "SEPM, beta=0.1",
+            "DivPrune, 192 tokens". No two variants are called the same. Pages show it; files for programs have
+            ``variant``.
     """
 
     identity: Identity
@@ -151,10 +158,13 @@ class Run:
     superseded: tuple[Path, ...] = ()
     weights: str = ""
     drops: bool = False
+    named: str = ""
+    called: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.identity.checkpoint)
         object.__setattr__(self, "column", self.column or self.task)
+        object.__setattr__(self, "called", self.called or ", ".join([self.named or self.method, *self._told_options()]))
 
     @property
     def entry(self) -> str:
@@ -174,10 +184,24 @@ class Run:
     @property
     def variant(self) -> str:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
-        changed = [f"{key}={value}" for key, value in self.settings.items() if self.defaults.get(key) != value]
-        changed += [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+        changed = [f"{key}={value}" for key, value in self._changed().items()]
+        changed += self._told_polarities()
         changed += filter(None, [self.weights])
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
+
+    def _changed(self) -> dict[str, Any]:
+        return {key: value for key, value in self.settings.items() if self.defaults.get(key) != value}
+
+    def _told_polarities(self) -> list[str]:
+        return [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+
+    def _told_options(self) -> list[str]:
+        """The options for people: a budget in its unit, whatever it is, and others where they are not the defaults."""
+        budget = self.settings.get("budget")
+        told = [f"{budget} tokens"] if isinstance(budget, int) else []
+        told += [f"{budget:.4g} of the tokens"] if isinstance(budget, float) else []
+        told += [f"{key}={value}" for key, value in self._changed().items() if key != "budget" or value is None]
+        return [*told, *self._told_polarities(), *filter(None, [self.weights])]
 
     @property
     def title(self) -> str:
@@ -271,10 +295,15 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
         group.sort(key=lambda run: (run.answered_all, run.date, str(run.source)))
         *others, best = group
         superseded = tuple(run.source for run in others)
-        chosen.append(dataclasses.replace(best, superseded=superseded, weights=apart[best.identity.digest]))
+        chosen.append(dataclasses.replace(best, superseded=superseded, weights=apart[best.identity.digest], called=""))
     models, columns = model_names(chosen), column_names(chosen)
     named = [
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
+    ]
+    titles = Counter(one for one, _ in {(run.called, run.variant) for run in named})
+    named = [  # two variants that would be called the same have their names behind it
+        dataclasses.replace(run, called=f"{run.called} [{run.variant}]") if titles[run.called] > 1 else run
+        for run in named
     ]
     order = {name: [*KINDS, ""].index(kind_of(name)) for name in {run.method for run in named}}
     return sorted(named, key=lambda r: (r.task, r.column, r.model, order[r.method], r.method, r.variant, r.entry))
