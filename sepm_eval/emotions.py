@@ -114,6 +114,15 @@ MIKELS = {
     "sadness": "Sad",
 }
 
+# Circles on which a distance between emotions is the number of steps, each the eighth part of the circle.
+# Mikels: Zhao et al., ACM Multimedia 2016 ("Predicting personalized emotion perceptions of social images"), who put the
+# eight classes of Mikels et al. (2005) on a wheel; the order is that of public code for it. Plutchik (1980) has all six
+# of Emotion6, and trust and anticipation, which no benchmark here asks for.
+WHEELS = {
+    "Mikels": ("amusement", "contentment", "awe", "excitement", "fear", "sadness", "disgust", "anger"),
+    "Plutchik": ("joy", "trust", "fear", "surprise", "sadness", "disgust", "anger", "anticipation"),
+}
+
 # Emotion6 lists six, in the order of its annotation file; neutral is a share of the votes, not a class.
 EMOTION6 = {
     "anger": "Anger",

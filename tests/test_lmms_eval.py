@@ -19,7 +19,7 @@ from sepm_eval import demo
 from sepm_eval.datasets import MissingData, find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
-from sepm_eval.hosts.lmms_eval.plugin import add_tasks, manifests
+from sepm_eval.hosts.lmms_eval.plugin import TASK_FOLDER, add_tasks, manifests
 from sepm_eval.report.write import write_report
 from sepm_eval.runs.fired import answered_plainly
 from sepm_eval.runs.journal import read_journal
@@ -232,6 +232,34 @@ def test_tasks_are_added_once():
     add_tasks()
     assert TaskManager.initialize_tasks is first
     assert {"emoset", "emotion_demo"} <= set(TaskManager().all_tasks)
+
+
+@pytest.mark.parametrize(
+    ("command", "all_are_read"),
+    [
+        (["lmms-eval", "--model", "sepm_llava", "--tasks", "emoset,emotion_demo"], False),
+        (["/somewhere/lmms_eval/__main__.py", "--tasks=webemo7"], False),
+        (["lmms-eval", "--tasks", "emoset,mme"], True),
+        (["lmms-eval", "--tasks", "list"], True),
+        (["lmms-eval", "--config", "mine.yaml"], True),
+        (["another-program", "--tasks", "emoset"], True),
+    ],
+)
+def test_tasks_of_others_are_read_where_they_are_wanted(command, all_are_read, monkeypatch):
+    """lmms-eval has 1,600 files of tasks, which take seconds to read."""
+    from lmms_eval.tasks import TaskManager
+
+    add_tasks()
+    monkeypatch.setattr("sys.argv", command)
+    asked, read = [], TaskManager._get_task_and_group
+
+    def noted(self, folder):
+        asked.append(folder)
+        return read(self, folder) if folder == str(TASK_FOLDER) else {}
+
+    monkeypatch.setattr(TaskManager, "_get_task_and_group", noted)
+    assert {"emoset", "emotion_demo"} <= set(TaskManager("ERROR").all_tasks)
+    assert len(asked) == 1 + all_are_read
 
 
 def test_broken_tasks_leave_the_models_standing(monkeypatch, caplog):
