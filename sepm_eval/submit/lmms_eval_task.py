@@ -28,6 +28,9 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
         out: the folder to write to.
         about: ``benchmarks`` has ours; ``datasets`` may name another repository, or a folder with Parquet files.
 
+    Returns:
+        The files.
+
     Raises:
         ValueError: runs were given.
     """
