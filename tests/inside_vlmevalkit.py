@@ -145,6 +145,13 @@ def main(work: Path, former_run: list[str]) -> None:
     for prompt, name in ((EmotionMCQ("EmotionDemo").build_prompt(0), "EmotionDemo"), ([picture, "Who?"], "MMStar")):
         mine.generate(prompt, dataset=name)
     found["offered"] = [one.options and dict(zip(one.options.labels, one.options.names, strict=True)) for one in asked]
+    found["new_problems"] = vlmevalkit.run(
+        ["--data", "LAI-GAI-6", "VECBench-FI-2-way", "--model", "stock", "--work-dir", str(work / "new")]
+    )
+    found["new"] = {
+        name: load(str(next((work / "new").rglob(f"stock_{name}_acc.csv")))).to_dict("records")[0]
+        for name in ("LAI-GAI-6", "VECBench-FI-2-way")
+    }
     (work / "found.json").write_text(json.dumps(found))
 
 
