@@ -18,7 +18,9 @@ from sepm_eval.datasets import MissingData, find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks, manifests
+from sepm_eval.report.votes import PEOPLE, votes
 from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.results import read_runs
 from sepm_eval.tasks.documents import documents
 
 LMMS_EVAL = shutil.which("lmms-eval", path=str(Path(sys.executable).parent)) or "lmms-eval"
@@ -179,6 +181,17 @@ def test_every_benchmark(tmp_path, model, arguments):
     assert len(logged) == 8
     assert {"item_id", "item_list", "label", "answer_label"} <= set(logged[0])
     assert logged[0]["item_list"] == "first_maximum"
+    table = votes(read_runs([folder for folder in (tmp_path / "out", tmp_path / "state") if folder.exists()]))
+    found = {(row["task"], row["model"]): row for row in table.records}
+    (abstract, emotion6) = (
+        next(row for (task, who), row in found.items() if task == name and who != PEOPLE)
+        for name in ("abstract", "emotion6")
+    )
+    assert (abstract["n"], abstract["wheel"], emotion6["wheel"]) == (8, "Mikels", "Plutchik")
+    assert {task for task, who in found if who == PEOPLE} == {"abstract"}  # Emotion6 publishes shares
+    ours = model == "sepm_llava"
+    assert (abstract["n_probabilities"], emotion6["n_probabilities"]) == ((8, 24) if ours else (0, 0))
+    assert all((row["emd"] is not None) == (row["jensen_shannon"] is not None) == ours for row in (abstract, emotion6))
 
 
 def test_names_are_free_in_this_lmms_eval():
