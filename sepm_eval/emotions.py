@@ -165,6 +165,30 @@ WEBEMO25 = {label: name for label, name, _ in WEBEMO_CATEGORIES}
 WEBEMO7 = {label: label.capitalize() for label in sorted({coarse for _, _, coarse in WEBEMO_CATEGORIES})}
 
 
+# The twelve feelings that viewers of LAI-GAI rated, in the order of the library's own tables. Four of them have no
+# polarity above: neutral has none, and of craving and the two kinds of love no source says which.
+LAI_GAI = {
+    "amusement": "Amusement",
+    "awe": "Awe",
+    "anger": "Anger",
+    "attachment_love": "Attachment love",
+    "craving": "Craving",
+    "disgust": "Disgust",
+    "excitement": "Excitement",
+    "fear": "Fear",
+    "joy": "Joy",
+    "neutral": "Neutral",
+    "nurturant_love": "Nurturant love",
+    "sadness": "Sadness",
+}
+
+# UnBiasedEmo, as its folders are called.
+UNBIASEDEMO = {label: label.capitalize() for label in ("anger", "fear", "joy", "love", "sadness", "surprise")}
+
+# Polarity as an answer, of sets that ask for nothing else.
+SENTIMENTS = {"positive": "Positive", "negative": "Negative"}
+
+
 def label_of(name: str) -> str | None:
     """The label that a display name or another spelling stands for.
 

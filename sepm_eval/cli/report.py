@@ -9,6 +9,7 @@ import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
 from sepm_eval.report.text import visible
+from sepm_eval.wording import counted
 
 if TYPE_CHECKING:
     from sepm_eval.report.comparing import Pairs
@@ -23,12 +24,16 @@ def report(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("report"),
 ) -> None:
-    """Tables 1-3, figures, statistics and lists of what went wrong, as one page, Markdown, CSV, PNG and SVG."""
+    """What helped, tables, figures and what went wrong: a page, one a model and task, Markdown, CSV, PNG and SVG."""
+    from sepm_eval.report.links import link_of
     from sepm_eval.report.write import write_report
     from sepm_eval.runs.results import read_runs
+    from sepm_eval.view.static import write_items
 
     try:
-        page = write_report(read_runs(folders), out)
+        runs = read_runs(folders, quiet=False)
+        page = write_report(runs, out, link=link_of, quiet=False)
+        write_items(runs, folders, out)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)
@@ -117,7 +122,7 @@ def leaderboard(
     from sepm_eval.runs.results import read_runs
 
     try:
-        page = write_leaderboard(read_runs(folders), out)
+        page = write_leaderboard(read_runs(folders, quiet=False), out)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)
@@ -164,7 +169,7 @@ def rescore(
             soft_wrap=True,
         )
     if changed:
-        stop(f"{len(changed)} verdicts differ from what was logged")
+        stop(f"{counted(len(changed), 'answer')} scored otherwise than logged")
 
 
 @app.command()
@@ -193,4 +198,4 @@ def submit(
         stop(str(error))
     for path in files[:10]:
         console.print(str(path), soft_wrap=True)
-    console.print(f"{len(files)} files written to {out}; nothing was uploaded", soft_wrap=True)
+    console.print(f"{counted(len(files), 'file')} written to {out}; nothing was uploaded", soft_wrap=True)

@@ -88,7 +88,8 @@ def _read_results(path: Path) -> Iterator[Log]:
             raise ValueError(f"{samples} holds answers of {len(log.digests)} different runs; move it away")
         if len(log.item_lists) > 1:
             raise ValueError(f"{samples} holds items of the lists {sorted(log.item_lists)}; move it away")
-        if len(offered := {outcome.options for outcome, _ in log.rows}) > 1:
+        own = all(outcome.own_question for outcome, _ in log.rows)
+        if len(offered := {outcome.options for outcome, _ in log.rows}) > 1 and not own:
             raise ValueError(
                 f"{samples} holds questions that offer {len(offered)} different sets of options; move it away"
             )
@@ -111,6 +112,8 @@ def _add(log: Log, sample: Mapping[str, Any], options: Options, where: str) -> N
         picture=next((sys.intern(one) for one in sample.get("input_media") or [] if isinstance(one, str)), None),
         sha256=sys.intern(str(sample.get("picture") or "")),
         record=None,
+        own_question=sample.get("own_question") is True,
+        plain=sample.get("plain") is True,
         votes=sample.get("votes"),
     )
     log.rows.append((outcome, str(sample.get("record") or "")))
