@@ -208,6 +208,8 @@ def test_a_wheel_holds_one_package(tmp_path):
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
+    code = {(name.replace(".", "/"), path, folder) for name, folder in FOLDERS.items() for path in folder.rglob("*.py")}
+    assert {f"{name}/{path.relative_to(folder).as_posix()}" for name, path, folder in code} <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"sepm_eval"}
     for needed in (
         "py.typed",

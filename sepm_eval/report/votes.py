@@ -97,7 +97,7 @@ def votes(runs: Sequence[Run]) -> Table | None:
             notes.append(f"{column}: {people}, so people are not compared with people.")
         else:
             lines.append(people)
-        if (outside := here[0][1].outside) > 0:
+        if (outside := here[0][1].outside) >= 0.0005:  # less is not shown, or what rounding leaves
             notes.append(
                 f"{column}: {100 * outside:.1f} % of the votes are for labels that are not on offer, and left out."
             )
