@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tqdm import tqdm
 
 from sepm_eval.methods import get_method
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import RecordId, journal_records, told_of
-from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
+from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
 
@@ -33,7 +34,7 @@ class NoResults(ValueError):
 
 
 def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
-    """All runs below some folders, named apart and sorted by task, model and method (see ``outcomes.arranged``).
+    """All runs below some folders, named apart and sorted by task, model and method (see ``arranging.arranged``).
 
     Args:
         folders: where they are.
