@@ -39,7 +39,9 @@ def _text(backbone, answer):
     focus = 0
     if prompts[1:] and FOCUS_ON_EMOTION in answer.prompts[0]:
         focus = len(backbone._tokenise(answer.prompts[0], image=True, probe=FOCUS_ON_EMOTION).probed)
-    return cost.Text(len(prompts[0].before), tuple(len(prompt.after) for prompt in prompts), focus)
+    texts = [prompt.after for prompt in prompts]
+    shared = cost.common_start(*texts[:2]) if texts[1:] else 0
+    return cost.Text(len(prompts[0].before), tuple(map(len, texts)), focus, shared)
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,9 @@ class Hf:
         self._prompts, self._pictures, self._decoder = prompts, pictures, decoder
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
 
-    def prepare(self, image: Image) -> None:
+    def prepare(self, image: Image) -> int:
         """See ``Backbone.prepare``."""
-        self._pictures.prepare(image)
+        return self._pictures.prepare(image)
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """See ``Backbone.see``; ``tower`` is refused, because families differ in what their towers have."""

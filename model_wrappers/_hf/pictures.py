@@ -43,12 +43,13 @@ class Pictures:
         wanted = inspect.signature(model.get_image_features).parameters
         self._wanted = [key for key, one in wanted.items() if one.kind is not one.VAR_KEYWORD]
 
-    def prepare(self, image: Image.Image) -> None:
-        """Preprocess a picture before its turn, in any thread."""
+    def prepare(self, image: Image.Image) -> int:
+        """Preprocess a picture before its turn, in any thread; how many visual tokens it will give."""
         key = id(image)  # pictures compare by content, which would take longer than to preprocess them
         if key not in self._prepared:
             known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
             self._prepared[key] = known, self._process(image)
+        return self._prepared[key][1]["expansion"].count(self._processor.image_token)
 
     @torch.inference_mode()
     def see(self, image: Image.Image, side: float) -> PictureTokens:

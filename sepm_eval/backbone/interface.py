@@ -233,8 +233,11 @@ class Backbone(Protocol):
     "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the features it
     gives)."""
 
-    def prepare(self, image: Image) -> None:
-        """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
+    def prepare(self, image: Image) -> int | None:
+        """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives.
+
+        Returns how many visual tokens it will give, or None where all pictures give as many.
+        """
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.

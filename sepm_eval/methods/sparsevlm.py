@@ -88,6 +88,8 @@ class SparseVlm:
 
     budget: Annotated[Literal[192, 128, 96, 64], NUMBER] = 192
 
+    kind: ClassVar[str] = "pruning"
+    title: ClassVar[str] = "SparseVLM"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"prune"})
     drops: ClassVar[bool] = True
