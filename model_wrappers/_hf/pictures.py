@@ -123,12 +123,8 @@ class Pictures:
             UnreadableImage: it would be.
         """
         least = self.options.get("size", {}).get(_EDGES["min_pixels"], 0)
-        if least <= image.width * image.height or (need := least * _BYTES_A_PIXEL) <= (free := free_memory("cpu")):
-            return
-        raise UnreadableImage(
-            f"min_pixels={least} enlarges this picture of {image.width} x {image.height} pixels, which needs "
-            f"{need / 2**30:.1f} GiB of memory, where {free / 2**30:.1f} GiB are free; lower min_pixels"
-        )
+        if least > image.width * image.height and (lack := _lack_of_memory(least)):
+            raise UnreadableImage(f"{lack}; it has {image.width} x {image.height}")
 
     def _smaller(self, image: Image.Image, inputs: Mapping[str, Any], side: float) -> Image.Image:
         """The picture so that its grid has ``side`` of the rows and columns the processor would give it."""
@@ -167,7 +163,8 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
         limits: min_pixels and max_pixels, None for the processor's own.
 
     Raises:
-        ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible.
+        ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible or ask
+            for more memory than is free.
     """
     if not isinstance(tiling, bool):
         raise ValueError(f"tiling={tiling!r}: use True or False")
@@ -187,7 +184,20 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
         )
     if least > MOST_PIXELS:
         raise ValueError(f"min_pixels={least}: every picture would be enlarged beyond the {MOST_PIXELS} it may have")
+    if lack := _lack_of_memory(least):
+        raise ValueError(lack)
     return {**options, "size": size}
+
+
+def _lack_of_memory(least: int) -> str:
+    """Why a picture cannot be enlarged to so many pixels, in words; "" if it may be."""
+    need, free = least * _BYTES_A_PIXEL, free_memory("cpu")
+    if need <= free:
+        return ""
+    return (
+        f"min_pixels={least} enlarges a picture until it takes {need / 2**30:.1f} GiB of memory, where "
+        f"{free / 2**30:.1f} GiB are free; lower min_pixels"
+    )
 
 
 def tiles(processor: Any) -> bool:
