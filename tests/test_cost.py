@@ -93,7 +93,8 @@ def test_sparsevlm_prunes_as_counted():
     (read,) = get_method("sparsevlm", budget=192).work(geometry, cost.Text(before=35, after=(70,))).reads
     assert read.tokens == 576 + 105
     for layer, left in read.left:
-        tokens = prune.step(layer, tokens, torch.arange(len(tokens)).float())
+        kept, merged, _ = prune.step(layer, tokens, torch.arange(len(tokens)).float())
+        tokens = torch.cat([tokens[kept], merged])
         assert left == len(tokens) + 105
     assert [layer for layer, _ in read.left] == [2, 6, 15]
 

@@ -1,4 +1,4 @@
-"""Every hostile input ends as ``hostile.py`` says: refused by name, counted, or read with a stated result."""
+"""Every hostile input ends as ``hostile`` says: refused by name, counted, or read with a stated result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from hostile import BROKEN_PICTURES, Case, cases
+from hostile import cases
+from hostile.case import Case
+from hostile.pictures import BROKEN_PICTURES
 from miniature import emoset_release
 
 from sepm_eval import get_method
@@ -105,7 +107,7 @@ def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monk
         warnings.simplefilter("ignore")
         outputs = runner.answer(questions, quiet=True)
     runner.journal.close()
-    assert f"{len(bad)} of 32 questions could not be asked and count as failed" in caplog.text
+    assert f"{len(bad)} of 32 questions could not be asked; each counts as failed" in caplog.text
     failed = [record for record in read_journal(journal) if record["status"] == "failed"]
     assert len(failed) == len(bad) == 10
     assert all(any(str(path) in record["error"] for record in failed) for path in bad)

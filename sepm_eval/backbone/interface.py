@@ -178,15 +178,17 @@ class Prune(Protocol):
     def raters(self, visual: Tensor, text: Tensor) -> Tensor:
         """Which tokens after the image judge the visual ones: [N_v, D], [N_t, D] input embeddings -> [N_t] bool."""
 
-    def step(self, layer: int, visual: Tensor, scores: Tensor) -> Tensor:
+    def step(self, layer: int, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The visual tokens that go on after a layer.
 
         Args:
             layer: its index.
-            visual: [n, D] hidden states of one prompt's visual tokens after it.
+            visual: [n, D] hidden states of one prompt's visual tokens after it, without separators.
             scores: [n] attention of the raters to them in it, mean over raters and heads.
 
-        Returns [m, D], m < n.
+        Returns:
+            Indices of those that stay, [k], ascending; new tokens made of others, [c, D], which stand behind the last
+            one; and for each of these the index of the token whose place it takes, [c]. k + c < n.
         """
 
 

@@ -95,6 +95,8 @@ class Sepm:
     clip: ClipPlace | None = None
     reuse: bool = False
 
+    kind: ClassVar[str] = "emotion"
+    title: ClassVar[str] = "SEPM"
     needs_polarities: ClassVar[bool] = True
     reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence, unless ``select`` says otherwise
 
@@ -120,6 +122,11 @@ class Sepm:
         """See ``Method.needs``."""
         chosen = frozenset({"probe", "keep"}) if self.rule is None else self.rule.needs
         return (chosen if self.vta else frozenset()) | ({"reuse"} if self.reuse else set())
+
+    @property
+    def checkpoints(self) -> dict[str, str]:
+        """See ``Method.checkpoints``."""
+        return getattr(self.rule, "checkpoints", {})
 
     @property
     def rule(self) -> Rule | None:

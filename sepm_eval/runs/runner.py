@@ -6,6 +6,7 @@ import dataclasses
 import glob
 import logging
 import re
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,28 +17,34 @@ from typing import Any
 
 import platformdirs
 from PIL.Image import Image
-from tqdm import tqdm
 
 from sepm_eval import emotions
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.backbone.memory import is_out_of_memory, release
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods import Method
 from sepm_eval.methods.common import check_finite
+from sepm_eval.methods.needs import other_weights
 from sepm_eval.runs.answer_fields import of_answer, of_fault, of_text
 from sepm_eval.runs.asking import Asked, QuestionMaker
 from sepm_eval.runs.batching import AHEAD, alike, shortest_first
 from sepm_eval.runs.environment import decisive_versions, versions
 from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
+from sepm_eval.runs.fired import Dropping
 from sepm_eval.runs.first_answers import FirstAnswers
 from sepm_eval.runs.identity import Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
 from sepm_eval.runs.loading_ahead import Loaded, load_ahead
+from sepm_eval.runs.progress import PlanBar, progress
 from sepm_eval.runs.tally import Tally
 from sepm_eval.scoring import failure_text, is_failure
 from sepm_eval.types import Question
+from sepm_eval.wording import counted
 
 logger = logging.getLogger(__name__)
+
+PLAIN = "generate"  # in the place of a method's name: the question was answered by plain greedy generation
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,9 @@ class Runner:
         entry: the host's name of the model; by default the one it has in lmms-eval.
         identity: what decides the answers, of which all of the above that matters has become part.
         keys: by benchmark and item, the journal record that holds the answer; filled in as answers come.
+        facts: by benchmark and item, likewise: ``confidence``, the share that the answered option has of the options'
+            probabilities; or ``plain``, if the method could not be asked and plain generation answered.
+        dropping: whether the method has dropped visual tokens, if it is to.
     """
 
     backbone_name: str
@@ -89,6 +99,8 @@ class Runner:
     tally: Tally = field(init=False)
     identity: Identity = field(init=False)
     keys: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
+    facts: dict[tuple[str, str], dict[str, Any]] = field(init=False, default_factory=dict)
+    dropping: Dropping = field(init=False)
 
     def __post_init__(self) -> None:
         self.identity = Identity(
@@ -100,6 +112,7 @@ class Runner:
             options=dataclasses.asdict(self.method),
             polarity={label: side for label, side in self.polarity.items() if side != emotions.POLARITY[label]},
             versions=decisive_versions(),
+            weights=other_weights(self.method),
         )
         self._about = {
             "run": self.identity.digest,
@@ -114,10 +127,13 @@ class Runner:
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
         if self.identity.polarity:
             self._of_method["polarity"] = dict(self.identity.polarity)
+        if self.identity.weights:
+            self._of_method["weights"] = dict(self.identity.weights)
         self._maker = QuestionMaker(self.method_name, self.method.needs_polarities, self.polarity)
         self.tally = Tally()
         about = f"{self.method_name} on {self.backbone.name}"
         self._first = FirstAnswers(about, wanted=getattr(self.method, "begins_with_letter", True))
+        self.dropping = Dropping(about, wanted=getattr(self.method, "drops", False))
         self._at_once = self.batch_size
         self._ahead = 1  # from how many batches' worth of questions a batch is chosen
         self._waiting: deque[tuple[int, dict[str, Any]]] = deque()  # records of what is asked, in its order
@@ -126,16 +142,24 @@ class Runner:
         shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
         self.journal = Journal(mine, [other for other in (path, *shards) if other != mine])
 
-    def answer(self, questions: Sequence[Asked], *, quiet: bool = False, more_to_come: bool = False) -> list[str]:
+    def answer(
+        self,
+        questions: Sequence[Asked],
+        *,
+        quiet: bool = False,
+        more_to_come: bool = False,
+        plan_bar: PlanBar | None = None,
+    ) -> list[str]:
         """The output for each question, in order. A question that failed gets ``scoring.failure_text``.
 
         Args:
             questions: what is asked.
             quiet: show no progress.
             more_to_come: further questions of the same run follow in another call.
+            plan_bar: shows the progress in place of a bar for this call.
         """
         outputs: dict[int, str] = {}
-        with tqdm(total=len(questions), desc=f"{self.method_name} on {self.backbone.name}", disable=quiet) as bar:
+        with progress(len(questions), f"{self.method_name} on {self.backbone.name}", quiet, plan_bar) as show:
             ahead = load_ahead(questions, self.backbone, self.batch_size, lambda: self._ahead * self.batch_size)
             with closing(ahead) as loaded:
                 pending = self._pending(zip(questions, loaded, strict=True), outputs)
@@ -144,18 +168,19 @@ class Runner:
                         for batch in self._batches(taken):  # which empties the list: no picture is held any longer
                             self._answer_batch(batch, outputs)
                             self._journal(outputs)
-                            bar.set_postfix_str(str(self.tally), refresh=False)
-                            bar.update(len(outputs) - bar.n)
+                            show(len(outputs), str(self.tally))
                             batch.clear()
                 finally:
                     self._journal(outputs, all_answered=True)
-            bar.set_postfix_str(str(self.tally), refresh=False)
-            bar.update(len(outputs) - bar.n)
+            show(len(outputs), str(self.tally))
         if not more_to_come:
             self._first.judge()
+            if flaw := self.dropping.flaw():
+                logger.error("%s", flaw)
         failed = sum(map(is_failure, outputs.values()))
         if failed:
-            logger.error("%d of %d questions could not be asked and count as failed", failed, len(questions))
+            asked = counted(len(questions), "question")
+            logger.error("%d of %s could not be asked; each counts as failed", failed, asked)
         return [outputs[index] for index in range(len(questions))]
 
     def _batches(self, taken: list[_Pending]) -> Iterator[list[_Pending]]:
@@ -199,7 +224,8 @@ class Runner:
         for index, (asked, loaded) in enumerate(questions):
             about = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
             if asked.item is not None:
-                about["item"] = asked.item[1]
+                told = {"item": asked.item[1], "target": asked.target, "picture": asked.picture}
+                about |= {name: value for name, value in told.items() if value is not None}
             if isinstance(loaded, Exception):
                 logger.error("%s, document %d: %s", asked.task, asked.doc_id, loaded)
                 key = digest_of([self.identity.digest, asked.task, asked.doc_id, asked.item, "not loaded"])
@@ -211,12 +237,12 @@ class Runner:
             question = self._maker.question(asked, text, images)
             method = self._of_method
             if question is None:
-                method = {"name": "generate", "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
+                method = {"name": PLAIN, "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
             key = question_key(
                 images=sha256,
                 text=text,
                 method=method,
-                model=dataclasses.asdict(self.identity.of_model),
+                model=self.identity.of_model.content(),
             )
             self._note(asked, key)
             known = self.journal.find(key) if self.resume else None
@@ -233,6 +259,9 @@ class Runner:
     def _count(self, asked: Asked, record: Mapping[str, Any]) -> None:
         self.tally.add(asked, record)
         self._first.add(record)
+        if asked.item is not None:
+            self.facts[asked.item] = _facts(record)
+        self.dropping.add(record)
 
     def _note(self, asked: Asked, key: str) -> None:
         if asked.item is not None:
@@ -259,14 +288,21 @@ class Runner:
                 raise
         half = len(batch) // 2
         self._at_once = min(self._at_once, half)
-        logger.warning("out of memory with %d questions at once; going on with %d", len(batch), self._at_once)
+        logger.warning("out of memory with %d questions at once; going on with %d at once", len(batch), self._at_once)
         release()
         return self._ask(batch[:half]) + self._ask(batch[half:])
 
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
         emotional = [item.question for item in batch if item.question is not None]
+        begin = self._spent()
         answers = iter(self.method.answer(emotional, self.backbone) if emotional else [])
-        return [of_answer(next(answers)) if item.question else self._generate(item) for item in batch]
+        took = {"seconds": round((self._spent() - begin) / max(len(emotional), 1), 6)}
+        return [{**of_answer(next(answers)), **took} if item.question else self._generate(item) for item in batch]
+
+    def _spent(self) -> float:
+        """Seconds on a clock that only goes forward, with those that a backbone shared with other variants saved."""
+        saved = self.backbone.saved_seconds if isinstance(self.backbone, Shared) else 0.0
+        return time.monotonic() + saved
 
     def _generate(self, item: _Pending) -> dict[str, Any]:
         if len(item.images) > 1:
@@ -282,3 +318,12 @@ class Runner:
         checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
         folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
         return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{self.identity.digest[:12]}.jsonl"
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a journal record stands beside the answer in a log (``Runner.facts``)."""
+    if record.get("status") == "answered" and record.get("method", {}).get("name") == PLAIN:
+        return {"plain": True}
+    shares, label = record.get("option_probabilities") or {}, record.get("label")
+    total = sum(shares.values())
+    return {"confidence": shares[label] / total} if label in shares and total > 0 else {}
