@@ -49,7 +49,7 @@ class Pictures:
         if key not in self._prepared:
             known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
             self._prepared[key] = known, self._process(image)
-        return self._prepared[key][1]["expansion"].count(self._processor.image_token)
+        return self._tokens(self._prepared[key][1])
 
     @torch.inference_mode()
     def see(self, image: Image.Image, side: float) -> PictureTokens:
@@ -73,7 +73,7 @@ class Pictures:
             for key, value in inputs.items()
             if key in self._wanted and isinstance(value, Tensor)
         }
-        output = self._features(given)
+        output = self._features(given, self._tokens(inputs))
         features = _flat(output.pooler_output)
         more: dict[str, Any] = {"expansion": inputs["expansion"]}
         if "image_grid_thw" in inputs:
@@ -83,14 +83,18 @@ class Pictures:
         more["batched"] = isinstance(output.pooler_output, Tensor)
         return PictureTokens(features, self._places(image, inputs, len(features)), more)
 
-    def _features(self, given: dict[str, Tensor]) -> Any:
-        """What the model's vision side makes of one preprocessed picture."""
-        if not self._family.needs_two_tokens:
+    def _features(self, given: dict[str, Tensor], tokens: int) -> Any:
+        """What the model's vision side makes of one preprocessed picture, which becomes so many visual tokens."""
+        if tokens > 1 or not self._family.needs_two_tokens:
             return self._model.get_image_features(**given, return_dict=True)
         twice = {key: torch.cat([value, value]) for key, value in given.items()}
         output = self._model.get_image_features(**twice, return_dict=True)
         output.pooler_output = output.pooler_output[:1]
         return output
+
+    def _tokens(self, inputs: Mapping[str, Any]) -> int:
+        """How many visual tokens a preprocessed picture will give."""
+        return int(inputs["expansion"].count(self._processor.image_token))
 
     def _process(self, image: Image.Image, **changed: Any) -> dict[str, Any]:
         """What the image processor makes of a picture, and what stands for it in the prompt ("expansion").
