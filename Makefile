@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHARED_OUT := --numprocesses auto --dist loadfile --no-loadscope-reorder  # conftest.py says which files come first
 
-.PHONY: demo test test-oldest test-next bench soak mutants vlmeval lint types clean
+.PHONY: demo test test-oldest test-next bench soak mutants vlmeval lint types images clean
 
 demo: .venv/installed
 	$(BIN)/python demo/run.py
@@ -43,6 +43,10 @@ vlmeval: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py
+
+# The picture of a report in README.md; needs Chromium.
+images: .venv/installed
+	$(BIN)/python docs/images/report.py
 
 # Kills, cuts and starves runs, and counts what is lost; about a quarter of an hour.
 soak: .venv/installed

@@ -23,15 +23,16 @@ def report(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("report"),
 ) -> None:
-    """Tables 1-3, figures, statistics and lists of what went wrong, as one page, Markdown, CSV, PNG and SVG."""
+    """What helped, tables, figures and what went wrong: a page, one a model and task, Markdown, CSV, PNG and SVG."""
+    from sepm_eval.report.links import link_of
     from sepm_eval.report.write import write_report
     from sepm_eval.runs.results import read_runs
     from sepm_eval.view.static import write_items
 
     try:
-        runs = read_runs(folders)
-        page = write_report(runs, out)
-        write_items(runs, folders, out)
+        runs = read_runs(folders, quiet=False)
+        page = write_report(runs, out, link=link_of, quiet=False)
+        write_items(runs, folders, out, quiet=False)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)
@@ -114,7 +115,7 @@ def leaderboard(
     from sepm_eval.runs.results import read_runs
 
     try:
-        page = write_leaderboard(read_runs(folders), out)
+        page = write_leaderboard(read_runs(folders, quiet=False), out)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)

@@ -21,13 +21,25 @@ from sepm_eval.types import Answer, Question
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Method", "Priced", "find_method", "find_methods", "get_method", "method_names", "method_options"]
+__all__ = [
+    "Method",
+    "Priced",
+    "find_method",
+    "find_methods",
+    "get_method",
+    "method_names",
+    "method_options",
+    "method_title",
+]
 
 GROUP = "sepm_eval.methods"
 
 
 class Method(Protocol):
-    """A way to answer emotion questions. Its fields are its options; their defaults are the method's own."""
+    """A way to answer emotion questions. Its fields are its options; their defaults are the method's own.
+
+    A class may say by ``title`` what people call it ("SEPM"); reports show that in place of its name.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     needs_polarities: ClassVar[bool]
@@ -123,6 +135,19 @@ def method_options(name: str) -> list[str]:
         ValueError: as ``find_method``.
     """
     return [field.name for field in dataclasses.fields(find_method(name))]
+
+
+def method_title(name: str) -> str:
+    """What people call a method: its class's own ``title``, not one that it inherits from the method it varies.
+
+    Returns:
+        The title; the name itself of a method that has none, or that this installation cannot load.
+    """
+    try:
+        found = vars(find_method(name)).get("title")
+    except ValueError:
+        return name
+    return found if isinstance(found, str) and found else name
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

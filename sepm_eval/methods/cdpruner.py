@@ -104,6 +104,7 @@ class CdPruner(PruneBefore):
 
     clip: ClipPlace = CLIP
 
+    title: ClassVar[str] = "CDPruner"
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "tower"})
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:

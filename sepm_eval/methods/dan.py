@@ -61,6 +61,7 @@ class Dan:
     cdvp: bool = True
     contrast_in_context: bool = False
 
+    title: ClassVar[str] = "DAN"
     needs_polarities: ClassVar[bool] = True
 
     @property

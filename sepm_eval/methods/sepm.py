@@ -95,6 +95,7 @@ class Sepm:
     clip: ClipPlace | None = None
     reuse: bool = False
 
+    title: ClassVar[str] = "SEPM"
     needs_polarities: ClassVar[bool] = True
     reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence, unless ``select`` says otherwise
 

@@ -89,6 +89,7 @@ class SparseVlm:
 
     budget: Annotated[Literal[192, 128, 96, 64], NUMBER] = 192
 
+    title: ClassVar[str] = "SparseVLM"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"prune"})
     drops: ClassVar[bool] = True

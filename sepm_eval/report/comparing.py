@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sepm_eval.report import statistics
-from sepm_eval.report.table import Cell, Table, count_cell, interval_text, labels_of, shown_note, spread
+from sepm_eval.report.table import (
+    RUN_COLUMNS,
+    Cell,
+    Mapped,
+    Table,
+    count_cell,
+    interval_text,
+    items_of,
+    labels_of,
+    run_cells,
+    shown_note,
+    spread,
+)
 from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Run, paired
 
 Pairs = Sequence[tuple[Outcome, Outcome]]
@@ -33,32 +46,59 @@ def zero_shots(run: Run, runs: Sequence[Run]) -> list[Run]:
     return [one for one in plain if one.identity.of_model.digest == model and one.identity.polarity == polarity]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A run against zero-shot of the same model on the same items.
+
+    Attributes:
+        run: the run.
+        base: the zero-shot run.
+        result: what came of it; the difference is the run's accuracy minus zero-shot's.
+        p_holm: its p-value, adjusted for all comparisons of the report.
+    """
+
+    run: Run
+    base: Run
+    result: statistics.Comparison
+    p_holm: float
+
+
+def compared(runs: Sequence[Run]) -> tuple[list[Compared], list[str]]:
+    """Compare every run with zero-shot of the same model on the same items.
+
+    Returns:
+        The comparisons, in the order of the runs; and for each run whose zero-shot was asked something else, why they
+        are not compared.
+    """
+    found: list[tuple[Run, Run, statistics.Comparison]] = []
+    refused = []
+    for run in runs:
+        others = zero_shots(run, runs)
+        if not others or any(one is run for one in others):
+            continue
+        base = baseline_of(run, runs) or others[0]
+        try:
+            pairs = paired(base, run)
+        except DifferentItems as error:
+            refused.append(f"Not compared: {error}.")
+            continue
+        if pairs:
+            found.append((run, base, compare_pairs(pairs)))
+    adjusted = statistics.holm([result.p_value for _, _, result in found])
+    return [Compared(*one, p_holm) for one, p_holm in zip(found, adjusted, strict=True)], refused
+
+
 def comparisons(runs: Sequence[Run]) -> Table | None:
     """The table that compares every method with zero-shot on the same items.
 
     Returns:
         The table, or None if there is nothing to compare.
     """
-    found: list[tuple[Run, statistics.Comparison]] = []
-    refused = []
-    for run in runs:
-        others = zero_shots(run, runs)
-        if not others or any(one is run for one in others):
-            continue
-        base = baseline_of(run, runs)
-        try:
-            pairs = paired(base or others[0], run)
-        except DifferentItems as error:
-            refused.append(f"Not compared: {error}.")
-            continue
-        if pairs:
-            found.append((run, compare_pairs(pairs)))
+    found, refused = compared(runs)
     if not found:
         return None
-    adjusted = statistics.holm([result.p_value for _, result in found])
-    lines = [_line(run, result, p_holm) for (run, result), p_holm in zip(found, adjusted, strict=True)]
-    rows, records = zip(*lines, strict=True)
-    columns = ("task", "model", "method", "N", "difference", "wrong → right", "right → wrong", "p", "p (Holm)", "power")
+    rows, records = zip(*map(_line, found), strict=True)
+    columns = (*RUN_COLUMNS, "N", "difference", "wrong → right", "right → wrong", "p", "p (Holm)", "power")
     notes = (
         "Difference in accuracy to zero-shot of the same model on the same items, in points, with a paired bootstrap "
         "interval; exact McNemar test; p adjusted by Holm over this table.",
@@ -68,13 +108,15 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
     return Table("comparisons", "Against zero-shot", columns, rows, notes, records)
 
 
-def _line(run: Run, result: statistics.Comparison, p_holm: float) -> tuple[tuple[Cell, ...], dict[str, Any]]:
+def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
     """A row of the table of comparisons, and the same as a record."""
+    run, result, p_holm = one.run, one.result, one.p_holm
     points = 100 * result.difference
     cells = (
-        *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(result.n)),
+        *(*run_cells(run), count_cell(result.n)),
         Cell(f"{points:+.2f}", (interval_text(result.interval, 100, 2),), points),
-        *(count_cell(result.gained), count_cell(result.lost)),
+        count_cell(result.gained, items_of(run, flip="wrong → right")),
+        count_cell(result.lost, items_of(run, flip="right → wrong")),
         *(Cell(_p(result.p_value), value=result.p_value), Cell(_p(p_holm), value=p_holm)),
         Cell(power_note(result), value=result.needed),
     )
@@ -106,33 +148,37 @@ def flips(runs: Sequence[Run]) -> Table | None:
     """The table of items that only one of method and zero-shot got right.
 
     Returns:
-        The table, or None if there is no such item.
+        The table, with a few of the items of every kind and records of all; None if there is no such item.
     """
-    records = []
+    found = []
     for run in runs:
         base = baseline_of(run, runs)
         if base is None or base is run:
             continue
-        about = labels_of(run)
         for before, after in paired(base, run):
-            if before.score.correct == after.score.correct:
-                continue
-            way = "wrong → right" if after.score.correct else "right → wrong"
-            said = (before.score.label or "unparsed", after.score.label or "unparsed")
-            records.append(
-                {
-                    **{**about, "item": after.item, "label": after.target},
-                    **{"zero_shot": said[0], "answer": said[1], "flip": way},
-                }
-            )
-    if not records:
+            if before.score.correct != after.score.correct:
+                found.append((run, before, after))
+    if not found:
         return None
-    shown = spread(records, ("column", "model_id", "method", "flip"))
-    keys = ("column", "model", "method", "item", "label", "zero_shot", "answer", "flip")
-    rows = tuple(tuple(Cell(str(record[key])) for key in keys) for record in shown)
-    columns = ("task", "model", "method", "item", "label", "zero-shot", "answer", "flip")
+    records = Mapped(_flip, found)
+    rows = []
+    for place in spread(records, ("column", "model_id", "method", "flip")):
+        run, record = found[place][0], records[place]
+        item = Cell(record["item"], items=items_of(run, item=record["item"]))
+        rows.append((*run_cells(run), item, *(Cell(record[key]) for key in ("label", "zero_shot", "answer", "flip"))))
+    columns = (*RUN_COLUMNS, "item", "label", "zero-shot", "answer", "flip")
     notes = (shown_note(len(rows), len(records), "flips.csv"),)
-    return Table("flips", "Flips against zero-shot", columns, rows, notes, tuple(records))
+    return Table("flips", "Flips against zero-shot", columns, tuple(rows), notes, records)
+
+
+def _flip(found: tuple[Run, Outcome, Outcome]) -> dict[str, Any]:
+    """A flip as a record: the run, what became of the item with zero-shot, and with the run's method."""
+    run, before, after = found
+    return {
+        **{**labels_of(run), "item": after.item, "label": after.target},
+        **{"zero_shot": before.score.label or "unparsed", "answer": after.score.label or "unparsed"},
+        "flip": "wrong → right" if after.score.correct else "right → wrong",
+    }
 
 
 def _p(value: float) -> str:

@@ -32,8 +32,8 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
     if table.average:
         by_row += _other_methods(table, runs)
     by_row = [(row, own) for row, own in by_row if own]
-    if len(by_row) < 2:
-        return None  # nothing to compare
+    if len(by_row) < 2 or not (table.average or any(_is_ablation(row, table) for row, _ in by_row)):
+        return None  # nothing to compare that another table does not have
     model, columns = runs[0].model, _columns(table, by_row)
     averaged = _averaged(table, by_row) if table.average else []
     best = {
@@ -60,6 +60,12 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
     key = f"{table.name.lower().replace(' ', '').replace(',', '_')}_{model_key(runs)}"
     title = f"{table.name} · {model}: {table.caption}"
     return Table(key, title, headers, tuple(rows), tuple(notes), tuple(records))
+
+
+def _is_ablation(row: paper.PaperRow, table: paper.PaperTable) -> bool:
+    """Whether a row of a table of ablations is of a run that the paper's table of methods does not show already."""
+    main = [other for one in paper.TABLES if one.paper is table.paper and one.average for other in one.rows]
+    return not any((row.method, row.settings) == (other.method, other.settings) for other in main)
 
 
 def _columns(table: paper.PaperTable, by_row: _Rows) -> dict[str, str]:
@@ -101,8 +107,11 @@ def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[p
     """Lines for stock models and for methods the paper does not have, with their default settings."""
     known = {row.method for row in table.rows}
     others = [run for run in runs if run.method not in known and run.variant == run.method]
-    labels = dict.fromkeys(run.method for run in others)
-    return [(paper.PaperRow(name, name, {}, {}), [run for run in others if run.method == name]) for name in labels]
+    labels = {run.method: run.called for run in others}
+    return [
+        (paper.PaperRow(label, name, {}, {}), [run for run in others if run.method == name])
+        for name, label in labels.items()
+    ]
 
 
 def _counts(run: Run, column: str) -> bool:

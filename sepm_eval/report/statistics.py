@@ -8,7 +8,7 @@ same and does not grow with their number. It starts from a fixed seed, so a repo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,12 @@ class Comparison:
     lost: int
     p_value: float
     needed: int | None
+
+
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def wilson(right: int, n: int) -> Interval:

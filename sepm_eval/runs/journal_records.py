@@ -21,6 +21,7 @@ from sepm_eval.types import Block
 
 _MOST_TOKENS = 10**6  # of a picture
 _FARTHEST = 10**9  # pixels
+_LONGEST = 10**9  # seconds
 
 RecordId: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
 
@@ -116,15 +117,22 @@ def record_of(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]
         dropped=array("I", content.get("dropped") or ()),
         blocks=_blocks(json.dumps(content.get("blocks") or ())),
         error=content.get("error"),
-        tokens_left=_number(content.get("tokens_left")),
+        tokens_left=_number(content, "tokens_left", _MOST_TOKENS),
+        seconds=_number(content, "seconds", _LONGEST),
     )
     record_id = content["key"], content["task"], content["doc_id"]
     return record_id, content["text"] if answered else None, record
 
 
-def _number(found: Any) -> float | None:
-    if found is not None and (type(found) not in (int, float) or not 0 <= found <= _MOST_TOKENS):
-        raise TypeError(f"tokens_left is {found!r}")
+def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
+    """A number that a record may have, from 0 on.
+
+    Raises:
+        TypeError: something else stands there.
+    """
+    found = content.get(name)
+    if found is not None and (type(found) not in (int, float) or not 0 <= found <= most):
+        raise TypeError(f"{name} is {found!r}")
     return found
 
 

@@ -44,6 +44,8 @@ class Record:
         error: what went wrong, of a question that failed.
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
+        seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
+            of version 0.3.0 and before do not.
     """
 
     stages: int
@@ -58,6 +60,7 @@ class Record:
     blocks: tuple[Block, ...]
     error: str | None
     tokens_left: float | None = None
+    seconds: float | None = None
 
     @property
     def pruned(self) -> bool | None:
@@ -120,6 +123,10 @@ class Run:
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
         drops: whether the method, with its options, is to drop visual tokens.
+        named: what people call the method ("SEPM"), without its options; by default its name.
+        called: the same with the options that are not its defaults, and a budget in any case: "SEPM, beta=0.1",
+            "DivPrune, 192 tokens". No two variants are called the same. Pages show it; files for programs have
+            ``variant``.
     """
 
     identity: Identity
@@ -137,10 +144,13 @@ class Run:
     column: str = ""
     superseded: tuple[Path, ...] = ()
     drops: bool = False
+    named: str = ""
+    called: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.identity.checkpoint)
         object.__setattr__(self, "column", self.column or self.task)
+        object.__setattr__(self, "called", self.called or ", ".join([self.named or self.method, *self._told_options()]))
 
     @property
     def entry(self) -> str:
@@ -160,9 +170,23 @@ class Run:
     @property
     def variant(self) -> str:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
-        changed = [f"{key}={value}" for key, value in self.settings.items() if self.defaults.get(key) != value]
-        changed += [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+        changed = [f"{key}={value}" for key, value in self._changed().items()]
+        changed += self._told_polarities()
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
+
+    def _changed(self) -> dict[str, Any]:
+        return {key: value for key, value in self.settings.items() if self.defaults.get(key) != value}
+
+    def _told_polarities(self) -> list[str]:
+        return [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+
+    def _told_options(self) -> list[str]:
+        """The options for people: a budget in its unit, whatever it is, and others where they are not the defaults."""
+        budget = self.settings.get("budget")
+        told = [f"{budget} tokens"] if isinstance(budget, int) else []
+        told += [f"{budget:.4g} of the tokens"] if isinstance(budget, float) else []
+        told += [f"{key}={value}" for key, value in self._changed().items() if key != "budget" or value is None]
+        return told + self._told_polarities()
 
     @property
     def title(self) -> str:
@@ -255,6 +279,11 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
     models, columns = _model_names(chosen), _columns(chosen)
     named = [
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
+    ]
+    titles = Counter(one for one, _ in {(run.called, run.variant) for run in named})
+    named = [  # two variants that would be called the same have their names behind it
+        dataclasses.replace(run, called=f"{run.called} [{run.variant}]") if titles[run.called] > 1 else run
+        for run in named
     ]
     order = {name: rank for rank, name in enumerate(_METHOD_ORDER)}
     return sorted(named, key=lambda r: (r.task, r.column, r.model, order.get(r.method, len(order)), r.variant, r.entry))

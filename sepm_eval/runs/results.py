@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tqdm import tqdm
+
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import RecordId, journal_records, told_of
@@ -29,14 +31,18 @@ class NoResults(ValueError):
     """There is nothing to report on; the message says where was looked and for what."""
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
     """All runs below some folders, named apart and sorted by task, model and method (see ``outcomes.arranged``).
+
+    Args:
+        folders: where they are.
+        quiet: show no progress.
 
     Raises:
         NoResults: there is none.
         ValueError: a file is damaged, or was written by a version whose answers were read otherwise.
     """
-    runs = _read(folders, None)
+    runs = _read(folders, None, quiet)
     if not runs:
         where = ", ".join(str(folder) for folder in folders)
         raise NoResults(
@@ -56,17 +62,18 @@ def readable_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
         NoResults: one of the folders does not exist.
     """
     damaged: list[str] = []
-    return _read(folders, damaged), damaged
+    return _read(folders, damaged, quiet=True), damaged
 
 
-def _read(folders: Sequence[Path], damaged: list[str] | None) -> list[Run]:
+def _read(folders: Sequence[Path], damaged: list[str] | None, quiet: bool) -> list[Run]:
     logs: list[Log] = []
-    for path in files_below(folders, f"*{RESULTS}"):
+    for path in tqdm(files_below(folders, f"*{RESULTS}"), "logs", unit="file", disable=quiet):
         with told_of(damaged):
             logs += logs_of(path)
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
     wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
-    records = journal_records(files_below(folders, "*.jsonl"), wanted, damaged) if wanted else {}
+    journals = files_below(folders, "*.jsonl") if wanted else []
+    records = journal_records(tqdm(journals, "journals", unit="file", disable=quiet), wanted, damaged)
     runs = []
     for log in logs:
         with told_of(damaged), as_written(log.results):
@@ -114,6 +121,7 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
         host_version=str(content.get("lmms_eval_version") or ""),
         source=log.results,
         drops=_drops(identity),
+        named=called(identity),
     )
 
 
@@ -125,6 +133,13 @@ def _drops(identity: Identity) -> bool:
         return bool(getattr(get_method(identity.method, **identity.options), "drops", False))
     except ValueError:  # there is none of this name, or its package is broken
         return False
+
+
+def called(identity: Identity) -> str:
+    """What people call a run's method; of a stock model its entry."""
+    from sepm_eval.methods import method_title
+
+    return method_title(identity.method) if identity.method else identity.entry
 
 
 def _identity(log: Log, identities: Mapping[str, Identity]) -> Identity:

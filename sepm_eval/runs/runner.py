@@ -6,6 +6,7 @@ import dataclasses
 import glob
 import logging
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from sepm_eval import emotions
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.backbone.memory import is_out_of_memory, release
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods import Method
 from sepm_eval.methods.common import check_finite
@@ -224,8 +226,15 @@ class Runner:
 
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
         emotional = [item.question for item in batch if item.question is not None]
+        begin = self._spent()
         answers = iter(self.method.answer(emotional, self.backbone) if emotional else [])
-        return [of_answer(next(answers)) if item.question else self._generate(item) for item in batch]
+        took = {"seconds": round((self._spent() - begin) / max(len(emotional), 1), 6)}
+        return [{**of_answer(next(answers)), **took} if item.question else self._generate(item) for item in batch]
+
+    def _spent(self) -> float:
+        """Seconds on a clock that only goes forward, with those that a backbone shared with other variants saved."""
+        saved = self.backbone.saved_seconds if isinstance(self.backbone, Shared) else 0.0
+        return time.monotonic() + saved
 
     def _generate(self, item: _Pending) -> dict[str, Any]:
         if len(item.images) > 1:

@@ -163,7 +163,7 @@ def _run_json(entry: Entry, labels: dict[str, int], sets: dict[tuple[int, ...], 
         **{
             "model": visible(run.model),
             "method": visible(run.variant),
-            "called": visible(run.variant),
+            "called": visible(run.called),
             "items": visible(run.column),
         },
         **{"entry": visible(run.entry), "live": entry.live, "base": -1 if entry.base is None else entry.base},
