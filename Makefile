@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHARED_OUT := --numprocesses auto --dist loadfile --no-loadscope-reorder  # conftest.py says which files come first
 
-.PHONY: demo test test-oldest test-next bench soak mutants vlmeval lint types images clean
+.PHONY: demo docs test test-oldest test-next bench soak mutants vlmeval lint types images clean
 
 demo: .venv/installed
 	$(BIN)/python demo/run.py
@@ -52,6 +52,14 @@ images: .venv/installed
 soak: .venv/installed
 	$(BIN)/python tests/soak.py
 
+# The documentation as a site that is read without a network; a warning, such as of a link to nowhere, is an error.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
+.venv/docs: .venv/installed
+	$(BIN)/pip install --progress-bar off --editable ".[test,docs]"
+	touch $@
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -70,4 +78,4 @@ types: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-next build results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-next build site results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

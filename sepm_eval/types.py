@@ -196,10 +196,12 @@ class Evidence:
 
     def facts(self) -> list[tuple[str, str]]:
         """The same for people: one pair of a name and a value in words for each row to show."""
+        sides = {"positive": self.p_positive, "negative": self.p_negative}
+        likelier = sides.pop(self.polarity)
+        ((other, less_likely),) = sides.items()
         facts = [
-            ("stage 1", f"{self.polarity}{' (ambiguous)' if self.ambiguous else ''}"),
-            ("p(positive), p(negative)", f"{self.p_positive:.4f}, {self.p_negative:.4f}"),
-            ("confidence", f"{self.confidence:.4f}"),
+            ("stage 1", f"{self.polarity}, with probability {likelier:.4f} ({other}: {less_likely:.4f})"),
+            ("confidence", f"{self.confidence:.4f}{' (ambiguous)' if self.ambiguous else ''}"),
             ("stage 2 chose among", ", ".join(self.candidates)),
         ]
         if self.scores is not None:

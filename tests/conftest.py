@@ -136,6 +136,7 @@ def demo_backbone():
 def a_clip_for_every_tower():
     """In place of CDPruner's default CLIP, which no test may download: the oracle's, for towers of any width."""
     import sepm_eval.backbone.paired_clip as module
+    import sepm_eval.methods.needs as needs
     from sepm_eval.backbone.checkpoints import find_checkpoint
     from sepm_eval.methods.cdpruner import CLIP
 
@@ -146,12 +147,13 @@ def a_clip_for_every_tower():
                 torch.nn.functional.pad(features, (0, max(width - features.shape[1], 0)))[:, :width]
             )
 
-    known = module.paired_clip
+    known, revision = module.paired_clip, needs.checkpoint_revision
     with pytest.MonkeyPatch.context() as patch:
         tiny = AnyWidth(find_checkpoint(str(ORACLES / "cdpruner" / "clip_n16")), "cpu")
         patch.setattr(
             module, "paired_clip", lambda clip, device: tiny if clip.startswith(CLIP) else known(clip, device)
         )
+        patch.setattr(needs, "checkpoint_revision", lambda place: place if place.startswith(CLIP) else revision(place))
         yield
 
 

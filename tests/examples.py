@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("demo/*.md"), *ROOT.glob(".github/**/*.md")]
-)
+_FOLDERS = ("", "docs/**/", "demo/", "examples/", ".github/**/")
+DOCUMENTS = sorted(path for folder in _FOLDERS for path in ROOT.glob(f"{folder}*.md"))
 SOURCES = sorted(path for folder in ("sepm_eval", "model_wrappers", "tasks") for path in ROOT.glob(f"{folder}/**/*.py"))
 COMMANDS = ("sepm-eval", "lmms-eval")
 

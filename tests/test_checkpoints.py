@@ -7,9 +7,10 @@ import struct
 
 import pytest
 from conftest import ORACLES
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from sepm_eval import load_backbone
-from sepm_eval.backbone.checkpoints import checkpoint_revision, find_checkpoint
+from sepm_eval.backbone.checkpoints import cached_checkpoint, checkpoint_revision, find_checkpoint
 from sepm_eval.backbone.shards import check_files
 
 TINY = ORACLES / "llava15_tiny"
@@ -192,8 +193,33 @@ def test_without_a_network_a_cached_checkpoint_must_be_whole(tmp_path, monkeypat
 def test_what_the_hub_does_not_give_is_said(find, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     message = r"owner/other could not be downloaded from the Hugging Face hub.*HF_HUB_OFFLINE is set.*pretrained=demo"
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=message) as error:
         find("owner/other")
+    assert "local_files_only" not in str(error.value)  # the library's own advice, which no command of ours can follow
+
+
+@pytest.mark.parametrize("find", [find_checkpoint, checkpoint_revision])
+def test_a_hub_out_of_reach_is_said(find, monkeypatch):
+    def fail(*_, **__):
+        raise LocalEntryNotFoundError("... pass 'local_files_only=False' as input.")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    with pytest.raises(FileNotFoundError, match=r"the hub cannot be reached.*hf download owner/other") as error:
+        find("owner/other")
+    assert "local_files_only" not in str(error.value)
+
+
+def test_what_lies_in_the_cache_is_told_without_a_download(tmp_path, monkeypatch):
+    assert cached_checkpoint("owner/tiny") is None
+    snapshot = cached(tmp_path, monkeypatch, "owner/tiny", COMMIT, TINY / "hf")
+    found = cached_checkpoint("owner/tiny")
+    assert found is not None
+    assert (found.folder, found.revision) == (snapshot, COMMIT)
+    (snapshot / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no weights"):
+        cached_checkpoint("owner/tiny")
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_what_moved_is_where_the_table_says(cells):
         assert all(find_spec(f"{new[0]}.{name.rpartition('.')[2]}") for name in old)
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name)
 def test_a_document_names_modules_that_are_there(path):
     text = path.read_text(encoding="utf-8").partition("## What moved since")[0]
     for name in re.findall(r"`(sepm_eval\.[\w.]+\w)", text):

@@ -1,5 +1,6 @@
 """One picture, explained: the command and its overlay."""
 
+import dataclasses
 import re
 
 import pytest
@@ -11,9 +12,10 @@ from typer.testing import CliRunner
 from sepm_eval import demo
 from sepm_eval.cli import app
 from sepm_eval.model_wrappers._llava import seen_box
-from sepm_eval.report.overlay import draw_dropped
+from sepm_eval.report.explanation import explain
+from sepm_eval.report.overlay import draw_dropped, draw_heat
 from sepm_eval.runs.plan import parse_method
-from sepm_eval.types import Block
+from sepm_eval.types import Block, Question
 
 PICTURE = str(demo.PICTURES / "seen" / "awe_000.jpg")
 
@@ -107,9 +109,12 @@ def test_the_command(tmp_path, model):
     arguments = ["explain", PICTURE, "--model", model, "--pretrained", pretrained, "--out", str(out), "--device", "cpu"]
     result = CliRunner().invoke(app, [*arguments, "--method", "sepm,beta=0.4"])
     assert result.exit_code == 0, result.output
-    for said in ("Amusement", "stage 1:", "confidence", "stage 2 chose among", "dropped"):
+    for said in ("Amusement", "confidence", "stage 2 chose among", "dropped", "written to"):
         assert said in result.output
-    assert max(Image.open(out).size) == 672
+    assert re.search(r"stage 1: (positive|negative), with probability 0\.\d{4} \((positive|negative): 0", result.output)
+    with Image.open(out) as sheet:
+        width, height = sheet.size
+    assert width / height > 2.5  # picture, heat map, dropped tokens and bars side by side
 
 
 def test_tokens_that_a_method_without_a_coarse_stage_dropped(tmp_path):
@@ -121,17 +126,81 @@ def test_tokens_that_a_method_without_a_coarse_stage_dropped(tmp_path):
     assert told is not None
     assert int(told[1]) == int(told[2]) - round(int(told[2]) / 4)
     assert "stage 1" not in result.output
-    with Image.open(PICTURE) as whole, Image.open(out) as covered:
-        assert covered.convert("RGB").tobytes() != whole.convert("RGB").tobytes()
+    assert out.is_file()
 
 
-def test_zero_shot_has_no_overlay(tmp_path):
+def test_what_is_drawn_of_zero_shot_is_the_answer(tmp_path):
     out = tmp_path / "dropped.png"
     arguments = ["explain", PICTURE, "--pretrained", "demo", "--method", "zero_shot", "--labels", "joy,fear,sadness"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(out), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert "Joy" in result.output
-    assert not out.exists()
+    assert "zero_shot drops no visual token and reads no attention" in result.output
+    with Image.open(out) as sheet:
+        assert 1.2 < sheet.width / sheet.height < 2  # the picture and the bars
+
+
+def test_no_file_is_replaced_that_was_not_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = [PICTURE, "--pretrained", "demo", "--method", "zero_shot"]
+    for name in ("awe_000-explained.png", "awe_000-explained-2.png"):
+        assert f"written to {name}" in explained(*arguments)[1]
+    before = (tmp_path / "awe_000-explained.png").read_bytes()
+    assert "replaced awe_000-explained-2.png" in explained(*arguments, "--out", "awe_000-explained-2.png")[1]
+    assert (tmp_path / "awe_000-explained.png").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_picture_itself_is_not_written_over(tmp_path):
+    path = tmp_path / "mine.png"
+    Image.new("RGB", (8, 8)).save(path)
+    before = path.read_bytes()
+    code, said = explained(str(path), "--pretrained", "demo", "--out", str(path))
+    assert code == 1
+    assert "is the picture itself" in said
+    assert path.read_bytes() == before
+
+
+def test_labels_of_ones_own(tmp_path):
+    arguments = [PICTURE, "--pretrained", "demo", "--method", "zero_shot", "--out", str(tmp_path / "x.png"), "--labels"]
+    code, said = explained(*arguments, "cozy:positive,eerie:negative,joy")
+    assert code == 0, said
+    assert "Cozy" in said
+    code, said = explained(*arguments, "cozy,eerie")
+    assert code == 1
+    assert "--labels joy,cozy:negative" in said
+    code, said = explained(*arguments, "cozy:nice,joy")
+    assert code == 1
+    assert "--labels cozy:nice: write label:positive or label:negative" in said
+
+
+def test_a_heat_map_is_bright_where_the_value_is_large():
+    """Two halves with a separator behind each row, of which the right one and its thumbnail matter."""
+    blocks = [Block((0, 0, 100, 50), 1, 2, separators="rows"), Block((0, 0, 100, 50), 1, 2)]
+    grey = Image.new("RGB", (100, 50), (100, 100, 100))
+    drawn = draw_heat(grey, blocks, [0, 1, 99, 0, 1])  # the separator's value is not drawn
+    left, right = (sum(drawn.getpixel((x, 160))) for x in (100, 600))
+    assert drawn.size == (672, 336)
+    assert left < 150 < right
+    even = draw_heat(grey, blocks, [3, 3, 3, 3, 3])
+    assert even.getpixel((100, 160)) == even.getpixel((600, 160))
+    with pytest.raises(ValueError, match="4 values cannot be drawn: the picture has 5 visual tokens"):
+        draw_heat(grey, blocks, [0, 1, 0, 1])
+
+
+def test_a_heat_map_leaves_padding_of_no_block_grey():
+    drawn = draw_heat(
+        Image.new("RGB", (60, 20), "white"), [Block((0, 0, 30, 20), 1, 1), Block((0, -20, 1, 0), 1, 1)], [1, 0]
+    )
+    assert drawn.getpixel((600, 300)) == WHITE  # of the picture, but of no token
+    assert drawn.getpixel((600, 50)) == (122, 122, 122)
+
+
+def test_a_sheet_shows_hostile_text_as_text(demo_backbone):
+    question = Question(PICTURE, ("joy", "fear"), ("Joy $\\frac{", "Fear\x1b[31m"))
+    answer = parse_method("zero_shot").answer(question, demo_backbone)
+    strange = dataclasses.replace(answer, text="$x^{" + "y" * 4000)
+    assert explain(question, strange).sheet("a\x1b[0m$b").width > 100
 
 
 @pytest.mark.parametrize(
@@ -189,10 +258,13 @@ def test_what_is_no_picture(tmp_path, make, message):
         ("nowhere/dropped.png", "no folder"),
         ("dropped.xyz", "dropped.xyz"),
         ("dropped", "dropped"),
+        ("locked/dropped.png", "cannot be written"),
     ],
 )
 def test_where_nothing_can_be_written_is_said_before_the_model_is_loaded(tmp_path, monkeypatch, out, message):
     (tmp_path / "a folder").mkdir()
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr("sepm_eval.cli.explain.os.access", lambda folder, _: folder.name != "locked")
 
     def load(*_, **__):
         raise AssertionError("loaded")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from typer.testing import CliRunner
+
+from sepm_eval.cli import app
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,11 +56,38 @@ def test_the_workflow_runs_the_two_commands_on_every_python():
     assert "3.9" not in allowed
 
 
-def test_pre_commit_has_the_linter_of_the_locked_environment():
-    (hook,) = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
-    (locked,) = [line for line in read("requirements-test.lock").splitlines() if line.startswith("ruff==")]
-    assert Requirement(locked).specifier.contains(hook["rev"].removeprefix("v"))
-    assert [one["id"] for one in hook["hooks"]] == ["ruff-check", "ruff-format"]
+def test_pre_commit_runs_what_make_lint_runs():
+    """The same program on the same rules, with nothing to be fetched."""
+    (repository,) = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    assert repository["repo"] == "local"
+    entries = [hook["entry"].replace(" --force-exclude", "") for hook in repository["hooks"]]
+    lint = read("Makefile").split("\nlint:")[1].split("\n\n")[0].replace("$(BIN)", ".venv/bin")
+    for entry in entries:
+        assert entry in lint.replace(" --check", "")
+    assert all(hook["language"] == "system" for hook in repository["hooks"])
+
+
+def test_the_container_copies_what_is_there_and_is_no_administrator():
+    lines = [line for line in read("Dockerfile").replace("\\\n", " ").splitlines() if line and line[0] != "#"]
+    assert lines[0].startswith("ARG BASE=")
+    assert lines[1] == "FROM ${BASE}"
+    copied = [name for line in lines if line.startswith("COPY") for name in line.split()[1:-1]]
+    assert all((ROOT / name).exists() for name in copied)
+    packages = set(re.findall(r'^    "(\w+)', read("pyproject.toml").split("packages = [")[1].split("]")[0], re.M))
+    assert {*packages, "model_wrappers", "tasks"} <= set(copied)  # what pyproject.toml installs
+    assert lines.index("USER user") > max(at for at, line in enumerate(lines) if line.startswith("RUN"))
+    assert (ROOT / re.findall(r'"([\w/]+\.py)"', lines[-1])[0]).is_file()
+    assert ".venv*" in read(".dockerignore").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("sepm-eval re", {"report", "rescore"}), ("sepm-eval run --dry", {"--dry-run"})]
+)
+def test_the_shell_completes_commands_and_options(typed, offered):
+    words = typed.split()
+    asked = {"_SEPM_EVAL_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    result = CliRunner().invoke(app, [], env=asked, prog_name="sepm-eval")
+    assert set(result.output.split()) == offered
 
 
 @pytest.mark.parametrize(

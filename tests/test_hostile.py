@@ -107,7 +107,7 @@ def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monk
         warnings.simplefilter("ignore")
         outputs = runner.answer(questions, quiet=True)
     runner.journal.close()
-    assert f"{len(bad)} of 32 questions could not be asked and count as failed" in caplog.text
+    assert f"{len(bad)} of 32 questions could not be asked; each counts as failed" in caplog.text
     failed = [record for record in read_journal(journal) if record["status"] == "failed"]
     assert len(failed) == len(bad) == 10
     assert all(any(str(path) in record["error"] for record in failed) for path in bad)

@@ -37,6 +37,7 @@ VOCABULARY = {
     "prompts",
     "scoring",
     "types",
+    "wording",
 }
 ALLOWED: dict[str, set[str]] = {
     "backbone": set(),

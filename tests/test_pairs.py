@@ -105,6 +105,8 @@ SETTINGS = {
     "scene": {**DAN, "scene": False},
     "object": {**DAN, "object": False},
     "cdvp": {**DAN, "cdvp": False},
+    "candidates": {**DAN, "candidates": "all", "beta": 0.0},
+    "select (dan)": {**DAN, "select": "query"},
     "contrast_in_context": {**DAN, "contrast_in_context": True},
     "preset (zero-shot)": {**ZERO, "preset": "paper"},
     "select": {**DEMO, "select": "divprune"},

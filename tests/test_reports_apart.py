@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from make_runs import LLAVA, MODEL, RUNS, read_lines, run, write_lines
 
+from sepm_eval.methods import KINDS, find_methods, kind_of
 from sepm_eval.report import figures, paper, stages, tables
 from sepm_eval.report.comparing import baseline_of, comparisons, flips
 from sepm_eval.report.figures import all_figures
@@ -15,7 +16,7 @@ from sepm_eval.report.pages import Page, write_page
 from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.table import Table, main_columns, state
 from sepm_eval.report.write import write_report
-from sepm_eval.runs.outcomes import arranged
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.results import read_runs
 
 DAY = "20261101_120000"
@@ -30,6 +31,7 @@ DIFFERENT = {
     "weights": {"revision": "1" * 40},
     "versions": {"versions": {"torch": "2.6.0"}},
     "polarity": {"polarity": AWE},
+    "weights of the method": {"weights": {"clip": "files-1"}},
     "list": {"item_list": "other"},
     "pictures": {"pictures": "other "},
     "limit": {"items": slice(0, 16), "available": 32},
@@ -70,7 +72,7 @@ def test_runs_that_differ_stand_apart(tmp_path, name):
     assert len(found) == 4
     assert len({(one.model, one.column, one.variant) for one in found}) == 4
     apart = {(one.identity.key, one.exam) for one in found}
-    assert len(apart) == (1 if name == "polarity" else 2)
+    assert len(apart) == (1 if name in ("polarity", "weights of the method") else 2)
     for table in (tables.runs_table(found), stages.costs(found)):
         rows = [tuple(cell.text for cell in row[:3]) for row in table.rows]
         assert len(set(rows)) == 4
@@ -292,3 +294,19 @@ def test_settings_that_are_written_alike_are_told_apart():
         identities = [dataclasses.replace(one.identity, model={"load_in_4bit": value}) for value in (True, "True")]
         named = arranged([dataclasses.replace(one, identity=identity, model="") for identity in identities])
         assert len({found.model for found in named}) == 2
+
+
+def test_methods_stand_in_the_order_of_their_kinds(tmp_path):
+    """Plain ones, those that prune, controls, those made for emotions, stock models; each kind by name."""
+    names = ["sepm", "dan", "random_drop", "blind", "fastv", "divprune", "zero_shot_cot", "zero_shot"]
+    for name in names:
+        run(tmp_path, "sepm_llava", LLAVA, name, "emoset", 0.5, "20261101_120000")
+    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
+    found = [one.method for one in read_runs([tmp_path])]
+    plain, rest = ["zero_shot", "zero_shot_cot"], ["divprune", "fastv", "blind", "random_drop", "dan", "sepm"]
+    assert found == [*plain, *rest, "llava_hf"]
+
+
+def test_every_method_says_what_it_is_to_the_others():
+    assert {kind_of(name) for name in find_methods()} == set(KINDS)
+    assert kind_of("llava_hf") == kind_of("nonsense") == ""

@@ -165,7 +165,7 @@ def test_an_answer_in_a_notebook_has_label_and_bars():
 
 def test_an_answer_in_a_notebook_says_what_stage_1_found():
     page = shown(answer(evidence=EVIDENCE))
-    for fact in ("positive (ambiguous)", "0.7000, 0.1000", "0.0900", "joy, fear", "2 of 4"):
+    for fact in ("positive, with probability 0.7000 (negative: 0.1000)", "0.0900 (ambiguous)", "joy, fear", "2 of 4"):
         assert fact in page.text
 
 
@@ -184,7 +184,7 @@ def test_an_explanation_shows_the_picture_and_what_was_dropped(backbone, questio
     assert isinstance(found, Explanation)
     assert max(found.covered.size) == 672
     pictures = [attrs["src"] for tag, attrs in shown(found).tags if tag == "img"]
-    assert len(pictures) == 2
+    assert len(pictures) == 3  # itself, heat map, what was dropped
     assert found.answer.label in shown(found).text
     first = Image.open(io.BytesIO(base64.b64decode(pictures[0].partition(",")[2])))
     assert max(first.size) <= 224

@@ -141,7 +141,8 @@ def test_failed_questions_end_with_status_1(both):
     assert run.returncode == 1, run.stdout + run.stderr
     told = [line for line in run.stderr.splitlines() if " on Emo" in line]
     assert told == [
-        f"{model} on EmoSet: 1 of 16 questions failed and are not scored" for model in ("sepm_demo", "zero_shot_demo")
+        f"{model} on EmoSet: 1 of 16 questions failed; what failed is not scored"
+        for model in ("sepm_demo", "zero_shot_demo")
     ]
     assert "awe_00000.jpg cannot be read as a picture" in run.stderr
 
@@ -259,7 +260,7 @@ def test_a_model_behind_an_api_is_scored_too(inside):
 @installed
 def test_what_is_missing_is_named(inside):
     failed, missing = inside["stock_problems"]
-    assert failed == "stock on EmotionDemo: 3 of 16 questions failed and are not scored"
+    assert failed == "stock on EmotionDemo: 3 of 16 questions failed; what failed is not scored"
     assert missing.startswith("stock on ArtPhoto: no result (artphoto: no folder")
 
 
@@ -344,6 +345,19 @@ def test_what_is_not_there_is_said_before_anything_is_loaded(inside):
     data, checkpoint = inside["nothing_left"]
     assert data.startswith("sepm_demo on ArtPhoto: no result (artphoto: no folder")
     assert checkpoint.startswith("absent on EmotionDemo: no result (no checkpoint")
+
+
+def test_a_method_that_cannot_be_asked_this_is_refused_before_loading(inside):
+    told = "emotion_demo, dan: k=9 means 10 candidates, and the question has 8 options: use k from 1 to 7"
+    assert inside["too_many"] == [f"many on EmotionDemo: no result ({told})"]
+
+
+def test_a_method_that_never_dropped_a_token_is_named(inside):
+    """Its sentence makes the command end with status 1."""
+    dead, alive = inside["dead"]
+    (told,) = dead
+    assert told.startswith("dead on EmotionDemo: fastv on demo dropped no visual token of any of ")
+    assert alive == []
 
 
 @installed

@@ -73,6 +73,27 @@ def peek_checkpoint(pretrained: str) -> Checkpoint:
     return _find(pretrained, download=False)
 
 
+def cached_checkpoint(pretrained: str) -> Checkpoint | None:
+    """A checkpoint of the hub as it lies in the cache; None if it was not downloaded. Nothing is downloaded.
+
+    Args:
+        pretrained: a hub id, "owner/name" or "owner/name@revision".
+
+    Raises:
+        FileNotFoundError: a file that it needs is missing there.
+        ValueError: a file is damaged; see ``find_checkpoint``.
+    """
+    import huggingface_hub
+
+    repository, _, revision = pretrained.partition("@")
+    found = huggingface_hub.try_to_load_from_cache(repository, "config.json", revision=revision or None)
+    if not isinstance(found, str):
+        return None
+    snapshot = Path(found).parent
+    _check_weights(snapshot)
+    return Checkpoint(pretrained, snapshot, snapshot.name)
+
+
 def find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
     """The vision tower of the original LLaVA layout: a folder (as named, inside or beside the checkpoint) or a hub id.
 
@@ -130,7 +151,7 @@ def _snapshot(pretrained: str, repository: str, revision: str | None, *, downloa
     """The folder of a commit in the hub's cache, and whether only the cache was looked into."""
     import httpx
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     offline = huggingface_hub.constants.HF_HUB_OFFLINE  # told, or hub 1.x asks the network for a commit it has
     where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
@@ -140,11 +161,20 @@ def _snapshot(pretrained: str, repository: str, revision: str | None, *, downloa
             return Path(snapshot), offline
         return Path(huggingface_hub.hf_hub_download(repository, "config.json", **where)).parent, offline
     except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
-        cached = "; HF_HUB_OFFLINE is set, so only the cache was looked into" if offline else ""
+        unreached = isinstance(error, LocalEntryNotFoundError)  # its text advises an argument of the library's own
+        if offline and unreached:
+            why = (
+                f"HF_HUB_OFFLINE is set, so only the cache {huggingface_hub.constants.HF_HUB_CACHE} was looked into. "
+                f"Unset HF_HUB_OFFLINE, or fill the cache where there is a network (hf download {repository})"
+            )
+        elif unreached:
+            why = "the hub cannot be reached, and the cache does not hold it. Where there is a network: hf download "
+            why += repository
+        else:
+            why = f"{type(error).__name__}: {error}"
         raise FileNotFoundError(
-            f"{pretrained} could not be downloaded from the Hugging Face hub "
-            f"({type(error).__name__}: {error}{cached}). "
-            "Without a network, give pretrained=FOLDER of a checkpoint, or pretrained=demo to try the plug-in"
+            f"{pretrained} could not be downloaded from the Hugging Face hub: {why}. "
+            "Without a network, give a folder that holds a checkpoint, or pretrained=demo to try the plug-in"
         ) from error
 
 

@@ -46,6 +46,15 @@ def free_memory(device: str) -> int:
     return min([available, *_left_by_limits(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))])
 
 
+def used_memory() -> int:
+    """Bytes of memory in use: on all GPUs the most so far, without one what this process holds now."""
+    if torch.cuda.is_available():
+        return sum(torch.cuda.max_memory_reserved(at) for at in range(torch.cuda.device_count()))
+    if torch.backends.mps.is_available():
+        return int(torch.mps.driver_allocated_memory())
+    return int(psutil.Process().memory_info().rss)
+
+
 def _left_by_limits(root: Path, membership: Path) -> list[int]:
     """Bytes left by each memory limit on this process's control groups, as containers and batch systems set them.
 

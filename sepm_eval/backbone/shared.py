@@ -123,9 +123,9 @@ class Shared:
         """See ``Backbone.answer_ids``."""
         return self._backbone.answer_ids(texts)
 
-    def prepare(self, image: Image) -> None:
+    def prepare(self, image: Image) -> int | None:
         """See ``Backbone.prepare``."""
-        self._backbone.prepare(image)
+        return self._backbone.prepare(image)
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """See ``Backbone.see``. What was seen with ``tower`` serves those who ask without it."""

@@ -28,10 +28,12 @@ _LEAST_FREE = 5 * 2**30
 
 @app.command()
 def doctor() -> None:
-    """Say what is installed, which data are ready, which device is used; exits 1 if something needed is broken."""
+    """Say which packages, checkpoints, data and devices there are; exits 1 if something needed is broken."""
     table = new_table("what", "state", "")
     findings = [
-        finding for look in (_packages, _hosts, _methods, _backbones, _machine, _data) for finding in _readable(look)
+        finding
+        for look in (_packages, _hosts, _methods, _backbones, _checkpoints, _machine, _data)
+        for finding in _readable(look)
     ]
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     for what, verdict, words in findings:
@@ -106,6 +108,30 @@ def _backbones() -> Iterator[Finding]:
         elif (spec := find_spec(name)) is not None:
             where = spec.origin or next(iter(spec.submodule_search_locations or ()), "?")
             yield name, "note", f"another package of this name is at {where}; sepm-eval does not use it"
+
+
+def _checkpoints() -> Iterator[Finding]:
+    """Each backbone's usual checkpoint, and what the hub's cache holds of the other known ones."""
+    from sepm_eval.backbone.checkpoints import cached_checkpoint
+
+    yield "checkpoint", "ok", "demo: in the package"
+    for name, architecture in find_backbones():
+        if isinstance(architecture, ValueError):
+            continue  # said above
+        usual = architecture.default_checkpoint()
+        known = [one.pretrained for one in architecture.checkpoints]
+        for pretrained in dict.fromkeys(one for one in (usual, *known) if one and one.count("/") == 1):
+            try:
+                found = cached_checkpoint(pretrained)
+            except (OSError, ValueError) as error:
+                yield "checkpoint", "note", f"{pretrained}: in the cache, but not whole: {error}"
+                continue
+            if found is not None:
+                size = sum(path.stat().st_size for path in found.folder.rglob("*") if path.is_file())
+                cached = f"{size / 2**30:.1f} GiB in the cache, commit {found.revision[:12]}"
+                yield "checkpoint", "ok", f"{pretrained}: {cached}"
+            elif pretrained == usual:
+                yield "checkpoint", "note", f"{pretrained}: usual for sepm_{name}, not downloaded yet"
 
 
 def _machine() -> Iterator[Finding]:

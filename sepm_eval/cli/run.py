@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sepm_eval.cli._app import app, console, new_table, stop
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.cli._app import app, console, faults_said, new_table, stop
+from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
+from sepm_eval.wording import counted
+
+if TYPE_CHECKING:
+    from sepm_eval.hosts.lmms_eval.run import PlanResult
 
 
 @app.command()
@@ -21,6 +25,14 @@ def run(
         int | None, typer.Option(min=1, max=MOST_ITEMS, help="Only the first so many items of each task.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and what it costs.")] = False,
+    measure: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="With --dry-run: load each model, ask so many questions of each task, and say how many hours and how "
+            "much memory the whole plan takes on this device.",
+        ),
+    ] = 0,
 ) -> None:
     """Run models, methods and tasks through lmms-eval. Can be interrupted and repeated; exits 1 if anything is missing.
 
@@ -30,8 +42,10 @@ def run(
         chosen = load_plan(plan)
         if limit is not None:
             chosen = chosen.model_copy(update={"limit": limit})
+        if measure and not dry_run:
+            stop("--measure goes with --dry-run: add it, or leave --measure out")
         if dry_run:
-            _print_cost(chosen)
+            _print_dry_run(chosen, plan, measure)
             return
         from sepm_eval.hosts.lmms_eval.run import run_plan
 
@@ -39,8 +53,12 @@ def run(
         found = run_plan(chosen, folder)
     except (ValueError, OSError) as error:
         stop(str(error))
-    if int(os.environ.get("RANK", 0)):
-        return
+    if not int(os.environ.get("RANK", 0)):
+        _print_result(found, folder)
+
+
+def _print_result(found: PlanResult, folder: Path) -> None:
+    """Say what a run came to; status 1 if anything is missing."""
     table = new_table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
     for one in sorted(found.done, key=lambda one: one.task):
         share = "none scored" if one.accuracy is None else f"{one.accuracy:.2f} %"
@@ -49,13 +67,26 @@ def run(
             *(str(one.count("unparsed")), str(one.count("failed"))),
         )
     console.print(table)
+    for said in filter(None, map(answered_plainly, found.done)):
+        console.print(said, soft_wrap=True, markup=False)
     faults = [flaw for one in found.done if (flaw := never_pruned(one))]
     if found.missing:
         lines = [f"{part}: {why}" for part, why in found.missing]
-        faults.append(f"{len(lines)} parts of the plan are missing; call it again to continue:\n" + "\n".join(lines))
+        faults.append(
+            f"missing: {counted(len(lines), 'part')} of the plan; call it again to continue:\n" + "\n".join(lines)
+        )
     if faults:
         stop("\n".join(faults))
     console.print(f"complete. Now: sepm-eval report {folder}", soft_wrap=True)
+
+
+def _print_dry_run(plan: Plan, name: str, measure: int) -> None:
+    _print_cost(plan)
+    if measure:
+        with faults_said():
+            _print_measured(plan, measure)
+    else:
+        console.print(f"Hours and memory on this device: sepm-eval run {name} --dry-run --measure 4", soft_wrap=True)
 
 
 def _print_cost(plan: Plan) -> None:
@@ -71,6 +102,37 @@ def _print_cost(plan: Plan) -> None:
             table.add_row(row.task, row.method or "as it is", _number(row.questions, ",d"), *cost)
         console.print(table)
     console.print(NOTE)
+
+
+def _print_measured(plan: Plan, count: int) -> None:
+    from sepm_eval.hosts.measuring import measure
+    from sepm_eval.runs.environment import devices
+
+    table = new_table("model", "task", "questions", "seconds each, all methods", "whole task", title="measured here")
+    rows = []
+    for row in measure(plan, count):
+        rows.append(row)
+        if row.seconds is None or row.questions is None:
+            table.add_row(row.model, row.task, _number(row.questions, ",d"), "?", row.why)
+        else:
+            whole = duration(row.seconds * row.questions)
+            table.add_row(row.model, row.task, f"{row.questions:,d}", f"{row.seconds:.3g}", whole)
+    console.print(table)
+    known = [row for row in rows if row.seconds is not None and row.questions is not None]
+    if known:
+        total = duration(sum((row.seconds or 0) * (row.questions or 0) for row in known))
+        memory = max(row.memory or 0 for row in known) / 1e9
+        left = len(rows) - len(known)
+        more = f", without the {left} marked ?" if left else ""
+        console.print(f"about {total} on {' and '.join(devices())}, {memory:.1f} GB{more}", soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """A time in words, such as "3.1 h", as exact as an estimate can be."""
+    for name, unit in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * unit:
+            return f"{seconds / unit:.2g} {name}"
+    return f"{seconds:.2g} s"
 
 
 def _number(value: float | None, form: str) -> str:

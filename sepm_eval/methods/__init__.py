@@ -7,7 +7,7 @@ value the class. It is loaded when the method is asked for by name, so a package
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload, runtime_checkable
 
 from pydantic import ValidationError
@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 GROUP = "sepm_eval.methods"
+KINDS = ("plain", "pruning", "control", "emotion")
+"""What a method can be to the others (``Method.kind``), in the order in which reports show them."""
 
 
 class Method(Protocol):
@@ -42,6 +44,9 @@ class Method(Protocol):
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    kind: ClassVar[str]
+    """One of ``KINDS``: asks the plain question; prunes visual tokens for it; is what such methods have to be better
+    than; or was made for emotions. It decides the place in a report; one that says nothing stands behind all others."""
     needs_polarities: ClassVar[bool]
     """Whether it can only answer questions that offer positive and negative emotions."""
 
@@ -52,6 +57,10 @@ class Method(Protocol):
     @property
     def drops(self) -> bool:
         """Whether it drops visual tokens, with its options: a run in which it never did so is marked as flawed."""
+
+    @property
+    def checkpoints(self) -> Mapping[str, str]:
+        """What it loads besides the model, by the option that names it: a folder or hub id each."""
 
     @overload
     def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
@@ -126,6 +135,15 @@ def get_method(name: str, **options: Any) -> Method:
         return method(**options)
     except ValidationError as error:  # of another package's pydantic dataclass
         raise ValueError(in_words(method, error)) from None
+
+
+def kind_of(name: str) -> str:
+    """What a method is to the others, one of ``KINDS``; "" if it says none, or this installation cannot load it."""
+    try:
+        kind = getattr(find_method(name), "kind", "")
+    except ValueError:
+        return ""
+    return kind if kind in KINDS else ""
 
 
 def method_options(name: str) -> list[str]:

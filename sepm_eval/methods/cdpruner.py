@@ -107,6 +107,11 @@ class CdPruner(PruneBefore):
     title: ClassVar[str] = "CDPruner"
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "tower"})
 
+    @property
+    def checkpoints(self) -> dict[str, str]:
+        """See ``Method.checkpoints``."""
+        return {"clip": self.clip}
+
     def choose(self, candidates: Candidates, count: int) -> Tensor:
         """See ``Rule.choose``."""
         from sepm_eval.backbone.paired_clip import paired_clip  # imports transformers

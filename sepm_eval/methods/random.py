@@ -44,6 +44,7 @@ class Random(PruneBefore):
 
     seed: Annotated[int, Field(ge=0, le=LARGEST), NUMBER] = 0
 
+    kind: ClassVar[str] = "control"
     title: ClassVar[str] = "Random tokens"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:

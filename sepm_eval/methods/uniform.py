@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class Uniform(PruneBefore):
     """Zero-shot over visual tokens at a uniform stride; see ``PruneBefore`` for the option."""
 
+    kind: ClassVar[str] = "control"
     title: ClassVar[str] = "Uniform tokens"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:

@@ -29,6 +29,7 @@ class ZeroShotDownsample:
 
     budget: Budget = 192
 
+    kind: ClassVar[str] = "control"
     title: ClassVar[str] = "Smaller picture"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"resize"})

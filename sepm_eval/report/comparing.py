@@ -24,6 +24,11 @@ from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Run, p
 
 Pairs = Sequence[tuple[Outcome, Outcome]]
 
+SMALL_NOTE = (
+    f"Below {statistics.SMALL} items there stand beside them the mid-p McNemar test, which misses fewer differences "
+    "than the exact one, and a Bayesian interval (two beta-binomial models, Jeffreys' priors)."
+)
+
 
 def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
     """The zero-shot run that a run is compared with.
@@ -98,10 +103,16 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
     if not found:
         return None
     rows, records = zip(*map(_line, found), strict=True)
-    columns = (*RUN_COLUMNS, "N", "difference", "wrong → right", "right → wrong", "p", "p (Holm)", "power")
+    columns = (
+        *(*RUN_COLUMNS, "N", "difference", "wrong → right", "right → wrong", "p", "p (Holm)"),
+        *("detectable", "power"),
+    )
     notes = (
         "Difference in accuracy to zero-shot of the same model on the same items, in points, with a paired bootstrap "
-        "interval; exact McNemar test; p adjusted by Holm over this table.",
+        "interval; exact McNemar test; p of the exact test adjusted by Holm over this table.",
+        *([SMALL_NOTE] if any(one.result.bayesian for one in found) else []),
+        "Detectable: the smallest difference, in points, that a test of as many items finds with 80 % power if as many "
+        "answers differ; “none” where so few differ that it finds no difference.",
         "Power: how many items a test needs to find a difference this large with 80 % power.",
         *refused,
     )
@@ -111,13 +122,17 @@ def comparisons(runs: Sequence[Run]) -> Table | None:
 def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
     """A row of the table of comparisons, and the same as a record."""
     run, result, p_holm = one.run, one.result, one.p_holm
-    points = 100 * result.difference
+    points, intervals = 100 * result.difference, [interval_text(result.interval, 100, 2)]
+    if result.bayesian is not None:
+        intervals = [f"bootstrap {intervals[0]}", f"Bayesian {interval_text(result.bayesian, 100, 2)}"]
+    mid_p = () if result.mid_p is None else (f"mid-p {_p(result.mid_p)}",)
     cells = (
         *(*run_cells(run), count_cell(result.n)),
-        Cell(f"{points:+.2f}", (interval_text(result.interval, 100, 2),), points),
+        Cell(f"{points:+.2f}", tuple(intervals), points),
         count_cell(result.gained, items_of(run, flip="wrong → right")),
         count_cell(result.lost, items_of(run, flip="right → wrong")),
-        *(Cell(_p(result.p_value), value=result.p_value), Cell(_p(p_holm), value=p_holm)),
+        *(Cell(_p(result.p_value), mid_p, result.p_value), Cell(_p(p_holm), value=p_holm)),
+        detectable_cell(result.detectable),
         Cell(power_note(result), value=result.needed),
     )
     record = {
@@ -125,6 +140,10 @@ def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
         **{"difference": points, "difference_low": 100 * result.interval.low},
         **{"difference_high": 100 * result.interval.high, "wrong_to_right": result.gained},
         **{"right_to_wrong": result.lost, "p_mcnemar": result.p_value, "p_holm": p_holm},
+        "p_mid": result.mid_p,
+        "bayesian_low": None if result.bayesian is None else 100 * result.bayesian.low,
+        "bayesian_high": None if result.bayesian is None else 100 * result.bayesian.high,
+        "detectable": None if result.detectable is None else 100 * result.detectable,
         "needed_n": result.needed,
     }
     return cells, record
@@ -142,6 +161,11 @@ def power_note(result: statistics.Comparison) -> str:
     if result.n >= result.needed:
         return f"enough ({result.needed} needed)"
     return f"too few: {result.needed:,} needed"
+
+
+def detectable_cell(share: float | None) -> Cell:
+    """The smallest difference that could be found, in points."""
+    return Cell("none") if share is None else Cell(f"{100 * share:.1f}", value=100 * share)
 
 
 def flips(runs: Sequence[Run]) -> Table | None:

@@ -10,6 +10,7 @@ from sepm_eval.report.pages import Page, write_page
 from sepm_eval.report.table import Cell, Table, interval_text, main_columns, mean_note, state
 from sepm_eval.report.write import sources, superseded
 from sepm_eval.runs.outcomes import Run
+from sepm_eval.wording import counted
 
 
 def leaderboard(runs: Sequence[Run]) -> Table:
@@ -64,7 +65,7 @@ def write_leaderboard(runs: Sequence[Run], out: Path) -> Path:
         The path of the HTML page.
     """
     table = leaderboard(runs)
-    summary = f"{len(table.rows)} models and methods."
+    summary = f"{counted(len(table.rows), 'row')}: models with their methods."
     page = Page("Image-emotion leaderboard", summary, [table], warnings=superseded(runs), sources=sources(runs))
     return write_page(page, out, "leaderboard")
 

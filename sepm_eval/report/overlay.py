@@ -1,10 +1,11 @@
-"""A picture with the visual tokens that stage 2 did not see struck out (Fig. 4 of the paper)."""
+"""A picture with the visual tokens covered that stage 2 did not see (Fig. 4 of the paper), or with a heat map."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from sepm_eval.types import Block
@@ -12,6 +13,8 @@ from sepm_eval.types import Block
 _SIDE = 672
 _VEIL = (30, 30, 30, 215)
 _BEYOND = (122, 122, 122)
+HEAT = "inferno"  # matplotlib's name of the colours, from little to much
+_HEAT_SHARE = 0.65  # of a drawn pixel; the rest is the picture
 
 
 def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collection[int]) -> Image.Image:
@@ -50,6 +53,49 @@ def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collect
                 pen.rectangle((left, top, max(columns[column + 1] - 1, left), max(rows[row + 1] - 1, top)), fill=_VEIL)
         drawn = Image.alpha_composite(drawn, veil)
     return drawn.convert("RGB")
+
+
+def draw_heat(picture: Image.Image, blocks: Sequence[Block], values: Sequence[float] | np.ndarray) -> Image.Image:
+    """Colour the cells of visual tokens by a value each, from the smallest to the largest of them.
+
+    Where blocks lie over one another, such as a tile over a thumbnail, the mean of their cells is shown. Separators
+    show nothing of the picture and are left out. Grey is drawn where blocks reach beyond the picture.
+
+    Args:
+        picture: the original picture.
+        blocks: where its visual tokens lie (``Answer.blocks``).
+        values: [N_v], one a token, in the tokens' order.
+
+    Returns:
+        A picture whose longer side is 672 pixels.
+
+    Raises:
+        ValueError: there are not as many values as tokens.
+    """
+    from matplotlib import colormaps
+
+    count = sum(map(len, blocks))
+    if len(values) != count:
+        raise ValueError(f"{len(values)} values cannot be drawn: the picture has {count} visual tokens")
+    drawn, scale = _drawn(picture, blocks)
+    total = np.zeros((drawn.height, drawn.width))
+    painted = np.zeros_like(total)
+    token = 0
+    for block in blocks:
+        columns = [scale.x(block.box[0], block.box[2], i / max(block.columns, 1)) for i in range(block.columns + 1)]
+        rows = [scale.y(block.box[1], block.box[3], i / block.rows) for i in range(block.rows + 1)]
+        for row, column in block.places():
+            if column >= 0:
+                cell = np.s_[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
+                total[cell] += float(values[token])
+                painted[cell] += 1
+            token += 1
+    seen = painted > 0
+    mean = np.divide(total, painted, out=np.zeros_like(total), where=seen)
+    low, high = (mean[seen].min(), mean[seen].max()) if seen.any() else (0.0, 1.0)
+    colours = colormaps[HEAT]((mean - low) / max(high - low, np.finfo(float).tiny), bytes=True)
+    colours[..., 3] = np.where(seen, round(255 * _HEAT_SHARE), 0)
+    return Image.alpha_composite(drawn, Image.fromarray(colours, "RGBA")).convert("RGB")
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,11 @@ def _notes(
             notes.append(f"{record['column']}: N is {record['n']} here and {record['paper_n']} in the paper.")
     if with_figure:
         notes.append(f"Paper: the accuracy printed there ({table.paper.source}), and ours minus it in points.")
+        if any(record["paper_can_be_of_these"] is False for record in with_figure):
+            notes.append(
+                "“no k/N”: no count of right answers out of N gives the printed figure, rounded or cut, so it cannot "
+                "be of the items that it stands beside."
+            )
         if any(record["paper_n"] is None for record in with_figure):
             notes.append("The paper does not publish its item lists; where N may differ, so may the figures.")
         notes.extend(table.paper.remarks)
@@ -128,7 +133,8 @@ def _accuracy_cell(run: Run | None, figure: float | None, n: int | None, best: f
     details = [f"{run.right}/{len(run.scored)}"]
     if figure is not None:
         of = "" if n is None else f" of {n}"
-        details.append(f"paper {figure:.2f}{of} ({round(share, 2) - figure:+.2f})")
+        mark = "" if paper.can_be_of(figure, run.available) else f", no k/{run.available}"
+        details.append(f"paper {figure:.2f}{of} ({round(share, 2) - figure:+.2f}){mark}")
     if not run.complete:
         details.append(state(run))
     return Cell(f"{share:.2f}", tuple(details), share, best=run.complete and share == best)
@@ -147,7 +153,8 @@ def _average_cell(row: paper.PaperRow, own: Sequence[Run | None], table: paper.P
 
 
 def _beside(run: Run, figure: float | None, n: int | None) -> dict[str, float | None]:
-    """The paper's figure, of how many items it is, and ours minus it, in points."""
+    """The paper's figure, of how many items it is, whether it can be of this list, and ours minus it in points."""
     share = run.accuracy
     difference = None if figure is None or share is None else round(share, 2) - figure
-    return {"paper": figure, "paper_n": n, "difference": difference}
+    possible = None if figure is None else paper.can_be_of(figure, run.available)
+    return {"paper": figure, "paper_n": n, "paper_can_be_of_these": possible, "difference": difference}

@@ -16,13 +16,15 @@ CONTROLS = ("blind", "permute")
 def fired(runs: Sequence[Run]) -> Table | None:
     """The table that shows of every method that drops visual tokens whether it did, and what it changed.
 
+    One that drops some only at times, as DAN does, is in it where it did.
+
     Returns:
         The table, or None if no run has such a method.
     """
     rows, records = [], []
     for run in runs:
         told = pruned(run)
-        if not run.drops or not told:
+        if not told or not (run.drops or any(told)):
             continue
         known = [one.record for one in run.scored if one.record is not None]
         before = mean_known([one.visual_tokens for one in known])

@@ -49,7 +49,8 @@ def calibration(runs: Sequence[Run]) -> Table | None:
     columns = (*RUN_COLUMNS, "N", "polarity right %", "ECE", "Brier", "ambiguous %")
     notes = (
         "Stage 1: probabilities of positive and negative, scaled to sum to 1. ECE over ten bins; Brier score of "
-        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha.",
+        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha; of dan, several "
+        "emotions were about as likely, which its paper calls the trigger rate.",
     )
     return Table("calibration", "The coarse stage", columns, tuple(rows), notes, tuple(records))
 
@@ -178,5 +179,5 @@ def _cell(value: float | None, form: str) -> Cell:
 
 
 def _known(run: Run) -> list[Record]:
-    """The journal records that say how many visual tokens were read."""
-    return [one.record for one in run.scored if one.record is not None and any(one.record.tokens_read)]
+    """The journal records that say how many visual tokens were read; a question without its picture reads none."""
+    return [one.record for one in run.scored if one.record is not None and one.record.tokens_read]

@@ -165,7 +165,7 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
 
 def polarities(run: Run) -> Mapping[str, str]:
     """The polarity of every label in a run, including those set by hand; "unknown" of a label unknown here."""
-    return {**dict.fromkeys(run.outcomes[0].options.labels, "unknown"), **POLARITY, **run.identity.polarity}
+    return {**dict.fromkeys(run.options.labels, "unknown"), **POLARITY, **run.identity.polarity}
 
 
 def largest_confidence(run: Run) -> float:

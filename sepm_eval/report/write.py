@@ -19,8 +19,9 @@ from sepm_eval.report.pages import Page, no_link, write_page
 from sepm_eval.report.table import Cell, Table, groups, page_key, when, without_best
 from sepm_eval.report.tables import all_tables, detail_tables
 from sepm_eval.report.text import write_csv
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.outcomes import Run
+from sepm_eval.wording import counted
 
 _LISTS = ("flips", "unparsed", "failed")  # tables of single items: one CSV holds those of all pages
 _NOTHING_COMPARED = (
@@ -116,7 +117,7 @@ def _ways(runs: Sequence[Run], addresses: Mapping[tuple[str, str], str]) -> Tabl
         cells = [Cell(model)]
         for column in columns:
             count = sum((run.model, run.column) == (model, column) for run in runs)
-            told = f"{count} method{'' if count == 1 else 's'}"
+            told = counted(count, "method")
             cells.append(Cell(told, value=count, page=addresses[model, column]) if count else Cell("-"))
         rows.append(tuple(cells))
     notes = ("Each leads to accuracy by label, confusions, figures, and the items that flipped or went wrong.",)
@@ -165,8 +166,7 @@ def _flaw(run: Run) -> str:
     """What of a run is missing; "" if nothing is."""
     if not run.missing and not run.count("failed"):
         return ""
-    failed = run.count("failed")
-    told = f"{failed} question{'' if failed == 1 else 's'} failed and {run.missing} not asked"
+    told = f"{counted(run.count('failed'), 'question')} failed and {run.missing} not asked"
     return f"{run.column}, {run.model}: {run.called} is incomplete: {told}. Failed questions are not scored."
 
 
@@ -175,7 +175,7 @@ def _no_result(runs: Sequence[Run]) -> list[str]:
     found = []
     if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")
-    found += [f"{flaw}." for run in runs if (flaw := never_pruned(run))]
+    found += [f"{flaw}." for run in runs for check in (never_pruned, answered_plainly) if (flaw := check(run))]
     parts = Counter((run.column, run.part) for run in runs if run.asked < run.available)
     return found + [
         f"{column}: {count} of the runs {'is' if count == 1 else 'are'} over a part of the task ({part}): no result to "

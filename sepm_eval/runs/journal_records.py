@@ -21,6 +21,7 @@ from sepm_eval.types import Block
 
 _MOST_TOKENS = 10**6  # of a picture
 _FARTHEST = 10**9  # pixels
+_ROUNDING = 1e-3  # what a probability in half precision may be above 1
 _LONGEST = 10**9  # seconds
 
 RecordId: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
@@ -118,6 +119,8 @@ def record_of(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]
         blocks=_blocks(json.dumps(content.get("blocks") or ())),
         error=content.get("error"),
         tokens_left=_number(content, "tokens_left", _MOST_TOKENS),
+        labels=_labels(tuple(content.get("option_probabilities") or ())),
+        probabilities=_probabilities(content.get("option_probabilities") or {}),
         seconds=_number(content, "seconds", _LONGEST),
     )
     record_id = content["key"], content["task"], content["doc_id"]
@@ -133,6 +136,18 @@ def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
     found = content.get(name)
     if found is not None and (type(found) not in (int, float) or not 0 <= found <= most):
         raise TypeError(f"{name} is {found!r}")
+    return found
+
+
+def _probabilities(found: Mapping[str, Any]) -> array[float]:
+    if not all(type(one) in (int, float) and 0 <= one <= 1 + _ROUNDING for one in found.values()):
+        raise TypeError(f"option_probabilities is {found!r}")
+    return array("d", found.values())
+
+
+@lru_cache(maxsize=1024)
+def _labels(found: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, one object for all that are equal."""
     return found
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sepm_eval.parsing import Options
-from sepm_eval.runs.identity import Identity, differences, exam_digest
+from sepm_eval.runs.identity import Identity, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
+from sepm_eval.wording import counted
 
 OUR_ENTRIES = "sepm_"
-_METHOD_ORDER = ("zero_shot", "zero_shot_cot", "sparsevlm", "random_drop", "query_drop", "downsample", "sepm")
 
 
 class DifferentItems(ValueError):
@@ -44,6 +43,8 @@ class Record:
         error: what went wrong, of a question that failed.
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
+        labels: those that the journal has a probability of; none if it has none.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
         seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
             of version 0.3.0 and before do not.
     """
@@ -60,6 +61,8 @@ class Record:
     blocks: tuple[Block, ...]
     error: str | None
     tokens_left: float | None = None
+    labels: tuple[str, ...] = ()
+    probabilities: Sequence[float] = ()
     seconds: float | None = None
 
     @property
@@ -86,6 +89,9 @@ class Outcome:
         picture: the file, where the log names one.
         sha256: of the picture's file; "" if the log does not say.
         record: the journal's record, where a journal was found.
+        own_question: the benchmark asks every item another question.
+        plain: the method could not be asked this question, and plain generation answered it.
+        votes: how many people chose each label, or which share of them; None of an item that nobody voted on.
     """
 
     item: str
@@ -99,6 +105,9 @@ class Outcome:
     picture: str | None
     sha256: str
     record: Record | None
+    own_question: bool = False
+    plain: bool = False
+    votes: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,7 @@ class Run:
         host_version: of lmms-eval; "" if not recorded.
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
+        weights: which weights of its own the method had, beside a run that is alike but for these; "" if there is none.
         drops: whether the method, with its options, is to drop visual tokens.
         named: what people call the method ("SEPM"), without its options; by default its name.
         called: the same with the options that are not its defaults, and a budget in any case: "SEPM, beta=0.1",
@@ -143,6 +153,7 @@ class Run:
     model: str = ""
     column: str = ""
     superseded: tuple[Path, ...] = ()
+    weights: str = ""
     drops: bool = False
     named: str = ""
     called: str = ""
@@ -172,6 +183,7 @@ class Run:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
         changed = [f"{key}={value}" for key, value in self._changed().items()]
         changed += self._told_polarities()
+        changed += filter(None, [self.weights])
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
 
     def _changed(self) -> dict[str, Any]:
@@ -186,7 +198,7 @@ class Run:
         told = [f"{budget} tokens"] if isinstance(budget, int) else []
         told += [f"{budget:.4g} of the tokens"] if isinstance(budget, float) else []
         told += [f"{key}={value}" for key, value in self._changed().items() if key != "budget" or value is None]
-        return told + self._told_polarities()
+        return [*told, *self._told_polarities(), *filter(None, [self.weights])]
 
     @property
     def title(self) -> str:
@@ -251,93 +263,18 @@ class Run:
 
     @property
     def options(self) -> Options:
-        """The labels on offer.
+        """The labels on offer; where every item has its own question, all labels that any of them offers.
 
         Raises:
-            ValueError: the items were asked different questions.
+            ValueError: the items were asked different questions, though the benchmark has one.
         """
+        if self.outcomes and all(outcome.own_question for outcome in self.outcomes):
+            labels = tuple(dict.fromkeys(label for one in self.outcomes for label in one.options.labels))
+            return Options(tuple(sorted(labels)), tuple(sorted(labels)))
         questions = {outcome.question for outcome in self.outcomes}
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
         return self.outcomes[0].options
-
-
-def arranged(runs: Iterable[Run]) -> list[Run]:
-    """Runs named apart and sorted by task, model and method; of logs of the same run one counts.
-
-    Of several logs with the same identity over the same items, one in which everything was answered counts before one
-    in which something failed, and of equals the latest.
-    """
-    same: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        same.setdefault((run.exam, run.identity.digest), []).append(run)
-    chosen = []
-    for group in same.values():
-        group.sort(key=lambda run: (run.answered_all, run.date, str(run.source)))
-        *others, best = group
-        chosen.append(dataclasses.replace(best, superseded=tuple(run.source for run in others)))
-    models, columns = _model_names(chosen), _columns(chosen)
-    named = [
-        dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
-    ]
-    titles = Counter(one for one, _ in {(run.called, run.variant) for run in named})
-    named = [  # two variants that would be called the same have their names behind it
-        dataclasses.replace(run, called=f"{run.called} [{run.variant}]") if titles[run.called] > 1 else run
-        for run in named
-    ]
-    order = {name: rank for rank, name in enumerate(_METHOD_ORDER)}
-    return sorted(named, key=lambda r: (r.task, r.column, r.model, order.get(r.method, len(order)), r.variant, r.entry))
-
-
-def _model_names(runs: Sequence[Run]) -> dict[str, str]:
-    """A name for each model, by the digest of its identity.
-
-    Ours share a name only if they are the same in everything; a stock model may share the name of its checkpoint with
-    ours, so that they stand in one table, because its entry tells them apart there.
-    """
-    groups: dict[tuple[str, str], dict[str, Identity]] = {}
-    for run in runs:
-        model = run.identity.of_model
-        groups.setdefault((model.checkpoint, _shown_entry(run)), {})[model.digest] = model
-    names: dict[str, str] = {}
-    for (checkpoint, _), models in groups.items():
-        odd = differences(list(models.values()))
-        for digest, identity in models.items():
-            told = ", ".join(f"{name.rpartition('.')[2]}={identity.fields().get(name)}" for name in odd)
-            names[digest] = f"{checkpoint} ({told})" if odd else checkpoint
-    return _unique(names, {run.identity.of_model.digest: _shown_entry(run) for run in runs})
-
-
-def _shown_entry(run: Run) -> str:
-    """What tells models of one name apart in a table: of a stock model its entry; ours have nothing but their name."""
-    return "" if run.entry.startswith(OUR_ENTRIES) else run.entry
-
-
-def _unique(names: dict[str, str], entries: Mapping[str, str]) -> dict[str, str]:
-    """The same, where two models of ours, or of one entry, would still share a name with a part of their digest."""
-    count = Counter((entries[digest], name) for digest, name in names.items())
-    return {
-        digest: f"{name} [{digest[:8]}]" if count[entries[digest], name] > 1 else name for digest, name in names.items()
-    }
-
-
-def _columns(runs: Sequence[Run]) -> dict[str, str]:
-    """A name for each set of items, by the run's exam: the task where it is the only one of it."""
-    groups: dict[str, dict[str, Run]] = {}
-    for run in runs:
-        groups.setdefault(run.task, {}).setdefault(run.exam, run)
-    names = {}
-    for task, exams in groups.items():
-        told = {exam: f"{task} [{Path(run.item_list).name}, {run.part}]" for exam, run in exams.items()}
-        count = Counter(told.values())
-        for exam, name in told.items():
-            if len(exams) == 1:
-                names[exam] = task
-            elif count[name] == 1:
-                names[exam] = name
-            else:
-                names[exam] = f"{name[:-1]}, set {exam[:8]}]"
-    return names
 
 
 def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
@@ -361,8 +298,8 @@ def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
         unequal = [item for item, one in ours.items() if getattr(one, what) != getattr(theirs[item], what)]
         if unequal:
             raise DifferentItems(
-                f"{first.title} and {second.title} had other {name} for {len(unequal)} items of {first.task}, such as "
-                f"{unequal[0]!r}"
+                f"{first.title} and {second.title} had other {name} for {counted(len(unequal), 'item')} of "
+                f"{first.task}, such as {unequal[0]!r}"
             )
     pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
     return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]

@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from sepm_eval.methods import Method, get_method
 from sepm_eval.runs.identity import decides, digest_of
@@ -152,8 +153,31 @@ def load_plan(name: str) -> Plan:
     try:
         return Plan.model_validate(content)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'plan'}: {fault['msg']}" for fault in error.errors()]
+        found = [fault for fault in error.errors() if fault["type"] != "too_short" or not fault["input"]]
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'plan'}: {_in_words(fault)}" for fault in found]
         raise ValueError(f"{name} is no plan:\n" + "\n".join(faults)) from error
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    """What is wrong with a plan, in the words of YAML where pydantic speaks of Python's types."""
+    given = fault["input"]
+    shown = repr(given)[:100]
+    match fault["type"]:
+        case "tuple_type":
+            return f"found {shown}; write a list" + (f": [{given[:100]}]" if isinstance(given, str) else "")
+        case "model_type" | "dict_type":
+            return f"found {shown}; write names with values, such as model: sepm_llava"
+        case "string_type":
+            return f"found {shown}; write text"
+        case "too_short":
+            return "is empty; name at least one"
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return f"there is no such setting; found {shown}"
+        case "value_error":  # our own sentence
+            return fault["msg"].removeprefix("Value error, ")
+    return f"found {shown}; " + fault["msg"].replace("Input should", "it should")
 
 
 def _is_file(path: Path) -> bool:

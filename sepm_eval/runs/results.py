@@ -16,10 +16,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tqdm import tqdm
 
+from sepm_eval.methods import get_method
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import RecordId, journal_records, told_of
-from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
+from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
 
@@ -32,7 +34,7 @@ class NoResults(ValueError):
 
 
 def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
-    """All runs below some folders, named apart and sorted by task, model and method (see ``outcomes.arranged``).
+    """All runs below some folders, named apart and sorted by task, model and method (see ``arranging.arranged``).
 
     Args:
         folders: where they are.
@@ -83,8 +85,6 @@ def _read(folders: Sequence[Path], damaged: list[str] | None, quiet: bool) -> li
 
 def defaults_of(method: str) -> dict[str, Any]:
     """The options a method has unless told otherwise; none where this installation cannot make it."""
-    from sepm_eval.methods import get_method
-
     try:
         return dataclasses.asdict(get_method(method))
     except ValueError:  # there is none of this name, its package is broken, or it has no defaults
@@ -127,8 +127,6 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
 
 def _drops(identity: Identity) -> bool:
     """Whether a run's method is to drop visual tokens; False where this installation cannot make it."""
-    from sepm_eval.methods import get_method
-
     try:
         return bool(getattr(get_method(identity.method, **identity.options), "drops", False))
     except ValueError:  # there is none of this name, or its package is broken

@@ -8,15 +8,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from PIL.Image import Image
-from tqdm import tqdm
 
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.loading_ahead import Loaded, load, loaders
+from sepm_eval.runs.progress import PlanBar, progress
 from sepm_eval.runs.runner import Runner
 
 
-def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, quiet: bool = False) -> list[list[str]]:
+def answer_variants(
+    runners: Sequence[Runner],
+    questions: Sequence[Asked],
+    *,
+    quiet: bool = False,
+    plan_bar: PlanBar | None = None,
+) -> list[list[str]]:
     """The outputs of several variants: for each runner what its ``answer`` would give.
 
     Every variant has its journal, with the records of a run of its own: a harness that runs it later finds its answers
@@ -26,6 +32,7 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
         runners: one for each variant, all on one ``Shared`` backbone and with the same batch size.
         questions: as for ``Runner.answer``.
         quiet: show no progress.
+        plan_bar: shows the progress in place of a bar for this call.
 
     Raises:
         ValueError: the runners do not share a backbone or a batch size.
@@ -33,7 +40,7 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
     shared, size = _common(runners)
     outputs: list[list[str]] = [[] for _ in runners]
     with (
-        tqdm(total=len(questions), desc=f"{len(runners)} variants on {shared.name}", disable=quiet) as bar,
+        progress(len(questions), f"{len(runners)} variants on {shared.name}", quiet, plan_bar) as show,
         loaders(size) as pool,
     ):
         later = _being_loaded(questions[:size], shared, pool)
@@ -43,8 +50,7 @@ def answer_variants(runners: Sequence[Runner], questions: Sequence[Asked], *, qu
                 texts += runner.answer(part, quiet=True, more_to_come=start + size < len(questions))
             shared.forget()
             best = max((runner.tally for runner in runners), key=lambda tally: tally.right)
-            bar.set_postfix_str(f"best {best}" if best.scored else "", refresh=False)
-            bar.update(len(part))
+            show(start + len(part), f"best {best}" if best.scored else "")
     return outputs
 
 

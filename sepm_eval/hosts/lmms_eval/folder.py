@@ -23,6 +23,7 @@ from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 from sepm_eval.runs.identity import Identity, decides, is_secret
 from sepm_eval.runs.plan import ModelPlan, Plan, method_key, parse_method, split_method
 from sepm_eval.runs.results import NoResults, Run, read_runs
+from sepm_eval.wording import counted
 
 PLAN, ENVIRONMENT = "plan.yaml", "environment.json"
 SET_ASIDE = ".superseded"  # the end of the name of results that no longer count
@@ -75,7 +76,15 @@ class Part:
             raise ValueError(f"{self.folder} holds {len(runs)} different runs")
         return runs[0]
 
-    def flaw(self, run: Run, exam: Exam | None, limit: int | None, revision: str, model: Identity | None) -> str:
+    def flaw(
+        self,
+        run: Run,
+        exam: Exam | None,
+        limit: int | None,
+        revision: str,
+        model: Identity | None,
+        weights: Mapping[str, str] | None = None,
+    ) -> str:
         """Why a run found in its folder is not what the plan asks for today; "" if it is.
 
         Args:
@@ -84,17 +93,20 @@ class Part:
             limit: the plan's.
             revision: of the checkpoint as it is now; "" if it is not known.
             model: of the loaded model; None before one is loaded.
+            weights: what identifies the method's own weights as they are now; None if it is not known.
         """
         if not run.answered_all:
-            return f"{run.count('failed')} questions failed, {run.missing} have no answer"
+            return f"{counted(run.count('failed'), 'question')} failed, {run.missing} without an answer"
         wanted = exam.asked if exam else run.available if limit is None else min(limit, run.available)
         if run.asked != wanted:
-            return f"{run.asked} questions were asked, not {wanted}"
+            return f"{counted(run.asked, 'question')} asked, not {wanted}"
         if exam is not None and run.exam != exam.digest:
             return "it was asked other items, labels, pictures or questions than there are now"
         who = run.identity
         if revision and who.revision and who.revision != revision:
             return f"it was answered by {who.checkpoint} at {who.revision}, which is now at {revision}"
+        if weights is not None and dict(who.weights) != weights:
+            return f"it was answered with {dict(who.weights)}, which is now {dict(weights)}"
         if self.method:
             name, _ = split_method(self.method)
             settings = read_settings(self.model.model, self.model.backbone, self.model.args)

@@ -40,6 +40,12 @@ def manifests() -> list[Any]:
     return [ModelManifest(model_id=f"sepm_{name}", chat_class_path=f"{home}.sepm_{name}") for name in backbone_names()]
 
 
+def is_own_command(command: Sequence[str]) -> bool:
+    """Whether a process, by its ``sys.argv``, is lmms-eval's own command and no other program that imports it."""
+    program = Path(command[0]) if command else Path()
+    return program.name in ("lmms-eval", "lmms_eval") or program.parts[-2:] == ("lmms_eval", "__main__.py")
+
+
 def named_tasks(command: Sequence[str]) -> list[str]:
     """The tasks that lmms-eval's own command names; none for any other program.
 
@@ -49,8 +55,7 @@ def named_tasks(command: Sequence[str]) -> list[str]:
     Returns:
         Their names, with the groups of ours replaced by their members.
     """
-    program = Path(command[0]) if command else Path()
-    if program.name not in ("lmms-eval", "lmms_eval") and program.parts[-2:] != ("lmms_eval", "__main__.py"):
+    if not is_own_command(command):
         return []
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--tasks", default="")
@@ -58,7 +63,7 @@ def named_tasks(command: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(one for name in named for one in _members(name.strip())))
 
 
-def check_named_tasks(command: Sequence[str]) -> None:
+def check_named_tasks(command: Sequence[str]) -> list[Benchmark]:
     """Look at the data of our tasks that lmms-eval's own command names, before its model is loaded.
 
     lmms-eval looks at a task's documents only after it has loaded (and perhaps downloaded) the model. Any other program
@@ -67,14 +72,18 @@ def check_named_tasks(command: Sequence[str]) -> None:
     Args:
         command: a process's ``sys.argv``.
 
+    Returns:
+        What they are tasks of.
+
     Raises:
         MissingData: the data of a task are not there; the message says which, and how to get them.
         ValueError: they are not as they must be.
     """
     benchmarks = find_benchmarks()
-    for task in named_tasks(command):
-        if task in benchmarks:
-            benchmarks[task].items()
+    found = [benchmarks[task] for task in named_tasks(command) if task in benchmarks]
+    for benchmark in found:
+        benchmark.items()
+    return found
 
 
 def _members(name: str) -> list[str]:

@@ -29,11 +29,12 @@ from sepm_eval.hosts.lmms_eval.folder import Part, begin, parts
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks
 from sepm_eval.hosts.lmms_eval.results import write_results
 from sepm_eval.hosts.lmms_eval.variants import Variants, load, stock_identity
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.exams import Exam
 from sepm_eval.runs.identity import answering
-from sepm_eval.runs.outcomes import arranged
 from sepm_eval.runs.plan import ModelPlan, Plan
 from sepm_eval.runs.preflight import Findings, look
+from sepm_eval.runs.progress import PlanBar
 from sepm_eval.runs.results import Run
 
 
@@ -79,8 +80,11 @@ def run_plan(plan: Plan, out: Path) -> PlanResult:
             print(f"sepm-eval run: {problem}", file=sys.stderr)
     processes.wait()
     result = PlanResult()
+    bar = PlanBar(quiet=processes.rank() > 0)
+    bar.expect(len(plan.models) * sum(_share(findings, task) for task in tasks))
     for model in plan.models:
-        _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result).do()
+        _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result, bar).do()
+    bar.close()
     result.done = arranged(result.done)
     return result
 
@@ -96,6 +100,7 @@ class _ModelRun:
         findings: what is known from before a model was loaded.
         manager: lmms-eval's tasks.
         result: what the run comes to.
+        bar: how far the plan is.
     """
 
     plan: Plan
@@ -104,6 +109,7 @@ class _ModelRun:
     findings: Findings
     manager: TaskManager
     result: PlanResult
+    bar: PlanBar
     loaded: lmms | None = None
 
     def do(self) -> None:
@@ -115,6 +121,8 @@ class _ModelRun:
                 fault = self._load()
                 todo = processes.agreed({task: self._todo(group) for task, group in self.work.items()})
             for task, group in self.work.items():
+                if fault or not todo[task]:
+                    self.bar.expect(-_share(self.findings, task))
                 why = fault or self._ask(group, todo[task])
                 if processes.rank() == 0:
                     for part in group:
@@ -149,7 +157,8 @@ class _ModelRun:
         runners = {id(r): r for r in self.loaded.runners} if isinstance(self.loaded, Variants) else {}
         identity = next((runner.identity for runner in runners.values()), None)
         flaw = part.flaw(
-            run, self._exam(part.task), self.plan.limit, self.findings.revisions.get(self.model.key, ""), identity
+            *(run, self._exam(part.task), self.plan.limit, self.findings.revisions.get(self.model.key, ""), identity),
+            self.findings.weights.get(part.method),
         )
         return run, flaw
 
@@ -163,7 +172,8 @@ class _ModelRun:
     def _load(self) -> str:
         """Load the model; why it could not be."""
         try:
-            self.loaded = load(self.model, next(iter(self.work.values())))
+            self.bar.name(f"loading {self.model.model}")
+            self.loaded = load(self.model, next(iter(self.work.values())), self.bar)
         except Exception as error:
             if processes.world_size() > 1:
                 raise
@@ -175,6 +185,7 @@ class _ModelRun:
         if not todo:
             return self._hopeless(group[0])
         assert self.loaded is not None
+        self.bar.name(f"{self.model.model}, {group[0].task}")
         try:
             if isinstance(self.loaded, Variants):
                 self.loaded.start(todo)
@@ -183,6 +194,8 @@ class _ModelRun:
                 quiet = redirect_stderr(io.StringIO()) if index != todo[0] else nullcontext()
                 with quiet:
                     self._evaluate(group[index], index)
+            if not isinstance(self.loaded, Variants):
+                self.bar.advance(_share(self.findings, group[0].task))
         except Exception as error:
             if processes.world_size() > 1:
                 raise
@@ -226,6 +239,12 @@ class _ModelRun:
             )  # it holds the loaded model, which is no text
             write_results(tracker, results, part.folder, now)
         processes.wait()
+
+
+def _share(findings: Findings, task: str) -> int:
+    """How many questions of a task this process is to ask; 0 where that is not known before."""
+    exam = findings.exams.get(task)
+    return 0 if exam is None else exam.asked // processes.world_size()
 
 
 def _expand(tasks: Sequence[str], manager: TaskManager) -> Iterator[str]:

@@ -16,6 +16,7 @@ from sepm_eval.hosts.lmms_eval.processes import own_device, shard
 from sepm_eval.hosts.loading import read_settings
 from sepm_eval.runs.identity import Identity, answering, decides
 from sepm_eval.runs.plan import ModelPlan, parse_method, split_method
+from sepm_eval.runs.progress import PlanBar
 from sepm_eval.runs.runner import Runner
 from sepm_eval.runs.variants import answer_variants
 
@@ -25,13 +26,15 @@ class Variants(ChatModel):
 
     Attributes:
         runners: one a method, on one ``Shared`` backbone.
+        bar: the plan's progress; None for a bar a task.
         active: which of them are to answer; set before the first call for a task.
         current: the one whose answers lmms-eval is given.
     """
 
-    def __init__(self, runners: Sequence[Runner]) -> None:
+    def __init__(self, runners: Sequence[Runner], bar: PlanBar | None = None) -> None:
         super().__init__()
         self.runners = list(runners)
+        self.bar = bar
         self.active = list(range(len(runners)))
         self.current = 0
         self._outputs: dict[tuple[str, int], dict[int, str]] = {}
@@ -43,12 +46,13 @@ class Variants(ChatModel):
         if new:
             chosen, asked, quiet = [self.runners[i] for i in self.active], list(new.values()), self._rank > 0
             if len(chosen) == 1:
-                found = [chosen[0].answer(asked, quiet=quiet)]
+                found = [chosen[0].answer(asked, quiet=quiet, plan_bar=self.bar)]
             else:
-                found = answer_variants(chosen, asked, quiet=quiet)
+                found = answer_variants(chosen, asked, quiet=quiet, plan_bar=self.bar)
             for place_of, *texts in zip(new, *found, strict=True):
                 self._outputs[place_of] = dict(zip(self.active, texts, strict=True))
-        answering.start(self.runners[self.current].identity, self.runners[self.current].keys)
+        runner = self.runners[self.current]
+        answering.start(runner.identity, runner.keys, runner.facts)
         return [self._outputs[one.task, one.doc_id][self.current] for one in questions]
 
     def start(self, active: Sequence[int]) -> None:
@@ -61,12 +65,13 @@ class Variants(ChatModel):
             runner.journal.close()
 
 
-def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
+def load(model: ModelPlan, work: Sequence[Part], bar: PlanBar | None = None) -> lmms:
     """Load a model of a plan.
 
     Args:
         model: the model.
         work: its parts for one task, in the order of its methods.
+        bar: where it shows its progress.
 
     Raises:
         ValueError: it is told something it does not know.
@@ -87,7 +92,8 @@ def load(model: ModelPlan, work: Sequence[Part]) -> lmms:
                 shard=shard(),
             )
             for part, method in zip(work, methods, strict=True)
-        ]
+        ],
+        bar,
     )
 
 
