@@ -121,7 +121,7 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
         host_version=str(content.get("lmms_eval_version") or ""),
         source=log.results,
         drops=_drops(identity),
-        named=_named(identity),
+        named=called(identity),
     )
 
 
@@ -133,7 +133,7 @@ def _drops(identity: Identity) -> bool:
         return False
 
 
-def _named(identity: Identity) -> str:
+def called(identity: Identity) -> str:
     """What people call a run's method; of a stock model its entry."""
     from sepm_eval.methods import method_title
 
