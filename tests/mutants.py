@@ -89,8 +89,8 @@ MUTANTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "sepm_eval/runs/journal_records.py": (
         "results tokens_read",
         (
-            ("elif text == wanted[record_id]:", "else:"),
-            ("if record_id not in wanted:", "if record_id in wanted:"),
+            ("if text == outcome.output or", "if True or"),
+            ("if outcome.doc_id != doc_id:", "if outcome.doc_id == doc_id:"),
             ("if key and key not in keys", "if key and key in keys"),
             ("type(count) is int and count >= 0", "type(count) is int"),
         ),

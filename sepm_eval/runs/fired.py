@@ -5,22 +5,16 @@ from __future__ import annotations
 from sepm_eval.runs.outcomes import Run
 
 
-def pruned(run: Run) -> list[bool]:
-    """Whether the picture lost a visual token, of each scored outcome whose record says so."""
-    found = (one.record.pruned for one in run.scored if one.record is not None)
-    return [one for one in found if one is not None]
-
-
 def never_pruned(run: Run) -> str:
     """Say that a run's method never dropped a visual token although its options ask for it.
 
     Returns:
         A sentence; "" of any other run, and where no record tells.
     """
-    told = pruned(run)
-    if not run.drops or not told or any(told):
+    fired, known = run.pruned
+    if not run.drops or not known or fired:
         return ""
     return (
-        f"{run.column}, {run.title} dropped no visual token of any of {len(told)} pictures, although its options say "
+        f"{run.column}, {run.title} dropped no visual token of any of {known} pictures, although its options say "
         "so: these are zero-shot's answers under another name, and no result"
     )

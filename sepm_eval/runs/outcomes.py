@@ -167,7 +167,7 @@ class Run:
         """The method's options; none of a stock model."""
         return self.identity.options
 
-    @property
+    @cached_property
     def variant(self) -> str:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
         changed = [f"{key}={value}" for key, value in self._changed().items()]
@@ -226,6 +226,12 @@ class Run:
     @cached_property
     def _counts(self) -> Counter[str]:
         return Counter(outcome.score.status for outcome in self.outcomes)
+
+    @cached_property
+    def pruned(self) -> tuple[int, int]:
+        """How many scored outcomes lost a visual token of their picture, and how many say whether they did."""
+        told = Counter(one.record.pruned for one in self.scored if one.record is not None)
+        return told[True], told[True] + told[False]
 
     @property
     def missing(self) -> int:
@@ -346,6 +352,9 @@ def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
     Raises:
         DifferentItems: the runs are over different tasks, item lists, items, labels, pictures or questions.
     """
+    asked = [[(one.item, one.question) for one in run.outcomes] for run in (first, second)]
+    if first.exam == second.exam and asked[0] == asked[1]:  # the same, in the same order, as nearly always
+        return _answered(zip(first.outcomes, second.outcomes, strict=True))
     for what in ("task", "item_list"):
         one, other = getattr(first, what), getattr(second, what)
         if one != other:
@@ -365,4 +374,8 @@ def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
                 f"{unequal[0]!r}"
             )
     pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
+    return _answered(pairs)
+
+
+def _answered(pairs: Iterable[tuple[Outcome, Outcome]]) -> list[tuple[Outcome, Outcome]]:
     return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]

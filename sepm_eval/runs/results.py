@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
-from sepm_eval.runs.journal_records import RecordId, journal_records
+from sepm_eval.runs.journal_records import Wanted, fill_in
 from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
@@ -51,13 +51,19 @@ def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
             "`lmms-eval --output_path FOLDER --log_samples` did"
         )
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
-    wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
+    wanted: Wanted = {}
+    for log in logs:
+        for outcome, key in log.rows:
+            if key:
+                wanted.setdefault(log.task, {}).setdefault(key, []).append(outcome)
     journals = _files(folders, "*.jsonl") if wanted else []
-    records = journal_records(tqdm(journals, "journals", unit="file", disable=quiet), wanted)
+    fill_in(tqdm(journals, "journals", unit="file", disable=quiet), wanted)
+    del wanted
     runs = []
     for log in logs:
         with as_written(log.results):
-            runs.append(_run(log, identities, records))
+            runs.append(_run(log, identities))
+        log.rows.clear()
     return arranged(runs)
 
 
@@ -79,15 +85,11 @@ def parse_model_args(text: str | Mapping[str, Any]) -> dict[str, str]:
     return {key.strip(): value for key, _, value in pairs}
 
 
-def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId, Record]) -> Run:
+def _run(log: Log, identities: Mapping[str, Identity]) -> Run:
     content, task = log.content, log.task
     identity = _identity(log, identities)
     counts = content.get("n-samples", {}).get(task, {})
-    rows = sorted(log.rows, key=lambda row: row[0].doc_id)
-    outcomes = tuple(
-        dataclasses.replace(outcome, record=records.get((key, task, outcome.doc_id))) if key else outcome
-        for outcome, key in rows
-    )
+    outcomes = tuple(sorted((outcome for outcome, _ in log.rows), key=lambda outcome: outcome.doc_id))
     return Run(
         identity=identity,
         task=task,
