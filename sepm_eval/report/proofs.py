@@ -8,7 +8,8 @@ from sepm_eval.report.comparing import baseline_of
 from sepm_eval.report.statistics import mean_known
 from sepm_eval.report.table import RUN_COLUMNS, Cell, Table, count_cell, labels_of, run_cells
 from sepm_eval.runs.fired import never_pruned
-from sepm_eval.runs.outcomes import Run, paired
+from sepm_eval.runs.outcomes import Run
+from sepm_eval.runs.pairs import paired
 
 CONTROLS = ("blind", "permute")
 

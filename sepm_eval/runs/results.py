@@ -19,7 +19,8 @@ from tqdm import tqdm
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import Wanted, fill_in
-from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
+from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Record, Run, arranged
+from sepm_eval.runs.pairs import DifferentItems, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
 
