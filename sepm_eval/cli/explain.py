@@ -62,7 +62,8 @@ def explain(
     except (ValueError, OSError) as error:
         stop(f"{out} cannot be written: {error}")
     if found.heat is None and found.covered is None:
-        console.print(f"{method} drops no visual token and reads no attention: there is only the answer to draw")
+        why = "drops no visual token and reads no attention: there is only the answer to draw"
+        console.print(f"{method} {why}", soft_wrap=True, markup=False)
     console.print(f"{'replaced' if there else 'written to'} {out}", soft_wrap=True, markup=False)
 
 
