@@ -2,14 +2,15 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+SHARED_OUT := --numprocesses auto --dist loadfile --no-loadscope-reorder  # conftest.py says which files come first
 
-.PHONY: demo docs test test-oldest test-next bench soak mutants vlmeval lint types clean
+.PHONY: demo docs test test-oldest test-next bench soak mutants vlmeval lint types images clean
 
 demo: .venv/installed
 	$(BIN)/python demo/run.py
 
 test: .venv/installed vlmeval lint types
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest $(SHARED_OUT)
 
 # The models and the host on the oldest transformers and Pillow that pyproject.toml allows, put in front of the installed
 # ones. The folder is named after them, so that another choice is installed anew.
@@ -19,7 +20,7 @@ test-oldest: .venv/installed
 	test -e "$(OLDEST_AT)" || $(BIN)/pip install --quiet --target "$(OLDEST_AT)" $(OLDEST)
 	PYTHONPATH="$(CURDIR)/$(OLDEST_AT)" $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_images.py tests/test_probe.py tests/test_last_layer.py \
 	    tests/test_reuse.py tests/test_sparsevlm.py tests/test_sepm_reference.py tests/test_batches.py \
-	    tests/test_lmms_eval.py::test_sepm_on_a_miniature_emoset_and_on_the_demo --numprocesses auto --dist loadfile
+	    tests/test_lmms_eval.py::test_sepm_on_a_miniature_emoset_and_on_the_demo $(SHARED_OUT)
 
 # By hand, before a release: everything on the newest releases there are, pre-releases included.
 test-next:
@@ -29,7 +30,7 @@ test-next:
 	.venv-next/bin/pip install --quiet --pre --editable ".[test]"
 	.venv-next/bin/pip install --quiet --pre --upgrade transformers  # which pyproject.toml holds back
 	.venv-next/bin/pip list | grep -iE "^(torch|transformers|tokenizers|lmms[-_]eval|pillow|huggingface)"
-	.venv-next/bin/pytest --numprocesses auto --dist loadfile
+	.venv-next/bin/pytest $(SHARED_OUT)
 
 # Slips made in the core one at a time, which the tests must notice; not part of make test.
 mutants: .venv/installed
@@ -42,6 +43,10 @@ vlmeval: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py
+
+# The picture of a report in README.md; needs Chromium.
+images: .venv/installed
+	$(BIN)/python docs/images/report.py
 
 # Kills, cuts and starves runs, and counts what is lost; about a quarter of an hour.
 soak: .venv/installed

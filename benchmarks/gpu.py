@@ -1,12 +1,13 @@
-"""Pictures a second, memory and utilisation on a GPU, at the full size of LLaVA-1.5-7B and Llama-3-VILA1.5-8B.
+"""Pictures a second, latency, memory and utilisation on a GPU, at the full size of four models.
 
-    python benchmarks/gpu.py                        # both models, batch 1 to 32, bf16; writes a table in Markdown
+    python benchmarks/gpu.py                        # all models, batch 1, 4 and 16, bf16; writes tables in Markdown
     python benchmarks/gpu.py --tiny --device cpu    # the same paths in seconds, to see that they work
 
-Nothing is downloaded: weights are random and drawn on the device, pictures ship with the package. First the tiny
-checkpoints of tests/oracles answer on the device and on the CPU in float32; the two must agree. Then every method is
-timed with torch's SDPA and, if the package flash-attn is there, with FlashAttention 2. Utilisation counts the
-operations of ``sepm_eval.backbone.cost`` against the device's dense peak in bf16, where that is known.
+Nothing is downloaded: weights are random and drawn on the device (``models``, ``checkpoints``), pictures ship with the
+package. It runs from the source tree, installed or not. First tiny checkpoints answer on the device and on the CPU in
+float32; the two must agree. Then every method is timed with torch's SDPA and, if the package flash-attn is there, with
+FlashAttention 2. Utilisation is the operations that torch counts against the device's dense peak in bf16, where that
+is known. Last, each model is asked the same questions one by one, 8 and 32 at once: the share of answers that change.
 """
 
 from __future__ import annotations
@@ -14,24 +15,44 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import platform
+import statistics
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+try:
+    import sepm_eval.model_wrappers
+except ImportError:  # not installed: two folders of the tree are packages of sepm_eval
+    ROOT = str(Path(__file__).resolve().parent.parent)
+    sys.path.insert(0, ROOT)
+    import sepm_eval
+
+    sepm_eval.__path__.append(ROOT)
 
 import torch
 import transformers
 from memory import CARD
 from models import FULL, TINY, build, demo_questions
+from packaging.version import Version
 from recipe import Recipe
-from speed import lengths
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from sepm_eval import get_method, load_backbone
-from sepm_eval.backbone import cost, probe
-from sepm_eval.model_wrappers._image_first import ImageFirst
+from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.backbone import probe
+from sepm_eval.methods import Method, common
+from sepm_eval.methods.needs import check_needs
+from sepm_eval.model_wrappers._hf import attention
+from sepm_eval.model_wrappers._hf.families import TRANSFORMERS
 
-ORACLES = Path(__file__).parent.parent / "tests" / "oracles"
+OURS = ("llava", "vila")
+FAMILIES = ("qwen2_5_vl", "internvl")
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "zero_shot": ("zero_shot", {}),
     "sepm": ("sepm", {}),
@@ -40,6 +61,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Dense bf16 TFLOP/s by the makers' data sheets, by a part of the device's name.
 PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 4090": 165, "A10": 125}
+TOGETHER = (1, 8, 32)  # pictures at once between which answers are compared
+PICTURE = (640, 480)
 
 
 @dataclass(frozen=True)
@@ -56,8 +79,30 @@ class Run:
     reason: str = ""
 
 
-def use_flash(backbone: ImageFirst) -> None:
+def too_old() -> str:
+    """Why the families of hf cannot be measured; empty if they can."""
+    found = transformers.__version__
+    return f"transformers {found} is older than {TRANSFORMERS}" if Version(found) < Version(TRANSFORMERS) else ""
+
+
+@contextmanager
+def backbone_of(model: str, tiny: bool, device: torch.device, dtype: torch.dtype) -> Iterator[Any]:
+    """A model with random weights."""
+    if model in OURS:
+        yield build(model, (TINY if tiny else FULL)[model], str(device), dtype)
+        return
+    from checkpoints import build_hf
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield build_hf(model, "tiny" if tiny else "full", Path(folder) / model, str(device), dtype)
+
+
+def use_flash(backbone: Any) -> None:
     """Make a backbone's language model read with FlashAttention 2."""
+    if hasattr(backbone, "_decoder"):
+        backbone._decoder._kernel = "flash_attention_2"
+        attention.install(backbone._decoder.model.get_decoder(), "flash_attention_2")
+        return
     backbone._language_model.decoder.set_attn_implementation("flash_attention_2")
     probe.install(backbone._language_model.decoder)
 
@@ -69,23 +114,41 @@ def without_flash(device: torch.device) -> str:
     return "" if importlib.util.find_spec("flash_attn") else "package flash-attn is not installed"
 
 
-def disagreements(device: str) -> list[str]:
-    """Where the tiny checkpoints answer otherwise on the device than on the CPU, both in float32."""
+def disagreements(device: str, models: Sequence[str]) -> list[str]:
+    """Where tiny checkpoints answer otherwise on the device than on the CPU, both in float32."""
+    from checkpoints import ORACLES, SOURCES
+
     torch.backends.cudnn.allow_tf32 = False  # a convolution in TensorFloat-32 is none in float32
-    found = []
-    questions = demo_questions(4)
-    for family, folder in (("llava", "llava15_tiny/hf"), ("vila", "vila15_tiny/checkpoint")):
-        here, there = (
-            load_backbone(family, str(ORACLES / folder), device=place, dtype="float32") for place in ("cpu", device)
-        )
-        for label, (name, options) in METHODS.items():
-            method = get_method(name, **options)
-            pairs = zip(questions, method.answer(questions, here), method.answer(questions, there), strict=True)
-            for number, (_, one, other) in enumerate(pairs):
-                far = max(abs(p - other.option_probabilities[key]) for key, p in one.option_probabilities.items())
-                dropped = one.evidence is not None and one.evidence.dropped != other.evidence.dropped
-                if one.text != other.text or dropped or far > 1e-4:
-                    found.append(f"{family}, {label}, picture {number}: {one.text!r}, {other.text!r} ({far:.1e})")
+    folders = {"llava": ORACLES / "llava15_tiny/hf", "vila": ORACLES / "vila15_tiny/checkpoint"}
+    questions, found, most = demo_questions(4), [], common.MAX_NEW_TOKENS
+    common.MAX_NEW_TOKENS = 4  # these models never stop
+    try:
+        for model in models:
+            name = model if model in OURS else "hf"
+            folder = str(folders.get(model) or SOURCES[model])
+            here, there = (load_backbone(name, folder, device=place, dtype="float32") for place in ("cpu", device))
+            for label, method in _methods(here).items():
+                pairs = zip(method.answer(questions, here), method.answer(questions, there), strict=True)
+                for number, (one, other) in enumerate(pairs):
+                    far = max(abs(p - other.option_probabilities[key]) for key, p in one.option_probabilities.items())
+                    dropped = one.evidence is not None and one.evidence.dropped != other.evidence.dropped
+                    if one.text != other.text or dropped or far > 1e-4:
+                        found.append(f"{model}, {label}, picture {number}: {one.text!r}, {other.text!r} ({far:.1e})")
+    finally:
+        common.MAX_NEW_TOKENS = most
+    return found
+
+
+def _methods(backbone: Any) -> dict[str, Method]:
+    """Those of ``METHODS`` that a model supports."""
+    found = {}
+    for label, (name, options) in METHODS.items():
+        method = get_method(name, **options)
+        try:
+            check_needs(method, backbone.supports, backbone.name)
+        except ValueError:
+            continue
+        found[label] = method
     return found
 
 
@@ -105,6 +168,60 @@ def timed(task: Callable[[], object], device: torch.device, seconds: float) -> t
     return (time.perf_counter() - begin) / calls, torch.cuda.max_memory_allocated(device) if cuda else 0
 
 
+def operations(task: Callable[[], object]) -> int:
+    """What torch counts of a task, attention over the full square."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        task()
+    return int(counter.get_total_flops())
+
+
+def pictures(count: int, model: str) -> list[Question]:
+    """Questions about demo pictures, for families that take any size in one that a photograph may have."""
+    found = demo_questions(count)
+    if model in OURS:
+        return found
+    return [Question(one.image.resize(PICTURE), one.labels, one.names) for one in found]
+
+
+def measure(
+    model: str, backbone: Any, device: torch.device, dtype: torch.dtype, batches: Sequence[int], seconds: float
+) -> list[Run]:
+    """All runs of one model."""
+    # Pictures as they come, already preprocessed: the runner does that beside the model.
+    questions = pictures(max(batches), model)
+    for question in questions:
+        backbone.prepare(question.image)
+    methods = _methods(backbone)
+    peak = next((value for part, value in PEAKS.items() if part in _name(device)), None)
+    flops = {name: operations(partial(one.answer, questions[:1], backbone)) for name, one in methods.items()}
+
+    def run(label: str, kernel: str, batch: int, task: Callable[[], object]) -> Run:
+        try:
+            each, memory = timed(task, device, seconds)
+        except torch.OutOfMemoryError:
+            return Run(model, label, kernel, batch, reason="out of memory")
+        done = flops.get(label, flops["sepm"]) * batch / each  # the recipe is taken for the operations it needs
+        used = done / (peak * 1e12) if peak and dtype == torch.bfloat16 else None
+        return Run(model, label, kernel, batch, batch / each, memory, used)
+
+    runs = []
+    for kernel in ("sdpa", "flash"):
+        missing = without_flash(device) if kernel == "flash" else ""
+        if kernel == "flash" and not missing:
+            use_flash(backbone)
+        for label, method in methods.items():
+            why = missing or _not_with(kernel, label)
+            for batch in batches:
+                if why:
+                    runs.append(Run(model, label, kernel, batch, reason=why))
+                    continue
+                runs.append(run(label, kernel, batch, partial(method.answer, questions[:batch], backbone)))
+    if model == "llava":  # the public code is a fork of LLaVA
+        recipe = Recipe(backbone)
+        runs.append(run("recipe", "eager", 1, partial(recipe.answer, questions[0])))
+    return runs
+
+
 def _not_with(kernel: str, method: str) -> str:
     """Why a method does not work with a kernel; "" if it does."""
     if kernel == "flash" and method == "sparsevlm":
@@ -112,55 +229,38 @@ def _not_with(kernel: str, method: str) -> str:
     return ""
 
 
-def measure(
-    family: str,
-    geometry: cost.Geometry,
-    device: torch.device,
-    dtype: torch.dtype,
-    batches: Sequence[int],
-    seconds: float,
-) -> list[Run]:
-    """All runs of one model."""
-    backbone = build(family, geometry, str(device), dtype)
-    # Pictures as they come, already preprocessed: the runner does that beside the model.
-    questions = demo_questions(max(batches))
-    for question in questions:
-        backbone.prepare(question.image)
-    texts = {
-        name: lengths(backbone, get_method(name).answer(questions[:1], backbone)[0])
-        for name in dict.fromkeys(name for name, _ in METHODS.values())
-    }
-    peak = next((value for part, value in PEAKS.items() if part in _name(device)), None)
+def latency(model: str, backbone: Any, device: torch.device) -> dict[str, float]:
+    """Seconds from a picture in memory to its answer, preprocessing among them; median of five, by method."""
+    (question,), found = pictures(1, model), {}
+    for label, method in _methods(backbone).items():
+        seconds = []
+        for _ in range(6):  # the first one warms up
+            fresh = Question(question.image.copy(), question.labels, question.names)
+            begin = time.perf_counter()
+            method.answer([fresh], backbone)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - begin)
+        found[label] = statistics.median(seconds[1:])
+    return found
 
-    def run(label: str, kernel: str, batch: int, work: cost.Work, task: Callable[[], object]) -> Run:
-        try:
-            each, memory = timed(task, device, seconds)
-        except torch.OutOfMemoryError:
-            return Run(family, label, kernel, batch, reason="out of memory")
-        done = cost.flops(geometry, work) * batch / each
-        used = done / (peak * 1e12) if peak and dtype == torch.bfloat16 else None
-        return Run(family, label, kernel, batch, batch / each, memory, used)
 
-    runs = []
-    for kernel in ("sdpa", "flash"):
-        missing = without_flash(device) if kernel == "flash" else ""
-        if kernel == "flash" and not missing:
-            use_flash(backbone)
-        for label, (name, options) in METHODS.items():
-            why = missing or _not_with(kernel, name)
-            method = get_method(name, **options)
-            work = method.work(geometry, texts[name])
-            for batch in batches:
-                if why:
-                    runs.append(Run(family, label, kernel, batch, reason=why))
-                    continue
-                part = questions[:batch]
-                runs.append(run(label, kernel, batch, work, lambda m=method, p=part: m.answer(p, backbone)))
-    if family == "llava":  # the public code is a fork of LLaVA
-        recipe = Recipe(backbone)
-        work = get_method("sepm").work(geometry, texts["sepm"])
-        runs.append(run("recipe", "eager", 1, work, lambda: recipe.answer(questions[0])))
-    return runs
+def changed(model: str, backbone: Any) -> dict[str, tuple[float, float]]:
+    """By method, the share of answers that are not the same at every number of ``TOGETHER``, and of dropped sets."""
+    questions, found = pictures(max(TOGETHER), model), {}
+    for label, method in _methods(backbone).items():
+        said: list[set[Any]] = [set() for _ in questions]
+        dropped: list[set[Any]] = [set() for _ in questions]
+        for at_once in TOGETHER:
+            for start in range(0, len(questions), at_once):
+                for place, one in enumerate(method.answer(questions[start : start + at_once], backbone), start):
+                    said[place].add(one.text)
+                    dropped[place].add(one.evidence.dropped if one.evidence is not None else one.dropped)
+        found[label] = (
+            sum(len(texts) > 1 for texts in said) / len(said),
+            sum(len(sets) > 1 for sets in dropped) / len(dropped),
+        )
+    return found
 
 
 def show(runs: Sequence[Run]) -> None:
@@ -175,18 +275,21 @@ def show(runs: Sequence[Run]) -> None:
         memory = f"{run.peak_bytes / 1e9:.1f} GB" if run.peak_bytes else ""
         print(f"{start} {run.images_per_second:.2f} | {memory} | {used} |")
     print()
-    done = [run for run in runs if not run.reason]
-    for run in done:
-        if run.batch == 8 and run.peak_bytes:
+    done = {(run.model, run.method, run.kernel, run.batch): run for run in runs if not run.reason}
+    for (model, method, kernel, batch), run in done.items():
+        if batch == 4 and run.peak_bytes:
             fits = "fits" if run.peak_bytes <= CARD else "does not fit"
-            print(f"{run.model}, {run.method}, {run.kernel}: batch 8 {fits} in 24 GB ({run.peak_bytes / 1e9:.1f} GB)")
-    recipe = next((run for run in done if run.method == "recipe"), None)
+            print(f"{model}, {method}, {kernel}: batch 4 {fits} in 24 GB ({run.peak_bytes / 1e9:.1f} GB)")
+        one = done.get((model, "zero_shot", kernel, batch))
+        if method == "sepm reuse" and batch == 16 and one:
+            ratio = one.images_per_second / run.images_per_second
+            print(f"{model}, {kernel}: two stages with reuse take {ratio:.2f} x one stage at batch 16 (target: 1.3 x)")
+    recipe = done.get(("llava", "recipe", "eager", 1))
     for label in ("sepm", "sepm reuse"):
-        fastest = max((r.images_per_second for r in done if r.method == label and r.model == "llava"), default=0.0)
-        if recipe and fastest:
-            print(
-                f"llava, {label}: {fastest / recipe.images_per_second:.1f} x the recipe (target for sepm on a GPU: 4 x)"
-            )
+        rates = [run.images_per_second for key, run in done.items() if key[:2] == ("llava", label)]
+        if recipe and rates:
+            ratio = max(rates) / recipe.images_per_second
+            print(f"llava, {label}: {ratio:.1f} x the recipe (target for sepm on a GPU: 4 x)")
 
 
 def main() -> None:
@@ -194,25 +297,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="tiny shapes, to try the script")
-    parser.add_argument("--models", nargs="+", choices=sorted(FULL), default=sorted(FULL))
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32])
-    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float16", "float32"])
+    parser.add_argument("--models", nargs="+", choices=[*OURS, *FAMILIES], default=[*OURS, *FAMILIES])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 4, 16])
+    parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float32"], help="the first one is timed")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each line of the table is measured")
     args = parser.parse_args()
     device = torch.device(args.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no CUDA device here; --tiny --device cpu tries the script without one")
-    print(f"{_name(device)}; torch {torch.__version__}, transformers {transformers.__version__}; {args.dtype}")
-    wrong = disagreements(args.device)
+    raise SystemExit(bool(report(args.models, args.tiny, device, args.dtypes, args.batches, args.seconds)))
+
+
+def report(
+    models: Sequence[str],
+    tiny: bool,
+    device: torch.device,
+    dtypes: Sequence[str],
+    batches: Sequence[int],
+    seconds: float,
+) -> list[str]:
+    """Measure and print everything; where the device's answers differ from the CPU's."""
+    print(f"{_name(device)}; torch {torch.__version__}, transformers {transformers.__version__}; {dtypes[0]}")
+    if too_old():
+        models = [model for model in models if model in OURS]
+        print(f"{', '.join(FAMILIES)} are left out: {too_old()}")
+    wrong = disagreements(str(device), models)
     print("\n".join(wrong) or f"the tiny checkpoints answer on {device.type} as on the CPU", end="\n\n")
-    runs = []
-    for family in args.models:
-        geometry = (TINY if args.tiny else FULL)[family]
-        runs += measure(family, geometry, device, getattr(torch, args.dtype), args.batches, args.seconds)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+    runs, notes = [], []
+    for model in models:
+        for place, dtype in enumerate(dtypes):
+            try:
+                with backbone_of(model, tiny, device, getattr(torch, dtype)) as backbone:
+                    if not place:
+                        late = latency(model, backbone, device)
+                        notes += [f"{model}, {label}: first answer after {each:.3f} s" for label, each in late.items()]
+                    for label, (texts, sets) in changed(model, backbone).items():
+                        share = f"{100 * texts:.0f} % of answers, {100 * sets:.0f} % of dropped sets change"
+                        notes.append(f"{model}, {label}, {dtype}: {share} between {TOGETHER} at once")
+                    if not place:
+                        runs += measure(model, backbone, device, getattr(torch, dtype), batches, seconds)
+            except torch.OutOfMemoryError:
+                notes.append(f"{model}, {dtype}: out of memory")
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
     show(runs)
-    raise SystemExit(bool(wrong))
+    print("\n".join(notes))
+    return wrong
 
 
 def _name(device: torch.device) -> str:

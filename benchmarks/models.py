@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -123,21 +124,30 @@ def _vision(tower: Tower) -> dict[str, int]:
 
 
 def _speak_in_letters(backbone: Llava | Vila) -> Llava | Vila:
-    """Every answer becomes a letter, and ends behind it.
+    """Every answer becomes a letter, and ends behind it."""
+    model = backbone._language_model
+    letters, embeddings = backbone.letter_ids("BCDEFGH"), model.decoder.get_input_embeddings()
+    letter_head(model.head, embeddings, letters, model.stop_ids[0])
+    return backbone
+
+
+def letter_head(head: nn.Module, embeddings: nn.Module, letters: list[int], stop: int) -> None:
+    """Make an output layer know some letters, and the end behind them, alone.
 
     The letters' embeddings are so long, and all of one direction, that no layer turns them away from it; the end is
     what the output layer makes of that direction.
     """
-    model = backbone._language_model
-    weight, embedding = model.head.weight, model.decoder.get_input_embeddings().weight
-    rows = torch.tensor(backbone.letter_ids("BCDEFGH"), device=weight.device)
-    weight.zero_()
-    weight[rows] = (torch.randn(len(rows), weight.shape[1], device=weight.device) / 4).to(weight.dtype)
-    weight[rows, 0] = 0
-    weight[model.stop_ids[0], 0] = 1 / 4
-    embedding[rows] = 0
-    embedding[rows, 0] = 1000
-    return backbone
+    weight, embedding = head.weight, embeddings.weight
+    rows = torch.tensor(letters, device=weight.device)
+    with torch.no_grad():
+        weight.zero_()
+        directions = torch.randn(len(rows), weight.shape[1], device=weight.device) / 4
+        directions[1::2] = -directions[:-1:2]  # of two opposite letters one is above 0, as nothing else is
+        weight[rows] = directions.to(weight.dtype)
+        weight[rows, 0] = 0
+        weight[stop, 0] = 1 / 16  # above 0 behind a letter, where the letters give 0, and else below the best letter
+        embedding[rows] = 0
+        embedding[rows, 0] = 1000
 
 
 @cache

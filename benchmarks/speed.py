@@ -24,14 +24,15 @@ from sepm_eval.model_wrappers._image_first import ImageFirst
 # Lengths of the prompts of EmoSet's eight labels in the paper's wording, in Vicuna's template and tokens, when stage 1
 # was sure. Derived from the ids of the public code's wording (tests/oracles/real_tokenizer_ids.json), so within two or
 # three tokens.
-EMOSET = (cost.Text(35, (70,)), cost.Text(35, (82, 57), probed=6))
+EMOSET = (cost.Text(35, (70,)), cost.Text(35, (82, 57), probed=6, shared=23))
 
 
 def lengths(backbone: ImageFirst, answer: Answer) -> cost.Text:
     """Lengths of the prompts that an answer was asked with."""
     probe = prompts.WORDINGS["paper"].probe if answer.evidence is not None else None
     asked = [backbone._tokenise(prompt, image=True, probe=probe) for prompt in answer.prompts]
-    return cost.Text(len(asked[0].before), tuple(len(one.after) for one in asked), len(asked[0].probed))
+    shared = cost.common_start(*(one.after for one in asked[:2])) if asked[1:] else 0
+    return cost.Text(len(asked[0].before), tuple(len(one.after) for one in asked), len(asked[0].probed), shared)
 
 
 def floors(geometry: cost.Geometry, zero_shot: cost.Text, sepm: cost.Text) -> dict[str, float]:

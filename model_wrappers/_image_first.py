@@ -23,7 +23,7 @@ from sepm_eval.backbone.interface import (
     VisualTokens,
     Written,
 )
-from sepm_eval.backbone.tokenizers import Tokenizer, encode_further, last_tokens, overlapping, tokens_behind
+from sepm_eval.backbone.tokenizers import Tokenizer, as_text, encode_further, last_tokens, overlapping, tokens_behind
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
 
@@ -212,7 +212,7 @@ class ImageFirst(ABC):
         return before_ids, after_ids, spans
 
     def _tokenise(self, prompt: Turns, *, image: bool, probe: str | None, begun: Sequence[int] = ()) -> Prompt:
-        before, after = self._template.around(prompt, image=image)
+        before, after = self._template.around(as_text(prompt, self._tokenizer.special), image=image)
         before_ids, after_ids, spans = self._encode_turns(before, after, dialogue=not isinstance(prompt, str))
         (after_ids if image else before_ids).extend(begun)
         if probe is None:

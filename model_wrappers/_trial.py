@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from PIL import Image
@@ -278,7 +278,9 @@ class _Trial:
     def prune(self) -> str:
         if not self._finite(self._backbone.read(_QUESTIONS, self._visual, prune=_HalfOfThem())):
             raise _Broken("the logits are not finite")
-        return "half of them removed behind the second layer"
+        kept = self._backbone.read(_QUESTIONS, self._visual, prune=_AllOfThem())
+        said = self._close(kept.logits, self._together.logits)
+        return f"half of them removed behind the second layer; where none is, {said}"
 
     def left_behind(self) -> str:
         return self._close(self._backbone.read(_QUESTIONS, self._visual).logits, self._together.logits)
@@ -296,8 +298,19 @@ class _HalfOfThem:
     def raters(self, visual: Tensor, text: Tensor) -> Tensor:
         return torch.ones(len(text), dtype=torch.bool, device=text.device)
 
-    def step(self, layer: int, visual: Tensor, scores: Tensor) -> Tensor:
-        return visual[::2]
+    def step(self, layer: int, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        kept = torch.arange(0, len(visual), 2, device=visual.device)
+        return kept, visual[:0], kept[:0]
+
+
+class _AllOfThem:
+    """Rates all visual tokens after the first layer, and drops none."""
+
+    positions: ClassVar[Literal["closed", "kept"]] = "closed"
+    ahead: ClassVar[bool] = False
+
+    def left(self, layers: int, tokens: int) -> dict[int, int]:
+        return {0: tokens}
 
 
 def spelt(backbone: Backbone, ids: Sequence[int]) -> list[Any]:

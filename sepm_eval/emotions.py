@@ -114,6 +114,15 @@ MIKELS = {
     "sadness": "Sad",
 }
 
+# Circles on which a distance between emotions is the number of steps, each the eighth part of the circle.
+# Mikels: Zhao et al., ACM Multimedia 2016 ("Predicting personalized emotion perceptions of social images"), who put the
+# eight classes of Mikels et al. (2005) on a wheel; the order is that of public code for it. Plutchik (1980) has all six
+# of Emotion6, and trust and anticipation, which no benchmark here asks for.
+WHEELS = {
+    "Mikels": ("amusement", "contentment", "awe", "excitement", "fear", "sadness", "disgust", "anger"),
+    "Plutchik": ("joy", "trust", "fear", "surprise", "sadness", "disgust", "anger", "anticipation"),
+}
+
 # Emotion6 lists six, in the order of its annotation file; neutral is a share of the votes, not a class.
 EMOTION6 = {
     "anger": "Anger",
@@ -154,6 +163,30 @@ WEBEMO_CATEGORIES = (
 )
 WEBEMO25 = {label: name for label, name, _ in WEBEMO_CATEGORIES}
 WEBEMO7 = {label: label.capitalize() for label in sorted({coarse for _, _, coarse in WEBEMO_CATEGORIES})}
+
+
+# The twelve feelings that viewers of LAI-GAI rated, in the order of the library's own tables. Four of them have no
+# polarity above: neutral has none, and of craving and the two kinds of love no source says which.
+LAI_GAI = {
+    "amusement": "Amusement",
+    "awe": "Awe",
+    "anger": "Anger",
+    "attachment_love": "Attachment love",
+    "craving": "Craving",
+    "disgust": "Disgust",
+    "excitement": "Excitement",
+    "fear": "Fear",
+    "joy": "Joy",
+    "neutral": "Neutral",
+    "nurturant_love": "Nurturant love",
+    "sadness": "Sadness",
+}
+
+# UnBiasedEmo, as its folders are called.
+UNBIASEDEMO = {label: label.capitalize() for label in ("anger", "fear", "joy", "love", "sadness", "surprise")}
+
+# Polarity as an answer, of sets that ask for nothing else.
+SENTIMENTS = {"positive": "Positive", "negative": "Negative"}
 
 
 def label_of(name: str) -> str | None:

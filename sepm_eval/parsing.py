@@ -105,7 +105,11 @@ def parse_answer(text: str, options: Options) -> str | None:
 
 def _read(text: str, options: Options) -> str | None:
     letters = ascii_uppercase[: len(options.labels)]
-    said = sentences(plain(text), letters, *_names(options))
+    names, others = _names(options)
+    bare = plain(text)
+    if letter := names.get(bare.strip().rstrip(".").lower()):  # nothing but a name, which may have several words
+        return letter
+    said = sentences(bare, letters, names, others)
     lists = listed(said)
     stated, denied = stated_in_words(said, lists)
     stated |= stated_by_position(said, lists)

@@ -79,6 +79,36 @@ def score(output: str, target: str, options: Options) -> Score:
     return Score("answered", label, label == target)
 
 
+def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
+    """How far a confidence is from how often it is right: the mean difference over ten bins of equal width.
+
+    Args:
+        confidences: [N] from 0 to 1.
+        right: [N] whether the answer is right.
+
+    Returns:
+        A number from 0 to 1; bins count by how many items they have.
+    """
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for sure, hit in zip(confidences, right, strict=True):
+        bins.setdefault(min(int(sure * 10), 9), []).append((sure, hit))
+    gaps = (abs(sum(sure for sure, _ in one) - sum(hit for _, hit in one)) for one in bins.values())
+    return sum(gaps) / len(confidences)
+
+
+def weighted_f1(targets: Sequence[str], answers: Sequence[str | None]) -> float:
+    """F1 of each label, averaged by how many items have it.
+
+    Args:
+        targets: [N] the items' labels.
+        answers: [N] the labels answered; None is an unparsed answer, which no label gains from.
+
+    Returns:
+        A number from 0 to 1.
+    """
+    return _f1(targets, answers, "weighted")
+
+
 def macro_f1(targets: Sequence[str], answers: Sequence[str | None]) -> float:
     """F1 of each label, averaged with equal weight; only labels that occur among the targets count.
 
@@ -89,7 +119,11 @@ def macro_f1(targets: Sequence[str], answers: Sequence[str | None]) -> float:
     Returns:
         A number from 0 to 1.
     """
+    return _f1(targets, answers, "macro")
+
+
+def _f1(targets: Sequence[str], answers: Sequence[str | None], average: Literal["macro", "weighted"]) -> float:
     from sklearn.metrics import f1_score
 
     given = ["unparsed" if answer is None else answer for answer in answers]
-    return float(f1_score(list(targets), given, labels=sorted(set(targets)), average="macro", zero_division=0))
+    return float(f1_score(list(targets), given, labels=sorted(set(targets)), average=average, zero_division=0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sepm_eval.datasets import Benchmark, find_benchmarks
+from sepm_eval.datasets import Benchmark, OwnQuestion, find_benchmarks
 from sepm_eval.digests import readable_sha256s
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ def documents(benchmark: Benchmark) -> Dataset:
 
     The column ``picture`` is the SHA-256 of the picture's file, or "" where it cannot be read: with id and label it
     says what a run was asked on (``item_sets.item_set_digest``). An unreadable picture is a failed question later.
-    ``labels`` and ``names`` are what the question offers, so that nobody has to read it from the text.
+    ``labels`` and ``names`` are what the question offers, so that nobody has to read it from the text; ``own_question``
+    says that every item is asked another one.
 
     lmms-eval repeats this call five times and hides what it raises in a RetryError. So a problem travels as the one
     document of the set, and is raised when that is first looked at (``sepm_eval.tasks.functions``).
@@ -28,15 +29,21 @@ def documents(benchmark: Benchmark) -> Dataset:
         chosen, items = benchmark.chosen_list(), benchmark.items()
     except (OSError, ValueError) as error:
         return Dataset.from_list([{"problem": str(error)}])
-    about: dict[str, Any] = {"benchmark": benchmark.name, "item_list": chosen, "question": benchmark.question()}
-    about |= {"labels": list(benchmark.names), "names": list(benchmark.names.values())}
+    about: dict[str, Any] = {"benchmark": benchmark.name, "item_list": chosen}
+    about |= {"own_question": True} if benchmark.own_questions else _offered(benchmark.asked(items[0]))
     pictures = readable_sha256s([item.path for item in items])
     return Dataset.from_list(
         [
             {"id": i.id, "image": str(i.path), "label": i.label, "picture": picture, **about, **i.extra}
+            | (_offered(i.question) if i.question else {})
             for i, picture in zip(items, pictures, strict=True)
         ]
     )
+
+
+def _offered(asked: OwnQuestion) -> dict[str, Any]:
+    """A question as columns of a document."""
+    return {"question": asked.text, "labels": list(asked.options.labels), "names": list(asked.options.names)}
 
 
 def process_docs(benchmark: Benchmark) -> Callable[[Any], Dataset]:

@@ -12,7 +12,7 @@ from sepm_eval.datasets import MissingData
 from sepm_eval.images import open_image
 from sepm_eval.parsing import Options
 from sepm_eval.runs.identity import answering
-from sepm_eval.scoring import macro_f1, score
+from sepm_eval.scoring import expected_calibration_error, macro_f1, score, weighted_f1
 
 Doc = dict[str, Any]
 
@@ -38,8 +38,8 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 
     A failed question counts in ``n_failed`` and in nothing else. ``score`` repeats ``acc`` under the name that
     lmms-eval's own statistics and --baseline look for. Item, list, labels and how they are shown, the picture's digest,
-    the time, and of our models the run's identity and the journal record go into the samples log: it says by itself who
-    answered what.
+    the votes behind the label, the time, and of our models the run's identity and the journal record go into the
+    samples log: it says by itself who answered what.
     """
     labels, names = doc["labels"], doc["names"]
     result = score(results[0], doc["label"], Options(tuple(labels), tuple(names)))
@@ -49,6 +49,10 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
         **{"answered_at": datetime.now(timezone.utc).isoformat(timespec="seconds")},
         **answering.stamp(doc["benchmark"], doc["id"]),
     }
+    if votes := {label: count for label, count in (doc.get("votes") or {}).items() if count is not None}:
+        about["votes"] = votes  # a set's columns are the same for all its items, so a label without votes may be None
+    if doc.get("own_question"):
+        about["own_question"] = True
     if result.status == "failed":
         return {"n_failed": 1, **about}
     correct = float(result.correct)
@@ -65,9 +69,31 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     return metrics
 
 
+def process_results_calibrated(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
+    """As ``process_results``, with weighted F1 and, of models that tell their confidence, how well it fits."""
+    metrics = process_results(doc, results)
+    if "acc" not in metrics:
+        return metrics
+    metrics["weighted_f1"] = metrics["macro_f1"]
+    if "confidence" in metrics:
+        metrics["ece"] = {"confidence": metrics["confidence"], "right": bool(metrics["acc"])}
+        metrics["brier"] = (metrics["confidence"] - metrics["acc"]) ** 2
+    return metrics
+
+
 def aggregate_macro_f1(items: Sequence[dict[str, Any]]) -> float:
     """Macro-F1 over all documents."""
     return macro_f1([item["target"] for item in items], [item["answer"] for item in items])
+
+
+def aggregate_weighted_f1(items: Sequence[dict[str, Any]]) -> float:
+    """Weighted F1 over all documents."""
+    return weighted_f1([item["target"] for item in items], [item["answer"] for item in items])
+
+
+def aggregate_ece(items: Sequence[dict[str, Any]]) -> float:
+    """Expected calibration error over all documents whose answer has a confidence."""
+    return expected_calibration_error([item["confidence"] for item in items], [item["right"] for item in items])
 
 
 def count(items: Sequence[int]) -> int:

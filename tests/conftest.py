@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may depend on a network
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are tiny: threads that wait for one another cost more than they gain
+# The models are tiny, and as many workers run as there are cores: threads would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)  # nor on how wide a screen its process was told it has: rich takes that once
 
 import numpy as np
@@ -28,6 +30,24 @@ ORACLES = Path(__file__).parent / "oracles"
 OLD_PILLOW = Version(PIL.__version__) < Version(
     "13"
 )  # resizes some tall pictures otherwise than 13, see oracles/README.md
+
+
+# Files whose tests are long. Workers begin with them, or one would end long after the other.
+LONGEST = (
+    *("test_pairs", "test_vlmevalkit", "test_sepm_hf", "test_lmms_eval", "test_outside_package", "test_processes"),
+    *("test_plan_folder", "test_interruption", "test_run", "test_matrix", "test_dan", "test_page"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: no collection looks through it again (lmms-eval makes two of each evaluation)."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -116,6 +136,7 @@ def demo_backbone():
 def a_clip_for_every_tower():
     """In place of CDPruner's default CLIP, which no test may download: the oracle's, for towers of any width."""
     import sepm_eval.backbone.paired_clip as module
+    import sepm_eval.methods.needs as needs
     from sepm_eval.backbone.checkpoints import find_checkpoint
     from sepm_eval.methods.cdpruner import CLIP
 
@@ -126,12 +147,13 @@ def a_clip_for_every_tower():
                 torch.nn.functional.pad(features, (0, max(width - features.shape[1], 0)))[:, :width]
             )
 
-    known = module.paired_clip
+    known, revision = module.paired_clip, needs.checkpoint_revision
     with pytest.MonkeyPatch.context() as patch:
         tiny = AnyWidth(find_checkpoint(str(ORACLES / "cdpruner" / "clip_n16")), "cpu")
         patch.setattr(
             module, "paired_clip", lambda clip, device: tiny if clip.startswith(CLIP) else known(clip, device)
         )
+        patch.setattr(needs, "checkpoint_revision", lambda place: place if place.startswith(CLIP) else revision(place))
         yield
 
 

@@ -111,6 +111,8 @@ def main(work: Path, former_run: list[str]) -> None:
     found["config_problems"] = vlmevalkit.run(configured("mine", beta=0.4, journal=str(work / "journal.jsonl")))
     found["other_answers"] = other_answers(work, configured)
     found["nothing_left"] = nothing_left(work)
+    found["too_many"] = vlmevalkit.run(configured("many", method="dan", k=9))
+    found["dead"] = dead(configured)
 
     found["refused"] = []
     for arguments in (
@@ -191,6 +193,20 @@ def other_answers(work: Path, configured: Callable[..., list[str]]) -> dict[str,
     EmotionMCQ("EmotionDemo").evaluate(str(work / "out/stock/stock_EmotionDemo.xlsx"))  # as by another launcher
     assert not about.exists()
     return found
+
+
+def dead(configured: Callable[..., list[str]]) -> list[list[str]]:
+    """What is said of an adapter that drops nothing although it is to, and of the same once it works."""
+    from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
+    from sepm_eval.methods.fastv import AfterLayer, FastV
+
+    cut, drops = FastV.cut, FastV.drops
+    FastV.cut, FastV.drops = property(lambda self: AfterLayer(2, 576, None)), True
+    try:
+        found = [vlmevalkit.run(configured("dead", method="fastv"))]
+    finally:
+        FastV.cut, FastV.drops = cut, drops
+    return [*found, vlmevalkit.run(configured("alive", method="fastv"))]
 
 
 def nothing_left(work: Path) -> list[str]:

@@ -167,8 +167,8 @@ def who(entry: str, checkpoint: str, method: str, **changed: Any) -> Identity:
 
 def key_of(about: Identity, picture: str, question: str) -> str:
     """The key of a journal record."""
-    method = {"name": about.method, **about.options}
-    return question_key(images=[picture], text=question, method=method, model=dataclasses.asdict(about.of_model))
+    method = {"name": about.method, **about.options, **({"weights": about.weights} if about.weights else {})}
+    return question_key(images=[picture], text=question, method=method, model=about.of_model.content())
 
 
 def record(
@@ -192,7 +192,7 @@ def record(
         sure = draw.uniform(0.4, 0.99)
         pair = (sure, 0.99 - sure) if side == "positive" else (0.99 - sure, sure)
         confidence = ((pair[0] - pair[1]) / 2) ** 2
-        dropped = int(settings["beta"] * TOKENS) if settings["vta"] else 0
+        dropped = int(settings["beta"] * TOKENS) if settings.get("vta", True) else 0
         found |= {
             **{"prompts": ["coarse", "fine"], "tokens_read": [TOKENS, TOKENS - dropped]},
             "tokens_left": TOKENS - dropped,

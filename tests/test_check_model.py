@@ -75,7 +75,7 @@ def disturbed(reading):
 @pytest.mark.parametrize(
     ("when", "lines"),
     [
-        (lambda prompts, given: len(prompts) > 1 and not given, {"reads", "a", "keep", "reuse"}),
+        (lambda prompts, given: len(prompts) > 1 and not given, {"reads", "a", "keep", "reuse", "prune"}),
         (lambda prompts, given: len(prompts) == 1, {"a"}),
         (lambda prompts, given: "keep" in given, {"keep"}),
         (lambda prompts, given: "prefix" in given, {"reuse"}),
@@ -200,7 +200,7 @@ def test_the_command_on_a_tiny_qwen():
     output = call(ORACLES / "qwen2_5_vl")
     backbone = load_backbone("hf", str(ORACLES / "qwen2_5_vl"), device="cpu")
     assert "fails" not in output
-    assert row(output, "supports") == "keep, probe, resize, reuse"
+    assert row(output, "supports") == "keep, probe, prune, resize, reuse"
     assert re.fullmatch(r"\d+ \(rows x columns: \d+ x \d+\)", row(output, "visual tokens of a 1024 x 768 picture"))
     assert row(output, "letters").startswith(f"'A' {backbone.letter_ids('A')[0]}, 'B' ")
     assert row(output, "probed layer") == backbone.settings["probed_layer"]
@@ -210,6 +210,33 @@ def test_the_command_on_a_tiny_qwen():
     assert re.match(r"\d+\.\d % of its probability \(lowest", row(output, "option letters in the first token, 8 demo"))
     assert re.match(r"[\d,]+ tokens a second", row(output, "reading"))
     assert re.match(r"[\d,.]+ tokens a second \(\d+ written\)", row(output, "writing"))
+
+
+def test_the_command_takes_every_setting_of_the_backbone():
+    settings = ["tiling=true", "positions=kept", "attn_implementation=eager", 'device_map={"": "cpu"}']
+    output = call(ORACLES / "internvl", "--dtype", "bfloat16", *(part for one in settings for part in ("--set", one)))
+    for name, value in (("tiling", "true"), ("positions", "kept"), ("attn_implementation", "eager")):
+        assert row(output, name) == value
+    assert row(output, "dtype") == "bfloat16"
+    tokens = row(output, "visual tokens of a 1024 x 768 picture")
+    assert int(tokens.split()[0]) > 16  # what it has of one tile
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["tiling"], "--set tiling: write name=value"),
+        (["tiling=true", "tiling=false"], "each name once"),
+        (["device=cpu"], "--set device: it has an option or argument of its own"),
+        (["tilling=true"], "unknown model args ['tilling']"),
+        (["positions=open"], "positions='open': use one of"),
+        (["device_map={"], "its value is not YAML"),
+        (["device_map={}"], "names no device that computes"),
+    ],
+)
+def test_settings_that_are_none_are_refused(given, said):
+    parts = [part for one in given for part in ("--set", one)]
+    assert said in call(ORACLES / "internvl", *parts, code=1, screen="stderr")
 
 
 def test_the_command_on_the_demo_model():

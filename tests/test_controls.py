@@ -6,7 +6,7 @@ import json
 
 import pytest
 from conftest import ORACLES
-from make_runs import LLAVA, run
+from make_runs import LLAVA, read_lines, run, write_lines
 from PIL import Image
 
 from sepm_eval import Question, demo, get_method, load_backbone, prompts
@@ -14,6 +14,7 @@ from sepm_eval.backbone.shared import Shared
 from sepm_eval.methods.blind import mean_colour
 from sepm_eval.parsing import with_names
 from sepm_eval.report.proofs import controls
+from sepm_eval.report.stages import costs
 from sepm_eval.report.tables import all_tables
 from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.results import read_runs
@@ -140,6 +141,18 @@ def test_the_report_prints_the_noise_floor(tmp_path):
         pairs = zip(by_name["zero_shot"].outcomes, by_name[name].outcomes, strict=True)
         assert row["answers_changed"] == sum(a.score.label != b.score.label for a, b in pairs) / 32
         assert row["chance"] == 12.5
+
+
+def test_blind_costs_no_visual_tokens(tmp_path):
+    """A question without its picture has a row among the costs, too."""
+    for method in ("zero_shot", "blind"):
+        run(tmp_path, "sepm_llava", LLAVA, method, "emoset", 0.5, "20261101_120000")
+    (path,) = (tmp_path / "journals").glob("*blind*")
+    without = {"visual_tokens": 0, "tokens_read": [0], "tokens_left": 0, "blocks": []}
+    write_lines(path, [{**line, **without} for line in read_lines(path)])
+    rows = {row["method"]: row for row in costs(read_runs([tmp_path])).records}
+    assert (rows["blind"]["visual_tokens"], rows["blind"]["tokens_a_layer"]) == (0, 0)
+    assert rows["blind"]["prefill_tflop"] < 0.5 * rows["zero_shot"]["prefill_tflop"]
 
 
 def test_no_control_no_table(tmp_path):

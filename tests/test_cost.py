@@ -39,7 +39,9 @@ def _text(backbone, answer):
     focus = 0
     if prompts[1:] and FOCUS_ON_EMOTION in answer.prompts[0]:
         focus = len(backbone._tokenise(answer.prompts[0], image=True, probe=FOCUS_ON_EMOTION).probed)
-    return cost.Text(len(prompts[0].before), tuple(len(prompt.after) for prompt in prompts), focus)
+    texts = [prompt.after for prompt in prompts]
+    shared = cost.common_start(*texts[:2]) if texts[1:] else 0
+    return cost.Text(len(prompts[0].before), tuple(map(len, texts)), focus, shared)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,8 @@ def test_sparsevlm_prunes_as_counted():
     (read,) = get_method("sparsevlm", budget=192).work(geometry, cost.Text(before=35, after=(70,))).reads
     assert read.tokens == 576 + 105
     for layer, left in read.left:
-        tokens = prune.step(layer, tokens, torch.arange(len(tokens)).float())
+        kept, merged, _ = prune.step(layer, tokens, torch.arange(len(tokens)).float())
+        tokens = torch.cat([tokens[kept], merged])
         assert left == len(tokens) + 105
     assert [layer for layer, _ in read.left] == [2, 6, 15]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from make_runs import LLAVA, read_lines, run, write_lines
 from typer.testing import CliRunner
@@ -11,14 +14,18 @@ from sepm_eval.backbone import cost
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.cli import app
 from sepm_eval.emotions import MIKELS
+from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
 from sepm_eval.hosts.lmms_eval import run as lmms_eval_run
 from sepm_eval.methods import find_methods
 from sepm_eval.model_wrappers import known_checkpoint
+from sepm_eval.prompts import WORDINGS, fine
 from sepm_eval.report.proofs import fired
 from sepm_eval.report.stages import costs
 from sepm_eval.report.write import write_report
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.asking import Asked
+from sepm_eval.runs.fired import Dropping, never_pruned
 from sepm_eval.runs.results import read_runs
+from sepm_eval.runs.runner import Runner
 
 DATE = "20261101_120000"
 NEEDS_MORE = {"cdpruner", "dan"}  # than the demo model has, or at times drops nothing
@@ -132,6 +139,58 @@ def test_the_command_ends_with_status_1(dead, tmp_path, monkeypatch):
     assert "fastv dropped no visual token of any of 32 pictures, although its options say so" in called.output
     result.done = [one for one in result.done if one.method != "fastv"]
     assert CliRunner().invoke(app, ["run", "demo", "--out", str(tmp_path / "out")]).exit_code == 0
+
+
+def test_a_runner_says_that_nothing_was_dropped(scripted, picture, tmp_path, caplog):
+    """The scripted model takes no notice of ``prune``: a dead adapter, as public result logs have listed them."""
+
+    def answer(name):
+        runner = Runner(
+            "scripted", scripted(lambda _: {"A": 1.0}), name, get_method(name), journal_path=tmp_path / name
+        )
+        question = fine(zip("AB", ("Joy", "Fear"), strict=True), WORDINGS["paper"])
+        runner.answer([Asked("task", 0, lambda: (question, [picture]), 8)], quiet=True)
+        runner.journal.close()
+        return runner.dropping
+
+    assert answer("divprune").flaw() == answer("zero_shot").flaw() == ""
+    assert "dropped no visual token" not in caplog.text
+    found = answer("fastv")
+    told = "fastv on scripted dropped no visual token of any of 1 pictures, although its options say so"
+    assert found.flaw().startswith(told)
+    assert told in caplog.text
+    again = answer("fastv")  # from the journal
+    assert (again.told, again.fired, again.flaw()) == (1, 0, found.flaw())
+
+
+def test_lmms_evals_own_command_ends_with_status_1(monkeypatch, tmp_path):
+    """Its status is 0 whatever happens, so nothing else would keep the numbers from being listed."""
+    dropping, journal = Dropping("fastv on demo", wanted=True), SimpleNamespace(path=tmp_path / "journal.jsonl")
+    runner = SimpleNamespace(identity=None, keys={}, journal=journal, dropping=dropping)
+    runner.answer = lambda questions, quiet: dropping.add({"tokens_left": 64.0, "visual_tokens": 64}) or ["A"]
+    model = object.__new__(lmms_eval_model.sepm_llava)
+    model._runner, model._rank, model._questions = runner, 0, lambda requests: requests
+    monkeypatch.setattr(sys, "argv", ["a notebook"])
+    assert model.generate_until([None]) == ["A"]
+    monkeypatch.setattr(sys, "argv", ["/bin/lmms-eval", "--tasks", "emoset"])
+    with pytest.raises(SystemExit, match="fastv on demo dropped no visual token of any of 2 pictures") as found:
+        model.generate_until([None])
+    assert str(journal.path) in str(found.value)
+    dropping.add({"tokens_left": 21.5, "visual_tokens": 64})
+    assert model.generate_until([None]) == ["A"]
+
+
+def test_dan_is_shown_where_it_dropped(tmp_path):
+    """It drops where several emotions are likely only, which its paper calls the trigger rate."""
+    run(tmp_path, "sepm_llava", LLAVA, "dan", "emoset", 0.5, DATE)
+    (path,) = (tmp_path / "journals").glob("*.jsonl")
+    lines = [{**line, "dropped": [], "tokens_left": 64} for line in read_lines(path)]
+    write_lines(path, lines)
+    assert fired(read_runs([tmp_path])) is None
+    write_lines(path, [{**line, "dropped": [0, 1], "tokens_left": 62} for line in lines[:8]] + lines[8:])
+    (only,) = read_runs([tmp_path])
+    (row,) = fired([only]).records
+    assert (row["pictures_pruned"], row["fired"], never_pruned(only)) == (0.25, True, "")
 
 
 def test_operations_stand_beside_accuracy(tmp_path):

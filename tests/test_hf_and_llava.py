@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from tiny_families import build
 
-from sepm_eval import load_backbone
+from sepm_eval import get_method, load_backbone
+from sepm_eval.methods.sparsevlm import Sparsify
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 
 FOCUS = "Please focus on emotion."
@@ -59,6 +60,23 @@ def test_read_and_write_the_same(both, looks, dropped):
     assert both[0].write(one, 6) == both[1].write(other, 6)
 
 
+@pytest.mark.parametrize(
+    "prune",
+    [
+        get_method("fastv", keep=0.5, layer=2).cut,
+        get_method("pyramiddrop", ratio=0.6).cut,
+        Sparsify((11, 8, 5), (0, 1, 2)),
+    ],
+)
+def test_drop_the_same_between_layers(both, looks, prune):
+    one, other = (backbone.read(QUESTIONS, visual, prune=prune) for backbone, visual in zip(both, looks, strict=True))
+    assert (one.logits - other.logits).abs().max() <= 1e-5
+    assert list(one.visual_left) == list(other.visual_left)
+    assert one.visual_left[0][0] > one.visual_left[0][-1]
+    assert [layer.shape for layer in one.attended] == [layer.shape for layer in other.attended]
+    assert both[0].write(one, 6) == both[1].write(other, 6)
+
+
 def test_answer_with_the_same_letters(both):
     assert both[0].letter_ids("ABCDEFGH") == both[1].letter_ids("ABCDEFGH")
 
@@ -92,5 +110,5 @@ def test_differ_in_what_is_seen_unless_llava_is_told_to_crop(both, wide):
 
 
 def test_differ_in_what_they_offer(both):
-    assert {"prune", "resize"} <= both[1].supports - both[0].supports
+    assert both[1].supports - both[0].supports == {"resize", "class_token", "tower"}
     assert both[0].supports <= both[1].supports

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from fractions import Fraction
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -23,11 +24,13 @@ from tiny_families import (
     seen,
     tolerance,
 )
+from transformers.image_processing_backends import PilBackend
 
 from sepm_eval import load_backbone
 from sepm_eval.images import UnreadableImage
 from sepm_eval.model_wrappers import hf
 from sepm_eval.model_wrappers._hf import attention
+from sepm_eval.model_wrappers._hf.model import _resizer
 
 BETAS = ("0.1", "0.2", "0.5")
 TILED = ("aya_vision", "internvl", "smolvlm")
@@ -323,3 +326,30 @@ def test_pixels_are_limited_on_request():
         load_backbone("hf", folder, device="cpu", min_pixels=28 * 28 * 6, max_pixels=28 * 28 * 3)
     with pytest.raises(ValueError, match="no min_pixels and max_pixels"):
         load_backbone("hf", str(ORACLES / "internvl"), device="cpu", max_pixels=28 * 28 * 6)
+
+
+def test_enlarging_beyond_all_bounds_is_refused_before_it_is_tried(monkeypatch):
+    folder = str(ORACLES / "qwen2_5_vl")
+    for most in (None, 10**12):
+        with pytest.raises(ValueError, match=r"min_pixels=1000000000000.*(not above the second|178956970 it may have)"):
+            load_backbone("hf", folder, device="cpu", min_pixels=10**12, max_pixels=most)
+    backbone = load_backbone("hf", folder, device="cpu", min_pixels=10**8, max_pixels=10**8)
+    monkeypatch.setattr("sepm_eval.model_wrappers._hf.pictures.free_memory", lambda device: 3 * 2**30)
+    said = r"min_pixels=100000000 enlarges this picture of 4 x 3 pixels, which needs 3\.4 GiB .* 3\.0 GiB are free"
+    with pytest.raises(UnreadableImage, match=said):
+        backbone.see([Image.new("RGB", (4, 3))])
+
+
+def test_the_identity_names_what_resizes_pictures():
+    processor = backbone_of("qwen2_5_vl")._prompts.processor.image_processor
+    found = backbone_of("qwen2_5_vl").settings["processor"]
+    if isinstance(processor, PilBackend):
+        assert found == type(processor).__name__
+    else:
+        assert found == f"{type(processor).__name__}, torchvision {version('torchvision')}"
+
+    class Pillows(PilBackend):
+        def __init__(self):
+            pass
+
+    assert _resizer(Pillows()) == "Pillows"

@@ -18,6 +18,7 @@ from untouched import KEYS, Untouched
 from sepm_eval import Question, get_method, load_backbone
 from sepm_eval.backbone.shards import bytes_in_memory
 from sepm_eval.emotions import MIKELS
+from sepm_eval.methods.sparsevlm import Sparsify
 from sepm_eval.model_wrappers import _memory, _placement
 from sepm_eval.model_wrappers._loading import outside_decoder
 from sepm_eval.model_wrappers._memory import NotEnoughMemory
@@ -53,6 +54,9 @@ def all_of(backbone):
     found = [probed, backbone.read(PROMPTS[::-1], visual, keep=keep)]
     if "reuse" in backbone.supports:
         found.append(backbone.read(PROMPTS, visual, keep=keep, prefix=backbone.read(PROMPTS, visual)))
+    if "prune" in backbone.supports:
+        acts = (Sparsify((9, 5), (0, 2)), get_method("fastv", keep=0.5).cut, get_method("pyramiddrop").cut)
+        found += [backbone.read(PROMPTS, visual, prune=prune) for prune in acts]
     texts = [text for one in found for text in backbone.write(one, 4)]
     return torch.cat([*(one.logits.flatten() for one in found), *probed.probe_attention]), texts
 
@@ -226,6 +230,24 @@ def test_auto_takes_bfloat16_on_a_cpu_where_float32_does_not_fit(monkeypatch, ca
         assert next(backbone._decoder.model.parameters()).dtype == getattr(torch, dtype)
         said = [record for record in caplog.records if "dtype=auto takes bfloat16" in record.getMessage()]
         assert len(said) == (dtype == "bfloat16")
+
+
+@pytest.mark.parametrize("entry", ["hf", "llava"])
+def test_lmms_evals_command_ends_with_status_1(entry, tmp_path, monkeypatch):
+    """Its own loop would print a trace, and end with 0; to a program that imports it the error is its own."""
+    from sepm_eval.hosts.lmms_eval import model as entries
+
+    for module in (_memory, _placement):
+        monkeypatch.setattr(module, "free_memory", lambda device: 100_000)
+    monkeypatch.setattr("sys.argv", ["/usr/bin/lmms-eval", "--model", f"sepm_{entry}"])
+    folder = ORACLES / "internvl" if entry == "hf" else ORACLES.parent / "llava15_tiny" / "hf"
+    given = {"pretrained": str(folder), "device": "cpu", "dtype": "float32", "journal": str(tmp_path / "journal.jsonl")}
+    with pytest.raises(SystemExit, match=r"sepm_eval: .* cannot be loaded: its weights need .*dtype=bfloat16") as end:
+        getattr(entries, f"sepm_{entry}")(**given)
+    assert "\n" not in str(end.value)
+    monkeypatch.setattr("sys.argv", ["/usr/bin/sepm-eval", "run", "plan.yaml"])
+    with pytest.raises(NotEnoughMemory):
+        getattr(entries, f"sepm_{entry}")(**given)
 
 
 # Half-downloaded checkpoints

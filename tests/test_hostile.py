@@ -1,4 +1,4 @@
-"""Every hostile input ends as ``hostile.py`` says: refused by name, counted, or read with a stated result."""
+"""Every hostile input ends as ``hostile`` says: refused by name, counted, or read with a stated result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from hostile import BROKEN_PICTURES, Case, cases
+from hostile import cases
+from hostile.case import Case
+from hostile.pictures import BROKEN_PICTURES
 from miniature import emoset_release
 
 from sepm_eval import get_method

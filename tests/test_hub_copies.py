@@ -5,6 +5,7 @@ import io
 import pyarrow
 import pytest
 from miniature import emotion6_release
+from miniature_hub import cache  # noqa: F401
 from PIL import Image
 from pyarrow import parquet
 from test_prepare import _zip
@@ -13,26 +14,6 @@ from typer.testing import CliRunner
 from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """The folder of a data set's snapshot in the local cache."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path / "data"))
-
-    def cache(repository):
-        home = tmp_path / "hub" / f"datasets--{repository.replace('/', '--')}"
-        (home / "refs").mkdir(parents=True)
-        (home / "refs" / "main").write_text(COMMIT)
-        snapshot = home / "snapshots" / COMMIT / "data"
-        snapshot.mkdir(parents=True)
-        return snapshot
-
-    return cache
 
 
 def rows(label_column="emotion", **changes):
@@ -49,7 +30,7 @@ def rows(label_column="emotion", **changes):
     ]
 
 
-def test_emoset_from_parquet(cache):
+def test_emoset_from_parquet(cache):  # noqa: F811
     table = pyarrow.Table.from_pylist(rows())
     parquet.write_table(table, cache("Woleek/EmoSet-118K") / "test-00000-of-00001.parquet")
     result = CliRunner().invoke(app, ["prepare", "emoset", "--source", "hf:Woleek/EmoSet-118K"])
@@ -58,7 +39,7 @@ def test_emoset_from_parquet(cache):
     assert {item.id: item.label for item in find_benchmarks()["emoset"].items()} == {f"{e}_00007": e for e in MIKELS}
 
 
-def test_emotion6_from_a_zip(cache, tmp_path):
+def test_emotion6_from_a_zip(cache, tmp_path):  # noqa: F811
     (tmp_path / "made").mkdir()
     _zip(cache("wudq/Small-Scale_VSA_Datasets") / "Emotion6.zip", emotion6_release(tmp_path / "made"))
     result = CliRunner().invoke(app, ["prepare", "emotion6", "--source", "hf:wudq/Small-Scale_VSA_Datasets"])
@@ -70,14 +51,14 @@ def test_emotion6_from_a_zip(cache, tmp_path):
     ("table", "message"),
     [(rows(emotion="joy"), "label 'joy'"), (rows(label_column="label"), "has the columns")],
 )
-def test_a_copy_that_is_not_what_it_was(cache, table, message):
+def test_a_copy_that_is_not_what_it_was(cache, table, message):  # noqa: F811
     parquet.write_table(pyarrow.Table.from_pylist(table), cache("Woleek/EmoSet-118K") / "test-0.parquet")
     result = CliRunner().invoke(app, ["prepare", "emoset", "--source", "hf:Woleek/EmoSet-118K"])
     assert result.exit_code == 1
     assert message in result.output
 
 
-def test_unknown_copies_name_the_known(cache):
+def test_unknown_copies_name_the_known(cache):  # noqa: F811
     result = CliRunner().invoke(app, ["prepare", "emoset", "--source", "hf:somebody/emoset"])
     assert result.exit_code == 1
     assert "hf:Woleek/EmoSet-118K" in result.output

@@ -18,6 +18,7 @@ BASE = Identity(
     options={"alpha": 0.1, "beta": None, "cci": True},
     polarity={"surprise": "negative"},
     versions={"torch": "2.11"},
+    weights={"clip": "files-2"},
 )
 CHANGES = {
     "entry": "sepm_vila",
@@ -28,6 +29,7 @@ CHANGES = {
     "options": {"alpha": 0.1, "beta": 0.1, "cci": True},
     "polarity": {},
     "versions": {"torch": "2.12"},
+    "weights": {"clip": "files-3"},
 }
 
 
@@ -37,8 +39,8 @@ def test_every_field_decides():
     assert len(digests | {BASE.digest}) == len(CHANGES) + 1
     models = {dataclasses.replace(BASE, **{name: value}).of_model.digest for name, value in CHANGES.items()}
     assert (
-        len(models | {BASE.of_model.digest}) == len(CHANGES) + 1 - 3
-    )  # method, options and polarity are not the model's
+        len(models | {BASE.of_model.digest}) == len(CHANGES) + 1 - 4
+    )  # method, options, polarity and what the method loads are not the model's
 
 
 def test_the_order_of_settings_decides_nothing():

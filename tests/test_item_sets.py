@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from miniature import all_releases, artphoto_release, emoset_release
+from miniature import artphoto_release, emoset_release
+from miniature_hub import every_set
 
 from sepm_eval.datasets import Item, find_benchmarks
 from sepm_eval.datasets.lists import interleaved
@@ -40,11 +41,19 @@ def in_turn(labels, names) -> bool:
     return list(labels) == expected
 
 
-@pytest.mark.parametrize(("name", "chosen"), LISTS)
-def test_the_first_items_of_every_list_ask_for_every_class(root, name, chosen):
-    all_releases(root)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Every release, and of EmoSet all splits and lists."""
+    root = every_set(tmp_path_factory.mktemp("whole"))
     for split in ("val", "train"):
         (root / "EmoSet-118K" / f"{split}.json").write_bytes((root / "EmoSet-118K/test.json").read_bytes())
+    (root / "EmoSet-118K" / "emoset2k.csv").write_text("id\nawe_00001\nawe_00000\nfear_00000\n")
+    return root
+
+
+@pytest.mark.parametrize(("name", "chosen"), LISTS)
+def test_the_first_items_of_every_list_ask_for_every_class(monkeypatch, whole, name, chosen):
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(whole))
     benchmark = BENCHMARKS[name]
     items = benchmark.items(chosen)
     assert {item.id for item in items} == {

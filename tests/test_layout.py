@@ -46,10 +46,11 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": set(),
     "runs": {"backbone", "model_wrappers", "methods", "datasets"},
     "report": {"runs"},
+    "view": {"runs", "report"},
     "submit": {"model_wrappers", "runs", "report"},
     "tasks": {"datasets", "runs"},
     "hosts": {"backbone", "model_wrappers", "methods", "datasets", "runs", "tasks"},
-    "cli": {"backbone", "model_wrappers", "methods", "datasets", "runs", "report", "submit", "hosts"},
+    "cli": {"backbone", "model_wrappers", "methods", "datasets", "runs", "report", "view", "submit", "hosts"},
     "__main__": {"cli"},
 }
 

@@ -8,17 +8,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 
 import pytest
 from miniature import all_releases, emoset_release
+from miniature_hub import every_data  # noqa: F401
 
 from sepm_eval import demo
 from sepm_eval.datasets import MissingData, find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
-from sepm_eval.hosts.lmms_eval.plugin import add_tasks, manifests
+from sepm_eval.hosts.lmms_eval.plugin import TASK_FOLDER, add_tasks, manifests
+from sepm_eval.report.write import write_report
+from sepm_eval.runs.fired import answered_plainly
 from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.results import read_runs
 from sepm_eval.tasks.documents import documents
 
 LMMS_EVAL = shutil.which("lmms-eval", path=str(Path(sys.executable).parent)) or "lmms-eval"
@@ -167,18 +172,43 @@ def test_a_simple_stock_model_can_be_scored(tmp_path):
         ("llava_hf", f"pretrained={demo.MODEL},device_map=cpu,device=cpu,dtype=float32"),
     ],
 )
-def test_every_benchmark(tmp_path, model, arguments):
-    """Ours and a stock model on all six, as released; the group is the unweighted average of the paper's five."""
-    all_releases(tmp_path)
-    output, results, _ = lmms_eval(tmp_path, model, arguments, "emotion5,artphoto")
+def test_every_benchmark(tmp_path, model, arguments, every_data):  # noqa: F811
+    """Ours and a stock model on three items of every benchmark, in one run; groups are averages of their tasks."""
+    named = "emotion5,artphoto,vecbench,lai_gai,lai_gai6,mvei,eemo_single,emoverse,fi,unbiasedemo,emotionroi"
+    output, results, _ = lmms_eval(tmp_path, model, arguments, named, "--limit", "3", data=every_data)
+    tasks = set(find_benchmarks()) - {"emotion_demo"}
+    assert {*tasks, "emotion5", "vecbench"} <= set(results), output
+    assert all(results[task]["n_failed,none"] == 0 for task in tasks)
     five = ["emotion6", "emoset", "webemo7", "webemo25", "abstract"]
-    assert {*five, "artphoto", "emotion5"} <= set(results), output
     assert results["emotion5"]["acc,none"] == pytest.approx(sum(results[task]["acc,none"] for task in five) / 5)
-    assert all(results[task]["n_failed,none"] == 0 for task in [*five, "artphoto"])
-    logged = [json.loads(line) for line in next((tmp_path / "out").rglob("*_samples_abstract.jsonl")).open()]
-    assert len(logged) == 8
-    assert {"item_id", "item_list", "label", "answer_label"} <= set(logged[0])
-    assert logged[0]["item_list"] == "first_maximum"
+    nine = [task for task in tasks if task.startswith("vecbench_")]
+    ours = model == "sepm_llava"
+    for metric in ("acc", "weighted_f1", *(("ece", "brier") if ours else ())):
+        told = [results[task].get(f"{metric},none") for task in nine]
+        assert results["vecbench"][f"{metric},none"] == pytest.approx(fmean(one for one in told if one is not None))
+    for task in tasks:
+        (path,) = (tmp_path / "out").rglob(f"*_samples_{task}.jsonl")
+        samples = [json.loads(line) for line in path.open()]
+        assert len(samples) == 3
+        assert {"item_id", "item_list", "label", "answer_label"} <= set(samples[0])
+        assert all(("votes" in sample) == find_benchmarks()[task].votes for sample in samples)
+        plain = task in ("vecbench_fi2", "vecbench_webemo2", "mvei", "eemo_single", "lai_gai")
+        assert all(("plain" in sample) == (ours and plain) for sample in samples)
+        assert all("confidence" not in sample for sample in samples if plain or not ours)
+    if ours:
+        check_read_back(tmp_path / "out")
+
+
+def check_read_back(folder):
+    """What a report makes of it: own questions are no fault, and what the method was not asked is said."""
+    runs = {run.task: run for run in read_runs([folder])}
+    assert len({outcome.question for outcome in runs["mvei"].outcomes}) == 3
+    assert runs["mvei"].options.labels == ("correct", "incorrect")
+    assert set(runs["eemo_single"].options.labels) == {f"option_{letter}" for letter in "abcd"}
+    assert "3 of 3 questions were answered by plain generation, as sepm needs" in answered_plainly(runs["vecbench_fi2"])
+    assert answered_plainly(runs["vecbench_fi8"]) == ""
+    page = write_report([runs["vecbench_fi2"], runs["eemo_single"]], folder / "report")
+    assert page.read_text().count("these are no answers of sepm") == 2
 
 
 def test_names_are_free_in_this_lmms_eval():
@@ -190,7 +220,7 @@ def test_names_are_free_in_this_lmms_eval():
     builtin = lmms_eval.tasks.TaskManager.__new__(lmms_eval.tasks.TaskManager)
     builtin.logger = lmms_eval.tasks.eval_logger
     names = set(builtin._get_task_and_group(folder))
-    assert not names & {"emoset", "emotion6", "webemo7", "webemo25", "abstract", "artphoto", "emotion_demo"}
+    assert not names & {*find_benchmarks(), "emotion5", "vecbench"}
     assert MODEL_REGISTRY_V2.get_manifest("sepm_llava").chat_class_path.startswith("sepm_eval.")
 
 
@@ -202,6 +232,34 @@ def test_tasks_are_added_once():
     add_tasks()
     assert TaskManager.initialize_tasks is first
     assert {"emoset", "emotion_demo"} <= set(TaskManager().all_tasks)
+
+
+@pytest.mark.parametrize(
+    ("command", "all_are_read"),
+    [
+        (["lmms-eval", "--model", "sepm_llava", "--tasks", "emoset,emotion_demo"], False),
+        (["/somewhere/lmms_eval/__main__.py", "--tasks=webemo7"], False),
+        (["lmms-eval", "--tasks", "emoset,mme"], True),
+        (["lmms-eval", "--tasks", "list"], True),
+        (["lmms-eval", "--config", "mine.yaml"], True),
+        (["another-program", "--tasks", "emoset"], True),
+    ],
+)
+def test_tasks_of_others_are_read_where_they_are_wanted(command, all_are_read, monkeypatch):
+    """lmms-eval has 1,600 files of tasks, which take seconds to read."""
+    from lmms_eval.tasks import TaskManager
+
+    add_tasks()
+    monkeypatch.setattr("sys.argv", command)
+    asked, read = [], TaskManager._get_task_and_group
+
+    def noted(self, folder):
+        asked.append(folder)
+        return read(self, folder) if folder == str(TASK_FOLDER) else {}
+
+    monkeypatch.setattr(TaskManager, "_get_task_and_group", noted)
+    assert {"emoset", "emotion_demo"} <= set(TaskManager("ERROR").all_tasks)
+    assert len(asked) == 1 + all_are_read
 
 
 def test_broken_tasks_leave_the_models_standing(monkeypatch, caplog):

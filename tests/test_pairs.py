@@ -105,6 +105,8 @@ SETTINGS = {
     "scene": {**DAN, "scene": False},
     "object": {**DAN, "object": False},
     "cdvp": {**DAN, "cdvp": False},
+    "candidates": {**DAN, "candidates": "all", "beta": 0.0},
+    "select (dan)": {**DAN, "select": "query"},
     "contrast_in_context": {**DAN, "contrast_in_context": True},
     "preset (zero-shot)": {**ZERO, "preset": "paper"},
     "select": {**DEMO, "select": "divprune"},
@@ -174,7 +176,7 @@ def world(tmp_path_factory):
     weights = load_file(folder / "b/final/model.safetensors")
     changed = {key: one * 1.01 if "layers.0.mlp" in key else one for key, one in weights.items()}
     add_tasks()
-    manager = TaskManager("ERROR")
+    manager = TaskManager("ERROR", include_defaults=False)
     journals: dict[str, Path] = {}
     patch = pytest.MonkeyPatch()
     patch.setenv("SEPM_EVAL_DATA", str(folder))

@@ -83,7 +83,8 @@ def test_a_hostile_answer_in_every_file_of_a_report(tmp_path):
         (row,) = csv.DictReader(file)
     assert row["output"] == r"\x1b[31mred\x00\x07 fear;'=1+1\t'@SUM(A1)\n'+2 \u202egnp\u2028\x9b"
     assert row["item"] == r"id\x1b]0;owned\x07"
-    assert r"\x1b[31mred\x00\x07 fear;=1+1" in (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    (page,) = (tmp_path / "report/pages").glob("*.html")
+    assert r"\x1b[31mred\x00\x07 fear;=1+1" in page.read_text(encoding="utf-8")
 
 
 def test_long_texts_take_time_in_proportion():

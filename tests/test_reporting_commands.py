@@ -31,7 +31,8 @@ def call(*arguments, code=0):
 
 def test_report(tmp_path):
     assert "written to" in call("report", RUNS, "--out", tmp_path / "report")
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.html", "report.md", "tables", "figures"}
+    there = {path.name for path in (tmp_path / "report").iterdir()}
+    assert there == {"report.html", "report.md", "pages", "tables", "figures", "items.html", "items"}
     assert "no results of image-emotion tasks" in call("report", tmp_path / "report", "--out", tmp_path / "x", code=1)
 
 

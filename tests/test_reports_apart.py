@@ -7,13 +7,15 @@ import dataclasses
 import pytest
 from make_runs import LLAVA, MODEL, RUNS, read_lines, run, write_lines
 
+from sepm_eval.methods import KINDS, find_methods, kind_of
 from sepm_eval.report import figures, paper, stages, tables
 from sepm_eval.report.comparing import baseline_of, comparisons, flips
 from sepm_eval.report.figures import all_figures
 from sepm_eval.report.leaderboard import leaderboard, write_leaderboard
+from sepm_eval.report.pages import Page, write_page
 from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.table import Table, main_columns, state
-from sepm_eval.report.write import Page, write_page, write_report
+from sepm_eval.report.write import write_report
 from sepm_eval.runs.outcomes import arranged
 from sepm_eval.runs.results import read_runs
 
@@ -29,6 +31,7 @@ DIFFERENT = {
     "weights": {"revision": "1" * 40},
     "versions": {"versions": {"torch": "2.6.0"}},
     "polarity": {"polarity": AWE},
+    "weights of the method": {"weights": {"clip": "files-1"}},
     "list": {"item_list": "other"},
     "pictures": {"pictures": "other "},
     "limit": {"items": slice(0, 16), "available": 32},
@@ -44,7 +47,7 @@ def runs():
 @pytest.fixture(autouse=True)
 def unsaved(monkeypatch):
     """Figures are put together but not rendered, which takes most of the time and which test_report.py does."""
-    monkeypatch.setattr(figures, "_saved", lambda canvas, form, metadata: b"")
+    monkeypatch.setattr(figures, "_saved", lambda canvas, form, metadata: b"<svg/>")
 
 
 def both_methods(folder, task="emoset", **more):
@@ -69,7 +72,7 @@ def test_runs_that_differ_stand_apart(tmp_path, name):
     assert len(found) == 4
     assert len({(one.model, one.column, one.variant) for one in found}) == 4
     apart = {(one.identity.key, one.exam) for one in found}
-    assert len(apart) == (1 if name == "polarity" else 2)
+    assert len(apart) == (1 if name in ("polarity", "weights of the method") else 2)
     for table in (tables.runs_table(found), stages.costs(found)):
         rows = [tuple(cell.text for cell in row[:3]) for row in table.rows]
         assert len(set(rows)) == 4
@@ -137,7 +140,7 @@ def test_models_of_one_last_name_have_files_of_their_own(tmp_path):
     write_report(found, tmp_path / "report")
     assert len(list((tmp_path / "report/tables").glob("table1_*.csv"))) == 2
     names = keys(all_figures(found))
-    assert len(names) == len(set(names)) == 2 * 4
+    assert len(names) == len(set(names)) == 2 * 2
     assert all("a-final-" in name or "b-final-" in name for name in names)
 
 
@@ -176,7 +179,7 @@ def test_a_trial_is_shown_apart_with_its_part(tmp_path):
     assert not any(row[place].best for row in table.rows)
     assert main_columns(found) == {"emoset": "emoset [mini, all 32]"}
     board = leaderboard(found)
-    assert [row[0].text for row in board.rows] == ["1", "2"]  # by the whole list; the trial stands beside it
+    assert [row[2].text for row in board.rows] == ["1", "2"]  # by the whole list; the trial stands beside it
     assert "emoset [mini, items 9 to 16 of 32] is not in it" in board.notes[0]
     page = write_report(found, tmp_path / "report").with_suffix(".md").read_text(encoding="utf-8")
     assert ": 2 of the runs are over a part of the task (items 9 to 16 of 32): no result to report." in page
@@ -188,8 +191,8 @@ def test_ranks_are_over_equal_items(tmp_path):
     run(tmp_path, "sepm_llava", LLAVA, "sparsevlm", "emoset", 0.5, DAY, items=slice(6, 20))
     run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, DAY)
     board = leaderboard(read_runs([tmp_path]))
-    assert {row[2].text: row[0].text for row in board.rows}["sparsevlm"] == "-"
-    assert sorted(row[0].text for row in board.rows) == ["-", "1", "2"]
+    assert {row[0].text: row[2].text for row in board.rows}["SparseVLM, 192 tokens"] == "-"
+    assert sorted(row[2].text for row in board.rows) == ["-", "1", "2"]
 
 
 def six_tasks(monkeypatch, folder):
@@ -255,7 +258,7 @@ def test_the_runs_polarity_is_used_everywhere(tmp_path, monkeypatch):
     sides = {row["method"]: row["polarity"] for row in table.records if row["label"] == "awe"}
     assert sides == {"sepm": "positive", "sepm (awe is negative)": "negative"}
     drawn = []
-    monkeypatch.setattr(figures, "_saved", lambda canvas, form, metadata: drawn.append(canvas) or b"")
+    monkeypatch.setattr(figures, "_saved", lambda canvas, form, metadata: drawn.append(canvas) or b"<svg/>")
     heights = []
     for one in (plain, other):
         figures._confidence([one])
@@ -291,3 +294,19 @@ def test_settings_that_are_written_alike_are_told_apart():
         identities = [dataclasses.replace(one.identity, model={"load_in_4bit": value}) for value in (True, "True")]
         named = arranged([dataclasses.replace(one, identity=identity, model="") for identity in identities])
         assert len({found.model for found in named}) == 2
+
+
+def test_methods_stand_in_the_order_of_their_kinds(tmp_path):
+    """Plain ones, those that prune, controls, those made for emotions, stock models; each kind by name."""
+    names = ["sepm", "dan", "random_drop", "blind", "fastv", "divprune", "zero_shot_cot", "zero_shot"]
+    for name in names:
+        run(tmp_path, "sepm_llava", LLAVA, name, "emoset", 0.5, "20261101_120000")
+    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
+    found = [one.method for one in read_runs([tmp_path])]
+    plain, rest = ["zero_shot", "zero_shot_cot"], ["divprune", "fastv", "blind", "random_drop", "dan", "sepm"]
+    assert found == [*plain, *rest, "llava_hf"]
+
+
+def test_every_method_says_what_it_is_to_the_others():
+    assert {kind_of(name) for name in find_methods()} == set(KINDS)
+    assert kind_of("llava_hf") == kind_of("nonsense") == ""

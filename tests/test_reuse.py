@@ -9,6 +9,7 @@ from conftest import ORACLES
 from PIL import Image
 
 from sepm_eval import Question, get_method, load_backbone
+from sepm_eval.backbone.cost import common_start
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 
@@ -49,10 +50,11 @@ def masks(visual, *shares):
     return [torch.rand(count).argsort() < round(count * share) for count, share in pairs]
 
 
-def hidden_from_the_text(backbone, tokens, features, keep):
+def hidden_from_the_text(backbone, tokens, features, keep, shared=0):
     """Logits of one whole prompt in which the text behind the image cannot see the dropped tokens, everything else can.
 
-    One pass of the bare decoder with a mask of our own: no cache, no padding, nothing evicted.
+    One pass of the bare decoder with a mask of our own: no cache, no padding, nothing evicted. The first ``shared``
+    tokens of the text can see them, too.
     """
     model = backbone._language_model
     ids = torch.tensor(tokens.before + tokens.after)
@@ -60,7 +62,7 @@ def hidden_from_the_text(backbone, tokens, features, keep):
     embedded = torch.cat([before, features, after])[None]
     length, text = embedded.shape[1], len(tokens.before) + len(features)
     seen = torch.ones(length, length).tril().bool()
-    seen[text:, len(tokens.before) : text] &= keep
+    seen[text + shared :, len(tokens.before) : text] &= keep
     bias = torch.zeros(length, length).masked_fill(~seen, torch.finfo(torch.float32).min)
     with torch.inference_mode():
         output = model.decoder(
@@ -79,6 +81,23 @@ def test_it_equals_a_mask_over_the_whole_prompt(family, visual):
         torch.testing.assert_close(fast.logits[i], expected, atol=2e-5, rtol=1e-4)
     exact = family.read(FINE, visual, keep=keep)
     assert (fast.logits - exact.logits).abs().max() > 1e-3  # the approximation is one
+
+
+def test_words_that_were_taken_over_saw_the_dropped_tokens(family, visual):
+    """As SEPM's stage 2 goes on from stage 1: behind the focus sentence, which both begin with."""
+    keep, shared = masks(visual, 0.8, 0.5, 0.7), []
+    fine = [f"Please focus on emotion.\n{prompt}" for prompt in FINE]
+    coarse = family.read([COARSE] * 3, visual, probe="focus on emotion")
+    fast = family.read(fine, visual, keep=keep, prefix=coarse, shares="text")
+    before = family._tokenise(COARSE, image=True, probe=None).after
+    for i, prompt in enumerate(fine):
+        tokens = family._tokenise(prompt, image=True, probe=None)
+        shared.append(common_start(before, tokens.after))
+        expected = hidden_from_the_text(family, tokens, visual.pictures[i].features, keep[i], shared[i])
+        torch.testing.assert_close(fast.logits[i], expected, atol=2e-5, rtol=1e-4)
+    assert min(shared) > 3
+    anew = family.read(fine, visual, keep=keep, prefix=coarse)
+    assert (fast.logits - anew.logits).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("whole", [None, True])

@@ -20,8 +20,9 @@ from sepm_eval import demo
 from sepm_eval.cli import app
 from sepm_eval.cli.run import duration
 from sepm_eval.hosts.measuring import measure
-from sepm_eval.methods import method_options
+from sepm_eval.methods import find_methods, method_options
 from sepm_eval.report import paper
+from sepm_eval.report.proofs import CONTROLS
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.journal import read_journal
 from sepm_eval.runs.plan import Plan, load_plan, method_key, parse_method, shipped_plans, slug, split_method
@@ -254,16 +255,12 @@ def test_shipped_plans_are_valid(name):
             assert set(split_method(method)[1]) <= set(method_options(split_method(method)[0]))
 
 
-@pytest.mark.parametrize(("name", "table"), [("table1", 0), ("table2", 1), ("table3", 2), ("dan_table1", 3)])
-def test_the_plans_cover_the_papers_tables(name, table):
-    """Every figure of a table has a run in its plan, and every run of the plan a figure."""
-    plan = load_plan(name)
+@pytest.mark.parametrize("table", paper.TABLES, ids=lambda table: table.name)
+def test_the_plans_cover_the_papers_tables(table):
+    """Every figure of a table has a run in the plan of its name, and every run of the plan a figure."""
+    plan = load_plan(table.name.lower().replace(" ", "").replace(",", "_"))
     wanted = {
-        (model, row.label, task)
-        for row in paper.TABLES[table].rows
-        if row.method != "dan"  # the plan is without it
-        for model, figures in row.accuracy.items()
-        for task in figures
+        (model, row.label, task) for row in table.rows for model, figures in row.accuracy.items() for task in figures
     }
     covered = set()
     for model in plan.models:
@@ -274,9 +271,26 @@ def test_the_plans_cover_the_papers_tables(name, table):
                 identity = Identity(model.model, str(model.args["pretrained"]), method=method, options=options)
                 now = datetime.now(timezone.utc)
                 run = Run(identity, task, "", (), 0, 0, now, defaults=defaults_of(method))
-                (row,) = [row for row in paper.TABLES[table].rows if row.is_that_of(run)]
-                covered.add((paper.TABLES[table].paper.model_of(run), row.label, task))
+                (row,) = [row for row in table.rows if row.is_that_of(run)]
+                covered.add((table.paper.model_of(run), row.label, task))
     assert covered == wanted
+
+
+def test_the_plan_of_pruning_has_every_method_under_every_budget():
+    wanted = {"zero_shot", "sepm"}
+    for name in find_methods():
+        for budget in (192, 128, 64) if "budget" in method_options(name) else ():
+            text = f"{name},budget={budget}"
+            if (name, budget) in (("pyramiddrop", 128), ("pyramiddrop", 64)):
+                with pytest.raises(ValueError, match="averages more than 144 of 576"):
+                    parse_method(text)
+            else:
+                wanted.add(text)
+    assert set(load_plan("pruning").methods) == wanted
+
+
+def test_the_plan_of_controls_has_them_all():
+    assert {split_method(text)[0] for text in load_plan("controls").methods} == {"zero_shot", *CONTROLS}
 
 
 def test_dry_run_prices_a_plan_and_runs_nothing(tmp_path, monkeypatch):
@@ -354,7 +368,7 @@ def test_the_plan_of_dans_table_is_priced_as_far_as_it_can_be(tmp_path, monkeypa
     output = call("run", "dan_table1", "--dry-run")
     assert "Nothing was run" in output
     rows = price(load_plan("dan_table1"))
-    assert len(rows) == 4 * 5 * 3
+    assert len(rows) == 4 * 5 * 4
     assert {row.model.split()[0] for row in rows} == {"sepm_hf"}
 
 

@@ -79,14 +79,17 @@ def test_one_step(reference):
     for i in range(3):
         scores = torch.from_numpy(oracle[f"B{budget}/L{layer}/score/{i}"])
         numbered = torch.arange(len(scores), dtype=torch.float32)[:, None].repeat(1, 4)
-        left = sparsify(budget, visual).step(layer, numbered, scores)
-        assert left[: counts[1], 0].int().tolist() == oracle[f"B{budget}/L{layer}/kept/{i}"].tolist()
-        assert len(left) == counts[5]
+        kept, merged, centres = sparsify(budget, visual).step(layer, numbered, scores)
+        assert kept.tolist() == oracle[f"B{budget}/L{layer}/kept/{i}"].tolist()
+        assert len(kept) == counts[1]
+        assert len(kept) + len(merged) == counts[5]
+        assert len(set(centres.tolist())) == len(merged)
+        assert not set(centres.tolist()) & set(kept.tolist())
 
 
 def test_one_cluster_is_the_mean():
     tokens = torch.randn(7, 5)
-    torch.testing.assert_close(merge(tokens), tokens.mean(0, keepdim=True))
+    torch.testing.assert_close(merge(tokens)[0], tokens.mean(0, keepdim=True))
 
 
 def test_a_model_without_any_of_the_layers_is_refused(tiny_llava, llava_oracle):

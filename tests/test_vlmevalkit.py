@@ -5,36 +5,21 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import shutil
-import ssl
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from miniature import abstract_release, emoset_release
 from test_lmms_eval import lmms_eval
-from typer.testing import CliRunner
 
-from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.datasets.releases.prepare import prepare
-from sepm_eval.hosts import loading as _loading
-from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
-from sepm_eval.hosts.vlmevalkit import pairs as _vlmevalkit_pairs
-from sepm_eval.hosts.vlmevalkit.about import About, Questions, from_file, questions_of
-from sepm_eval.hosts.vlmevalkit.arguments import checkpoints, left_to_do, models_and_sets
-from sepm_eval.hosts.vlmevalkit.pairs import OtherAnswers, Pairs
-from sepm_eval.hosts.vlmevalkit.scores import is_failed, predictions, score_table
-from sepm_eval.methods import find_methods
+from sepm_eval.hosts.vlmevalkit.scores import is_failed
 from sepm_eval.runs.exams import exam_of
-from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.journal import read_journal
-from sepm_eval.scoring import failure_text
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("vlmeval") is None, reason="VLMEvalKit is not installed (extra vlmeval)"
@@ -362,303 +347,21 @@ def test_what_is_not_there_is_said_before_anything_is_loaded(inside):
     assert checkpoint.startswith("absent on EmotionDemo: no result (no checkpoint")
 
 
+def test_a_method_that_cannot_be_asked_this_is_refused_before_loading(inside):
+    told = "emotion_demo, dan: k=9 means 10 candidates, and the question has 8 options: use k from 1 to 7"
+    assert inside["too_many"] == [f"many on EmotionDemo: no result ({told})"]
+
+
+def test_a_method_that_never_dropped_a_token_is_named(inside):
+    """Its sentence makes the command end with status 1."""
+    dead, alive = inside["dead"]
+    (told,) = dead
+    assert told.startswith("dead on EmotionDemo: fastv on demo dropped no visual token of any of ")
+    assert alive == []
+
+
 @installed
 def test_the_identity_is_known_before_the_model_is_loaded(inside):
     before, after = inside["identities"]
     assert before["model"] == {} != after["model"]
     assert all(before[key] == after[key] for key in before.keys() - {"model", "digest"})
-
-
-def test_a_name_in_other_letters_is_refused_before_vlmevalkit_is_imported(monkeypatch):
-    monkeypatch.setattr(vlmevalkit, "_import_run", lambda: pytest.fail("imported"))
-    for arguments in (["--data", "EmoSet", "Artphoto"], ["--data=artphoto"]):
-        with pytest.raises(vlmevalkit.BadArguments, match=r"unknown data set '[Aa]rtphoto': write ArtPhoto"):
-            vlmevalkit.run([*arguments, "--model", "sepm_demo", "--work-dir", "emoset"])
-
-
-def test_what_cannot_be_had_is_left_out_of_the_command_line(tmp_path, monkeypatch):
-    """The rest runs: two models on two sets, of which one each is left."""
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"model": {"a": {}, "b": {"class": "X"}}, "data": {"c": {}, "d": {}}, "more": 1}))
-    monkeypatch.setattr(sys, "argv", ["vlmeval"])
-    with left_to_do(SimpleNamespace(config=str(config)), [("b", "c")]):
-        option, path = sys.argv[1:]
-        assert option == "--config"
-        assert json.loads(Path(path).read_text()) == {"model": {"b": {"class": "X"}}, "data": {"c": {}}, "more": 1}
-    assert not Path(path).exists()
-    monkeypatch.setattr(sys, "argv", ["vlmeval"])
-    with left_to_do(SimpleNamespace(config=str(config)), [(m, d) for m in "ab" for d in "cd"]):
-        assert sys.argv == ["vlmeval"]
-    with left_to_do(SimpleNamespace(config=None, model=["a", "b"], data=["c"]), [("b", "c")]):
-        assert sys.argv == ["vlmeval", "--model", "b", "--data", "c"]
-
-
-@pytest.mark.parametrize(
-    "content", ["", "[]", '{"model": {}}', '{"model": [], "data": []}', '{"model": {"a": 1}, "data": {}}']
-)
-def test_a_config_file_that_is_none_is_refused(tmp_path, content):
-    config = tmp_path / "config.json"
-    config.write_text(content)
-    with pytest.raises(vlmevalkit.BadArguments, match="is no file for --config, with the tables model and data"):
-        models_and_sets(SimpleNamespace(config=str(config), limit=None))
-
-
-def test_a_data_set_of_ours_has_its_own_name_in_a_config_file(tmp_path):
-    config = tmp_path / "config.json"
-    sets = {"mine": {"class": "EmotionMCQ", "dataset": "EmoSet"}}
-    config.write_text(json.dumps({"model": {"sepm_demo": {"dtype": "float64"}, "b": {"class": "X"}}, "data": sets}))
-    with pytest.raises(vlmevalkit.BadArguments, match="EmoSet stands as 'mine'"):
-        models_and_sets(SimpleNamespace(config=str(config)))
-    config.write_text(config.read_text().replace("mine", "EmoSet"))
-    models, found = models_and_sets(SimpleNamespace(config=str(config)))
-    assert models["sepm_demo"] == {"backbone": "llava", "pretrained": "demo", "method": "sepm", "dtype": "float64"}
-    assert models["b"] is None
-    assert found == {"EmoSet": "EmoSet"}
-
-
-def identity(**changed) -> Identity:
-    return Identity(**{"entry": "sepm_llava", "checkpoint": "demo", "revision": "a", "method": "sepm", **changed})
-
-
-def asked(*rows: tuple[str, str, str], item_list: str = "test", limit: int | None = None) -> Questions:
-    return questions_of(BENCHMARKS["emotion_demo"], item_list, rows or ROWS, limit)
-
-
-ROWS = (("one", "anger", "a" * 64), ("two", "awe", "b" * 64))
-PAIR = ("sepm_demo", "EmotionDemo")
-
-
-def pairs_of(work: Path, about: About, **settings) -> Pairs:
-    return Pairs(work, {PAIR: about}, {"EmotionDemo": {}}, **{"answering": True, "reuse": False, **settings})
-
-
-@pytest.mark.parametrize(
-    ("now", "difference"),
-    [
-        ({"identity": identity(revision="b")}, "revision: a, now b"),
-        ({"identity": identity(options={"beta": 1})}, "options.beta: None, now 1"),
-        ({"identity": identity(versions={"pillow": "13"})}, "versions.pillow: None, now 13"),
-        ({"identity": identity(polarity={"awe": "negative"})}, "polarity.awe: None, now negative"),
-        ({"identity": identity(checkpoint="/mine")}, "checkpoint: demo, now /mine"),
-        ({"identity": None}, "the model is one of ours only now, or only was"),
-        ({"arguments": {"dtype": "float16"}}, "dtype: default, now float16"),
-        ({"questions": asked(item_list="mine")}, "item list: test, now mine"),
-        ({"questions": asked(limit=1)}, "items asked: 2 of 2, now 1 of 2"),
-        ({"questions": asked(("one", "awe", "a" * 64), ROWS[1])}, "labels"),
-        ({"questions": None}, "the data set"),
-    ],
-)
-def test_every_difference_is_named(tmp_path, now, difference):
-    about = About(identity(), {}, asked())
-    folder = tmp_path / "sepm_demo"
-    pairs_of(tmp_path, about).start(folder, PAIR)
-    for name in ("sepm_demo_EmotionDemo.xlsx", "sepm_demo_EmotionDemo_PREV.pkl", "01_EmotionDemo.pkl"):
-        (folder / name).touch()
-        (said,) = pairs_of(tmp_path, replace(about, **now)).refused()
-        assert f"{folder / name} holds answers of another run ({difference})" in said
-        assert pairs_of(tmp_path, about).refused() == []
-        (folder / name).unlink()
-    assert pairs_of(tmp_path, replace(about, **now)).refused() == []  # nothing would be taken over
-
-
-@installed
-def test_only_the_picture_of_a_failed_question_may_change(tmp_path):
-    script = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from test_vlmevalkit import *
-work, about = Path(sys.argv[2]), About(None, {}, asked())
-pairs_of(work, about).start(work / "sepm_demo", PAIR)
-other = asked(("one", "anger", "c" * 64), ROWS[1])
-for said in ("A", "Failed to obtain answer via API."):
-    table = pd.DataFrame({"index": ["one", "two"], "picture": ["a" * 64, "b" * 64], "prediction": [said, "B"]})
-    table.to_csv(work / "sepm_demo/sepm_demo_EmotionDemo.tsv", sep="\t", index=False)
-    now = pairs_of(work, About(None, {}, other))
-    now.pictures = {"EmotionDemo": {"one": "c" * 64, "two": "b" * 64}}
-    print(now.refused(), file=sys.stderr)
-    print(len(now.refused()))
-"""
-    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["1", "0"]
-    assert "holds answers of another run (pictures)" in run.stderr
-
-
-def test_scoring_alone_does_not_ask_for_versions_or_weights(tmp_path):
-    former = About(identity(versions={"torch": "1"}, model={"dtype": "float32"}), {}, asked())
-    pairs_of(tmp_path, former).start(tmp_path / "sepm_demo", PAIR)
-    (tmp_path / "sepm_demo/sepm_demo_EmotionDemo.xlsx").touch()
-    now = About(identity(versions={"torch": "2"}, revision=""), {}, asked())
-    assert len(pairs_of(tmp_path, now).refused()) == 1
-    scoring = pairs_of(tmp_path, now, answering=False, reuse=True)
-    assert scoring.refused() == []
-    scoring.start(tmp_path / "sepm_demo/T20260101-000000", PAIR)
-    told = from_file(tmp_path / "sepm_demo/T20260101-000000/sepm_demo_EmotionDemo_sepm_eval.json")
-    assert told == former  # whose answers they are does not change
-
-
-def test_runs_in_folders_of_their_own_are_compared_where_reuse_takes_them_from(tmp_path):
-    about, other = About(identity(), {}, asked()), About(identity(revision="b"), {}, asked())
-    for name, content, age in (("T20260101_Gabc", about, 0), ("T20260102-120000", other, 10)):
-        folder = tmp_path / "sepm_demo" / name
-        pairs_of(tmp_path, content).start(folder, PAIR)
-        (folder / "sepm_demo_EmotionDemo.xlsx").touch()
-        os.utime(folder, (1000 + age, 1000 + age))
-    assert pairs_of(tmp_path, about).refused() == []
-    (said,) = pairs_of(tmp_path, about, reuse=True).refused()
-    assert "T20260102-120000" in said
-    assert pairs_of(tmp_path, other, reuse=True).refused() == []
-
-
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"identity": {"entry": "x"}, "arguments": {}, "questions": null}']
-)
-def test_a_damaged_file_is_not_believed(tmp_path, content):
-    about = About(identity(), {}, asked())
-    (tmp_path / "sepm_demo").mkdir()
-    (tmp_path / "sepm_demo/sepm_demo_EmotionDemo.xlsx").touch()
-    (tmp_path / "sepm_demo/sepm_demo_EmotionDemo_sepm_eval.json").write_text(content)
-    (said,) = pairs_of(tmp_path, about).refused()
-    assert "does not say whose answers these are" in said
-
-
-def test_a_model_is_compared_once_more_when_it_is_loaded(tmp_path, monkeypatch):
-    """Settings that only loading shows, such as the dtype that auto stands for; only the first process writes."""
-    about, folder = About(identity(), {}, asked()), tmp_path / "sepm_demo"
-    path = folder / "sepm_demo_EmotionDemo_sepm_eval.json"
-    single, double = identity(model={"dtype": "float32"}), identity(model={"dtype": "float64"})
-    first = pairs_of(tmp_path, about)
-    first.start(folder, PAIR)
-    first.loaded(folder, PAIR, single)
-    assert from_file(path).identity == single
-    (folder / "sepm_demo_EmotionDemo.xlsx").touch()
-    second = pairs_of(tmp_path, about)
-    assert second.refused() == []
-    with pytest.raises(OtherAnswers, match=r"model.dtype: float32, now float64"):
-        second.loaded(folder, PAIR, double)
-    monkeypatch.setattr(_vlmevalkit_pairs, "PROCESSES", 2)
-    with pytest.raises(SystemExit, match=r"model.dtype: float32, now float64"):
-        second.loaded(folder, PAIR, double)
-    second.loaded(folder, PAIR, single)
-    monkeypatch.setattr(_vlmevalkit_pairs, "RANK", 1)
-    path.unlink()
-    second.start(folder, PAIR)
-    second.loaded(folder, PAIR, single)
-    assert not path.exists()
-
-
-def test_answers_taken_over_without_being_asked_are_announced(tmp_path, caplog):
-    pairs = pairs_of(tmp_path, About(None, {}, asked()))
-    pairs.start(tmp_path / "sepm_demo", PAIR)
-    vlmevalkit._warn_of_reuse(pairs)
-    assert caplog.records == []
-    former = tmp_path / "sepm_demo" / "sepm_demo_EmotionDemo.xlsx"
-    former.touch()
-    vlmevalkit._warn_of_reuse(pairs)
-    assert f"take over the answers in {former}, although --reuse is not given" in caplog.text
-    assert "the weights of this model are not known" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("setting", "said"),
-    [
-        ({"batch_size": 0}, "batch_size=0: give a whole number"),
-        ({"batch_size": 2**63}, "give a whole number"),
-        ({"batch_size": True}, "batch_size=True: give a whole number"),
-        ({"journal": 5}, "journal='5': give a file's name"),
-        ({"journal": "a\0b"}, "give a file's name"),
-        ({"journal": " "}, "journal=' ': give a file's name"),
-        ({"journal": "."}, "journal='.' is a folder"),
-        ({"resume": "yes"}, "resume='yes': use True or False"),
-        ({"resume": 1}, "resume=1: use True or False"),
-        ({"given": {"polarity": {"awe": "negative"}}}, "write label:positive or label:negative"),
-        ({"given": {"polarity": "awe"}}, "write label:positive or label:negative"),
-        ({"given": {"polarity": "awe:negative+awe:positive"}}, "names awe twice"),
-        ({"method": ["sepm"]}, "method=['sepm']: give a name"),
-        ({"backbone": 5}, "backbone=5: give a name"),
-        ({"given": {"betta": 1}}, "unknown model args ['betta']"),
-    ],
-)
-def test_impossible_settings_are_refused_before_loading(monkeypatch, setting, said):
-    monkeypatch.setattr(_loading, "load_backbone", lambda *_, **__: pytest.fail("loaded"))
-    given = {"pretrained": "demo", "device": "cpu", **setting.get("given", {})}
-    usual = {"batch_size": 1, "journal": None, "resume": True, "shard": ""}
-    named = {"backbone": "llava", "method": "sepm", "given": given}
-    with pytest.raises(ValueError, match=re.escape(said)):
-        _loading.load_runner("entry", (), **{**usual, **named, **setting, "given": given})
-
-
-@pytest.mark.parametrize("value", [0, -1, 2**31, 2**70, 1.0, "8", True, None])
-def test_counts_are_whole_numbers_in_range(value):
-    with pytest.raises(ValueError, match=r"max_new_tokens=.*give a whole number from 1 to 2147483647"):
-        _loading.check_count("max_new_tokens", value)
-
-
-def test_every_method_has_an_entry_for_every_checkpoint():
-    entries = vlmevalkit.model_entries()
-    assert len(entries) == len(find_methods()) * len(checkpoints())
-    assert entries["zero_shot_demo"] == {"backbone": "llava", "pretrained": "demo", "method": "zero_shot"}
-    assert {"sepm_llava_v1.5_7b", "sepm_llama3_vila1.5_8b", "sparsevlm_llava_v1.5_13b"} <= set(entries)
-
-
-def test_three_counts_are_kept_apart():
-    benchmark = BENCHMARKS["emotion6"]
-    data = pd.DataFrame({"index": range(6), "category": ["anger", "anger", "joy", "joy", "fear", "fear"]})
-    said = ["A", "no idea", "anger", failure_text(OSError("gone")), None, "Failed to obtain answer via API."]
-    answers = predictions([{"index": index, "prediction": text} for index, text in enumerate(said)])
-    rows, accuracy = score_table(data, answers, benchmark)
-    assert list(rows["status"]) == ["right", "unparsed", "wrong", "failed", "unparsed", "failed"]
-    assert rows["hit"].isna().sum() == 2
-    (row,) = accuracy.to_dict("records")
-    assert (row["Overall"], row["anger"], row["joy"], row["fear"]) == (0.25, 0.5, 0.0, 0.0)
-    assert [row[name] for name in ("n", "right", "wrong", "unparsed", "failed")] == [6, 1, 1, 2, 2]
-    _, accuracy = score_table(data[3:4], answers, benchmark)
-    assert pd.isna(accuracy["Overall"][0])
-    with pytest.raises(ValueError, match="no prediction for 1 of 6 questions, '5'"):
-        score_table(data, answers[:5], benchmark)
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """Something like a checkout of VLMEvalKit: run.py beside the package, whose import turns TLS verification off."""
-    (tmp_path / "vlmeval").mkdir()
-    (tmp_path / "vlmeval" / "__init__.py").write_text(
-        "import ssl\nssl._create_default_https_context = ssl._create_unverified_context\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "vlmeval", raising=False)
-    yield tmp_path
-    sys.modules.pop("vlmeval", None)
-
-
-def test_a_checkout_works_as_well(checkout, caplog):
-    (checkout / "run.py").write_text("def main():\n    return 'ran'\n")
-    verified = ssl._create_default_https_context
-    assert vlmevalkit._import_run().main() == "ran"
-    assert ssl._create_default_https_context is verified
-    assert "it is on again" in caplog.text
-
-
-def test_a_package_without_run_is_an_error(checkout):
-    with pytest.raises(vlmevalkit.BadArguments, match=r"has no run\.py, in it or beside it: install ms-vlmeval"):
-        vlmevalkit._import_run()
-
-
-def test_without_vlmevalkit_the_command_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "vlmeval", None)
-    monkeypatch.setattr(
-        vlmevalkit, "_import_run", lambda: (_ for _ in ()).throw(ModuleNotFoundError("no", name="vlmeval"))
-    )
-    result = CliRunner().invoke(app, ["vlmeval", "--data", "EmoSet", "--model", "sepm_demo"])
-    assert result.exit_code == 1
-    assert "pip install 'sepm-eval[vlmeval]'" in result.output
-
-
-def test_arguments_arrive_as_they_were_written(monkeypatch):
-    taken = []
-    monkeypatch.setattr(vlmevalkit, "run", lambda arguments: taken.extend(arguments) or ["something is missing"])
-    written = ["--data", "EmoSet", "Emotion6", "--model", "sepm_demo", "--reuse", "--work-dir=out", "--mode", "infer"]
-    result = CliRunner().invoke(app, ["vlmeval", *written])
-    assert taken == written
-    assert result.exit_code == 1
-    assert "something is missing" in result.output

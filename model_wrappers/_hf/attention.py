@@ -112,7 +112,7 @@ def watched(
         watch.windows[layer] = window
         if layer in watch.layers and watch.rows is not None and watch.valid is not None:
             rows, mask = watch.rows.to(query.device), attention_mask
-            if kernel == "flash_attention_2":
+            if kernel == "flash_attention_2" and (mask is None or mask.ndim == 2):
                 mask = _spelled_out(attention_mask, query.shape[2], key, window)
             weights = _weights(module, query, key, mask, rows, scaling, softcap)
             watch.found[layer] = mean_attention(weights, watch.valid.to(query.device))

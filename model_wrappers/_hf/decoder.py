@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from torch import Tensor
 
+from sepm_eval.backbone import pruning
 from sepm_eval.backbone.continuing import take_over
-from sepm_eval.backbone.interface import PictureTokens, Shares
+from sepm_eval.backbone.interface import Cut, PictureTokens, Prune, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.writing import CACHE, greedily
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
+from sepm_eval.model_wrappers._hf.pruning import Pruning, going_on
 from sepm_eval.model_wrappers._hf.reading import Ending, FamilyReading, cut, is_plain
+from sepm_eval.model_wrappers._hf.rows import Row, SeenPictures, left, picked
 
 _TYPES = ("token_type_ids", "mm_token_type_ids")
 
@@ -102,16 +103,10 @@ class Decoder:
         ]
         if prefix is not None:
             return self._go_on(rows, prefix, shares, layers)
-        longest, columns = max(len(row.columns) for row in rows), [row.columns for row in rows]
-        ids = _picked([row.ids for row in rows], columns, longest)
-        attended = _picked([row.kept for row in rows], columns, longest)
-        positions = _picked([row.positions for row in rows], columns, longest, batch_dim=-2)
-        types = _picked([row.types for row in rows], columns, longest)
-        watch = self._watch(rows, columns, longest, layers)
-        extra: dict[str, Any] = {key: types.to(self.device) for key in self._types}
-        if pictures is not None:
-            extra["mm_encoder_outputs"] = {"image": self._features(pictures, keep)}
-        output = self._forward(ids, attended, positions, watch, **extra)
+        given = self._given(rows, pictures, keep)
+        attended = given["attended"]
+        watch = self._watch(rows, [row.columns for row in rows], attended.shape[1], layers)
+        output = self._forward(**given, watch=watch)
         self.windows = self.windows or watch.windows
         seen = None
         if layers is not None and pictures is not None:
@@ -125,6 +120,46 @@ class Decoder:
             before=tuple(row.before for row in rows) if whole else (),
             behind=tuple(row.behind for row in rows),
             position=torch.stack([row.positions[..., row.columns].max() + 1 for row in rows]),
+        )
+
+    @torch.inference_mode()
+    def read_pruned(
+        self, prompts: Sequence[Prompt], pictures: Sequence[PictureTokens], prune: Cut | Prune
+    ) -> FamilyReading:
+        """Run the prompts through the model once, with visual tokens removed between layers.
+
+        Positions that are places in a picture stay; others do what ``prune`` says, and close up if it says nothing.
+
+        Args:
+            prompts: one per row.
+            pictures: one per row.
+            prune: what happens after which layer.
+
+        Raises:
+            ValueError: the model has none of the layers after which something is to happen.
+            RuntimeError: a layer does not report its attention.
+            FloatingPointError: a layer's attention is NaN or infinite, or no token rates the visual ones.
+        """
+        rows = [self._row(prompt, picture, None) for prompt, picture in zip(prompts, pictures, strict=True)]
+        embed, model = self.model.get_input_embeddings(), self.model.get_decoder()
+        texts = [embed(torch.tensor(row.behind, device=self.device)) for row in rows]
+        rating = pruning.raters(prune, [picture.features for picture in pictures], texts)
+        patches = [row.patches(picture) for row, picture in zip(rows, pictures, strict=True)]
+        whole = pruning.Rows.of(
+            [row.places.movedim(-1, 0) for row in rows], [row.prompt.slots for row in rows], patches
+        )
+        acts = Pruning(model, prune, whole.to(self.device), rating)
+        with acts.acting():
+            output = self._forward(**self._given(rows, pictures, None), watch=acts.watch)
+        return FamilyReading(
+            logits=self._logits(output),
+            probe_attention=None,
+            cache=getattr(output, CACHE),
+            attended=acts.attended,
+            behind=tuple(row.behind for row in rows),
+            visual_left=tuple(zip(*acts.counts, strict=True)),
+            position=torch.stack([row.places.max() + 1 for row in rows]),
+            renumbered=not (self.by_place or (isinstance(prune, Cut) and prune.positions == "kept")),
         )
 
     @torch.inference_mode()
@@ -151,10 +186,12 @@ class Decoder:
         position = end.position
         end.grow()
         places = position[:, None].expand(3, -1, -1) if self.by_place else position[:, None]
-        return self._logits(self._forward(token[:, None], end.attended, places, cache=end.cache))
+        pruned = len(end.attended) > 1
+        with going_on(self.model.get_decoder(), end) if pruned else nullcontext():
+            return self._logits(self._forward(token[:, None], end.attended[0], places, cache=end.cache))
 
     def _go_on(
-        self, rows: Sequence[_Row], prefix: FamilyReading, shares: Shares, layers: Sequence[int] | None
+        self, rows: Sequence[Row], prefix: FamilyReading, shares: Shares, layers: Sequence[int] | None
     ) -> FamilyReading:
         """Read what stands behind the picture only, or behind the text that is taken over, too."""
         ends = [len(row.before) for row in rows]
@@ -164,9 +201,9 @@ class Decoder:
         held, shared = take_over(prefix, shares, before, behind, probed, kept)
         tails = [torch.arange(end + text, len(row.ids)) for row, end, text in zip(rows, ends, shared, strict=True)]
         longest = max(map(len, tails))
-        ids = _picked([row.ids for row in rows], tails, longest)
-        new = _left([torch.ones_like(tail, dtype=torch.bool) for tail in tails], longest)
-        positions = _picked([row.places for row in rows], tails, longest, batch_dim=-2)
+        ids = picked([row.ids for row in rows], tails, longest)
+        new = left([torch.ones_like(tail, dtype=torch.bool) for tail in tails], longest)
+        positions = picked([row.places for row in rows], tails, longest, batch_dim=-2)
         attended = torch.cat([held, new.to(held.device)], dim=1)
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
         watch = None if layers is None else self._watch(rows, tails, longest, layers)
@@ -183,7 +220,23 @@ class Decoder:
             position=torch.stack([row.places.max() + 1 for row in rows]),
         )
 
-    def _row(self, prompt: Prompt, picture: PictureTokens | None, keep: Tensor | None) -> _Row:
+    def _given(
+        self, rows: Sequence[Row], pictures: Sequence[PictureTokens] | None, keep: Sequence[Tensor] | None
+    ) -> dict[str, Any]:
+        """What the forward pass is given of rows: the columns that stay, padded to one length."""
+        longest, columns = max(len(row.columns) for row in rows), [row.columns for row in rows]
+        types = picked([row.types for row in rows], columns, longest)
+        given: dict[str, Any] = {key: types.to(self.device) for key in self._types}
+        if pictures is not None:
+            given["mm_encoder_outputs"] = {"image": self._features(pictures, keep)}
+        return {
+            **given,
+            "ids": picked([row.ids for row in rows], columns, longest),
+            "attended": picked([row.kept for row in rows], columns, longest),
+            "positions": picked([row.positions for row in rows], columns, longest, batch_dim=-2),
+        }
+
+    def _row(self, prompt: Prompt, picture: PictureTokens | None, keep: Tensor | None) -> Row:
         found = int(prompt.slots.sum())
         wanted = 0 if picture is None else len(picture.features)
         if found != wanted:
@@ -195,7 +248,7 @@ class Decoder:
         positions = places
         if self.closes_up:
             positions = (kept.cumsum(-1) - 1).clamp(min=0) + self._family.first_position
-        return _Row(prompt, kept, positions, places, prompt.slots.long() * (self._family.token_types == "picture"))
+        return Row(prompt, kept, positions, places, prompt.slots.long() * (self._family.token_types == "picture"))
 
     def _places(self, prompt: Prompt, picture: PictureTokens | None) -> Tensor:
         """Positions of the whole prompt, [L], or [3, L] where they are places in a picture; as its own forward has."""
@@ -211,7 +264,7 @@ class Decoder:
         return found[-3:, 0].cpu()
 
     def _watch(
-        self, rows: Sequence[_Row], columns: Sequence[Tensor], longest: int, layers: Sequence[int] | None
+        self, rows: Sequence[Row], columns: Sequence[Tensor], longest: int, layers: Sequence[int] | None
     ) -> Watch:
         """What is asked of the attention where these columns are read; without a probe only which layers have any."""
         if layers is None:
@@ -225,7 +278,7 @@ class Decoder:
             valid[index, : len(probed)] = True
         return Watch(frozenset(layers), places, valid)
 
-    def _on_pictures(self, rows: Sequence[_Row], attended: Tensor, watch: Watch) -> list[Tensor]:
+    def _on_pictures(self, rows: Sequence[Row], attended: Tensor, watch: Watch) -> list[Tensor]:
         """The part of each row's attention that falls on its picture, [n_i]; 0 where a token was dropped.
 
         attended: [B, L] bool, which places hold a token that is seen.
@@ -237,7 +290,7 @@ class Decoder:
             found.append(seen[row.prompt.slots.to(attention.device)])
         return found
 
-    def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> _SeenPictures:
+    def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> SeenPictures:
         """What the vision side would have given, without the dropped tokens and in the form the family has it."""
 
         def chosen(levels: Sequence[Tensor]) -> list[Tensor]:
@@ -247,7 +300,7 @@ class Decoder:
 
         features = chosen([picture.features for picture in pictures])
         batched = pictures[0].more["batched"]
-        output = _SeenPictures(pooler_output=torch.cat(features)[None] if batched else features)
+        output = SeenPictures(pooler_output=torch.cat(features)[None] if batched else features)
         if "deepstack" in pictures[0].more:
             by_level = zip(*(picture.more["deepstack"] for picture in pictures), strict=True)
             output.deepstack_features = [chosen(level) for level in by_level]
@@ -292,48 +345,3 @@ class Decoder:
         finally:
             if hasattr(inner, "rope_deltas"):
                 inner.rope_deltas = before
-
-
-@dataclass
-class _SeenPictures(BaseModelOutputWithPooling):
-    """What the vision side gives. Its fields, no other attributes, come along from device to device.
-
-    Attributes:
-        deepstack_features: for each level, of each picture [n, D].
-    """
-
-    deepstack_features: Any = None
-
-
-class _Row:
-    """One row of a batch before padding: its prompt, which columns stay, and what each column is.
-
-    Attributes:
-        prompt: the whole prompt.
-        kept: [L] bool, False for dropped visual tokens.
-        columns: the columns that stay.
-        positions: [L] or [3, L], as the model is given them.
-        places: the same with no token dropped.
-        types: [L], 1 for visual tokens where the family marks them.
-        before: the ids up to the end of the picture; empty without one.
-        behind: those of the text behind it.
-    """
-
-    def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor, places: Tensor, types: Tensor) -> None:
-        self.prompt, self.ids, self.kept = prompt, prompt.ids, kept
-        self.positions, self.places, self.types = positions, places, types
-        self.columns = kept.nonzero().flatten()
-        slots = prompt.slots.nonzero().flatten()
-        self.before = tuple(prompt.ids[: int(slots[-1]) + 1].tolist()) if len(slots) else ()
-        self.behind = tuple(prompt.ids[len(self.before) :].tolist())
-
-
-def _left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
-    """Rows padded with 0 on the left to one length, stacked: [..., B, L]."""
-    padded = [nn.functional.pad(row, (length - row.shape[-1], 0)) for row in rows]
-    return torch.stack(padded, dim=batch_dim)
-
-
-def _picked(rows: Sequence[Tensor], columns: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
-    """Some columns of each row, padded as ``_left`` does."""
-    return _left([row[..., at] for row, at in zip(rows, columns, strict=True)], length, batch_dim)

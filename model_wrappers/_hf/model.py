@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
@@ -56,9 +57,9 @@ class Hf:
         self._prompts, self._pictures, self._decoder = prompts, pictures, decoder
         self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
 
-    def prepare(self, image: Image) -> None:
+    def prepare(self, image: Image) -> int:
         """See ``Backbone.prepare``."""
-        self._pictures.prepare(image)
+        return self._pictures.prepare(image)
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """See ``Backbone.see``; ``tower`` is refused, because families differ in what their towers have."""
@@ -81,9 +82,13 @@ class Hf:
     ) -> FamilyReading:
         """See ``Backbone.read``."""
         if prune is not None:
-            raise ValueError(
-                f"{self.name}: hf models cannot prune visual tokens between layers (sparsevlm, fastv, pyramiddrop)"
-            )
+            if visual is None or keep is not None or probe is not None or prefix is not None:
+                raise ValueError("prune needs a picture, and goes without keep, probe and prefix")
+            if "prune" not in self.supports:
+                raise ValueError(
+                    f"{self.name}: visual tokens cannot be removed between its layers, because not all of them are "
+                    "plain causal attention"
+                )
         if prefix is not None and (visual is None or "reuse" not in self.supports):
             raise ValueError(
                 f"{self.name}: prefix needs a picture, and a model that can reuse a reading (this one supports "
@@ -101,6 +106,8 @@ class Hf:
             self._prompts.encode(turns, None if pictures is None else pictures[i].more["expansion"], phrases[i], begun)
             for i, turns in enumerate(prompts)
         ]
+        if prune is not None and pictures is not None:
+            return self._decoder.read_pruned(encoded, pictures, prune)
         layers = None if probe is None else self._decoder.probed_layers(probe_layers)
         if prefix is not None and not isinstance(prefix, FamilyReading):
             raise ValueError("prefix is a reading of another kind of model")
@@ -170,9 +177,16 @@ def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str
         "template": prompts.around("{question}"),
         "positions": "closed" if decoder.closes_up else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
-        "processor": type(processor.image_processor).__name__,
+        "processor": _resizer(processor.image_processor),
         "probed_layer": str(decoder.probed_layers("last")[0]),
     }
+
+
+def _resizer(image_processor: Any) -> str:
+    """An image processor's class, with the version of torchvision where its numbers are torchvision's."""
+    name = type(image_processor).__name__
+    by_torchvision = any(one.__name__ == "TorchvisionBackend" for one in type(image_processor).__mro__)
+    return f"{name}, torchvision {version('torchvision')}" if by_torchvision else name
 
 
 def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
@@ -201,7 +215,7 @@ def _supports(config: Any, family: Family) -> frozenset[str]:
     if not kinds and getattr(text, "sliding_window", None) is not None:
         kinds = {"sliding_attention"}
     if config.model_type in FAMILIES and kinds <= {"full_attention"} and not family.reads_prompt_both_ways:
-        found.add("reuse")
+        found |= {"prune", "reuse"}
     return frozenset(found)
 
 

@@ -12,14 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from sepm_eval.backbone.interface import Block, PictureTokens
-from sepm_eval.backbone.memory import computes_on
-from sepm_eval.images import UnreadableImage, check_size, enough_memory
+from sepm_eval.backbone.memory import computes_on, free_memory
+from sepm_eval.images import MOST_PIXELS, UnreadableImage, check_size, enough_memory
 from sepm_eval.model_wrappers._hf.families import Family
 from sepm_eval.model_wrappers._hf.places import Seen, square
 from sepm_eval.model_wrappers._loading import outside_decoder
 
 _EDGES = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}  # as image processors name them
 _TILING = ("crop_to_patches", "do_image_splitting")
+_BYTES_A_PIXEL = 36  # of a picture being enlarged: three colours in float32, and again in patches of two frames
 
 
 class Pictures:
@@ -42,12 +43,13 @@ class Pictures:
         wanted = inspect.signature(model.get_image_features).parameters
         self._wanted = [key for key, one in wanted.items() if one.kind is not one.VAR_KEYWORD]
 
-    def prepare(self, image: Image.Image) -> None:
-        """Preprocess a picture before its turn, in any thread."""
+    def prepare(self, image: Image.Image) -> int:
+        """Preprocess a picture before its turn, in any thread; how many visual tokens it will give."""
         key = id(image)  # pictures compare by content, which would take longer than to preprocess them
         if key not in self._prepared:
             known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
             self._prepared[key] = known, self._process(image)
+        return self._prepared[key][1]["expansion"].count(self._processor.image_token)
 
     @torch.inference_mode()
     def see(self, image: Image.Image, side: float) -> PictureTokens:
@@ -96,6 +98,7 @@ class Pictures:
         changed: options that this picture needs otherwise.
         """
         check_size(image)
+        self._check_room(image)
         with enough_memory([image]):
             picture = image.convert("RGB")
             merged = self._processor._merge_kwargs(
@@ -112,6 +115,20 @@ class Pictures:
                     f"pixels: {error}"
                 ) from error
         return {**inputs, "expansion": expansion}
+
+    def _check_room(self, image: Image.Image) -> None:
+        """Refuse to enlarge a picture beyond what memory holds, before it is tried.
+
+        Raises:
+            UnreadableImage: it would be.
+        """
+        least = self.options.get("size", {}).get(_EDGES["min_pixels"], 0)
+        if least <= image.width * image.height or (need := least * _BYTES_A_PIXEL) <= (free := free_memory("cpu")):
+            return
+        raise UnreadableImage(
+            f"min_pixels={least} enlarges this picture of {image.width} x {image.height} pixels, which needs "
+            f"{need / 2**30:.1f} GiB of memory, where {free / 2**30:.1f} GiB are free; lower min_pixels"
+        )
 
     def _smaller(self, image: Image.Image, inputs: Mapping[str, Any], side: float) -> Image.Image:
         """The picture so that its grid has ``side`` of the rows and columns the processor would give it."""
@@ -168,6 +185,8 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
         raise ValueError(
             f"min_pixels={least!r}, max_pixels={most!r}: use whole numbers above 0, and the first not above the second"
         )
+    if least > MOST_PIXELS:
+        raise ValueError(f"min_pixels={least}: every picture would be enlarged beyond the {MOST_PIXELS} it may have")
     return {**options, "size": size}
 
 

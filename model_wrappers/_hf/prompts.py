@@ -6,13 +6,14 @@ import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sepm_eval.backbone.tokenizers import last_tokens, overlapping, tokens_behind
+from sepm_eval.backbone.tokenizers import as_text, last_tokens, overlapping, tokens_behind
 
 _OPEN_THOUGHT = re.compile(r"<think(ing)?>\s*$", re.IGNORECASE)
 _NO_DATE = "{%- macro strftime_now(form) -%}{{ form }}{%- endmacro %}"
@@ -73,6 +74,12 @@ class Prompts:
             )
         self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out before weights are loaded
 
+    @cached_property
+    def _special(self) -> set[str]:
+        """How the tokenizer's special tokens are spelt, and the placeholder."""
+        tokens = self.processor.tokenizer.added_tokens_decoder.values()
+        return {token.content for token in tokens if token.special} | {self.processor.image_token}
+
     def around(self, text: str) -> str:
         """The whole prompt of a question with a picture; in place of today's date stands the form it is written in."""
         return self.render(text, image=True, chat_template=_NO_DATE + self._template)
@@ -113,7 +120,7 @@ class Prompts:
             ValueError: the prompt does not hold the phrase, or more than one picture's placeholder.
         """
         last = turns if isinstance(turns, str) else turns[-1]
-        rendered = self.render(turns, image=expansion is not None)
+        rendered = self.render(as_text(turns, self._special), image=expansion is not None)
         whole, after = rendered, 0
         if expansion is not None:
             whole = self._expand(rendered, expansion)

@@ -21,13 +21,15 @@ from sepm_eval.backbone.writing import Behind
 class FamilyReading(Reading):
     """A reading whose next token's position is not the number of tokens before it.
 
-    ``attended`` holds one mask, [B, L]: no family here prunes between layers.
+    ``attended`` holds one mask, [B, L], or where tokens were pruned between layers one for each layer.
 
     Attributes:
         position: [B], of the next token.
+        renumbered: whether it is instead, in each layer, behind the tokens that were left there.
     """
 
     position: Tensor | None = None
+    renumbered: bool = False
 
     def __getitem__(self, rows: Sequence[int]) -> FamilyReading:
         """Some of the rows, as a reading of their own."""
@@ -42,6 +44,7 @@ class FamilyReading(Reading):
             before=tuple(self.before[row] for row in chosen) if self.before else (),
             behind=tuple(self.behind[row] for row in chosen),
             position=self.position[chosen],
+            visual_left=None if self.visual_left is None else [self.visual_left[row] for row in chosen],
         )
 
 
@@ -51,30 +54,32 @@ class Ending:
 
     Attributes:
         cache: plain layers share the reading's keys and values; recurrent and sliding ones are copies.
-        attended: [B, L] bool.
+        attended: [B, L] bool, one or as many as layers; see ``FamilyReading``.
         position: [B], of the next token.
+        renumbered: see ``FamilyReading``.
     """
 
     cache: Cache
-    attended: Tensor
+    attended: list[Tensor]
     position: Tensor
+    renumbered: bool
 
     @classmethod
     def of(cls, reading: FamilyReading) -> Ending:
         """The end of all rows of a reading."""
         assert reading.position is not None
-        return cls(_mapped(reading.cache, _behind), reading.attended[0], reading.position)
+        return cls(_mapped(reading.cache, _behind), reading.attended, reading.position, reading.renumbered)
 
     def grow(self) -> None:
         """Attend to one more position."""
-        self.attended = torch.cat([self.attended, self.attended.new_ones(len(self.attended), 1)], dim=1)
+        self.attended = [torch.cat([layer, layer.new_ones(len(layer), 1)], dim=1) for layer in self.attended]
         self.position = self.position + 1
 
     def __getitem__(self, rows: Sequence[int]) -> Ending:
         """Some of the rows, as an end of their own."""
         chosen = list(rows)
         cache = _mapped(self.cache, lambda layer: _rows(layer, chosen))
-        return Ending(cache, self.attended[chosen], self.position[chosen])
+        return Ending(cache, [layer[chosen] for layer in self.attended], self.position[chosen], self.renumbered)
 
 
 def is_plain(cache: Cache) -> bool:

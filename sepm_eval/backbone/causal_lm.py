@@ -15,7 +15,7 @@ from sepm_eval.backbone import probe as probes
 from sepm_eval.backbone.continuing import cut, take_over
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
-from sepm_eval.backbone.pruning import Rows, pad_left, positions
+from sepm_eval.backbone.pruning import Rows, causal, pad_left, positions
 from sepm_eval.backbone.writing import CACHE, End, greedily, kept_positions
 
 
@@ -188,22 +188,24 @@ class CausalLM:
         count = len(self.decoder.layers)
         layers = pruning.layers_of(prune, count)
         embedded = [self._embed(prompt, one) for prompt, one in zip(prompts, visual, strict=True)]
-        rows, cache, lengths, counts = Rows.of(embedded, prompts, visual), DynamicCache(), [], []
-        rated = pruning.rated(prune, prompts, visual, embedded)
+        hidden, cache, lengths, counts = pad_left(embedded)[0], DynamicCache(), [], []
+        rows = _rows(prompts, visual).to(hidden.device)
+        texts = [row[len(row) - len(prompt.after) :] for row, prompt in zip(embedded, prompts, strict=True)]
+        rating = pruning.raters(prune, visual, texts)
+        rated = [replace(prompt, probed=found) for prompt, found in zip(prompts, rating, strict=True)]
         ahead, kept = (prune.ahead, prune.positions == "kept") if isinstance(prune, Cut) else (False, False)
         for index in range(count):
             request = self._request(rated, rows.attended, (index,)) if index in layers and not ahead else None
             alone = index == count - 1 and request is None
-            hidden = self._layer(index, rows.hidden, rows.attended, rows.places, cache, request, alone)
+            hidden = self._layer(index, hidden, rows.attended, rows.places, cache, request, alone)
             lengths.append(rows.attended)
             counts.append(rows.counts)
-            rows = replace(rows, hidden=hidden)
             if index in layers:
                 if request is None:
                     request = self._request(rated, rows.attended, (index + 1,))
                     last_layer.rate(self.decoder, hidden, rows.places, request)
-                rows = rows.pruned(prune, index, count, request.answered())
-        logits, left = self._logits(self.decoder.norm(rows.hidden)[:, -1]), tuple(zip(*counts, strict=True))
+                rows, hidden = rows.pruned(prune, index, count, hidden, request.answered())
+        logits, left = self._logits(self.decoder.norm(hidden)[:, -1]), tuple(zip(*counts, strict=True))
         return Reading(logits, None, cache, lengths, (), logits.new_zeros(len(prompts)).long() if kept else None, left)
 
     def _layer(
@@ -217,12 +219,9 @@ class CausalLM:
         last_position_only: bool = False,
     ) -> Tensor:
         """One decoder layer, with the mask and the rotary embedding that these positions ask for."""
-        columns = torch.arange(attended.shape[1], device=hidden.device)
-        rows = columns[-hidden.shape[1] :, None]
-        mask = (attended[:, None, None, :] & (columns <= rows)) | (columns == rows)  # padding sees itself
         output = self.decoder.layers[index](
             hidden,
-            attention_mask=mask,
+            attention_mask=causal(attended, hidden.shape[1]),
             position_ids=positions,
             **{CACHE: cache},
             use_cache=True,
@@ -301,15 +300,19 @@ class CausalLM:
     def _request(self, prompts: Sequence[Prompt], attended: Tensor, which: str | tuple[int, ...]) -> probes.Probe:
         """Aim the probe at some layers. Text after the image ends a row, so its places count from the end."""
         layers = probes.choose_layers(which, range(len(self.decoder.layers))) if isinstance(which, str) else which
-        length = attended.shape[1]
-        width = max(len(prompt.probed) for prompt in prompts)
-        rows = torch.full((len(prompts), width), length - 1)
-        valid = torch.zeros(len(prompts), width, dtype=torch.bool)
-        for i, prompt in enumerate(prompts):
-            places = [length - len(prompt.after) + index for index in prompt.probed]
-            rows[i, : len(places)] = torch.tensor(places)
-            valid[i, : len(places)] = True
+        rows, valid = probes.aimed(
+            [prompt.probed for prompt in prompts], [len(prompt.after) for prompt in prompts], attended.shape[1]
+        )
         return probes.Probe(layers, rows.to(attended.device), valid.to(attended.device), attended)
+
+
+def _rows(prompts: Sequence[Prompt], visual: Sequence[Tensor]) -> Rows:
+    """The rows of prompts whose picture stands right before the text behind it, all of whose tokens may go."""
+    masks = []
+    for prompt, tokens in zip(prompts, visual, strict=True):
+        mask = torch.ones(len(tokens), dtype=torch.bool)
+        masks.append(nn.functional.pad(mask, (len(prompt.before), len(prompt.after))))
+    return Rows.of([torch.arange(len(mask)) for mask in masks], masks, masks)
 
 
 def _attention_to_visual(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicLayer
 
+from sepm_eval.backbone.cost import common_start
 from sepm_eval.backbone.interface import Reading, Shares
 
 
@@ -47,7 +48,8 @@ def take_over(
     shared = [0] * len(before)
     if shares == "text":
         most = [min([len(ids) - 1, *places]) for ids, places in zip(after, probed, strict=True)]
-        shared = [_common(*row) for row in zip(after, prefix.behind, most, strict=True)]
+        alike = [common_start(*pair) for pair in zip(after, prefix.behind, strict=True)]
+        shared = [min(pair) for pair in zip(alike, most, strict=True)]
     whole = [nn.functional.pad(mask, (0, text), value=True) for mask, text in zip(kept, shared, strict=True)]
     return _held(prefix.attended[0], whole), shared
 
@@ -60,12 +62,6 @@ def _held(attended: Tensor, kept: Sequence[Tensor]) -> Tensor:
     within = attended & (number < ends)
     end = int(within.any(0).nonzero()[-1]) + 1
     return (within & masks.gather(1, number.clamp(0, masks.shape[1] - 1)))[:, :end]
-
-
-def _common(one: Sequence[int], other: Sequence[int], most: int) -> int:
-    """With how many equal tokens two texts begin, at most so many."""
-    differs = (i for i, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
-    return min(next(differs, min(len(one), len(other))), most)
 
 
 def cut(layer: DynamicLayer, end: int) -> DynamicLayer:

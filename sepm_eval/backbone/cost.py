@@ -11,7 +11,7 @@ against it in a test. Nothing here needs torch or a checkpoint, so that a run ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,11 +88,13 @@ class Text:
         before: in front of the picture, in every prompt.
         after: behind the picture, of each prompt in the order in which they are read.
         probed: of the phrase whose attention is read, if the method reads that of a phrase.
+        shared: with how many equal tokens the first two prompts begin behind the picture.
     """
 
     before: int
     after: tuple[int, ...]
     probed: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,12 @@ class Work:
     def prefill_tokens(self) -> int:
         """Tokens that go through the decoder's first layer."""
         return sum(read.tokens for read in self.reads)
+
+
+def common_start(one: Sequence[object], other: Sequence[object]) -> int:
+    """With how many equal tokens, or characters, two texts begin."""
+    differs = (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return next(differs, min(len(one), len(other)))
 
 
 def one_reading(geometry: Geometry, text: Text) -> Work:

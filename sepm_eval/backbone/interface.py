@@ -178,15 +178,17 @@ class Prune(Protocol):
     def raters(self, visual: Tensor, text: Tensor) -> Tensor:
         """Which tokens after the image judge the visual ones: [N_v, D], [N_t, D] input embeddings -> [N_t] bool."""
 
-    def step(self, layer: int, visual: Tensor, scores: Tensor) -> Tensor:
+    def step(self, layer: int, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The visual tokens that go on after a layer.
 
         Args:
             layer: its index.
-            visual: [n, D] hidden states of one prompt's visual tokens after it.
+            visual: [n, D] hidden states of one prompt's visual tokens after it, without separators.
             scores: [n] attention of the raters to them in it, mean over raters and heads.
 
-        Returns [m, D], m < n.
+        Returns:
+            Indices of those that stay, [k], ascending; new tokens made of others, [c, D], which stand behind the last
+            one; and for each of these the index of the token whose place it takes, [c]. k + c < n.
         """
 
 
@@ -231,8 +233,11 @@ class Backbone(Protocol):
     "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the features it
     gives)."""
 
-    def prepare(self, image: Image) -> None:
-        """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives."""
+    def prepare(self, image: Image) -> int | None:
+        """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives.
+
+        Returns how many visual tokens it will give, or None where all pictures give as many.
+        """
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """Run the vision tower and the projector, once for all stages and methods.

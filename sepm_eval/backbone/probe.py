@@ -103,6 +103,26 @@ def choose_layers(which: str, layers: Sequence[int]) -> tuple[int, ...]:
     return tuple(chosen[which])
 
 
+def aimed(probed: Sequence[Sequence[int]], behind: Sequence[int], length: int) -> tuple[Tensor, Tensor]:
+    """Query positions of tokens of the text that ends each row of a batch padded on the left.
+
+    Args:
+        probed: of each row, indices into that text.
+        behind: of each row, how long the text is.
+        length: L, of the padded rows.
+
+    Returns:
+        The positions, [B, R], and which of them count, [B, R] bool: rows may have fewer than R.
+    """
+    width = max(map(len, probed))
+    rows = torch.full((len(probed), width), length - 1)
+    valid = torch.zeros(len(probed), width, dtype=torch.bool)
+    for i, (indices, text) in enumerate(zip(probed, behind, strict=True)):
+        rows[i, : len(indices)] = torch.tensor([length - text + index for index in indices])
+        valid[i, : len(indices)] = True
+    return rows, valid
+
+
 def mean_attention(attention: Tensor, rows: Tensor) -> Tensor:
     """Mean attention of some query rows to each position, over rows and heads (SEPM's Eq. 6-8, as in its public code).
 

@@ -7,6 +7,7 @@ read row by row; methods run on it unchanged.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ class _Found:
     logits: Tensor
     attention: Tensor | None
     left: tuple[int, ...] | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,17 @@ class Shared:
 
     Keys and values are kept of the latest readings and of those that others went on from: all of them would fill the
     memory of a large model. What is written out is remembered as text.
+
+    Attributes:
+        saved_seconds: so much longer whoever asked would have waited so far, had nothing been remembered: what was
+            given from memory counts as what it took when it was asked of the backbone, divided equally among its batch.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         self.name, self.revision, self.settings = backbone.name, backbone.revision, backbone.settings
         self.supports = backbone.supports
+        self.saved_seconds = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -106,6 +113,7 @@ class Shared:
         self._written: dict[_Key, Written] = {}
         self._latest: dict[_Key, tuple[Reading, int]] = {}
         self._prefixes: dict[_Key, tuple[Reading, int]] = {}
+        self._took: dict[Any, float] = {}  # seconds a picture took to be seen, by its key; a text to be written, by its
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``."""
@@ -115,18 +123,21 @@ class Shared:
         """See ``Backbone.answer_ids``."""
         return self._backbone.answer_ids(texts)
 
-    def prepare(self, image: Image) -> None:
+    def prepare(self, image: Image) -> int | None:
         """See ``Backbone.prepare``."""
-        self._backbone.prepare(image)
+        return self._backbone.prepare(image)
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
         """See ``Backbone.see``. What was seen with ``tower`` serves those who ask without it."""
         keys = [(image_sha256(image), side) for image in images]
         known = self._towers if tower else self._seen
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in known}
+        self.saved_seconds += sum(self._took[key] for key in keys if key not in new)
         if new:
             wanted = {"tower": True} if tower else {}  # a backbone that has none to show need not know the argument
+            begin = time.monotonic()
             pictures = self._backbone.see(list(new.values()), side, **wanted).pictures
+            self._took.update(dict.fromkeys(new, _since(begin, pictures[0].features) / len(new)))
             self._seen.update(zip(new, pictures, strict=True))
             self._towers |= new.keys() if tower else set()
         return _SharedTokens(tuple(self._seen[key] for key in keys), tuple(keys))
@@ -180,12 +191,17 @@ class Shared:
             return self._backbone.write(reading, max_new_tokens, rows)
         keys = [reading.keys[row] for row in (range(len(reading.keys)) if rows is None else rows)]
         new = list(dict.fromkeys(key for key in keys if (*key, max_new_tokens) not in self._written))
+        self.saved_seconds += sum(self._took.get((*key, max_new_tokens), 0.0) for key in keys)
         for group in _alike([key for key in new if key not in self._latest], self._asked):
             self._remember(group, self._ask(group))
         for reading_of in {id(self._latest[key][0]): self._latest[key][0] for key in new}.values():
             group = [key for key in new if self._latest[key][0] is reading_of]
+            begin = time.monotonic()
             texts = self._backbone.write(reading_of, max_new_tokens, [self._latest[key][1] for key in group])
-            self._written.update({(*key, max_new_tokens): text for key, text in zip(group, texts, strict=True)})
+            took = (time.monotonic() - begin) / len(group)
+            whole = [(*key, max_new_tokens) for key in group]
+            self._written.update(zip(whole, texts, strict=True))
+            self._took.update(dict.fromkeys(whole, took))
         return [self._written[(*key, max_new_tokens)] for key in keys]
 
     def _known(self, key: _Key) -> _Found:
@@ -199,17 +215,20 @@ class Shared:
 
     def _read_new(self, keys: Sequence[_Key]) -> None:
         new = list(dict.fromkeys(key for key in keys if not self._is_known(key)))
+        self.saved_seconds += sum(self._known(key).seconds for key in keys if key not in new)
         if new:
             prefixes = [self._asked[key[:-1]].prefix for key in new]
             self._prefixes.update({key: self._latest[key] for key in prefixes if key in self._latest})
             self._latest.clear()
         for group in _alike(new, self._asked):
+            begin = time.monotonic()
             reading = self._ask([key[:-1] for key in group], [key[-1] for key in group])
+            took = _since(begin, reading.logits) / len(group)
             self._remember([key[:-1] for key in group], reading)
             for i, key in enumerate(group):
                 attention = None if reading.probe_attention is None else reading.probe_attention[i]
                 left = None if reading.visual_left is None else reading.visual_left[i]
-                self._read[key] = _Found(reading.logits[i], attention, left)
+                self._read[key] = _Found(reading.logits[i], attention, left, took)
 
     def _remember(self, keys: Sequence[_Key], reading: Reading) -> None:
         self._latest.update({key: (reading, row) for row, key in enumerate(keys)})
@@ -246,6 +265,13 @@ class Shared:
         reading = self._prefixes[keys[0]][0]
         rows = [self._prefixes[key][1] for key in keys]
         return reading if rows == list(range(len(reading.logits))) else reading[rows]
+
+
+def _since(begin: float, result: Tensor) -> float:
+    """Seconds since ``begin`` until a result is there: a GPU works on when the call for it has returned."""
+    if result.is_cuda:
+        torch.cuda.synchronize(result.device)
+    return time.monotonic() - begin
 
 
 def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:

@@ -10,7 +10,8 @@ brings along.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,10 @@ class Tokenizer(Protocol):
     """Largest id of that vocabulary; the model must have an embedding for it."""
     adds_bos: bool
     """Whether the original tokenizer puts a token of its own before every text."""
+
+    @property
+    def special(self) -> frozenset[str]:
+        """How the special tokens are spelt."""
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids of a text and, for each, the span of characters it covers."""
@@ -53,6 +58,11 @@ class JsonTokenizer:
         plain, whole = (self._library.encode("a", add_special_tokens=special).ids for special in (False, True))
         self.adds_bos = len(whole) > len(plain) and whole[-len(plain) :] == plain
 
+    @cached_property
+    def special(self) -> frozenset[str]:
+        """See ``Tokenizer``."""
+        return frozenset(one.content for one in self._library.get_added_tokens_decoder().values() if one.special)
+
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See ``Tokenizer``."""
         encoding = self._library.encode(text, add_special_tokens=False)
@@ -77,6 +87,11 @@ class SentencePieceTokenizer:
         self.vocab_size = self._library.get_piece_size()
         self.largest_id = self.vocab_size - 1
         self.adds_bos = True  # Llama's does; a bare tokenizer.model does not say
+
+    @cached_property
+    def special(self) -> frozenset[str]:
+        """See ``Tokenizer``."""
+        return frozenset(self._library.id_to_piece(i) for i in range(self.vocab_size) if self._is_special(i))
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See ``Tokenizer``."""
@@ -143,6 +158,25 @@ def load_tokenizer(folder: Path) -> Tokenizer:
                     raise
                 raise ValueError(f"{path} is not a whole tokenizer ({error}): download it again") from error
     raise FileNotFoundError(f"{folder} holds neither tokenizer.json nor tokenizer.model: the checkpoint is incomplete")
+
+
+def as_text(turns: str | Sequence[str], special: Iterable[str]) -> str | list[str]:
+    """Turns of a dialogue in which the model's hold no spelling of a special token.
+
+    A tokenizer would take what a model spells, or reads out of a picture, for the end of a turn or for a picture.
+
+    Args:
+        turns: the user's turn, or user, model, user, ...
+        special: how special tokens are spelt.
+    """
+    if isinstance(turns, str):
+        return turns
+    found = list(turns)
+    pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
+    for place in range(1, len(found), 2):
+        while pattern.search(found[place]):  # what is left may spell one again
+            found[place] = pattern.sub("", found[place])
+    return found
 
 
 def encode_further(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:

@@ -8,8 +8,11 @@ from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.rule import Rule
+from rich.table import Column, Table
+from rich.text import Text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,9 +36,63 @@ def common(
     """Image-emotion benchmarks and SEPM for multimodal LLMs."""
 
 
+class _Fitting(Table):
+    """A table that is shown otherwise where the screen has no room for the longest word of each column.
+
+    What is the same in all rows then stands above it; if that does not suffice, each row is shown as lines, one a cell.
+    So no word is broken in two unless it is longer than the screen is wide.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if (widths := self._widths(options.max_width)) is not None:
+            for column, width in zip(self.columns, widths, strict=True):
+                column.width = width
+            yield from super().__rich_console__(console, options)
+            return
+        rest, rows = _Fitting(title=self.title), []
+        for column in self.columns:
+            cells = list(map(str, column.cells))
+            if len(cells) > 1 and len(set(cells)) == 1:
+                yield _told(column, cells[0])
+            else:
+                rest.add_column(column.header, overflow="fold")
+                rows.append(cells)
+        for row in zip(*rows, strict=True):
+            rest.add_row(*row)
+        if rest._widths(options.max_width) is not None:
+            yield rest
+            return
+        if rest.title:
+            yield Text.from_markup(str(rest.title), style="table.title")
+        for row in zip(*(column.cells for column in rest.columns), strict=True):
+            yield Rule(style="dim")
+            yield from (_told(column, str(cell)) for column, cell in zip(rest.columns, row, strict=True))
+
+    def _widths(self, room: int) -> list[int] | None:
+        """A width for each column, so that the table fits and no word is broken; None if there are no such widths."""
+        least, whole = [], []
+        for column in self.columns:
+            told = [one if isinstance(one, Text) else Text.from_markup(str(one)) for one in column.cells]
+            lines = [line for text in (Text(str(column.header)), *told) for line in text.plain.splitlines()]
+            least.append(max((cell_len(word) for line in lines for word in line.split()), default=0))
+            whole.append(max(map(cell_len, lines), default=0))
+        spare = room - 3 * len(self.columns) - 1 - sum(least)  # a border and a space on either side of each column
+        wanted = [most - few for few, most in zip(least, whole, strict=True)]
+        if spare < 0:
+            return None
+        part = min(spare / max(sum(wanted), 1), 1.0)
+        return [few + int(part * more) for few, more in zip(least, wanted, strict=True)]
+
+
+def _told(column: Column, cell: str) -> Text:
+    """A cell with what its column is called, on a line of its own."""
+    line = Text(f"{column.header}: " if column.header else "", style="bold", overflow="fold")
+    return line.append_text(Text.from_markup(cell))
+
+
 def new_table(*headers: str, title: str = "") -> Table:
-    """A table whose long cells are folded and not cut."""
-    table = Table(title=title)
+    """A table whose long cells are wrapped between words and not cut; for narrow screens see ``_Fitting``."""
+    table = _Fitting(title=title)
     for header in headers:
         table.add_column(header, overflow="fold")
     return table

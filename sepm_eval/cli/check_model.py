@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 from rich.markup import escape
 
 from sepm_eval.cli._app import app, console, faults_said, new_table, stop
@@ -29,6 +30,10 @@ def check_model(
     model: Annotated[str, typer.Option(help="A backbone: hf, llava, vila; sepm-eval doctor names them.")] = "hf",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the backbone, name=value as in a plan, such as tiling=true. Repeat."),
+    ] = None,
 ) -> None:
     """Load a checkpoint, hold it to what every model must do, and say how it answers the demo pictures.
 
@@ -38,7 +43,7 @@ def check_model(
 
     with faults_said():
         given = {"pretrained": pretrained, "device": device, "dtype": dtype}
-        backbone = read_settings(f"sepm_{model}", model, given).load()
+        backbone = read_settings(f"sepm_{model}", model, {**given, **_settings(setting or [])}).load()
         from sepm_eval.model_wrappers._trial import hold_to_contract
 
         lines = hold_to_contract(backbone)
@@ -50,6 +55,28 @@ def check_model(
     failed = [line.what for line in lines if line.verdict == "fails"]
     if failed:
         stop(f"{backbone.name} as {model} does not hold: {'; '.join(failed)}. Its answers cannot be trusted")
+
+
+def _settings(written: list[str]) -> dict[str, Any]:
+    """Settings as they stand in a plan, which is YAML.
+
+    Raises:
+        ValueError: one has not the form name=value, or is none of the backbone's own.
+    """
+    from sepm_eval.hosts.loading import OF_A_MODEL
+
+    found: dict[str, Any] = {}
+    for one in written:
+        name, given, value = one.partition("=")
+        if not given or not name or name in found:
+            raise ValueError(f"--set {one[:200]}: write name=value, each name once, such as --set tiling=true")
+        if name in OF_A_MODEL:
+            raise ValueError(f"--set {name}: it has an option or argument of its own")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {name}={value[:200]}: its value is not YAML; quote text with odd signs") from error
+    return found
 
 
 def _show_lines(lines: list[Line], title: str) -> None:

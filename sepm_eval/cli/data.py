@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from sepm_eval.cli._app import app, console, stop
@@ -18,15 +19,55 @@ Name = Annotated[str, typer.Argument(help="A benchmark; `sepm-eval datasets` lis
 
 
 @app.command()
-def datasets() -> None:
-    """List the benchmarks: which are there, how many pictures, where to get them, on what terms."""
-    table = Table(
-        "benchmark", "there", "N", "item lists", "terms", "how to get it", title=f"Data folder: {data_folder()}"
-    )
-    for name, benchmark in sorted(find_benchmarks().items()):
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="A benchmark, to see all of it and how to get it.")] = None,
+) -> None:
+    """List the benchmarks: how many items and labels, on what terms, and which are there. With a name, all of one."""
+    if name is not None:
+        _show(_benchmark(name))
+        return
+    table = Table("benchmark", "there", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for header in ("N", "labels"):
+        table.add_column(header, justify="right")
+    for header in ("licence", "form", "votes"):
+        table.add_column(header)
+    for benchmark in _in_order():
         there, count = state(benchmark)
-        table.add_row(name, there, count, ", ".join(benchmark.lists), benchmark.terms, benchmark.obtain)
+        told = count or (f"~{benchmark.size}" if benchmark.size else "?")
+        votes = "yes" if benchmark.votes else "-"
+        row = (benchmark.name, there.partition(":")[0], told, str(len(benchmark.names)))
+        table.add_row(*row, benchmark.licence, benchmark.form, votes)
     console.print(table)
+    console.print(f"Data folder: {data_folder()}", soft_wrap=True)
+    console.print(
+        "N: items of the list that is set; ~ as published, where the release is not there. form: one must be filled in "
+        "to get it.\nsepm-eval datasets NAME says where one is to be had, and the command that gets it.",
+    )
+
+
+def _in_order() -> list[Benchmark]:
+    return [benchmark for _, benchmark in sorted(find_benchmarks().items())]
+
+
+def _show(benchmark: Benchmark) -> None:
+    """All that is known of a benchmark, one fact a line."""
+    there, count = state(benchmark)
+    size = count or (f"{benchmark.size} as published" if benchmark.size else "not known")
+    home = data_folder() / benchmark.folder
+    asked = "its own question for each item" if benchmark.own_questions else "one question for all"
+    rows = [
+        ("there", there if there != "no" else f"no: {home} is not there"),
+        ("items", f"{size}; lists: {', '.join(benchmark.lists)} (set: {benchmark.chosen_list()})"),
+        ("labels", f"{len(benchmark.names)}: {', '.join(benchmark.names)}; {asked}"),
+        ("votes", "on each picture" if benchmark.votes else "none"),
+        ("terms", f"{benchmark.terms}; form: {benchmark.form}"),
+        ("folder", str(home)),
+        ("to get it", benchmark.obtain),
+        *(("", command) for command in benchmark.commands if command not in benchmark.obtain),
+    ]
+    console.print(benchmark.name, style="bold")
+    for fact, told in rows:
+        console.print(f"{fact:<10}{told}", markup=False, soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -37,6 +78,9 @@ def prepare(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write.")] = None,
     item_list: Annotated[str | None, typer.Option("--list", help="Item list, or a CSV file of your own.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="WHAT=NAME, where a column of the hub's copy is called otherwise.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Pictures read at once.")] = 4,
 ) -> None:
     """Check a release picture by picture; write Parquet, TSV and a manifest. Can be interrupted and repeated."""
@@ -46,7 +90,9 @@ def prepare(
     try:
         folder = out or preparing.prepared_folder(name)
         if source is not None:
-            _use(benchmark, source)
+            _use(benchmark, source, _columns(column))
+        elif column:
+            raise ValueError("--column goes with --source hf:owner/name")
         manifest = preparing.prepare(benchmark, folder, item_list, workers)
     except OSError as error:
         stop(str(error) if isinstance(error, MissingData) else f"{name}: {error}. What is done is kept: call it again")
@@ -135,14 +181,26 @@ def _linked(name: str) -> tuple[Callable[[], Path], Links]:
     return linked[name]
 
 
-def _use(benchmark: Benchmark, source: str) -> None:
+def _columns(told: list[str] | None) -> dict[str, str]:
+    """What --column says.
+
+    Raises:
+        ValueError: one is not of the form WHAT=NAME.
+    """
+    pairs = [one.partition("=") for one in told or ()]
+    if odd := [what for what, equals, name in pairs if not (what and equals and name)]:
+        raise ValueError(f"--column {odd[0]}: write WHAT=NAME, such as picture=img")
+    return {what: name for what, _, name in pairs}
+
+
+def _use(benchmark: Benchmark, source: str, columns: dict[str, str]) -> None:
     """Put the release into the data folder, or make the folder around it the data folder."""
     from sepm_eval.datasets.releases import hub_copies
     from sepm_eval.datasets.releases.prepare import unpack
 
     path = Path(os.path.expanduser(source))
     if source.startswith(hub_copies.PREFIX):
-        hub_copies.fetch(benchmark, source, data_folder())
+        hub_copies.fetch(benchmark, source, data_folder(), columns)
     elif path.is_file():
         unpack(path, data_folder())
     elif not path.is_dir():

@@ -24,12 +24,16 @@ def report(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("report"),
 ) -> None:
-    """Tables 1-3, figures, statistics and lists of what went wrong, as one page, Markdown, CSV, PNG and SVG."""
+    """What helped, tables, figures and what went wrong: a page, one a model and task, Markdown, CSV, PNG and SVG."""
+    from sepm_eval.report.links import link_of
     from sepm_eval.report.write import write_report
     from sepm_eval.runs.results import read_runs
+    from sepm_eval.view.static import write_items
 
     try:
-        page = write_report(read_runs(folders), out)
+        runs = read_runs(folders, quiet=False)
+        page = write_report(runs, out, link=link_of, quiet=False)
+        write_items(runs, folders, out)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)
@@ -45,7 +49,7 @@ def compare(
     b: Annotated[str, typer.Option("--b", help="Which runs of the second folder.")] = "",
     model: Annotated[str, typer.Option(help="Only runs of this model: its name, or a part of it.")] = "",
 ) -> None:
-    """Compare two runs item by item: difference, its interval, flips, agreement, McNemar's test, power."""
+    """Compare two runs item by item: difference, its intervals, flips, agreement, McNemar's tests, power."""
     from sepm_eval.report import statistics
     from sepm_eval.report.choosing import choose, side_by_side
     from sepm_eval.report.comparing import compare_pairs
@@ -93,8 +97,14 @@ def _show_comparison(one: Run, other: Run, items: Pairs, result: Comparison, p_h
     console.print(table)
     low, high = 100 * result.interval.low, 100 * result.interval.high
     console.print(f"B - A: {100 * result.difference:+.2f} points, 95 % interval [{low:+.2f}, {high:+.2f}]")
+    if result.bayesian is not None:
+        low, high = 100 * result.bayesian.low, 100 * result.bayesian.high
+        console.print(f"fewer than {statistics.SMALL} items: Bayesian 95 % interval [{low:+.2f}, {high:+.2f}]")
     console.print(f"same answer: {same} of {result.n} ({same / result.n:.1%})")
-    console.print(f"exact McNemar p = {result.p_value:.4g}; Holm over these tables: {p_holm:.4g}")
+    mid_p = "" if result.mid_p is None else f"; mid-p {result.mid_p:.4g}"
+    console.print(f"exact McNemar p = {result.p_value:.4g}; Holm over these tables: {p_holm:.4g}{mid_p}")
+    smallest = "none" if result.detectable is None else f"{100 * result.detectable:.1f} points"
+    console.print(f"smallest detectable difference: {smallest}")
     console.print(f"items for 80 % power: {power_note(result)}")
     for side, run in (("A", one), ("B", other)):
         for path in run.superseded:
@@ -112,17 +122,29 @@ def leaderboard(
     from sepm_eval.runs.results import read_runs
 
     try:
-        page = write_leaderboard(read_runs(folders), out)
+        page = write_leaderboard(read_runs(folders, quiet=False), out)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)
 
 
 @app.command()
-def rescore(folders: Folders) -> None:
-    """Score logged answers again with this version's rules, without a model; exits 1 if any verdict changed."""
+def rescore(
+    folders: Folders,
+    project: Annotated[
+        str | None,
+        typer.Option("--from", help="Answers a project published: eemo-bench, mvei-plus, mllm-visual-emotion."),
+    ] = None,
+) -> None:
+    """Score logged answers again with this version's rules, without a model; exits 1 if any verdict changed.
+
+    With --from, answers that another project published: its score beside ours, and every answer read differently.
+    """
+    from sepm_eval.cli.published import rescore_published
     from sepm_eval.runs.results import read_runs
 
+    if project is not None:
+        return rescore_published(project, folders)
     try:
         runs = read_runs(folders)
     except (ValueError, OSError) as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sepm_eval.cli._app import app, console, faults_said, new_table, stop
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
 from sepm_eval.wording import counted
 
@@ -67,6 +67,8 @@ def _print_result(found: PlanResult, folder: Path) -> None:
             *(str(one.count("unparsed")), str(one.count("failed"))),
         )
     console.print(table)
+    for said in filter(None, map(answered_plainly, found.done)):
+        console.print(said, soft_wrap=True, markup=False)
     faults = [flaw for one in found.done if (flaw := never_pruned(one))]
     if found.missing:
         lines = [f"{part}: {why}" for part, why in found.missing]

@@ -12,7 +12,8 @@ def vlmeval(context: typer.Context) -> None:
     """Run VLMEvalKit with our data sets and models added.
 
     All arguments are VLMEvalKit's own, such as --data EmoSet Emotion6 --model sepm_llava_v1.5_7b --reuse. Ends with
-    status 1 if a model has no result on a data set, or questions failed. Names and traps: docs/vlmevalkit.md.
+    status 1 if a model has no result on a data set, if questions failed, or if a method that is to drop visual tokens
+    never did. Names and traps: docs/vlmevalkit.md.
     """
     from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
 

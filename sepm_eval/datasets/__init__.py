@@ -18,9 +18,11 @@ from sepm_eval.datasets.lists import proportional as proportional
 from sepm_eval.datasets.lists import whole as whole
 from sepm_eval.datasets.names import inside as inside
 from sepm_eval.datasets.names import read_text as read_text
+from sepm_eval.datasets.types import HubCopy as HubCopy
 from sepm_eval.datasets.types import Item as Item
 from sepm_eval.datasets.types import ItemList as ItemList
 from sepm_eval.datasets.types import MissingData as MissingData
+from sepm_eval.datasets.types import OwnQuestion as OwnQuestion
 from sepm_eval.outside import Found, by_name, in_folder, joined, outside
 
 GROUP = "sepm_eval.benchmarks"

@@ -60,5 +60,9 @@ BENCHMARKS = {
         obtain="Download testImages_abstract.zip (www.imageemotion.org) and unpack it there.",
         terms="no licence text found; publicly offered for research",
         lists={"first_maximum": whole, "unique": _without_ties},
+        archive="testImages_abstract.zip",
+        size=280,
+        licence="not stated",
+        votes=True,
     ),
 }

@@ -35,5 +35,8 @@ BENCHMARKS = {
         obtain="Download testImages_artphoto.zip (www.imageemotion.org) and unpack it there.",
         terms="no licence text found; publicly offered for research",
         lists={"all": whole},
+        archive="testImages_artphoto.zip",
+        size=806,
+        licence="not stated",
     ),
 }

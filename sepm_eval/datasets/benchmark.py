@@ -14,7 +14,7 @@ from sepm_eval.datasets.environment import DATA_VARIABLE, data_folder, list_sett
 from sepm_eval.datasets.lists import from_csv, interleaved
 from sepm_eval.datasets.names import flaw, unprintable
 from sepm_eval.datasets.placeholders import NAMES, placeholders
-from sepm_eval.datasets.types import Item, ItemList, MissingData
+from sepm_eval.datasets.types import HubCopy, Item, ItemList, MissingData, OwnQuestion
 from sepm_eval.parsing import Options
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,14 @@ class Benchmark:
         links: of a release that lists its pictures as links: from the release's folder and a number of rows (None for
             all of them) the URL and the file of each picture, and what is wrong with rows that name none. `sepm-eval
             download` fetches them. By default a release brings its pictures with it.
+        hub: copies on the Hugging Face hub that `sepm-eval prepare` can fetch.
+        archive: the file that one downloads from the release's own site; "" if there is none.
+        size: how many items the default list has in the whole release, as published; None if that is not known.
+        licence: the terms in a word or two.
+        form: whether a form must be filled in to get the release: "no", "yes" or "unclear".
+        votes: people voted on each picture, and every item has their votes (``Item.extra``).
+        own_questions: every item brings its own question (``Item.question``); ``names`` are then the labels that an
+            answer can have, and a letter stands for another text in each question.
     """
 
     name: str
@@ -52,6 +60,13 @@ class Benchmark:
     partial: bool = False
     title: str = ""
     links: Links | None = None
+    hub: tuple[HubCopy, ...] = ()
+    archive: str = ""
+    size: int | None = None
+    licence: str = "see terms"
+    form: str = "no"
+    votes: bool = False
+    own_questions: bool = False
 
     @property
     def table_name(self) -> str:
@@ -64,9 +79,23 @@ class Benchmark:
         return Options(tuple(self.names), tuple(self.names.values()))
 
     def question(self) -> str:
-        """The question every model is asked, in the paper's wording."""
+        """The question every model is asked, in the paper's wording; of own questions an example of their form."""
         options = zip(prompts.letters(len(self.names)), self.names.values(), strict=True)
         return prompts.fine(options, prompts.WORDINGS["paper"])
+
+    def asked(self, item: Item) -> OwnQuestion:
+        """What is asked of an item."""
+        return item.question or OwnQuestion(self.question(), self.options)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What to type to get the pictures, once what ``obtain`` says has been downloaded; the hub's copies first."""
+        found = [f"sepm-eval prepare {self.name} --source hf:{copy.repository}" for copy in self.hub]
+        if self.links is not None:
+            found.append(f"sepm-eval download {self.name}")
+        if self.archive:
+            found.append(f"sepm-eval prepare {self.name} --source {self.archive}")
+        return tuple(found)
 
     def release(self) -> Path:
         """The release's folder.

@@ -3,14 +3,21 @@
 The release is a folder with ``test.json`` (and val.json, train.json) and ``image/<emotion>/<emotion>_NNNNN.jpg``. The
 lists' rows are documented as [emotion, image_id, image_path, annotation_path], but those shipped have three elements,
 without the id; both are read. Labels are EmoSet's names; the numbers of its info.json are not used.
+
+The copies on the hub are unofficial, and none could be looked at. One has the test split as Parquet. Another,
+fuyyy74/EmoSet2k, is the 2,000 test pictures that later work of SEPM's first author is scored on: it makes the item list
+``emoset2k`` of a release that is there, matched by id or by picture.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, read_text, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, inside, proportional, read_text, whole
+from sepm_eval.datasets.converted import ITEMS, rows
+from sepm_eval.datasets.lists import from_file
 from sepm_eval.emotions import MIKELS
 
 SPLITS = ("test", "val", "train")
@@ -23,6 +30,8 @@ def read(folder: Path) -> list[Item]:
         ValueError: a list is broken; the message names the row.
     """
     if not (folder / "test.json").is_file():
+        if (folder / ITEMS).is_file():
+            return [_copied(*row) for row in rows(folder)]
         raise ValueError(f"{folder} has no test.json: it is not an EmoSet-118K release")
     return [item for split in SPLITS if (folder / f"{split}.json").is_file() for item in _split(folder, split)]
 
@@ -36,6 +45,12 @@ def _split(folder: Path, split: str) -> list[Item]:
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} is not a list of rows")
     return [_item(folder, f"{path}, row {number}", row, split) for number, row in enumerate(rows)]
+
+
+def _copied(where: str, key: str, path: Path, row: dict[str, Any]) -> Item:
+    if row.get("label") not in MIKELS:
+        raise ValueError(f"{where}: label {row.get('label')!r} of {key!r} is not one of {list(MIKELS)}")
+    return Item(key, path, row["label"], {"split": "test"})
 
 
 def _of(split: str, pick: ItemList = whole) -> ItemList:
@@ -67,6 +82,24 @@ BENCHMARKS = {
             "lite2000": _of("test", proportional(2000)),
             "val": _of("val"),
             "train": _of("train"),
+            "emoset2k": from_file("emoset", "EmoSet-118K/emoset2k.csv", "hf:fuyyy74/EmoSet2k"),
         },
+        hub=(
+            HubCopy(
+                "Woleek/EmoSet-118K",
+                ("*test*.parquet",),
+                {"picture": ("image",), "id": ("image_id",), "label": ("emotion",)},
+            ),
+            HubCopy(
+                "fuyyy74/EmoSet2k",
+                ("*test*.parquet",),
+                {"picture": ("images", "image"), "label": ("answer", "label"), "id": ("id",)},
+                optional=frozenset({"id"}),
+                item_list="emoset2k",
+            ),
+        ),
+        archive="EmoSet-118K.zip",
+        size=17716,
+        licence="not stated",
     )
 }

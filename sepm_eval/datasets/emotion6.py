@@ -15,7 +15,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sepm_eval.datasets import Benchmark, Item, ItemList, inside, proportional, read_text, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, inside, proportional, read_text, whole
 from sepm_eval.emotions import EMOTION6
 
 _VOTES = (*EMOTION6, "neutral")
@@ -84,5 +84,10 @@ BENCHMARKS = {
             "balanced594-votes": _by_votes(proportional(594)),
             "full-votes": _by_votes(whole),
         },
+        hub=(HubCopy("wudq/Small-Scale_VSA_Datasets", ("*Emotion6.zip",)),),
+        archive="Emotion6.zip",
+        size=594,
+        licence="research",
+        votes=True,
     )
 }

@@ -29,5 +29,7 @@ BENCHMARKS = {
         obtain="They are part of the package: install it again.",
         terms="see ATTRIBUTION.md beside the pictures",
         lists={"test": whole},
+        size=512,
+        licence="open",
     )
 }

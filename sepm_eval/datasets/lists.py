@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sepm_eval.datasets.environment import data_folder
 from sepm_eval.datasets.names import unprintable
-from sepm_eval.datasets.types import Item, ItemList
+from sepm_eval.datasets.types import Item, ItemList, MissingData
 
 
 def whole(items: list[Item]) -> list[Item]:
@@ -83,6 +84,26 @@ def from_csv(benchmark: str, path: Path, items: Sequence[Item], labels: Collecti
             raise ValueError(f"{where}: {label!r} is no label of {benchmark}; known are {list(labels)}")
         picked.append(replace(item, label=label))
     return picked
+
+
+def from_file(benchmark: str, file: str, source: str) -> ItemList:
+    """A list that ``sepm-eval prepare --source`` writes into the data folder, when it has found which items it names.
+
+    Args:
+        benchmark: its name.
+        file: the CSV, below the data folder.
+        source: where the list comes from.
+    """
+
+    def pick(items: list[Item]) -> list[Item]:
+        path = data_folder() / file
+        if not path.is_file():
+            raise MissingData(
+                f"{benchmark}: no {path}: this list is made by sepm-eval prepare {benchmark} --source {source}"
+            )
+        return from_csv(benchmark, path, items, {item.label for item in items})
+
+    return pick
 
 
 def _read(benchmark: str, path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

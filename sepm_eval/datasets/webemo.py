@@ -91,6 +91,8 @@ _COMMON = {
     "terms": "a list of links; the authors give no assurance on the rights in the stock photos",
     "partial": True,
     "links": links,
+    "size": 53489,
+    "licence": "no assurance",
 }
 
 BENCHMARKS = {

@@ -15,11 +15,13 @@ from pydantic import ConfigDict, TypeAdapter
 
 from sepm_eval.backbone.checkpoints import find_checkpoint
 from sepm_eval.backbone.interface import Backbone
+from sepm_eval.datasets import Benchmark
 from sepm_eval.emotions import POLARITY, Polarity
 from sepm_eval.methods import Method, get_method, method_options
-from sepm_eval.methods.needs import check_needs
+from sepm_eval.methods.needs import check_needs, other_weights
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone, load_backbone, supported
 from sepm_eval.runs.environment import decisive_versions
+from sepm_eval.runs.exams import check_asked
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.runner import Runner
 from sepm_eval.wording import counted
@@ -52,7 +54,8 @@ class Settings:
         """Load the checkpoint.
 
         Args:
-            methods: those that will ask it. What they need is held against what it supports before weights are loaded.
+            methods: those that will ask it. What they need is held against what it supports, and their own weights are
+                looked for, before weights are loaded.
 
         Raises:
             ValueError: a method cannot work with it, or see ``load_backbone``, as the next.
@@ -61,6 +64,7 @@ class Settings:
         supports = supported(self.backbone, self.pretrained, self.options) if methods else frozenset()
         for method in methods:
             check_needs(method, supports, f"sepm_{self.backbone}")
+            other_weights(method)
         return load_backbone(self.backbone, self.pretrained, device=self.device, dtype=self.dtype, **self.options)
 
     def runner(
@@ -141,6 +145,7 @@ def load_runner(
     method: str,
     given: Mapping[str, Any],
     *,
+    asked: Sequence[Benchmark] = (),
     batch_size: int,
     journal: str | None,
     resume: bool,
@@ -154,26 +159,35 @@ def load_runner(
         backbone: see there.
         method: a method's name.
         given: what ``read_settings`` takes, and the method's options.
+        asked: what it is to be asked, as far as that is known.
         batch_size: how many questions are read at once.
         journal: the journal's file; by default one for this model and method in the user's state folder.
         resume: answer from the journal what it has.
         shard: see ``Runner``.
 
     Raises:
-        ValueError: an unknown or impossible setting; the message names the allowed ones.
+        ValueError: an unknown or impossible setting, also for what is asked; the message names the allowed ones.
     """
     if not isinstance(resume, bool):
         raise ValueError(f"resume={resume!r}: use True or False")
     check_count("batch_size", batch_size)
     path = _journal_path(journal)
     settings, chosen = _with_method(entry, takes, backbone, method, given)
+    check_asked(method, chosen, asked)
     return settings.runner(
         settings.load(chosen), (method, chosen), batch_size=batch_size, journal=path, resume=resume, shard=shard
     )
 
 
 def expected_identity(
-    entry: str, takes: Sequence[str], backbone: str, method: str, given: Mapping[str, Any], *, find: bool = True
+    entry: str,
+    takes: Sequence[str],
+    backbone: str,
+    method: str,
+    given: Mapping[str, Any],
+    *,
+    asked: Sequence[Benchmark] = (),
+    find: bool = True,
 ) -> tuple[Identity, Settings]:
     """What is known of a model's identity before it is loaded: all but ``Identity.model``.
 
@@ -183,15 +197,17 @@ def expected_identity(
         backbone: see there.
         method: see there.
         given: see there.
+        asked: see there.
         find: look for the checkpoint (and have it downloaded, as loading would), to know its revision.
 
     Returns it and the settings.
 
     Raises:
-        ValueError: an unknown or impossible setting.
+        ValueError: an unknown or impossible setting, also for what is asked.
         FileNotFoundError: there is no such checkpoint.
     """
     settings, chosen = _with_method(entry, takes, backbone, method, given)
+    check_asked(method, chosen, asked)
     identity = Identity(
         entry=f"sepm_{backbone}",
         checkpoint=settings.pretrained,
@@ -200,6 +216,7 @@ def expected_identity(
         options=dataclasses.asdict(chosen),
         polarity={label: side for label, side in settings.polarity.items() if side != POLARITY[label]},
         versions=decisive_versions(),
+        weights=other_weights(chosen) if find else {},
     )
     return identity, settings
 

@@ -7,7 +7,7 @@ value the class. It is loaded when the method is asked for by name, so a package
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload, runtime_checkable
 
 from pydantic import ValidationError
@@ -21,15 +21,32 @@ from sepm_eval.types import Answer, Question
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Method", "Priced", "find_method", "find_methods", "get_method", "method_names", "method_options"]
+__all__ = [
+    "Method",
+    "Priced",
+    "find_method",
+    "find_methods",
+    "get_method",
+    "method_names",
+    "method_options",
+    "method_title",
+]
 
 GROUP = "sepm_eval.methods"
+KINDS = ("plain", "pruning", "control", "emotion")
+"""What a method can be to the others (``Method.kind``), in the order in which reports show them."""
 
 
 class Method(Protocol):
-    """A way to answer emotion questions. Its fields are its options; their defaults are the method's own."""
+    """A way to answer emotion questions. Its fields are its options; their defaults are the method's own.
+
+    A class may say by ``title`` what people call it ("SEPM"); reports show that in place of its name.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    kind: ClassVar[str]
+    """One of ``KINDS``: asks the plain question; prunes visual tokens for it; is what such methods have to be better
+    than; or was made for emotions. It decides the place in a report; one that says nothing stands behind all others."""
     needs_polarities: ClassVar[bool]
     """Whether it can only answer questions that offer positive and negative emotions."""
 
@@ -40,6 +57,10 @@ class Method(Protocol):
     @property
     def drops(self) -> bool:
         """Whether it drops visual tokens, with its options: a run in which it never did so is marked as flawed."""
+
+    @property
+    def checkpoints(self) -> Mapping[str, str]:
+        """What it loads besides the model, by the option that names it: a folder or hub id each."""
 
     @overload
     def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
@@ -116,6 +137,15 @@ def get_method(name: str, **options: Any) -> Method:
         raise ValueError(in_words(method, error)) from None
 
 
+def kind_of(name: str) -> str:
+    """What a method is to the others, one of ``KINDS``; "" if it says none, or this installation cannot load it."""
+    try:
+        kind = getattr(find_method(name), "kind", "")
+    except ValueError:
+        return ""
+    return kind if kind in KINDS else ""
+
+
 def method_options(name: str) -> list[str]:
     """Names of the options a method takes.
 
@@ -123,6 +153,19 @@ def method_options(name: str) -> list[str]:
         ValueError: as ``find_method``.
     """
     return [field.name for field in dataclasses.fields(find_method(name))]
+
+
+def method_title(name: str) -> str:
+    """What people call a method: its class's own ``title``, not one that it inherits from the method it varies.
+
+    Returns:
+        The title; the name itself of a method that has none, or that this installation cannot load.
+    """
+    try:
+        found = vars(find_method(name)).get("title")
+    except ValueError:
+        return name
+    return found if isinstance(found, str) and found else name
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

@@ -93,6 +93,7 @@ class PruneBefore:
 
     budget: Budget = 192
 
+    kind: ClassVar[str] = "pruning"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"keep"})
 

@@ -25,6 +25,8 @@ class Blind:
 
     picture: Literal["none", "mean"] = "none"
 
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Without the picture"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     drops: ClassVar[bool] = False

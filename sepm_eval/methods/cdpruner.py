@@ -104,7 +104,13 @@ class CdPruner(PruneBefore):
 
     clip: ClipPlace = CLIP
 
+    title: ClassVar[str] = "CDPruner"
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "tower"})
+
+    @property
+    def checkpoints(self) -> dict[str, str]:
+        """See ``Method.checkpoints``."""
+        return {"clip": self.clip}
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
         """See ``Rule.choose``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sepm_eval import prompts as wordings
 from sepm_eval.backbone.interface import Backbone, Cut, PictureTokens, Prune, Reading, VisualTokens
@@ -51,7 +51,7 @@ def ask(
         visual: the pictures' visual tokens; None asks without pictures.
         keep: bool [n_i] for each picture, which visual tokens the model still sees.
         prune: removes visual tokens on their way through the model.
-        prefix: an earlier reading of the same pictures, to be continued.
+        prefix: an earlier reading of the same pictures, to be continued, with the text in which both begin alike.
         evidence: what the method found out before.
         asked_before: the prompts of an earlier stage, to be kept in the answers.
         read_before: how many visual tokens of each picture were read with those.
@@ -60,7 +60,8 @@ def ask(
     Raises:
         FloatingPointError: the model's logits are not finite, or the attention by which ``prune`` removes tokens.
     """
-    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, prefix=prefix))
+    how: dict[str, Any] = {} if prefix is None else {"prefix": prefix, "shares": "text"}
+    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, **how))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
     pictures = [None] * len(prompts) if visual is None else visual.pictures
     seen = [0 if one is None else len(one) for one in pictures] if keep is None else [int(mask.sum()) for mask in keep]

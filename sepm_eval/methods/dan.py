@@ -21,6 +21,7 @@ from sepm_eval.methods.dan_case import Case, contrast, discrepancy, gated, pick_
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.numbered import read_numbers
 from sepm_eval.methods.options import NUMBER, method
+from sepm_eval.methods.random import random_scores
 from sepm_eval.methods.selection import count_to_drop, keep_most_significant
 from sepm_eval.types import Answer, Question
 
@@ -46,7 +47,11 @@ class Dan:
         scene: have clues in the scene analysed.
         object: have clues in objects analysed. Without either nothing is analysed, and the polarity and the emotion are
             asked for as in the paper's zero-shot question.
-        cdvp: contrast the candidates. Without it the likeliest emotion is the answer.
+        cdvp: put the last question. Without it the likeliest emotion is the answer.
+        candidates: what the last question offers: "likely" is S*, by alpha and k; "all" is every emotion (Table 5, S).
+        select: by what the last question's visual tokens are chosen: "contrast" by where the contrasts differ; the
+            others are Table 6's: "focus" by the attention of the focus-on-emotion sentence in front of the last
+            question, "query" by that of the whole last question, "random" by chance, which the picture's content seeds.
         contrast_in_context: have the contrasts written, and put the last question behind them.
     """
 
@@ -59,14 +64,20 @@ class Dan:
     scene: bool = True
     object: bool = True
     cdvp: bool = True
+    candidates: Literal["likely", "all"] = "likely"
+    select: Literal["contrast", "focus", "query", "random"] = "contrast"
     contrast_in_context: bool = False
 
+    kind: ClassVar[str] = "emotion"
+    title: ClassVar[str] = "DAN"
     needs_polarities: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[str]:
         """See ``Method.needs``."""
-        return frozenset({"probe", "keep"} if self.cdvp and self.beta else ())
+        if not (self.cdvp and self.beta):
+            return frozenset()
+        return frozenset({"keep"} if self.select == "random" else {"probe", "keep"})
 
     def check_question(self, question: Question) -> None:
         """Make sure that a question has enough options.
@@ -75,7 +86,7 @@ class Dan:
             ValueError: there may be more candidates than options.
         """
         most = max(len(question.labels) - 1, 2)
-        if self.cdvp and self.k > most:
+        if self.cdvp and self.candidates == "likely" and self.k > most:
             raise ValueError(
                 f"k={self.k} means {self.k + 1} candidates, and the question has {len(question.labels)} options: use k "
                 f"from 1 to {most}"
@@ -85,10 +96,13 @@ class Dan:
         """The prompts of a question if there will be as many candidates as there may be."""
         asked = [prompts.clues(scene=self.scene, objects=self.object)] if self._analyses else []
         asked += [self._coarse(question), prompts.numbered(question.names, self._sentence)]
-        names = question.names[: min(self.k + 1, len(question.names) - 1) if self.cdvp else 1]
-        if len(names) > 1:
-            contrasts = [contrast(names, place) for place in range(len(names))] if self._contrasts else []
-            asked += [*contrasts, prompts.numbered(names, prompts.BY_DISCRIMINATION)]
+        names = question.names
+        if self.candidates == "likely":
+            names = names[: min(self.k + 1, len(names) - 1)]
+        if self.cdvp and len(names) > 1:
+            asked += [contrast(names, place) for place in range(len(names))] if self._contrasts else []
+            asked += [self._looking(names)] if self._looks else []
+            asked.append(prompts.numbered(names, prompts.BY_DISCRIMINATION))
         return tuple(asked)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
@@ -105,9 +119,14 @@ class Dan:
         if not later:
             return Work((1.0,), tuple(reads), answers=False)
         *contrasts, last = later
+        looking = contrasts.pop() if self._looks else 0
         layers = {"last": 1, "all": geometry.decoder.layers}.get(self.layers, min(3, geometry.decoder.layers))
         written = self.analysis_tokens if self.contrast_in_context else 0
-        reads += [Read(turn, looked, turn if self.beta else 0, layers=layers, written=written) for turn in contrasts]
+        for turn in contrasts:
+            reads.append(Read(turn, looked, turn if self._differ else 0, layers=layers, written=written))
+        if looking:
+            probed = looking if self.select == "query" else text.probed
+            reads.append(Read(looking, looked, probed, layers=layers))
         last += (sum(contrasts) + len(contrasts) * written) if written else 0
         dropped = count_to_drop(self.beta, geometry.visual_tokens())
         reads.append(Read(looked - dropped + last) if self.beta else Read(last, cached=looked))
@@ -118,9 +137,24 @@ class Dan:
         return self.scene or self.object
 
     @property
+    def _differ(self) -> bool:
+        """Whether tokens are chosen by where the contrasts differ."""
+        return bool(self.beta) and self.select == "contrast"
+
+    @property
     def _contrasts(self) -> bool:
         """Whether the candidates are contrasted before the last question, to choose tokens or to have it written."""
-        return bool(self.beta) or self.contrast_in_context
+        return self._differ or self.contrast_in_context
+
+    @property
+    def _looks(self) -> bool:
+        """Whether a prompt of its own says which tokens matter."""
+        return bool(self.beta) and self.select in ("focus", "query")
+
+    def _looking(self, names: Sequence[str]) -> str:
+        """That prompt: the last question, over the whole picture."""
+        asked = prompts.numbered(names, prompts.BY_DISCRIMINATION)
+        return f"{prompts.FOCUS_ON_EMOTION}\n{asked}" if self.select == "focus" else asked
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions: the pictures are encoded once, and read whole once where the model can reuse."""
@@ -134,7 +168,9 @@ class Dan:
         rows = [row for row, case in enumerate(cases) if len(case.candidates) > 1]
         if rows:
             self._contrast(cases, rows, backbone, visual, first)
-            self._decide([cases[row] for row in rows], backbone, visual[rows], _rows(first, rows))
+            unsure, pictures, read = [cases[row] for row in rows], visual[rows], _rows(first, rows)
+            self._choose_tokens(unsure, backbone, pictures, read)
+            self._decide(unsure, backbone, pictures, read)
         return [case.answer() for case in cases]
 
     def _analyse(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens) -> Reading | None:
@@ -157,8 +193,14 @@ class Dan:
         _, scores = self._ask(cases, fine, 0, backbone, visual, coarse)
         for case, pair, row in zip(cases, pairs, scores, strict=True):
             case.pair, case.scores = pair, gated(row, pair, case.question, self.gate)
-            case.candidates = pick_candidates(case.scores, self.alpha, self.k if self.cdvp else 0)
+            case.candidates = self._offered(case.scores)
         return first or coarse
+
+    def _offered(self, scores: Tensor) -> list[int]:
+        """What the last question offers, the likeliest first; one alone is the answer."""
+        if self.cdvp and self.candidates == "all":
+            return scores.argsort(descending=True, stable=True).tolist()
+        return pick_candidates(scores, self.alpha, self.k if self.cdvp else 0)
 
     def _ask(
         self,
@@ -190,14 +232,14 @@ class Dan:
     def _contrast(
         self, cases: Sequence[Case], rows: Sequence[int], backbone: Backbone, visual: VisualTokens, first: Reading
     ) -> None:
-        """Ask what speaks for each candidate (Q_ctr), see where the model looks (Eq. 5-6), choose tokens (Eq. 7-9)."""
+        """Ask what speaks for each candidate (Q_ctr): where the model looks then (Eq. 5-6), or what it writes."""
         if not self._contrasts:
             return
         for place in range(max(len(cases[row].candidates) for row in rows)):
             now = [row for row in rows if place < len(cases[row].candidates)]
             how = _go_on(backbone, _rows(first, now))
             asked = [cases[row].asked(contrast(cases[row].names, place), 0 if how else None) for row in now]
-            if self.beta:
+            if self._differ:
                 how |= {"probe": asked, "probe_layers": self.layers}
             reading = check_finite(backbone.read(asked, visual[now], **how))
             for row, seen in zip(now, reading.probe_attention or (), strict=False):
@@ -206,9 +248,31 @@ class Dan:
                 for row, text in zip(now, backbone.write(reading, self.analysis_tokens), strict=True):
                     cases[row].contrasts.append(str(text))
                     cases[row].written += text.tokens
-        for case in (cases[row] for row in rows) if self.beta else ():
-            case.discrepancy = discrepancy(case.attention)
-            case.keep = keep_most_significant(case.discrepancy, self.beta, case.picture.separators)
+
+    def _choose_tokens(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> None:
+        """Which visual tokens the last question is put with: by the contrasts (Eq. 7-9), or as in Table 6."""
+        if not self.beta:
+            return
+        if self.select == "contrast":
+            rated = [discrepancy(case.attention) for case in cases]
+        elif self.select == "random":
+            places = [case.picture.features.device for case in cases]
+            found = [random_scores(case.question.image, len(case.picture), seed=0) for case in cases]
+            rated = [numbers.to(place) for numbers, place in zip(found, places, strict=True)]
+        else:
+            rated = self._look(cases, backbone, visual, first)
+        for case, row in zip(cases, rated, strict=True):
+            case.discrepancy = row if self.select == "contrast" else None
+            case.significance = row if self._looks else None
+            case.keep = keep_most_significant(row, self.beta, case.picture.separators)
+
+    def _look(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> list[Tensor]:
+        """For each picture [N_v]: how much the last question, or the focus sentence before it, looks at each token."""
+        how = _go_on(backbone, first)
+        asked = [case.asked(self._looking(case.names), 0 if how else None) for case in cases]
+        how["probe"] = asked if self.select == "query" else prompts.FOCUS_ON_EMOTION
+        reading = check_finite(backbone.read(asked, visual, probe_layers=self.layers, **how))
+        return list(reading.probe_attention or ())
 
     def _decide(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> None:
         """Choose among the candidates, with the pruned picture (Q_d, Eq. 10)."""

@@ -31,7 +31,8 @@ class Case:
         candidates: S*, the likeliest first.
         contrasts: for each candidate what the model wrote for it.
         attention: for each candidate [N_v].
-        discrepancy: [N_v].
+        discrepancy: [N_v], by which tokens are chosen.
+        significance: [N_v], by which they are chosen instead; neither where chance does.
         keep: [N_v] bool, which visual tokens the last question is put with; None is all.
         chosen: [len(candidates)], how probable each is in the end.
     """
@@ -48,6 +49,7 @@ class Case:
     contrasts: list[str] = field(default_factory=list)
     attention: list[Tensor] = field(default_factory=list)
     discrepancy: Tensor | None = None
+    significance: Tensor | None = None
     keep: Tensor | None = None
     chosen: Tensor | None = None
 
@@ -98,6 +100,7 @@ class Case:
             analysis=self.analysis,
             written=self.written,
             discrepancy=None if self.discrepancy is None else self.discrepancy.cpu().numpy(),
+            significance=None if self.significance is None else self.significance.cpu().numpy(),
         )
 
 

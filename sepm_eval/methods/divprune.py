@@ -9,7 +9,7 @@ and the authors' code (vbdi/divprune at 799e2d9, ``LLaVA/llava/model/llava_arch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sepm_eval.methods.before import Candidates, PruneBefore
 from sepm_eval.methods.options import method
@@ -51,6 +51,8 @@ def most_diverse(features: Tensor, count: int) -> Tensor:
 @method
 class DivPrune(PruneBefore):
     """Zero-shot over the most diverse visual tokens; see ``PruneBefore`` for the option."""
+
+    title: ClassVar[str] = "DivPrune"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
         """See ``Rule.choose``."""

@@ -34,6 +34,8 @@ class RandomDrop(Sepm):
 
     seed: Annotated[int, Field(ge=0, le=LARGEST), NUMBER] = 0
 
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Random drop"
     reads_focus: ClassVar[bool] = False
 
     def _probed(self, text: Text) -> int:
@@ -61,6 +63,8 @@ class RandomDrop(Sepm):
 class QueryDrop(Sepm):
     """SEPM that drops the visual tokens least attended by the whole coarse query."""
 
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Query drop"
     reads_focus: ClassVar[bool] = False
 
     def _probed(self, text: Text) -> int:
@@ -74,6 +78,8 @@ class QueryDrop(Sepm):
 class Downsample(Sepm):
     """SEPM whose stage 2 sees a smaller picture instead of fewer tokens of it; the picture is encoded twice."""
 
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Smaller second picture"
     reads_focus: ClassVar[bool] = False
     drops: ClassVar[bool] = False  # a smaller picture has fewer tokens, of which all are seen
 

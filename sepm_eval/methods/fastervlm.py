@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class FasterVlm(PruneBefore):
     """Zero-shot over what the class token attends to; see ``PruneBefore`` for the option."""
 
+    title: ClassVar[str] = "FasterVLM"
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "class_token"})
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:

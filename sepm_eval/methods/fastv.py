@@ -65,6 +65,8 @@ class FastV(Inside):
     keep: Budget | None = None
     layer: Annotated[int, Field(ge=1, lt=DEPTH), NUMBER] = 2
 
+    title: ClassVar[str] = "FastV"
+
     def __post_init__(self) -> None:
         if self.budget is not None and self.keep is not None:
             raise ValueError(f"budget={self.budget} and keep={self.keep}: give one of them")

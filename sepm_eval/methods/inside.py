@@ -19,6 +19,7 @@ DEPTH = 32
 class Inside:
     """Zero-shot with one reading, in which a ``Cut`` drops visual tokens."""
 
+    kind: ClassVar[str] = "pruning"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"prune"})
 

@@ -1,9 +1,10 @@
-"""What a method needs of a model beyond looking, reading and writing, held against what the model can do."""
+"""What a method needs beyond looking, reading and writing: of a model, of a question, and weights of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from sepm_eval.backbone.checkpoints import checkpoint_revision
 from sepm_eval.types import Question
 
 # The names are those of ``backbone.interface.ABILITIES``.
@@ -38,6 +39,28 @@ def check_needs(method: object, supports: Collection[str], model: str) -> None:
             f"{method} needs a model that supports {wanted}, and {model} supports "
             f"{', '.join(sorted(supports)) or 'none of that'}{remedy}"
         )
+
+
+def other_weights(method: object) -> dict[str, str]:
+    """What identifies the weights that a method loads besides the model's (``Method.checkpoints``).
+
+    Returns:
+        By option the hub commit, or the digest of a folder's files, as of a model (``checkpoint_revision``); nothing
+        for a method that loads none.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint; the option is named.
+        ValueError: it is damaged.
+    """
+    found = {}
+    for option, place in getattr(method, "checkpoints", {}).items():
+        try:
+            found[option] = checkpoint_revision(place)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{option}={place}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{option}={place}: {error}") from error
+    return found
 
 
 def check_question(method: object, question: Question) -> None:

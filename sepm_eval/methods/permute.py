@@ -28,6 +28,8 @@ class Permute:
 
     n: Annotated[int, Field(ge=1, le=LARGEST), NUMBER] = 1
 
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Options in another order"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     drops: ClassVar[bool] = False

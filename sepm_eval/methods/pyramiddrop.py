@@ -83,6 +83,8 @@ class PyramidDrop(Inside):
     budget: Budget | None = None
     ratio: Annotated[float, Field(gt=0, lt=1), NUMBER] | None = None
 
+    title: ClassVar[str] = "PyramidDrop"
+
     def __post_init__(self) -> None:
         if self.budget is not None and self.ratio is not None:
             raise ValueError(f"budget={self.budget} and ratio={self.ratio}: give one of them")

@@ -5,7 +5,7 @@ Many are not, at some budgets (UniPruneBench, arXiv 2511.02650).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -43,6 +43,9 @@ class Random(PruneBefore):
     """
 
     seed: Annotated[int, Field(ge=0, le=LARGEST), NUMBER] = 0
+
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Random tokens"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
         """The tokens with the highest random numbers."""

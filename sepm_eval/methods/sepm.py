@@ -95,6 +95,8 @@ class Sepm:
     clip: ClipPlace | None = None
     reuse: bool = False
 
+    kind: ClassVar[str] = "emotion"
+    title: ClassVar[str] = "SEPM"
     needs_polarities: ClassVar[bool] = True
     reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence, unless ``select`` says otherwise
 
@@ -122,6 +124,11 @@ class Sepm:
         return (chosen if self.vta else frozenset()) | ({"reuse"} if self.reuse else set())
 
     @property
+    def checkpoints(self) -> dict[str, str]:
+        """See ``Method.checkpoints``."""
+        return getattr(self.rule, "checkpoints", {})
+
+    @property
     def rule(self) -> Rule | None:
         """By what tokens are chosen, if not by attention."""
         if self.select == "focus":
@@ -143,7 +150,7 @@ class Sepm:
         visual, (coarse, fine) = geometry.visual_tokens(), text.after
         first = Read(text.before + visual + coarse, probed=self._probed(text) if self.vta else 0)
         if self.reuse:  # what is dropped is masked out, and stays where it is
-            return Work((1.0,), (first, Read(fine, cached=text.before + visual)))
+            return Work((1.0,), (first, Read(fine - text.shared, cached=text.before + visual + text.shared)))
         left = self._left(visual) if self.vta else visual
         return Work((1.0,), (first, Read(text.before + left + fine)))
 

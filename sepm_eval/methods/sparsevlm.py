@@ -45,21 +45,20 @@ class Sparsify:
         relevance = (visual.float() @ text.float().mT).softmax(-1).mean(0)
         return relevance > relevance.mean()
 
-    def step(self, layer: int, visual: Tensor, scores: Tensor) -> Tensor:
+    def step(self, layer: int, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Keep the best rated tokens in order, merge some of the others behind them (Sec. 3.3 and 3.4)."""
-        import torch
-
         keep = min(self.kept[self.layers.index(layer)], len(visual) - 1)
         order = scores.argsort(descending=True, stable=True)
         kept, dropped = order[:keep].sort().values, order[keep:]
         recycled = dropped[: int(0.3 * len(dropped)) + 1]
-        return torch.cat([visual[kept], merge(visual[recycled])])
+        merged, centres = merge(visual[recycled])
+        return kept, merged, recycled[centres]
 
 
-def merge(tokens: Tensor) -> Tensor:
+def merge(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Density-peaks clustering of recycled tokens, each cluster to its mean.
 
-    tokens: [n, d], best rated first. Returns [n // 10 + 1, d].
+    tokens: [n, d], best rated first. Returns [n // 10 + 1, d], and which token is the centre of each cluster.
     """
     import torch
 
@@ -75,7 +74,7 @@ def merge(tokens: Tensor) -> Tensor:
     centres = (to_denser * density).argsort(descending=True, stable=True)[:clusters]
     home = distance[centres].argmin(0)
     home[centres] = torch.arange(clusters, device=points.device)
-    return torch.stack([points[home == cluster].mean(0) for cluster in range(clusters)])
+    return torch.stack([points[home == cluster].mean(0) for cluster in range(clusters)]), centres
 
 
 @method
@@ -89,6 +88,8 @@ class SparseVlm:
 
     budget: Annotated[Literal[192, 128, 96, 64], NUMBER] = 192
 
+    kind: ClassVar[str] = "pruning"
+    title: ClassVar[str] = "SparseVLM"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"prune"})
     drops: ClassVar[bool] = True
@@ -99,11 +100,12 @@ class SparseVlm:
         visual = backbone.see([question.image for question in questions])
         asked = [prompt for question in questions for prompt in self.foreseen(question)]
         answers: dict[int, Answer] = {}
-        for tokens in dict.fromkeys(visual.counts):
-            rows = [row for row, count in enumerate(visual.counts) if count == tokens]
+        kinds = [(len(picture), int(picture.separators.sum())) for picture in visual.pictures]
+        for kind in dict.fromkeys(kinds):
+            rows = [row for row, other in enumerate(kinds) if other == kind]
             alike = [questions[row] for row in rows], [asked[row] for row in rows]
             answers.update(
-                zip(rows, ask(*alike, backbone, visual[rows], prune=Sparsify(self._kept(tokens))), strict=True)
+                zip(rows, ask(*alike, backbone, visual[rows], prune=Sparsify(self._kept(*kind))), strict=True)
             )
         return [answers[row] for row in range(len(questions))]
 
@@ -123,9 +125,9 @@ class SparseVlm:
                 left.append((layer, around + count))
         return Work((1.0,), (Read(tokens, left=tuple(left)),))
 
-    def _kept(self, visual_tokens: int) -> tuple[int, ...]:
-        """``KEPT``, for a picture of another number of visual tokens than LLaVA-1.5's."""
-        return tuple(round(count * visual_tokens / FULL) for count in KEPT[self.budget])
+    def _kept(self, visual_tokens: int, separators: int = 0) -> tuple[int, ...]:
+        """``KEPT``, for a picture of another number of visual tokens; its separators, which stay, are part of them."""
+        return tuple(max(round(count * visual_tokens / FULL) - separators, 0) for count in KEPT[self.budget])
 
 
 METHODS = {"sparsevlm": SparseVlm}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sepm_eval.methods.before import Candidates, PruneBefore
 from sepm_eval.methods.options import method
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 @method
 class Uniform(PruneBefore):
     """Zero-shot over visual tokens at a uniform stride; see ``PruneBefore`` for the option."""
+
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Uniform tokens"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
         """The tokens floor(i n / count), in the order in which they are read."""

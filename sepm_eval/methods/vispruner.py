@@ -66,6 +66,7 @@ class VisPruner(PruneBefore):
 
     important_ratio: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.5
 
+    title: ClassVar[str] = "VisPruner"
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "class_token", "tower"})
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:

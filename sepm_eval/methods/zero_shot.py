@@ -23,6 +23,8 @@ class ZeroShot:
 
     preset: Literal[None, "code", "paper"] = None
 
+    kind: ClassVar[str] = "plain"
+    title: ClassVar[str] = "Zero-shot"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     drops: ClassVar[bool] = False

@@ -20,6 +20,8 @@ MAX_NEW_TOKENS = 512  # the default of LLaVA's command line; a chain of thought 
 class ZeroShotCot:
     """The question with the paper's sentence (Sec. 4.2) in place of the request for a letter."""
 
+    kind: ClassVar[str] = "plain"
+    title: ClassVar[str] = "Zero-shot-CoT"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     drops: ClassVar[bool] = False

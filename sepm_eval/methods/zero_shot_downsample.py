@@ -29,6 +29,8 @@ class ZeroShotDownsample:
 
     budget: Budget = 192
 
+    kind: ClassVar[str] = "control"
+    title: ClassVar[str] = "Smaller picture"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"resize"})
     drops: ClassVar[bool] = False  # a smaller picture has fewer tokens, of which all are seen

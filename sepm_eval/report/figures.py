@@ -6,16 +6,17 @@ import io
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sepm_eval.emotions import POLARITY
 from sepm_eval.report import statistics
-from sepm_eval.report.table import column_key, groups, model_key, polarities, variant_key
+from sepm_eval.report.table import column_key, groups, largest_confidence, model_key, polarities
 from sepm_eval.report.tables import main_runs
 from sepm_eval.runs.outcomes import Outcome, Run
 
@@ -28,6 +29,7 @@ POSITIVE, NEGATIVE, NEUTRAL = "#2a7f62", "#a8323e", "#4c5a67"
 COLOURS = ("#8a97a3", "#27646f", "#d08c2f", "#7a4f9a", "#3f8f4f", "#b5475a", "#5b7fb8", "#93752f")
 _OVERLAYS = 4  # pictures in Fig. 4
 _BINS = 10
+_DPI = 130
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Figure:
         caption: below it, also its text for people who do not see it.
         png: the picture.
         svg: the same as vectors.
+        items: what its points are about (see ``table.items_of``): that of number i is the group "items-i" of the SVG.
     """
 
     key: str
@@ -47,6 +50,7 @@ class Figure:
     caption: str
     png: bytes
     svg: bytes
+    items: tuple[Mapping[str, str], ...] = ()
 
 
 def all_figures(runs: Sequence[Run]) -> list[Figure]:
@@ -57,7 +61,6 @@ def all_figures(runs: Sequence[Run]) -> list[Figure]:
         made += _overlays(mine)
         made += _confidence(mine)
         made += _per_class(mine)
-        made += [_confusion(run, mine) for run in main_runs(mine)]
     return made
 
 
@@ -78,9 +81,7 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
         total: Counter[str] = Counter(o.target for o in run.scored)
         right: Counter[str] = Counter(o.target for o in run.scored if o.score.correct)
         heights = [100 * right[label] / total[label] if total[label] else 0.0 for label in labels]
-        axes.bar(
-            np.arange(len(labels)) + number * room - 0.4 + room / 2, heights, room, color=colour, label=run.variant
-        )
+        axes.bar(np.arange(len(labels)) + number * room - 0.4 + room / 2, heights, room, color=colour, label=run.called)
         assert run.accuracy is not None  # see main_runs
         axes.axhline(run.accuracy, color=colour, linestyle="--", linewidth=1)
     axes.axvline(len(positive) - 0.5, color=NEUTRAL, linewidth=0.8)
@@ -99,29 +100,6 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
     return [_figure(canvas, "per_class", "Accuracy by label", caption, runs)]
 
 
-def _confusion(run: Run, runs: Sequence[Run]) -> Figure:
-    """How often each label (row) got each answer (column); the last column counts unparsed answers."""
-    labels = run.options.labels
-    unparsed = [*labels, "unparsed"] if run.count("unparsed") else list(labels)
-    counts = Counter((o.target, o.score.label or "unparsed") for o in run.scored)
-    matrix = np.array([[counts[row, column] for column in unparsed] for row in labels])
-    totals = matrix.sum(1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    side = max(4.5, 0.42 * len(unparsed) + 2)
-    canvas, axes = _canvas(width=side + 0.6, height=side)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(unparsed)), unparsed, rotation=60, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("answer")
-    axes.set_ylabel("label")
-    if len(labels) <= 10:
-        for (row, column), count in np.ndenumerate(matrix):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
-    caption = f"What {run.variant} answered (columns) for each label (rows); shades are shares of a row."
-    return _figure(canvas, "confusion", f"Confusion of {run.variant}", caption, runs, variant_key(run))
-
-
 def _confidence(runs: Sequence[Run]) -> list[Figure]:
     """Fig. 5: accuracy of the polarity and of the answer by confidence of stage 1, and the threshold alpha."""
     run = next((run for run in main_runs(runs) if run.method == "sepm"), None)
@@ -135,7 +113,7 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
     ]
     if not known:
         return []
-    most = 0.5 if run.settings.get("preset") == "code" else 0.25
+    most = largest_confidence(run)
     bins: dict[int, list[tuple[bool, bool]]] = defaultdict(list)
     for confidence, *rights in known:
         bins[min(int(confidence / most * _BINS), _BINS - 1)].append((rights[0], rights[1]))
@@ -157,7 +135,7 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
     axes.set_ylim(0, 105)
     axes.legend(fontsize=8, loc="upper left", frameon=False)
     caption = (
-        f"Accuracy of {run.variant} by the confidence of stage 1 (Fig. 5), with 95 % Wilson intervals; numbers at the "
+        f"Accuracy of {run.called} by the confidence of stage 1 (Fig. 5), with 95 % Wilson intervals; numbers at the "
         "bottom are items. Left of the threshold stage 2 is shown all labels."
     )
     return [_figure(canvas, "confidence", "Confidence and accuracy", caption, runs)]
@@ -209,7 +187,7 @@ def _overlays(runs: Sequence[Run]) -> list[Figure]:
     from sepm_eval.images import UnreadableImage, open_image
     from sepm_eval.report.overlay import draw_dropped
 
-    canvas = Canvas(figsize=(2.3 * (len(rates) + 1), 2.5 * len(shown)), layout="constrained")
+    canvas = Canvas(figsize=(2.3 * (len(rates) + 1), 2.5 * len(shown)), layout="constrained", dpi=_DPI)
     grid = canvas.subplots(len(shown), len(rates) + 1, squeeze=False)
     for line, outcomes in zip(grid, shown, strict=True):
         first, records = outcomes[0], [one.record for one in outcomes if one.record is not None]
@@ -256,23 +234,30 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
             return
 
 
+def canvas_of(width: float, height: float, panels: int = 1) -> tuple[Canvas, list[Axes]]:
+    """An empty figure of so many inches, with its panels side by side."""
+    canvas = Canvas(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06), dpi=_DPI)
+    panel = list(canvas.subplots(1, panels, squeeze=False)[0])
+    for axes in panel:
+        axes.spines[["top", "right"]].set_visible(False)
+    return canvas, panel
+
+
+def saved(canvas: Canvas, key: str, title: str, caption: str, items: Sequence[Mapping[str, str]] = ()) -> Figure:
+    """A drawn figure as files; see ``Figure`` for the arguments."""
+    png, svg = _saved(canvas, "png", {"Software": None}), _saved(canvas, "svg", {"Date": None, "Creator": None})
+    return Figure(key, title, caption, png, svg, tuple(items))
+
+
 def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
-    canvas = Canvas(figsize=(width, height), layout="constrained")
-    axes = canvas.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+    canvas, (axes,) = canvas_of(width, height)
     return canvas, axes
 
 
-def _figure(canvas: Canvas, key: str, title: str, caption: str, runs: Sequence[Run], more: str = "") -> Figure:
+def _figure(canvas: Canvas, key: str, title: str, caption: str, runs: Sequence[Run]) -> Figure:
     """A drawn figure of the runs of one model over one set of items."""
-    name = "_".join(part for part in (key, model_key(runs), column_key(runs[0]), more) if part)
-    return Figure(
-        name,
-        f"{title} · {runs[0].model}, {runs[0].column}",
-        caption,
-        _saved(canvas, "png", {"Software": None}),
-        _saved(canvas, "svg", {"Date": None, "Creator": None}),
-    )
+    name = "_".join((key, model_key(runs), column_key(runs[0])))
+    return saved(canvas, name, f"{title} · {runs[0].model}, {runs[0].column}", caption)
 
 
 def _saved(canvas: Canvas, form: str, metadata: dict[str, Any]) -> bytes:
@@ -280,5 +265,8 @@ def _saved(canvas: Canvas, form: str, metadata: dict[str, Any]) -> bytes:
 
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "sepm_eval", "font.family": "DejaVu Sans"}):
-        canvas.savefig(file, format=form, dpi=130, metadata=metadata)
+        if canvas.get_layout_engine() is not None:
+            canvas.draw_without_rendering()  # finds a place for everything, which takes most of the time,
+            canvas.set_layout_engine("none")  # once for both forms
+        canvas.savefig(file, format=form, dpi=_DPI, metadata=metadata)
     return file.getvalue()

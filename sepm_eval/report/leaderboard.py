@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sepm_eval.report import statistics
+from sepm_eval.report.pages import Page, write_page
 from sepm_eval.report.table import Cell, Table, interval_text, main_columns, mean_note, state
-from sepm_eval.report.write import Page, sources, superseded, write_page
+from sepm_eval.report.write import sources, superseded
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.wording import counted
 
@@ -36,9 +37,9 @@ def leaderboard(runs: Sequence[Run]) -> Table:
         own, run = rows[key], first[key]
         rank = sum(mean[other] > mean[key] for other in mean) + 1 if key in mean else None
         line = [
-            Cell("-" if rank is None else str(rank), value=rank),
+            Cell(run.called),
             Cell(run.model, (run.entry,)),
-            Cell(run.variant),
+            Cell("-" if rank is None else str(rank), value=rank),
             Cell("-" if key not in mean else f"{mean[key]:.2f}", value=mean.get(key)),
         ]
         cells.append((*line, *(_cell(own.get(column)) for column in columns)))
@@ -49,7 +50,7 @@ def leaderboard(runs: Sequence[Run]) -> Table:
         f"Ranked by the mean. {mean_note(common, columns)}" if common else "No task was run completely with all.",
         "Only complete runs over the same items are ranked; two accuracies whose intervals overlap may be equal.",
     ]
-    headers = ("rank", "model", "method", "mean %", *columns)
+    headers = ("method", "model", "rank", "mean %", *columns)
     return Table("leaderboard", "Leaderboard", headers, tuple(cells), tuple(notes), tuple(records))
 
 

@@ -32,8 +32,8 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
     if table.average:
         by_row += _other_methods(table, runs)
     by_row = [(row, own) for row, own in by_row if own]
-    if len(by_row) < 2:
-        return None  # nothing to compare
+    if len(by_row) < 2 or not (table.average or any(_is_ablation(row, table) for row, _ in by_row)):
+        return None  # nothing to compare that another table does not have
     model, columns = runs[0].model, _columns(table, by_row)
     averaged = _averaged(table, by_row) if table.average else []
     best = {
@@ -60,6 +60,12 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
     key = f"{table.name.lower().replace(' ', '').replace(',', '_')}_{model_key(runs)}"
     title = f"{table.name} · {model}: {table.caption}"
     return Table(key, title, headers, tuple(rows), tuple(notes), tuple(records))
+
+
+def _is_ablation(row: paper.PaperRow, table: paper.PaperTable) -> bool:
+    """Whether a row of a table of ablations is of a run that the paper's table of methods does not show already."""
+    main = [other for one in paper.TABLES if one.paper is table.paper and one.average for other in one.rows]
+    return not any((row.method, row.settings) == (other.method, other.settings) for other in main)
 
 
 def _columns(table: paper.PaperTable, by_row: _Rows) -> dict[str, str]:
@@ -89,6 +95,11 @@ def _notes(
             notes.append(f"{record['column']}: N is {record['n']} here and {record['paper_n']} in the paper.")
     if with_figure:
         notes.append(f"Paper: the accuracy printed there ({table.paper.source}), and ours minus it in points.")
+        if any(record["paper_can_be_of_these"] is False for record in with_figure):
+            notes.append(
+                "“no k/N”: no count of right answers out of N gives the printed figure, rounded or cut, so it cannot "
+                "be of the items that it stands beside."
+            )
         if any(record["paper_n"] is None for record in with_figure):
             notes.append("The paper does not publish its item lists; where N may differ, so may the figures.")
         notes.extend(table.paper.remarks)
@@ -101,8 +112,11 @@ def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[p
     """Lines for stock models and for methods the paper does not have, with their default settings."""
     known = {row.method for row in table.rows}
     others = [run for run in runs if run.method not in known and run.variant == run.method]
-    labels = dict.fromkeys(run.method for run in others)
-    return [(paper.PaperRow(name, name, {}, {}), [run for run in others if run.method == name]) for name in labels]
+    labels = {run.method: run.called for run in others}
+    return [
+        (paper.PaperRow(label, name, {}, {}), [run for run in others if run.method == name])
+        for name, label in labels.items()
+    ]
 
 
 def _counts(run: Run, column: str) -> bool:
@@ -119,7 +133,8 @@ def _accuracy_cell(run: Run | None, figure: float | None, n: int | None, best: f
     details = [f"{run.right}/{len(run.scored)}"]
     if figure is not None:
         of = "" if n is None else f" of {n}"
-        details.append(f"paper {figure:.2f}{of} ({round(share, 2) - figure:+.2f})")
+        mark = "" if paper.can_be_of(figure, run.available) else f", no k/{run.available}"
+        details.append(f"paper {figure:.2f}{of} ({round(share, 2) - figure:+.2f}){mark}")
     if not run.complete:
         details.append(state(run))
     return Cell(f"{share:.2f}", tuple(details), share, best=run.complete and share == best)
@@ -138,7 +153,8 @@ def _average_cell(row: paper.PaperRow, own: Sequence[Run | None], table: paper.P
 
 
 def _beside(run: Run, figure: float | None, n: int | None) -> dict[str, float | None]:
-    """The paper's figure, of how many items it is, and ours minus it, in points."""
+    """The paper's figure, of how many items it is, whether it can be of this list, and ours minus it in points."""
     share = run.accuracy
     difference = None if figure is None or share is None else round(share, 2) - figure
-    return {"paper": figure, "paper_n": n, "difference": difference}
+    possible = None if figure is None else paper.can_be_of(figure, run.available)
+    return {"paper": figure, "paper_n": n, "paper_can_be_of_these": possible, "difference": difference}

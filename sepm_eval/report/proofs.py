@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sepm_eval.report.comparing import baseline_of
-from sepm_eval.report.table import Cell, Table, count_cell, labels_of
+from sepm_eval.report.statistics import mean_known
+from sepm_eval.report.table import RUN_COLUMNS, Cell, Table, count_cell, labels_of, run_cells
 from sepm_eval.runs.fired import never_pruned, pruned
 from sepm_eval.runs.outcomes import Run, paired
 
@@ -15,22 +16,25 @@ CONTROLS = ("blind", "permute")
 def fired(runs: Sequence[Run]) -> Table | None:
     """The table that shows of every method that drops visual tokens whether it did, and what it changed.
 
+    One that drops some only at times, as DAN does, is in it where it did.
+
     Returns:
         The table, or None if no run has such a method.
     """
     rows, records = [], []
     for run in runs:
         told = pruned(run)
-        if not run.drops or not told:
+        if not told or not (run.drops or any(told)):
             continue
         known = [one.record for one in run.scored if one.record is not None]
-        before = _mean([one.visual_tokens for one in known])
-        left = _mean([one.tokens_left for one in known])
+        before = mean_known([one.visual_tokens for one in known])
+        left = mean_known([one.tokens_left for one in known])
         share = sum(told) / len(told)
         differ = changed(run, runs)
         rows.append(
             (
-                *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(len(told))),
+                *run_cells(run),
+                count_cell(len(told)),
                 *(_number(before), _number(left), _percent(share), _percent(differ)),
                 Cell("NEVER DROPPED A TOKEN: no result" if never_pruned(run) else "yes"),
             )
@@ -39,7 +43,7 @@ def fired(runs: Sequence[Run]) -> Table | None:
         records.append({**labels_of(run), **found, "answers_changed": differ, "fired": any(told)})
     if not rows:
         return None
-    columns = ("task", "model", "method", "N", "tokens", "left", "pictures pruned %", "answers changed %", "fired")
+    columns = (*RUN_COLUMNS, "N", "tokens", "left", "pictures pruned %", "answers changed %", "fired")
     notes = (
         "Whether visual tokens were dropped, from the journals. Tokens: of a picture. Left: given to a decoder layer "
         "with the last prompt, on average. Answers changed: other labels than zero-shot's of the same model on the "
@@ -64,7 +68,8 @@ def controls(runs: Sequence[Run]) -> Table | None:
         differ, chance = changed(run, runs), 1 / len(run.options.labels)
         rows.append(
             (
-                *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(len(run.scored))),
+                *run_cells(run),
+                count_cell(len(run.scored)),
                 *(_percent(chance), _percent(run.accuracy / 100)),
                 Cell("-" if difference is None else f"{difference:+.2f}", value=difference),
                 _percent(differ),
@@ -74,10 +79,10 @@ def controls(runs: Sequence[Run]) -> Table | None:
         records.append({**labels_of(run), **found, "answers_changed": differ})
     if not rows:
         return None
-    columns = ("task", "model", "control", "N", "chance %", "accuracy %", "to zero-shot", "answers changed %")
+    columns = (*RUN_COLUMNS, "N", "chance %", "accuracy %", "to zero-shot", "answers changed %")
     notes = (
-        "The noise floor. blind: what the text alone gives, without the picture or with its mean colour. permute: the "
-        "options in another order; a difference between methods that is no larger than its own tells nothing.",
+        "The noise floor. Without the picture, or with its mean colour: what the text alone gives. With the options in "
+        "another order: a difference between methods that is no larger than this one tells nothing.",
     )
     return Table("controls", "Controls", columns, tuple(rows), notes, tuple(records))
 
@@ -87,11 +92,6 @@ def changed(run: Run, runs: Sequence[Run]) -> float | None:
     base = baseline_of(run, runs)
     pairs = paired(base, run) if base is not None and base is not run else []
     return sum(one.score.label != other.score.label for one, other in pairs) / len(pairs) if pairs else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _number(value: float | None) -> Cell:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from sepm_eval.report import statistics
 from sepm_eval.report.comparing import baseline_of
-from sepm_eval.report.table import Cell, Table, count_cell, labels_of, polarities
+from sepm_eval.report.table import RUN_COLUMNS, Cell, Table, count_cell, labels_of, polarities, run_cells
 from sepm_eval.runs.outcomes import Record, Run
 from sepm_eval.runs.pricing import operations
 
@@ -28,7 +31,7 @@ def calibration(runs: Sequence[Run]) -> Table | None:
         ambiguous = found.n - sure
         rows.append(
             (
-                *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(found.n)),
+                *(*run_cells(run), count_cell(found.n)),
                 Cell(f"{100 * found.accuracy:.2f}", value=found.accuracy),
                 Cell(f"{found.ece:.3f}", value=found.ece),
                 Cell(f"{found.brier:.3f}", value=found.brier),
@@ -43,10 +46,11 @@ def calibration(runs: Sequence[Run]) -> Table | None:
         )
     if not rows:
         return None
-    columns = ("task", "model", "method", "N", "polarity right %", "ECE", "Brier", "ambiguous %")
+    columns = (*RUN_COLUMNS, "N", "polarity right %", "ECE", "Brier", "ambiguous %")
     notes = (
         "Stage 1: probabilities of positive and negative, scaled to sum to 1. ECE over ten bins; Brier score of "
-        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha.",
+        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha; of dan, several "
+        "emotions were about as likely, which its paper calls the trigger rate.",
     )
     return Table("calibration", "The coarse stage", columns, tuple(rows), notes, tuple(records))
 
@@ -67,55 +71,113 @@ def coarse_stage(run: Run) -> tuple[list[float], list[float], list[bool]] | None
     return (yes, no, truth) if truth else None
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a question of a run costs, on average over its answers.
+
+    Attributes:
+        prefill: operations up to the answer's first token; None if the model's shapes are not known.
+        writing: operations of writing the last answer out; None likewise.
+        times_zero_shot: both, over those of zero-shot of the same model on the same items.
+        tokens: visual tokens of a picture, before any was dropped; None if no journal says so.
+        tokens_left: of these, how many a decoder layer is given with the last prompt, on average over the layers.
+        seconds: that the model spent on an answer, the median over the answers; None if no journal says so.
+    """
+
+    prefill: float | None
+    writing: float | None
+    times_zero_shot: float | None
+    tokens: float | None
+    tokens_left: float | None
+    seconds: float | None
+
+    @property
+    def operations(self) -> float | None:
+        """Of prefill and writing together."""
+        return None if self.prefill is None or self.writing is None else self.prefill + self.writing
+
+
+def cost_of(run: Run, runs: Sequence[Run]) -> Cost:
+    """What a question of a run costs.
+
+    Args:
+        run: the run.
+        runs: those it is reported with, zero-shot among them.
+    """
+    spent, base = operations(run), baseline_of(run, runs)
+    plain = operations(base) if base is not None else None
+    over = (spent.prefill + spent.writing) / (plain.prefill + plain.writing) if spent and plain else None
+    known = [one.record for one in run.scored if one.record is not None]
+    seconds = [record.seconds for record in known if record.seconds is not None]
+    return Cost(
+        prefill=spent.prefill if spent else None,
+        writing=spent.writing if spent else None,
+        times_zero_shot=over,
+        tokens=statistics.mean_known([record.visual_tokens for record in known]),
+        tokens_left=statistics.mean_known([record.tokens_left for record in known]),
+        seconds=float(np.median(seconds)) if seconds else None,
+    )
+
+
 def costs(runs: Sequence[Run]) -> Table | None:
-    """The table of what a question costs: visual tokens read, and operations, beside what it brings.
+    """The table of what a question costs, in operations and in seconds, beside what it brings.
 
     Returns:
-        The table, or None if no record says how many tokens were read.
+        The table, or None if nothing is known of any run.
     """
-    lines = [_cost(run, runs) for run in runs if _known(run)]
+    lines = [_cost(run, runs) for run in runs if run.scored]
+    lines = [line for line in lines if any(cell.value is not None for cell in line[0][len(RUN_COLUMNS) + 1 :])]
     if not lines:
         return None
     rows, records = zip(*lines, strict=True)
     columns = (
-        *("task", "model", "method", "prompts read", "visual tokens read", "times zero-shot", "a layer"),
-        *("prefill TFLOP", "writing TFLOP", "accuracy %"),
+        *(*RUN_COLUMNS, "accuracy %", "prefill TFLOP", "writing TFLOP", "times zero-shot"),
+        *("visual tokens kept", "seconds"),
     )
     notes = (
-        "Per question, over all its prompts, from the journals, before any token is pruned inside the model. A layer: "
-        "visual tokens given to a decoder layer with the last prompt, on average, which is what a budget is about.",
-        "Operations from the model's shapes, where they are known, with lengths of texts estimated from their "
-        "characters: up to the answer's first token, and of what was written in the last answer.",
+        "Per question, over all its prompts. Operations from the model's shapes, where they are known, with lengths of "
+        "texts estimated from their characters: prefill up to the answer's first token, writing the answer out.",
+        "Visual tokens kept: given to a decoder layer with the last prompt, on average, of those the picture has; what "
+        "a budget is about. Tokens are not cost: operations are.",
+        "Seconds: the median over the answers of what the model spent, on the machine of the run, in batches as they "
+        "were; what variants on one model shared counts for each. Loading pictures is not in it.",
     )
     return Table("cost", "Cost of a question", columns, rows, notes, records)
 
 
 def _cost(run: Run, runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]]:
     """A row of the table of costs, and the same as a record."""
-    known, base, spent = _known(run), baseline_of(run, runs), operations(run)
-    plain = _known(base) if base else []
-    left = [record.tokens_left for record in known if record.tokens_left is not None]
-    found = {
-        "reads": sum(len(record.tokens_read) for record in known) / len(known),
-        "visual_tokens": _mean_read(known),
-        "times_zero_shot": _mean_read(known) / _mean_read(plain) if plain else None,
-        "tokens_a_layer": sum(left) / len(left) if left else None,
-        "prefill_tflop": spent.prefill / 1e12 if spent else None,
-        "writing_tflop": spent.writing / 1e12 if spent else None,
+    found = cost_of(run, runs)
+    kept = "-" if found.tokens_left is None else f"{found.tokens_left:.1f}"
+    cells = (
+        *run_cells(run),
+        _cell(run.accuracy, ".2f"),
+        _cell(None if found.prefill is None else found.prefill / 1e12, ".3g"),
+        _cell(None if found.writing is None else found.writing / 1e12, ".3g"),
+        _cell(found.times_zero_shot, ".2f"),
+        Cell(kept if found.tokens is None else f"{kept} of {found.tokens:.1f}", value=found.tokens_left),
+        _cell(found.seconds, ".3g"),
+    )
+    known = _known(run)
+    record = {
+        **labels_of(run),
+        "prompts_read": statistics.mean_known([len(record.tokens_read) for record in known]),
+        "visual_tokens_read": statistics.mean_known([sum(record.tokens_read) for record in known]),
+        "visual_tokens": found.tokens,
+        "tokens_a_layer": found.tokens_left,
+        "prefill_tflop": None if found.prefill is None else found.prefill / 1e12,
+        "writing_tflop": None if found.writing is None else found.writing / 1e12,
+        "operations_times_zero_shot": found.times_zero_shot,
+        "seconds": found.seconds,
         "accuracy": run.accuracy,
     }
-    forms = (".1f", ".1f", ".2f", ".1f", ".3g", ".3g", ".2f")
-    numbers = (
-        Cell("-" if value is None else format(value, form), value=value)
-        for value, form in zip(found.values(), forms, strict=True)
-    )
-    return (Cell(run.column), Cell(run.model), Cell(run.variant), *numbers), {**labels_of(run), **found}
+    return cells, record
+
+
+def _cell(value: float | None, form: str) -> Cell:
+    return Cell("-" if value is None else format(value, form), value=value)
 
 
 def _known(run: Run) -> list[Record]:
-    """The journal records that say how many visual tokens were read."""
-    return [one.record for one in run.scored if one.record is not None and any(one.record.tokens_read)]
-
-
-def _mean_read(records: Sequence[Record]) -> float:
-    return sum(sum(record.tokens_read) for record in records) / len(records)
+    """The journal records that say how many visual tokens were read; a question without its picture reads none."""
+    return [one.record for one in run.scored if one.record is not None and one.record.tokens_read]

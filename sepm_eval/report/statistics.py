@@ -2,31 +2,26 @@
 
 What a library offers is the library's: scipy (Wilson interval, normal quantiles), statsmodels (McNemar, Holm) and
 scikit-learn (Brier score). The bootstrap draws how often each kind of item occurs, not items one by one, which is the
-same and does not grow with their number. It starts from a fixed seed, so a report is the same twice.
+same and does not grow with their number. It starts from a fixed seed, so a report is the same twice. What every number
+means stands in docs/statistics.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-LEVEL = 0.95
+from sepm_eval.report.small_sets import LEVEL, SMALL, Interval, bayesian_interval, mid_p
+
 POWER = 0.8
 RESAMPLES = 2000
 _SEED = 20250713
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % confidence interval."""
-
-    low: float
-    high: float
+_DRAWN_AT_ONCE = 10**6  # items, of a bootstrap of numbers
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,10 @@ class Comparison:
         p_value: of the exact McNemar test.
         needed: items a test needs to find a difference this large with 80 % power, if as many answers differ; None if
             the accuracies are equal.
+        detectable: the smallest difference that a test of as many items finds with 80 % power, if as many answers
+            differ; None if no difference is large enough (``detectable_difference``).
+        mid_p: of McNemar's test with the mid-p value; None of ``SMALL`` items and more.
+        bayesian: of the difference, by ``bayesian_interval``; None of ``SMALL`` items and more.
     """
 
     n: int
@@ -51,6 +50,15 @@ class Comparison:
     lost: int
     p_value: float
     needed: int | None
+    detectable: float | None = None
+    mid_p: float | None = None
+    bayesian: Interval | None = None
+
+
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def wilson(right: int, n: int) -> Interval:
@@ -77,7 +85,8 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
         second: [N] bool, the same of the second, in the same order.
 
     Returns:
-        The difference (second minus first), its interval, and the exact McNemar test.
+        The difference (second minus first), its interval, and the exact McNemar test; of fewer than ``SMALL`` items
+        also the mid-p test and the Bayesian interval.
 
     Raises:
         ValueError: there are no items, or the lengths differ.
@@ -90,7 +99,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     gained, lost = int((~one & other).sum()), int((one & ~other).sum())
     table = [[int((one & other).sum()), lost], [gained, int((~one & ~other).sum())]]
     difference = (gained - lost) / one.size
-    drawn = _resampled(np.array([gained, lost, one.size - gained - lost]))
+    drawn, small = _resampled(np.array([gained, lost, one.size - gained - lost])), one.size < SMALL
     return Comparison(
         n=one.size,
         difference=difference,
@@ -99,6 +108,9 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
         lost=lost,
         p_value=float(mcnemar(table, exact=True).pvalue),
         needed=needed_items(difference, (gained + lost) / one.size),
+        detectable=detectable_difference(one.size, (gained + lost) / one.size),
+        mid_p=mid_p(gained, lost) if small else None,
+        bayesian=bayesian_interval(gained, lost, one.size) if small else None,
     )
 
 
@@ -119,6 +131,43 @@ def needed_items(difference: float, discordant: float) -> int | None:
     both_sides, one_side = stats.norm.ppf(1 - (1 - LEVEL) / 2), stats.norm.ppf(POWER)
     spread = math.sqrt(max(discordant - difference**2, 0.0))
     return math.ceil(((both_sides * math.sqrt(discordant) + one_side * spread) / difference) ** 2)
+
+
+def detectable_difference(n: int, discordant: float) -> float | None:
+    """The smallest difference that McNemar's test finds with 80 % power at the 5 % level.
+
+    It is ``needed_items`` solved for the difference.
+
+    Args:
+        n: how many items.
+        discordant: share of the items that exactly one of two methods gets right.
+
+    Returns:
+        The difference between the two accuracies; None if it would be larger than ``discordant``, which no difference
+        is: even if all that differ were to the advantage of one, the test would be more likely to miss it.
+    """
+    if not n or not discordant:
+        return None
+    both_sides, one_side = stats.norm.ppf(1 - (1 - LEVEL) / 2), stats.norm.ppf(POWER)
+    half, square = both_sides * math.sqrt(discordant * n), n + one_side**2
+    rest = half**2 - square * discordant * (both_sides**2 - one_side**2)
+    found = float((half + math.sqrt(max(rest, 0.0))) / square)
+    return found if found <= discordant else None
+
+
+def detectable_unpaired(right: int, n: int) -> float | None:
+    """The smallest difference to another run over the same items, where nothing is known of that run's answers.
+
+    It is ``detectable_difference`` for a run of the same accuracy that is right independently of this one.
+
+    Args:
+        right: how many answers of this run are right.
+        n: of how many.
+
+    Returns:
+        The difference between the two accuracies; None if it could not be found, or all answers are right or wrong.
+    """
+    return detectable_difference(n, 2 * right * (n - right) / n**2) if n else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -167,18 +216,20 @@ def _macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well a stage's probabilities tell how often it is right.
+    """How well probabilities tell how often what they belong to is right.
 
     Attributes:
         n: how many items.
-        accuracy: share of items whose polarity is right.
+        accuracy: share of items that are right.
+        confidence: mean probability of what was chosen.
         ece: expected calibration error, over ten bins of equal width.
-        brier: mean squared error of the probability of "positive".
-        bins: (mean probability of the chosen polarity, accuracy, items) of each bin that has items.
+        brier: mean squared error of the probability that what was chosen is right.
+        bins: (mean probability of what was chosen, accuracy, items) of each bin that has items.
     """
 
     n: int
     accuracy: float
+    confidence: float
     ece: float
     brier: float
     bins: tuple[tuple[float, float, int], ...]
@@ -193,24 +244,54 @@ def calibration(p_positive: ArrayLike, p_negative: ArrayLike, is_positive: Array
         is_positive: [N] bool, the polarity of the item's label.
 
     Returns:
+        Of the likelier polarity: accuracy, expected calibration error and Brier score (also that of "positive").
+    """
+    yes, no = np.asarray(p_positive, dtype=float), np.asarray(p_negative, dtype=float)
+    total = yes + no
+    share = np.divide(yes, total, out=np.full(yes.shape, 0.5), where=total > 0)
+    return reliability(np.maximum(share, 1 - share), (share >= 0.5) == np.asarray(is_positive, dtype=bool))
+
+
+def reliability(confidence: ArrayLike, right: ArrayLike) -> Calibration:
+    """Measure how well the probability of what was chosen tells how often it is right.
+
+    Args:
+        confidence: [N] probability of what was chosen.
+        right: [N] bool, whether it is right.
+
+    Returns:
         Accuracy, expected calibration error and Brier score.
     """
     from sklearn.metrics import brier_score_loss
 
-    yes, no = np.asarray(p_positive, dtype=float), np.asarray(p_negative, dtype=float)
-    truth = np.asarray(is_positive, dtype=bool)
-    total = yes + no
-    share = np.divide(yes, total, out=np.full(yes.shape, 0.5), where=total > 0)
-    sure, right = np.maximum(share, 1 - share), (share >= 0.5) == truth
+    sure, hits = np.asarray(confidence, dtype=float), np.asarray(right, dtype=bool)
     groups = np.minimum((sure * 10).astype(int), 9)
     bins = tuple(
-        (float(sure[groups == g].mean()), float(right[groups == g].mean()), int((groups == g).sum()))
+        (float(sure[groups == g].mean()), float(hits[groups == g].mean()), int((groups == g).sum()))
         for g in range(10)
         if (groups == g).any()
     )
-    ece = sum(size * abs(mean - accuracy) for mean, accuracy, size in bins) / truth.size
-    brier = float(brier_score_loss(truth, share, labels=[False, True]))
-    return Calibration(int(truth.size), float(right.mean()), float(ece), brier, bins)
+    ece = sum(size * abs(mean - accuracy) for mean, accuracy, size in bins) / hits.size
+    brier = float(brier_score_loss(hits, sure, labels=[False, True]))
+    return Calibration(int(hits.size), float(hits.mean()), float(sure.mean()), float(ece), brier, bins)
+
+
+def mean_interval(values: ArrayLike) -> Interval:
+    """Bootstrap interval of a mean over items.
+
+    Args:
+        values: [N] one number an item, at least one.
+
+    Returns:
+        95 % interval.
+    """
+    numbers = np.asarray(values, dtype=float)
+    draw, size = np.random.default_rng(_SEED), max(1, _DRAWN_AT_ONCE // numbers.size)
+    means = [
+        numbers[draw.integers(numbers.size, size=(min(size, RESAMPLES - done), numbers.size))].mean(axis=1)
+        for done in range(0, RESAMPLES, size)
+    ]
+    return _percentiles(np.concatenate(means))
 
 
 def _resampled(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +17,25 @@ _LONGEST_PART = 60  # characters of a model, a column or a method in a file's na
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, smaller lines below it, and a number to sort by."""
+    """One cell.
+
+    Attributes:
+        text: what stands in it.
+        details: smaller lines below.
+        value: a number to sort by.
+        best: whether it is the best of its column.
+        items: which items it is about, as ``items_of`` says; a page that has somewhere to show items links it to them.
+        page: the address of a page it leads to, "" if none.
+        shade: how dark its ground is, from 0 to 1; None is not shaded.
+    """
 
     text: str
     details: tuple[str, ...] = ()
     value: float | None = None
     best: bool = False
+    items: Mapping[str, str] | None = None
+    page: str = ""
+    shade: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Table:
         columns: headers.
         rows: as many cells each.
         notes: below it.
-        records: the same for programs, one dictionary a line of the CSV.
+        records: the same for programs, one dictionary a line of the CSV; without any there is no CSV.
     """
 
     key: str
@@ -43,7 +56,22 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
-    records: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    records: Sequence[dict[str, Any]] = field(default=(), repr=False)
+
+
+class Mapped(Sequence[dict[str, Any]]):
+    """Records that are made when they are looked at: of single items there may be a million."""
+
+    def __init__(self, record: Callable[[Any], dict[str, Any]], things: Sequence[Any]) -> None:
+        self._record, self._things = record, things
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self._record(one) for one in self._things[place]]
+        return self._record(self._things[place])
 
 
 def labels_of(run: Run) -> dict[str, Any]:
@@ -63,9 +91,38 @@ def record_of(run: Run) -> dict[str, Any]:
     }
 
 
-def count_cell(value: int) -> Cell:
-    """A cell that holds a whole number."""
-    return Cell(str(value), value=value)
+RUN_COLUMNS = ("method", "model", "benchmark")
+"""The first columns of every table that has one line a run."""
+
+
+def run_cells(run: Run, *, entry: bool = False) -> tuple[Cell, Cell, Cell]:
+    """The first cells of a run's line, which go with ``RUN_COLUMNS``.
+
+    Args:
+        run: the run.
+        entry: also say the harness's name of the model, and which list of items it was.
+    """
+    more = ((run.entry,), (run.item_list,)) if entry else ((), ())
+    return Cell(run.called), Cell(run.model, more[0]), Cell(run.column, more[1], items=items_of(run))
+
+
+def items_of(run: Run, **which: str) -> dict[str, str]:
+    """Which items a cell or a point is about, for whoever shows items.
+
+    Args:
+        run: the run.
+        which: what else they have in common: ``item`` (an id), ``label``, ``answer`` (a label, or "unparsed"),
+            ``status`` ("answered", "unparsed", "failed") or ``flip`` ("wrong → right", "right → wrong").
+
+    Returns:
+        The run's own ``labels_of`` and these.
+    """
+    return {**labels_of(run), **which}
+
+
+def count_cell(value: int, items: Mapping[str, str] | None = None) -> Cell:
+    """A cell that holds a whole number, and of which items."""
+    return Cell(str(value), value=value, items=items if value else None)
 
 
 def interval_text(interval: Interval, unit: float, digits: int = 1) -> str:
@@ -107,7 +164,12 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
 
 def polarities(run: Run) -> Mapping[str, str]:
     """The polarity of every label in a run, including those set by hand; "unknown" of a label unknown here."""
-    return {**dict.fromkeys(run.outcomes[0].options.labels, "unknown"), **POLARITY, **run.identity.polarity}
+    return {**dict.fromkeys(run.options.labels, "unknown"), **POLARITY, **run.identity.polarity}
+
+
+def largest_confidence(run: Run) -> float:
+    """The largest confidence that stage 1 can have: the variance of 0 and 1, over N, or as in the code N - 1."""
+    return 0.5 if run.settings.get("preset") == "code" else 0.25
 
 
 def model_key(runs: Sequence[Run]) -> str:
@@ -132,6 +194,17 @@ def variant_key(run: Run) -> str:
     """The part of a file's name that stands for a method, with a digest if its options are not the defaults."""
     told = _short(run.variant)
     return told if run.variant == run.method else f"{told}-{run.identity.digest[:8]}"
+
+
+def page_key(runs: Sequence[Run]) -> str:
+    """The part of a file's name that stands for the runs of one model over one set of items."""
+    return f"{model_key(runs)}_{column_key(runs[0])}"
+
+
+def without_best(table: Table) -> Table:
+    """The same table without a best value: of figures that are no result, none is better than another."""
+    rows = tuple(tuple(replace(cell, best=False) for cell in row) for row in table.rows)
+    return replace(table, rows=rows)
 
 
 def main_columns(runs: Sequence[Run]) -> dict[str, str]:
@@ -166,7 +239,7 @@ def _short(text: str) -> str:
 SHOWN = 40  # rows of a list of single items
 
 
-def spread(records: Sequence[dict[str, Any]], by: Sequence[str], most: int = SHOWN) -> list[dict[str, Any]]:
+def spread(records: Sequence[Mapping[str, Any]], by: Sequence[str], most: int = SHOWN) -> list[int]:
     """Take a few records from a long list, in turn from every group, so that each group is seen.
 
     Args:
@@ -175,13 +248,13 @@ def spread(records: Sequence[dict[str, Any]], by: Sequence[str], most: int = SHO
         most: how many to take.
 
     Returns:
-        The chosen records, in their former order.
+        The places of those chosen in the list, ascending.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, record in enumerate(records):
         groups.setdefault(tuple(record[key] for key in by), []).append(index)
     turns = sorted((turn, index) for group in groups.values() for turn, index in enumerate(group[:most]))
-    return [records[index] for index in sorted(index for _, index in turns[:most])]
+    return sorted(index for _, index in turns[:most])
 
 
 def shown_note(shown: int, total: int, file: str) -> str:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sepm_eval.report import statistics
-from sepm_eval.report.comparing import comparisons, flips
+from sepm_eval.report.comparing import comparisons, detectable_cell, flips
 from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.proofs import controls, fired
 from sepm_eval.report.stages import calibration, costs
 from sepm_eval.report.table import (
+    RUN_COLUMNS,
     Cell,
+    Mapped,
     Table,
     column_key,
     count_cell,
     groups,
     interval_text,
+    items_of,
     labels_of,
     model_key,
     polarities,
     record_of,
+    run_cells,
     shown_note,
     spread,
     state,
+    variant_key,
 )
-from sepm_eval.runs.outcomes import Run
+from sepm_eval.report.votes import answers, votes
+from sepm_eval.runs.outcomes import Outcome, Run
 from sepm_eval.scoring import macro_f1
 
 
@@ -38,16 +45,15 @@ def runs_table(runs: Sequence[Run]) -> Table:
         targets, answers = [one.target for one in run.scored], [one.score.label for one in run.scored]
         f1 = macro_f1(targets, answers) if n else None
         width = statistics.macro_f1_interval(targets, answers)
+        detectable = statistics.detectable_unpaired(run.right, n)
         rows.append(
             (
-                Cell(run.column, (run.item_list,)),
-                Cell(run.model, (run.entry,)),
-                Cell(run.variant),
+                *run_cells(run, entry=True),
                 Cell(f"{run.right}/{n}", value=n),
                 Cell("none scored" if share is None else f"{share:.2f}", (interval_text(accuracy, 100),), share),
+                detectable_cell(detectable),
                 Cell("-" if f1 is None else f"{f1:.3f}", (interval_text(width, 1, 3),), f1),
-                count_cell(run.count("unparsed")),
-                count_cell(run.count("failed")),
+                *(count_cell(run.count(one), items_of(run, status=one)) for one in ("unparsed", "failed")),
                 Cell(state(run)),
             )
         )
@@ -55,14 +61,18 @@ def runs_table(runs: Sequence[Run]) -> Table:
             {
                 **record_of(run),
                 **{"accuracy_low": accuracy.low * 100, "accuracy_high": accuracy.high * 100},
+                "detectable": None if detectable is None else 100 * detectable,
                 **{"macro_f1": f1, "macro_f1_low": width.low, "macro_f1_high": width.high},
                 **{"unparsed": run.count("unparsed"), "failed": run.count("failed"), "missing": run.missing},
                 **{"complete": run.complete, "part": run.part},
             }
         )
-    columns = ("task", "model", "method", "right/N", "accuracy %", "macro-F1", "unparsed", "failed", "state")
+    columns = (*RUN_COLUMNS, "right/N", "accuracy %", "detectable", "macro-F1", "unparsed", "failed", "state")
     notes = (
         "Accuracy with its 95 % Wilson interval, macro-F1 with a bootstrap interval over items.",
+        "Detectable: the smallest difference, in points, to a run over the same items that a paired test finds with "
+        "80 % power if the two are right independently of one another. Between runs that agree more than that smaller "
+        "differences can be told: see the table of comparisons.",
         "An unparsed answer names no option and counts as wrong. A failed question was not answered and is not scored.",
     )
     return Table("runs", "All runs", columns, tuple(rows), notes, tuple(records))
@@ -86,7 +96,8 @@ def per_class(runs: Sequence[Run]) -> list[Table]:
                 share = 100 * hits / n if n else None
                 if any(run is one for one in shown):
                     details = (f"{hits}/{n}",) if n else ()
-                    cells.append(Cell("-" if share is None else f"{share:.1f}", details, share))
+                    items = items_of(run, label=label)
+                    cells.append(Cell("-" if share is None else f"{share:.1f}", details, share, items=items))
                 records.append(
                     {
                         **{**labels_of(run), "label": label, "polarity": polarities(run)[label]},
@@ -94,7 +105,7 @@ def per_class(runs: Sequence[Run]) -> list[Table]:
                     }
                 )
             rows.append(tuple(cells))
-        columns = ("label", "polarity", *(run.variant for run in shown))
+        columns = ("label", "polarity", *(run.called for run in shown))
         key = f"per_class_{model_key(mine)}_{column_key(mine[0])}"
         title = f"Accuracy by label · {mine[0].model}, {mine[0].column}"
         found.append(Table(key, title, columns, tuple(rows), (), tuple(records)))
@@ -123,36 +134,69 @@ def unanswered(runs: Sequence[Run], status: str) -> Table | None:
     Returns:
         Each with what the model said or what went wrong; None if there are none.
     """
-    records = []
-    for run in runs:
-        about = labels_of(run)
-        for outcome in run.outcomes:
-            if outcome.score.status == status:
-                fault = outcome.record.error if outcome.record is not None else None
-                told = {"item": outcome.item, "label": outcome.target, "output": fault or outcome.output}
-                records.append({**about, **told})
-    if not records:
+    found = [(run, one) for run in runs for one in run.outcomes if one.score.status == status]
+    if not found:
         return None
-    shown = spread(records, ("column", "model_id", "method"))
-    keys = ("column", "model", "method", "item", "label", "output")
-    rows = tuple(tuple(Cell(_short(str(record[key]))) for key in keys) for record in shown)
+    records = Mapped(_untold, found)
+    rows = []
+    for place in spread(records, ("column", "model_id", "method")):
+        run, record = found[place][0], records[place]
+        item = Cell(_short(record["item"]), items=items_of(run, item=record["item"]))
+        rows.append((*run_cells(run), item, *(Cell(_short(record[key])) for key in ("label", "output"))))
     title = {"unparsed": "Unparsed answers", "failed": "Failed questions"}[status]
-    columns = ("task", "model", "method", "item", "label", "answer" if status == "unparsed" else "fault")
+    columns = (*RUN_COLUMNS, "item", "label", "answer" if status == "unparsed" else "fault")
     notes = (shown_note(len(rows), len(records), f"{status}.csv"),)
-    return Table(status, title, columns, rows, notes, tuple(records))
+    return Table(status, title, columns, tuple(rows), notes, records)
+
+
+def _untold(found: tuple[Run, Outcome]) -> dict[str, Any]:
+    """A question without a usable answer as a record."""
+    run, outcome = found
+    fault = outcome.record.error if outcome.record is not None else None
+    return {**labels_of(run), "item": outcome.item, "label": outcome.target, "output": str(fault or outcome.output)}
+
+
+def confusion(run: Run) -> Table:
+    """The table of how often each label (row) got each answer (column); one more column counts unparsed answers."""
+    labels = run.options.labels
+    answers = [*labels, "unparsed"] if run.count("unparsed") else list(labels)
+    counts = Counter((one.target, one.score.label or "unparsed") for one in run.scored)
+    rows, records = [], []
+    for label in labels:
+        total = sum(counts[label, answer] for answer in answers)
+        cells = [Cell(label)]
+        for answer in answers:
+            count = counts[label, answer]
+            items = items_of(run, label=label, answer=answer) if count else None
+            cells.append(Cell(str(count), value=count, items=items, shade=count / total if total else 0.0))
+        rows.append(tuple(cells))
+        records.append({**labels_of(run), "label": label, **{f"answered_{one}": counts[label, one] for one in answers}})
+    key = f"confusion_{model_key([run])}_{column_key(run)}_{variant_key(run)}"
+    notes = ("How often each label (row) got each answer (column); shades are shares of a row.",)
+    return Table(key, f"Confusion of {run.called}", ("label", *answers), tuple(rows), notes, tuple(records))
 
 
 def all_tables(runs: Sequence[Run]) -> list[Table]:
-    """All tables that these runs have data for, in the order of the report."""
+    """All tables over several models or sets of items that these runs have data for, in the order of the report."""
     made: Iterable[Table | None] = (
         *paper_tables(runs),
-        runs_table(runs),
         comparisons(runs),
-        calibration(runs),
-        controls(runs),
-        fired(runs),
+        votes(runs),
+        answers(runs),
         costs(runs),
+        controls(runs),
+        runs_table(runs),
+        fired(runs),
+        calibration(runs),
+    )
+    return [table for table in made if table is not None]
+
+
+def detail_tables(runs: Sequence[Run]) -> list[Table]:
+    """All tables about single labels and items that the runs of one model over one set of items have data for."""
+    made: Iterable[Table | None] = (
         *per_class(runs),
+        *(confusion(run) for run in main_runs(runs)),
         flips(runs),
         unanswered(runs, "unparsed"),
         unanswered(runs, "failed"),

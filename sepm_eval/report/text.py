@@ -54,18 +54,20 @@ def harmless(value: Any) -> Any:
     return visible(f"'{text}" if _BEGINS.match(value) else text)
 
 
-def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+def write_csv(path: Path, records: Sequence[Mapping[str, Any]], *, more: bool = False) -> None:
     """Write records as CSV; without records the file is empty.
 
     Args:
         path: the file.
         records: one a line, all with the same keys.
+        more: put them behind what stands in the file, whose records have the same keys.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("a" if more else "w", newline="", encoding="utf-8") as file:
         if records:
             writer = csv.DictWriter(file, list(records[0]))
-            writer.writeheader()
+            if not more:
+                writer.writeheader()
             writer.writerows({key: harmless(value) for key, value in record.items()} for record in records)
 
 

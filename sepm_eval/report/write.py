@@ -1,94 +1,127 @@
-"""A report as files: one page that needs nothing beside it, Markdown, CSV, and every figure as PNG and SVG."""
+"""The report of some runs: a first page that says what helped, and a page for each model and set of items."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import dataclasses
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-from tabulate import tabulate
+from tqdm import tqdm
 
-from sepm_eval.report.figures import Figure, all_figures
-from sepm_eval.report.table import Cell, Table, when
-from sepm_eval.report.tables import all_tables
-from sepm_eval.report.text import inert, on_page, write_csv
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.report.comparing import compared
+from sepm_eval.report.figures import all_figures
+from sepm_eval.report.findings import conclusion, findings, noise_floor, of_methods
+from sepm_eval.report.front_figures import front_figures
+from sepm_eval.report.inline import ItemLink
+from sepm_eval.report.pages import Page, no_link, write_page
+from sepm_eval.report.table import Cell, Table, groups, page_key, when, without_best
+from sepm_eval.report.tables import all_tables, detail_tables
+from sepm_eval.report.text import write_csv
+from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.wording import counted
 
-
-@dataclass(frozen=True)
-class Page:
-    """What a page and its Markdown twin show.
-
-    Attributes:
-        title: above all.
-        summary: one line below it.
-        tables: in their order.
-        figures: after the tables.
-        warnings: what the reader must know before the figures.
-        sources: which files it was made from.
-    """
-
-    title: str
-    summary: str
-    tables: Sequence[Table]
-    figures: Sequence[Figure] = ()
-    warnings: Sequence[str] = ()
-    sources: Sequence[str] = ()
+_LISTS = ("flips", "unparsed", "failed")  # tables of single items: one CSV holds those of all pages
+_NOTHING_COMPARED = (
+    "No method is compared: that takes a zero-shot run with default options of the same model on the same items."
+)
 
 
-def write_report(runs: Sequence[Run], out: Path) -> Path:
-    """Write the report of some runs.
+def write_report(runs: Sequence[Run], out: Path, *, link: ItemLink = no_link, quiet: bool = True) -> Path:
+    """Write the report of some runs: a first page over all of them, and one for each model and set of items.
 
     Args:
         runs: what is reported.
-        out: the folder: report.html, report.md, tables/*.csv, figures/*.png and *.svg.
+        out: the folder: report.html, report.md, pages/*.html and *.md, tables/*.csv, figures/*.png and *.svg.
+        link: gives the address of the page that shows certain items, to which cells and points then lead.
+        quiet: show no progress.
 
     Returns:
-        The path of the HTML page.
-    """
-    models, tasks, methods = ({getattr(run, what) for run in runs} for what in ("model", "task", "variant"))
-    summary = f"Runs: {len(runs)}; models: {len(models)}; tasks: {len(tasks)}; methods: {len(methods)}."
-    page = Page(
-        "Image-emotion evaluation", summary, all_tables(runs), all_figures(runs), _warnings(runs), sources(runs)
-    )
-    return write_page(page, out, "report")
-
-
-def write_page(page: Page, out: Path, name: str) -> Path:
-    """Write a page as HTML and Markdown, its tables as CSV, its figures as PNG and SVG.
-
-    Args:
-        page: what it shows.
-        out: the folder.
-        name: of the HTML and the Markdown file, without an ending.
-
-    Returns:
-        The path of the HTML page.
+        The path of the first page.
 
     Raises:
-        ValueError: two of its tables or figures would be the same file; nothing is written.
+        ValueError: two pages, or two tables or figures of a page, would be the same file.
     """
-    for kind, keys in (("tables", [one.key for one in page.tables]), ("figures", [one.key for one in page.figures])):
-        if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise ValueError(f"several {kind} would be written to the same file: {', '.join(twice)}")
-    _write(out / f"{name}.html", _html(page).encode())
-    _write(out / f"{name}.md", _markdown(page).encode())
-    for figure in page.figures:
-        _write(out / "figures" / f"{figure.key}.png", figure.png)
-        _write(out / "figures" / f"{figure.key}.svg", figure.svg)
-    for table in page.tables:
-        write_csv(out / "tables" / f"{table.key}.csv", table.records)
-    return out / f"{name}.html"
+    together = groups(runs)
+    addresses = {(mine[0].model, mine[0].column): f"pages/{page_key(mine)}.html" for mine in together}
+    if len(set(addresses.values())) < len(addresses):
+        raise ValueError(f"several pages would be written to the same file: {', '.join(sorted(addresses.values()))}")
+    with tqdm(total=len(together) + 1, desc="report", unit="page", disable=quiet) as bar:
+        page = _front_page(runs, addresses)
+        where = write_page(page, out, "report", link)
+        bar.update()
+        lists: set[str] = set()
+        for mine in together:
+            bar.set_postfix_str(f"{mine[0].model}, {mine[0].column}", refresh=True)
+            _write_details(mine, out, link, lists)
+            bar.update()
+    return where
+
+
+def _front_page(runs: Sequence[Run], addresses: Mapping[tuple[str, str], str]) -> Page:
+    models, tasks, methods = ({getattr(run, what) for run in runs} for what in ("model", "task", "called"))
+    told, _ = compared(runs)
+    asked = of_methods(told)
+    first = conclusion(asked)
+    tables = all_tables(runs)
+    sure = not _no_result(runs)
+    if not sure:
+        tables = [without_best(table) for table in tables]
+    return Page(
+        "Image-emotion evaluation",
+        f"Runs: {len(runs)}; models: {len(models)}; tasks: {len(tasks)}; methods: {len(methods)}.",
+        [_ways(runs, addresses), *tables],
+        warnings=_warnings(runs),
+        sources=sources(runs),
+        heading="Which method helped" if sure else "Which method helped in this trial",
+        findings=[first, *findings(asked)] if first else [_NOTHING_COMPARED],
+        floor=noise_floor(runs),
+        front=front_figures(runs, told),
+    )
+
+
+def _write_details(mine: Sequence[Run], out: Path, link: ItemLink, lists: set[str]) -> None:
+    """Write the page about one model over one set of items.
+
+    Args:
+        mine: its runs.
+        out: the folder of the report.
+        link: as of ``write_report``.
+        lists: keys of the tables whose CSV holds the lines of all pages, and which was begun; filled in.
+    """
+    tables = detail_tables(mine)
+    page = Page(
+        f"{mine[0].model}, {mine[0].column}",
+        f"Methods: {len(mine)}; items: {len(mine[0].outcomes)}; list {mine[0].item_list!r}, {mine[0].part}.",
+        [dataclasses.replace(table, records=()) if table.key in _LISTS else table for table in tables],
+        all_figures(mine),
+        [flaw for run in mine if (flaw := _flaw(run))] + _no_result(mine),
+        folded=frozenset(table.key for table in tables if table.key.startswith("confusion")),
+        root="../",
+        ways=[("../report.html", "All models and benchmarks")],
+    )
+    write_page(page, out, f"pages/{page_key(mine)}", link)
+    for table in tables:
+        if table.key in _LISTS:
+            write_csv(out / "tables" / f"{table.key}.csv", table.records, more=table.key in lists)
+            lists.add(table.key)
+
+
+def _ways(runs: Sequence[Run], addresses: Mapping[tuple[str, str], str]) -> Table:
+    """The table that leads to the pages of single models and benchmarks."""
+    columns = list(dict.fromkeys(run.column for run in runs))
+    rows = []
+    for model in dict.fromkeys(run.model for run in runs):
+        cells = [Cell(model)]
+        for column in columns:
+            count = sum((run.model, run.column) == (model, column) for run in runs)
+            told = counted(count, "method")
+            cells.append(Cell(told, value=count, page=addresses[model, column]) if count else Cell("-"))
+        rows.append(tuple(cells))
+    notes = ("Each leads to accuracy by label, confusions, figures, and the items that flipped or went wrong.",)
+    return Table("pages", "By model and benchmark", ("model", *columns), tuple(rows), notes)
 
 
 def sources(runs: Sequence[Run]) -> list[str]:
@@ -108,8 +141,8 @@ def superseded(runs: Sequence[Run]) -> list[str]:
     """One line for each run that has older files: those do not count, because a newer one holds the same run."""
     root = _root(runs)
     return [
-        f"{run.column}, {run.title}: {_below(root, run.source)} counts; superseded, as the same run over the same "
-        f"items: {', '.join(_below(root, path) for path in run.superseded)}."
+        f"{run.column}, {run.model}: {run.called}: {_below(root, run.source)} counts; superseded, as the same run over "
+        f"the same items: {', '.join(_below(root, path) for path in run.superseded)}."
         for run in runs
         if run.superseded
     ]
@@ -126,67 +159,26 @@ def _below(root: Path, path: Path) -> str:
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
+    return [flaw for run in runs if (flaw := _flaw(run))] + _no_result(runs) + superseded(runs)
+
+
+def _flaw(run: Run) -> str:
+    """What of a run is missing; "" if nothing is."""
+    if not run.missing and not run.count("failed"):
+        return ""
+    told = f"{counted(run.count('failed'), 'question')} failed and {run.missing} not asked"
+    return f"{run.column}, {run.model}: {run.called} is incomplete: {told}. Failed questions are not scored."
+
+
+def _no_result(runs: Sequence[Run]) -> list[str]:
+    """Why the figures of a report are no result, or some of them; none if they are."""
     found = []
-    for run in runs:
-        if run.missing or run.count("failed"):
-            found.append(
-                f"{run.column}, {run.title} is incomplete: {counted(run.count('failed'), 'question')} failed and "
-                f"{run.missing} were not asked. Failed questions are not scored."
-            )
     if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")
-    found += [f"{flaw}." for run in runs if (flaw := never_pruned(run))]
+    found += [f"{flaw}." for run in runs for check in (never_pruned, answered_plainly) if (flaw := check(run))]
     parts = Counter((run.column, run.part) for run in runs if run.asked < run.available)
-    found += [
+    return found + [
         f"{column}: {count} of the runs {'is' if count == 1 else 'are'} over a part of the task ({part}): no result to "
         "report."
         for (column, part), count in parts.items()
     ]
-    return found + superseded(runs)
-
-
-def _html(page: Page) -> str:
-    folder = resources.files("sepm_eval.report") / "page"
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=on_page
-    )
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
-    template = environment.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        page=page,
-        footer=f"Written by sepm-eval {version('sepm-eval')}.",
-        style=Markup(style),  # our own files: the page's policy admits these two and nothing else
-        script=Markup(script),
-        style_hash=_digest(style),
-        script_hash=_digest(script),
-    )
-
-
-def _markdown(page: Page) -> str:
-    parts = [f"# {inert(page.title)}", inert(page.summary), *(f"> {inert(warning)}" for warning in page.warnings)]
-    for table in page.tables:
-        rows = [[_text(cell) for cell in row] for row in table.rows]
-        body = tabulate(rows, [inert(column) for column in table.columns], tablefmt="pipe", disable_numparse=True)
-        parts += [f"## {inert(table.title)}", body, *(inert(note) for note in table.notes)]
-    for figure in page.figures:
-        picture = f"![{inert(figure.caption)}](figures/{figure.key}.png)"
-        parts += [f"## {inert(figure.title)}", picture, inert(figure.caption)]
-    if page.sources:
-        parts += ["## Sources", "\n".join(f"* {inert(source)}" for source in page.sources)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _text(cell: Cell) -> str:
-    text = inert(cell.text)
-    text = f"**{text}**" if cell.best else text
-    return "; ".join([text, *(inert(line) for line in cell.details)])
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)

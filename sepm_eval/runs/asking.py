@@ -27,9 +27,11 @@ class Asked:
             that few pictures are in memory.
         max_new_tokens: limit for plain generation.
         until: texts at which plain generation ends.
-        target: the right label, for the running accuracy shown while it works; no answer or record depends on it.
+        target: the right label, for the running accuracy shown while it works and for whoever looks at the journal
+            meanwhile; no answer depends on it.
         item: benchmark and item, of a document of ours; ``Runner.keys`` names the record of its answer.
         options: what the question offers, of a document of ours; by default it is read from the text.
+        picture: the picture's file, of a document of ours; for whoever looks at the journal.
     """
 
     task: str
@@ -40,6 +42,7 @@ class Asked:
     target: str | None = None
     item: tuple[str, str] | None = None
     options: Options | None = None
+    picture: str | None = None
 
 
 @dataclass

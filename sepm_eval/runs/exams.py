@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from PIL import Image
 
 from sepm_eval.datasets import Benchmark
 from sepm_eval.digests import readable_sha256s
+from sepm_eval.methods.needs import check_question
 from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import sides
 from sepm_eval.runs.identity import exam_digest
@@ -47,8 +49,9 @@ def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
     asked = items if limit is None else items[:limit]
     pictures = readable_sha256s([item.path for item in asked])
     rows = ((item.id, item.label, picture) for item, picture in zip(asked, pictures, strict=True))
+    questions = {benchmark.asked(item).text for item in asked} if benchmark.own_questions else {benchmark.question()}
     return Exam(
-        digest=exam_digest(benchmark.name, chosen, item_set_digest(rows), [benchmark.question()]),
+        digest=exam_digest(benchmark.name, chosen, item_set_digest(rows), questions),
         asked=len(asked),
         available=len(items),
         item_list=chosen,
@@ -64,3 +67,21 @@ def blank_question(offered: Options, text: str) -> Question:
     """
     positive, _ = sides(offered.labels)
     return Question(Image.new("RGB", (1, 1)), offered.labels, offered.names, text, positive)
+
+
+def check_asked(name: str, method: object, benchmarks: Iterable[Benchmark]) -> None:
+    """Make sure that a method with its options can be asked what these benchmarks ask; no data are needed.
+
+    Args:
+        name: what the method is called, for the message.
+        method: see ``check_question``.
+        benchmarks: those it is to answer.
+
+    Raises:
+        ValueError: it cannot; the benchmark is named.
+    """
+    for benchmark in benchmarks:
+        try:
+            check_question(method, blank_question(benchmark.options, benchmark.question()))
+        except ValueError as error:
+            raise ValueError(f"{benchmark.name}, {name}: {error}") from None

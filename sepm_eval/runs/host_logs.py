@@ -24,6 +24,8 @@ from sepm_eval.scoring import score
 # Names of files: TIME_results.json, and beside it for each task TIME_samples_TASK.jsonl.
 RESULTS, SAMPLES = "_results.json", "_samples_"
 
+_MOST_VOTES = 10**6  # on a picture
+
 
 @dataclass
 class Log:
@@ -86,7 +88,8 @@ def _read_results(path: Path) -> Iterator[Log]:
             raise ValueError(f"{samples} holds answers of {len(log.digests)} different runs; move it away")
         if len(log.item_lists) > 1:
             raise ValueError(f"{samples} holds items of the lists {sorted(log.item_lists)}; move it away")
-        if len(offered := {outcome.options for outcome, _ in log.rows}) > 1:
+        own = all(outcome.own_question for outcome, _ in log.rows)
+        if len(offered := {outcome.options for outcome, _ in log.rows}) > 1 and not own:
             raise ValueError(
                 f"{samples} holds questions that offer {len(offered)} different sets of options; move it away"
             )
@@ -109,6 +112,9 @@ def _add(log: Log, sample: Mapping[str, Any], options: Options, where: str) -> N
         picture=next((sys.intern(one) for one in sample.get("input_media") or [] if isinstance(one, str)), None),
         sha256=sys.intern(str(sample.get("picture") or "")),
         record=None,
+        own_question=sample.get("own_question") is True,
+        plain=sample.get("plain") is True,
+        votes=sample.get("votes"),
     )
     log.rows.append((outcome, str(sample.get("record") or "")))
     log.item_lists.add(str(sample["item_list"]))
@@ -183,7 +189,16 @@ def _flaw(sample: Mapping[str, Any], options: Options) -> str:
         return f"filtered_resps is {sample['filtered_resps']!r}, no text"
     if "acc" in sample and sample["acc"] not in (0, 1):
         return f"acc is {sample['acc']!r}, neither 0 nor 1"
+    if "votes" in sample and not _are_votes(sample["votes"]):
+        return f"votes is {sample['votes']!r}, no count or share of each label"
     return ""
+
+
+def _are_votes(found: Any) -> bool:
+    """Whether this is what people chose: a number of each label, not negative, and not all of them 0."""
+    if not isinstance(found, dict) or not all(type(count) in (int, float) for count in found.values()):
+        return False
+    return all(0 <= count <= _MOST_VOTES for count in found.values()) and any(found.values())
 
 
 def _json(path: Path) -> dict[str, Any]:

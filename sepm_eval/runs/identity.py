@@ -16,7 +16,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -57,6 +57,7 @@ class Identity:
         options: all options of the method, at their values.
         polarity: labels whose polarity was set by hand.
         versions: of the packages that decide an answer.
+        weights: what identifies weights that the method loads besides the model's, by the option that names them.
     """
 
     entry: str
@@ -67,11 +68,12 @@ class Identity:
     options: Mapping[str, Setting] = field(default_factory=dict)
     polarity: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
         """What two runs share if and only if their identities are equal: 64 hexadecimal digits."""
-        return digest_of(asdict(self))
+        return digest_of(self.content())
 
     @cached_property
     def of_model(self) -> Identity:
@@ -83,14 +85,19 @@ class Identity:
         """A short form of the model's part, for names of files."""
         return self.of_model.digest[:8]
 
+    def content(self) -> dict[str, Any]:
+        """All of it as JSON has it. Of a method without weights of its own nothing is said of these."""
+        found = asdict(self)
+        return found if self.weights else {key: value for key, value in found.items() if key != "weights"}
+
     def as_json(self) -> dict[str, Any]:
         """The identity as JSON has it, with its digest."""
-        return {**asdict(self), "digest": self.digest}
+        return {**self.content(), "digest": self.digest}
 
     def fields(self) -> dict[str, Setting]:
         """Every single setting by name, "model.dtype" and so on: what two identities can differ in."""
         flat: dict[str, Setting] = {}
-        for name, value in asdict(self).items():
+        for name, value in self.content().items():
             flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
         return flat
 
@@ -101,7 +108,9 @@ def from_json(content: Any) -> Identity:
     Raises:
         ValueError: it is none, or it was changed: its digest does not fit.
     """
-    texts, tables = ("entry", "checkpoint", "revision", "method"), ("model", "options", "polarity", "versions")
+    texts = ("entry", "checkpoint", "revision", "method")
+    tables = ["model", "options", "polarity", "versions"]
+    tables += ["weights"] if isinstance(content, dict) and "weights" in content else []
     whole = isinstance(content, dict) and content.keys() == {*texts, *tables, "digest"}
     if not whole or not all(isinstance(content[k], str) for k in texts):
         raise ValueError(f"it is no identity of a run: {str(content)[:200]}")
@@ -143,6 +152,21 @@ def differences(identities: list[Identity]) -> list[str]:
     return [name for name in names if len({digest_of(table.get(name)) for table in tables}) > 1]
 
 
+def weights_apart(identities: Iterable[Identity]) -> dict[str, str]:
+    """By each identity's digest: which weights its method had of its own, if another is the same but for these.
+
+    "clip at 1a2b..."; "" of one that no other is so like.
+    """
+    alike: dict[str, dict[str, Identity]] = {}
+    for identity in identities:
+        alike.setdefault(replace(identity, weights={}).digest, {})[identity.digest] = identity
+    return {
+        digest: ", ".join(f"{option} at {one}" for option, one in identity.weights.items()) if len(group) > 1 else ""
+        for group in alike.values()
+        for digest, identity in group.items()
+    }
+
+
 class _Answering:
     """Who answers in this process now, and what became of each document."""
 
@@ -150,17 +174,25 @@ class _Answering:
         self._lock = threading.Lock()
         self._identity: Identity | None = None
         self._keys: Mapping[tuple[str, str], str] = {}
+        self._facts: Mapping[tuple[str, str], Mapping[str, Any]] = {}
         self._told: set[tuple[str, str]] = set()
 
-    def start(self, identity: Identity | None, keys: Mapping[tuple[str, str], str] | None = None) -> None:
+    def start(
+        self,
+        identity: Identity | None,
+        keys: Mapping[tuple[str, str], str] | None = None,
+        facts: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    ) -> None:
         """Say who answers from here on.
 
         Args:
             identity: None if it is not known.
             keys: by benchmark and item, the key of the journal record that holds the answer; filled in as answers come.
+            facts: by benchmark and item, what else is to stand beside the answer (``Runner.facts``), likewise.
         """
         with self._lock:
             self._identity, self._keys, self._told = identity, keys if keys is not None else {}, set()
+            self._facts = facts if facts is not None else {}
 
     def stamp(self, benchmark: str, item: str) -> dict[str, Any]:
         """What is to stand beside an answer in a log: whose it is, and which journal record it came from.
@@ -173,6 +205,7 @@ class _Answering:
             found: dict[str, Any] = {"run": self._identity.digest}
             if key := self._keys.get((benchmark, item)):
                 found["record"] = key
+            found |= self._facts.get((benchmark, item), {})
             if (self._identity.digest, benchmark) not in self._told:
                 self._told.add((self._identity.digest, benchmark))
                 found["identity"] = self._identity.as_json()

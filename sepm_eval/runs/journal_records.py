@@ -10,6 +10,7 @@ import json
 import sys
 from array import array
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,31 +21,48 @@ from sepm_eval.types import Block
 
 _MOST_TOKENS = 10**6  # of a picture
 _FARTHEST = 10**9  # pixels
+_ROUNDING = 1e-3  # what a probability in half precision may be above 1
+_LONGEST = 10**9  # seconds
 
 RecordId: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
 
 
-def journal_records(paths: Iterable[Path], wanted: Mapping[RecordId, str]) -> dict[RecordId, Record]:
+def journal_records(
+    paths: Iterable[Path], wanted: Mapping[RecordId, str], damaged: list[str] | None = None
+) -> dict[RecordId, Record]:
     """The journal records that answers came from.
 
     Args:
         paths: journals, and other files, which are left alone.
         wanted: the text of each answer by its record's id. A record with another text is not the answer's.
+        damaged: is given a sentence for each journal with a line that is no record; what follows there is left out.
 
     Raises:
-        ValueError: a line of a journal is not a record.
+        ValueError: a line of a journal is not a record, and ``damaged`` is None.
     """
     keys = {key.encode() for key, _, _ in wanted}
     joined: dict[RecordId, Record] = {}
-    for path in filter(_is_journal, paths):
-        for record_id, text, record in records(path, keys):
-            if record_id not in wanted:
-                continue
-            if text is None:
-                joined.setdefault(record_id, record)
-            elif text == wanted[record_id]:
-                joined[record_id] = record
+    for path in filter(is_journal, paths):
+        with told_of(damaged):
+            for record_id, text, record in records(path, keys):
+                if record_id not in wanted:
+                    continue
+                if text is None:
+                    joined.setdefault(record_id, record)
+                elif text == wanted[record_id]:
+                    joined[record_id] = record
     return joined
+
+
+@contextmanager
+def told_of(damaged: list[str] | None) -> Iterator[None]:
+    """Around the reading of one file: what is wrong with it is put into a list, if there is one, and is no error."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if damaged is None:
+            raise
+        damaged.append(str(error))
 
 
 def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[RecordId, str | None, Record]]:
@@ -63,7 +81,7 @@ def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[RecordId, str 
             if key and key not in keys:
                 continue
             try:
-                yield _record(json.loads(line))
+                yield record_of(json.loads(line))
             except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                 raise ValueError(
                     f"{path}, line {number} is not a journal record ({error!r}); move the file away"
@@ -76,8 +94,8 @@ def _key(line: bytes) -> bytes:
     return line[begin : line.find(b'"', begin)] if line.startswith(START + b'"') else b""
 
 
-def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
-    """What a report takes from a journal record.
+def record_of(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
+    """What a report takes from a journal record: its id, its text (None if it failed), and the rest as a value.
 
     Raises:
         ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
@@ -100,15 +118,36 @@ def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
         dropped=array("I", content.get("dropped") or ()),
         blocks=_blocks(json.dumps(content.get("blocks") or ())),
         error=content.get("error"),
-        tokens_left=_number(content.get("tokens_left")),
+        tokens_left=_number(content, "tokens_left", _MOST_TOKENS),
+        labels=_labels(tuple(content.get("option_probabilities") or ())),
+        probabilities=_probabilities(content.get("option_probabilities") or {}),
+        seconds=_number(content, "seconds", _LONGEST),
     )
     record_id = content["key"], content["task"], content["doc_id"]
     return record_id, content["text"] if answered else None, record
 
 
-def _number(found: Any) -> float | None:
-    if found is not None and (type(found) not in (int, float) or not 0 <= found <= _MOST_TOKENS):
-        raise TypeError(f"tokens_left is {found!r}")
+def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
+    """A number that a record may have, from 0 on.
+
+    Raises:
+        TypeError: something else stands there.
+    """
+    found = content.get(name)
+    if found is not None and (type(found) not in (int, float) or not 0 <= found <= most):
+        raise TypeError(f"{name} is {found!r}")
+    return found
+
+
+def _probabilities(found: Mapping[str, Any]) -> array[float]:
+    if not all(type(one) in (int, float) and 0 <= one <= 1 + _ROUNDING for one in found.values()):
+        raise TypeError(f"option_probabilities is {found!r}")
+    return array("d", found.values())
+
+
+@lru_cache(maxsize=1024)
+def _labels(found: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, one object for all that are equal."""
     return found
 
 
@@ -141,6 +180,7 @@ def _blocks(written: str) -> tuple[Block, ...]:
     return tuple(found)
 
 
-def _is_journal(path: Path) -> bool:
+def is_journal(path: Path) -> bool:
+    """Whether a file begins as a journal does."""
     with path.open("rb") as file:
         return file.read(len(START)) == START

@@ -11,15 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sepm_eval.methods import KINDS, kind_of
 from sepm_eval.parsing import Options
-from sepm_eval.runs.identity import Identity, differences, exam_digest
+from sepm_eval.runs.identity import Identity, differences, exam_digest, weights_apart
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
 from sepm_eval.wording import counted
 
 OUR_ENTRIES = "sepm_"
-_METHOD_ORDER = ("zero_shot", "zero_shot_cot", "sparsevlm", "random_drop", "query_drop", "downsample", "sepm")
 
 
 class DifferentItems(ValueError):
@@ -45,6 +45,10 @@ class Record:
         error: what went wrong, of a question that failed.
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
+        labels: those that the journal has a probability of; none if it has none.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
+        seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
+            of version 0.3.0 and before do not.
     """
 
     stages: int
@@ -59,6 +63,9 @@ class Record:
     blocks: tuple[Block, ...]
     error: str | None
     tokens_left: float | None = None
+    labels: tuple[str, ...] = ()
+    probabilities: Sequence[float] = ()
+    seconds: float | None = None
 
     @property
     def pruned(self) -> bool | None:
@@ -84,6 +91,9 @@ class Outcome:
         picture: the file, where the log names one.
         sha256: of the picture's file; "" if the log does not say.
         record: the journal's record, where a journal was found.
+        own_question: the benchmark asks every item another question.
+        plain: the method could not be asked this question, and plain generation answered it.
+        votes: how many people chose each label, or which share of them; None of an item that nobody voted on.
     """
 
     item: str
@@ -97,6 +107,9 @@ class Outcome:
     picture: str | None
     sha256: str
     record: Record | None
+    own_question: bool = False
+    plain: bool = False
+    votes: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,12 @@ class Run:
         host_version: of lmms-eval; "" if not recorded.
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
+        weights: which weights of its own the method had, beside a run that is alike but for these; "" if there is none.
         drops: whether the method, with its options, is to drop visual tokens.
+        named: what people call the method ("SEPM"), without its options; by default its name.
+        called: the same with the options that are not its defaults, and a budget in any case: "SEPM, beta=0.1",
+            "DivPrune, 192 tokens". No two variants are called the same. Pages show it; files for programs have
+            ``variant``.
     """
 
     identity: Identity
@@ -137,11 +155,15 @@ class Run:
     model: str = ""
     column: str = ""
     superseded: tuple[Path, ...] = ()
+    weights: str = ""
     drops: bool = False
+    named: str = ""
+    called: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.identity.checkpoint)
         object.__setattr__(self, "column", self.column or self.task)
+        object.__setattr__(self, "called", self.called or ", ".join([self.named or self.method, *self._told_options()]))
 
     @property
     def entry(self) -> str:
@@ -161,9 +183,24 @@ class Run:
     @property
     def variant(self) -> str:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
-        changed = [f"{key}={value}" for key, value in self.settings.items() if self.defaults.get(key) != value]
-        changed += [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+        changed = [f"{key}={value}" for key, value in self._changed().items()]
+        changed += self._told_polarities()
+        changed += filter(None, [self.weights])
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
+
+    def _changed(self) -> dict[str, Any]:
+        return {key: value for key, value in self.settings.items() if self.defaults.get(key) != value}
+
+    def _told_polarities(self) -> list[str]:
+        return [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
+
+    def _told_options(self) -> list[str]:
+        """The options for people: a budget in its unit, whatever it is, and others where they are not the defaults."""
+        budget = self.settings.get("budget")
+        told = [f"{budget} tokens"] if isinstance(budget, int) else []
+        told += [f"{budget:.4g} of the tokens"] if isinstance(budget, float) else []
+        told += [f"{key}={value}" for key, value in self._changed().items() if key != "budget" or value is None]
+        return [*told, *self._told_polarities(), *filter(None, [self.weights])]
 
     @property
     def title(self) -> str:
@@ -228,11 +265,14 @@ class Run:
 
     @property
     def options(self) -> Options:
-        """The labels on offer.
+        """The labels on offer; where every item has its own question, all labels that any of them offers.
 
         Raises:
-            ValueError: the items were asked different questions.
+            ValueError: the items were asked different questions, though the benchmark has one.
         """
+        if self.outcomes and all(outcome.own_question for outcome in self.outcomes):
+            labels = tuple(dict.fromkeys(label for one in self.outcomes for label in one.options.labels))
+            return Options(tuple(sorted(labels)), tuple(sorted(labels)))
         questions = {outcome.question for outcome in self.outcomes}
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
@@ -240,7 +280,7 @@ class Run:
 
 
 def arranged(runs: Iterable[Run]) -> list[Run]:
-    """Runs named apart and sorted by task, model and method; of logs of the same run one counts.
+    """Runs named apart and sorted by task, model, kind of method and method; of logs of the same run one counts.
 
     Of several logs with the same identity over the same items, one in which everything was answered counts before one
     in which something failed, and of equals the latest.
@@ -248,17 +288,24 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
     same: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         same.setdefault((run.exam, run.identity.digest), []).append(run)
+    apart = weights_apart(run.identity for group in same.values() for run in group)
     chosen = []
     for group in same.values():
         group.sort(key=lambda run: (run.answered_all, run.date, str(run.source)))
         *others, best = group
-        chosen.append(dataclasses.replace(best, superseded=tuple(run.source for run in others)))
+        superseded = tuple(run.source for run in others)
+        chosen.append(dataclasses.replace(best, superseded=superseded, weights=apart[best.identity.digest], called=""))
     models, columns = _model_names(chosen), _columns(chosen)
     named = [
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
     ]
-    order = {name: rank for rank, name in enumerate(_METHOD_ORDER)}
-    return sorted(named, key=lambda r: (r.task, r.column, r.model, order.get(r.method, len(order)), r.variant, r.entry))
+    titles = Counter(one for one, _ in {(run.called, run.variant) for run in named})
+    named = [  # two variants that would be called the same have their names behind it
+        dataclasses.replace(run, called=f"{run.called} [{run.variant}]") if titles[run.called] > 1 else run
+        for run in named
+    ]
+    order = {name: [*KINDS, ""].index(kind_of(name)) for name in {run.method for run in named}}
+    return sorted(named, key=lambda r: (r.task, r.column, r.model, order[r.method], r.method, r.variant, r.entry))
 
 
 def _model_names(runs: Sequence[Run]) -> dict[str, str]:

@@ -108,8 +108,9 @@ def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) 
     if not isinstance(method, Priced) or (method.needs_polarities and not sides(offered.labels)[1]):
         return None
     asked = method.foreseen(blank_question(offered, text))
-    lengths = (round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in asked)
-    return method.work(geometry, cost.Text(_TOKENS_BEFORE, tuple(lengths)))
+    lengths = tuple(round(len(prompt) / _CHARACTERS_A_TOKEN) for prompt in asked)
+    shared = int(cost.common_start(*asked[:2]) / _CHARACTERS_A_TOKEN) if len(asked) > 1 else 0
+    return method.work(geometry, cost.Text(_TOKENS_BEFORE, lengths, shared=shared))
 
 
 def _geometry(backbone: str, checkpoint: str) -> cost.Geometry | None:

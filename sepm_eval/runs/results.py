@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tqdm import tqdm
+
+from sepm_eval.methods import get_method
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
-from sepm_eval.runs.journal_records import RecordId, journal_records
+from sepm_eval.runs.journal_records import RecordId, journal_records, told_of
 from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
@@ -29,34 +32,58 @@ class NoResults(ValueError):
     """There is nothing to report on; the message says where was looked and for what."""
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
     """All runs below some folders, named apart and sorted by task, model and method (see ``outcomes.arranged``).
+
+    Args:
+        folders: where they are.
+        quiet: show no progress.
 
     Raises:
         NoResults: there is none.
         ValueError: a file is damaged, or was written by a version whose answers were read otherwise.
     """
-    logs = [log for path in _files(folders, f"*{RESULTS}") for log in logs_of(path)]
-    if not logs:
+    runs = _read(folders, None, quiet)
+    if not runs:
         where = ", ".join(str(folder) for folder in folders)
         raise NoResults(
             f"no results of image-emotion tasks in {where}: give folders that `sepm-eval run` wrote, or that "
             "`lmms-eval --output_path FOLDER --log_samples` did"
         )
+    return runs
+
+
+def readable_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """As ``read_runs``, for looking at runs while they are being written: files that cannot be read are left out.
+
+    Returns:
+        The runs, which may be none, and a sentence for each file left out.
+
+    Raises:
+        NoResults: one of the folders does not exist.
+    """
+    damaged: list[str] = []
+    return _read(folders, damaged, quiet=True), damaged
+
+
+def _read(folders: Sequence[Path], damaged: list[str] | None, quiet: bool) -> list[Run]:
+    logs: list[Log] = []
+    for path in tqdm(files_below(folders, f"*{RESULTS}"), "logs", unit="file", disable=quiet):
+        with told_of(damaged):
+            logs += logs_of(path)
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
     wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
-    records = journal_records(_files(folders, "*.jsonl"), wanted) if wanted else {}
+    journals = files_below(folders, "*.jsonl") if wanted else []
+    records = journal_records(tqdm(journals, "journals", unit="file", disable=quiet), wanted, damaged)
     runs = []
     for log in logs:
-        with as_written(log.results):
+        with told_of(damaged), as_written(log.results):
             runs.append(_run(log, identities, records))
     return arranged(runs)
 
 
 def defaults_of(method: str) -> dict[str, Any]:
     """The options a method has unless told otherwise; none where this installation cannot make it."""
-    from sepm_eval.methods import get_method
-
     try:
         return dataclasses.asdict(get_method(method))
     except ValueError:  # there is none of this name, its package is broken, or it has no defaults
@@ -93,17 +120,23 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
         host_version=str(content.get("lmms_eval_version") or ""),
         source=log.results,
         drops=_drops(identity),
+        named=_named(identity),
     )
 
 
 def _drops(identity: Identity) -> bool:
     """Whether a run's method is to drop visual tokens; False where this installation cannot make it."""
-    from sepm_eval.methods import get_method
-
     try:
         return bool(getattr(get_method(identity.method, **identity.options), "drops", False))
     except ValueError:  # there is none of this name, or its package is broken
         return False
+
+
+def _named(identity: Identity) -> str:
+    """What people call a run's method; of a stock model its entry."""
+    from sepm_eval.methods import method_title
+
+    return method_title(identity.method) if identity.method else identity.entry
 
 
 def _identity(log: Log, identities: Mapping[str, Identity]) -> Identity:
@@ -169,7 +202,12 @@ def _whole(path: Path, count: Any) -> int:
     return count
 
 
-def _files(folders: Sequence[Path], pattern: str) -> list[Path]:
+def files_below(folders: Sequence[Path], pattern: str) -> list[Path]:
+    """Files below some folders, each once, sorted folder by folder.
+
+    Raises:
+        NoResults: one of the folders does not exist.
+    """
     found: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():

@@ -6,6 +6,8 @@ import dataclasses
 import glob
 import logging
 import re
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,13 +21,17 @@ from PIL.Image import Image
 from sepm_eval import emotions
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.backbone.memory import is_out_of_memory, release
+from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import Polarity
 from sepm_eval.methods import Method
 from sepm_eval.methods.common import check_finite
+from sepm_eval.methods.needs import other_weights
 from sepm_eval.runs.answer_fields import of_answer, of_fault, of_text
 from sepm_eval.runs.asking import Asked, QuestionMaker
+from sepm_eval.runs.batching import AHEAD, alike, shortest_first
 from sepm_eval.runs.environment import decisive_versions, versions
 from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
+from sepm_eval.runs.fired import Dropping
 from sepm_eval.runs.first_answers import FirstAnswers
 from sepm_eval.runs.identity import Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
@@ -38,6 +44,8 @@ from sepm_eval.wording import counted
 
 logger = logging.getLogger(__name__)
 
+PLAIN = "generate"  # in the place of a method's name: the question was answered by plain greedy generation
+
 
 @dataclass(frozen=True)
 class _Pending:
@@ -49,6 +57,7 @@ class _Pending:
     images: tuple[Image, ...]
     question: Question | None  # None: not an emotion question
     record: dict[str, Any]  # what is known of its journal record so far
+    visual_tokens: int
 
 
 @dataclass
@@ -71,6 +80,9 @@ class Runner:
         entry: the host's name of the model; by default the one it has in lmms-eval.
         identity: what decides the answers, of which all of the above that matters has become part.
         keys: by benchmark and item, the journal record that holds the answer; filled in as answers come.
+        facts: by benchmark and item, likewise: ``confidence``, the share that the answered option has of the options'
+            probabilities; or ``plain``, if the method could not be asked and plain generation answered.
+        dropping: whether the method has dropped visual tokens, if it is to.
     """
 
     backbone_name: str
@@ -87,6 +99,8 @@ class Runner:
     tally: Tally = field(init=False)
     identity: Identity = field(init=False)
     keys: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
+    facts: dict[tuple[str, str], dict[str, Any]] = field(init=False, default_factory=dict)
+    dropping: Dropping = field(init=False)
 
     def __post_init__(self) -> None:
         self.identity = Identity(
@@ -98,6 +112,7 @@ class Runner:
             options=dataclasses.asdict(self.method),
             polarity={label: side for label, side in self.polarity.items() if side != emotions.POLARITY[label]},
             versions=decisive_versions(),
+            weights=other_weights(self.method),
         )
         self._about = {
             "run": self.identity.digest,
@@ -112,11 +127,16 @@ class Runner:
         self._of_method = {"name": self.method_name, **dataclasses.asdict(self.method)}
         if self.identity.polarity:
             self._of_method["polarity"] = dict(self.identity.polarity)
+        if self.identity.weights:
+            self._of_method["weights"] = dict(self.identity.weights)
         self._maker = QuestionMaker(self.method_name, self.method.needs_polarities, self.polarity)
         self.tally = Tally()
         about = f"{self.method_name} on {self.backbone.name}"
         self._first = FirstAnswers(about, wanted=getattr(self.method, "begins_with_letter", True))
+        self.dropping = Dropping(about, wanted=getattr(self.method, "drops", False))
         self._at_once = self.batch_size
+        self._ahead = 1  # from how many batches' worth of questions a batch is chosen
+        self._waiting: deque[tuple[int, dict[str, Any]]] = deque()  # records of what is asked, in its order
         path = self.journal_path or self._default_journal()
         mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
         shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
@@ -140,24 +160,62 @@ class Runner:
         """
         outputs: dict[int, str] = {}
         with progress(len(questions), f"{self.method_name} on {self.backbone.name}", quiet, plan_bar) as show:
-            with closing(load_ahead(questions, self.backbone, self.batch_size)) as loaded:
+            ahead = load_ahead(questions, self.backbone, self.batch_size, lambda: self._ahead * self.batch_size)
+            with closing(ahead) as loaded:
                 pending = self._pending(zip(questions, loaded, strict=True), outputs)
-                while batch := list(islice(pending, self._at_once)):
-                    for item, answer in self._ask(batch):
-                        outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
-                        item.record.update(of_fault(answer) if isinstance(answer, Exception) else answer)
-                        self._count(item.asked, item.record)
-                    self.journal.append(item.record for item in batch)
-                    show(len(outputs), str(self.tally))
-                    del batch, item  # no more than two batches of pictures are held: this one, and what is loaded ahead
+                try:
+                    while taken := list(islice(pending, self._ahead * self._at_once)):
+                        for batch in self._batches(taken):  # which empties the list: no picture is held any longer
+                            self._answer_batch(batch, outputs)
+                            self._journal(outputs)
+                            show(len(outputs), str(self.tally))
+                            batch.clear()
+                finally:
+                    self._journal(outputs, all_answered=True)
             show(len(outputs), str(self.tally))
         if not more_to_come:
             self._first.judge()
+            if flaw := self.dropping.flaw():
+                logger.error("%s", flaw)
         failed = sum(map(is_failure, outputs.values()))
         if failed:
             asked = counted(len(questions), "question")
             logger.error("%d of %s could not be asked; each counts as failed", failed, asked)
         return [outputs[index] for index in range(len(questions))]
+
+    def _batches(self, taken: list[_Pending]) -> Iterator[list[_Pending]]:
+        """What is read at once, of questions that are loaded; they are taken off the list."""
+        counts = [item.visual_tokens for item in taken]
+        if min(counts) < max(counts):
+            self._ahead = AHEAD  # from now on more are loaded, so that batches can be chosen among them
+        left = [taken[index] for index in shortest_first(counts)]
+        taken.clear()
+        while left:
+            size = alike([item.visual_tokens for item in left], self._at_once)
+            batch, left = left[:size], left[size:]
+            yield batch
+
+    def _answer_batch(self, batch: Sequence[_Pending], outputs: dict[int, str]) -> None:
+        """Ask a batch; outputs and records get the answers."""
+        for item, answer in self._ask(batch):
+            item.record.update(of_fault(answer) if isinstance(answer, Exception) else answer)
+            self._count(item.asked, item.record)
+            outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
+
+    def _journal(self, outputs: Mapping[int, str], all_answered: bool = False) -> None:
+        """Write down what is answered, in the order of the questions.
+
+        Args:
+            outputs: the answers so far.
+            all_answered: also what waits for an earlier question, because the run ends here.
+        """
+        ready = []
+        while self._waiting and (all_answered or self._waiting[0][0] in outputs):
+            index, record = self._waiting.popleft()
+            if index in outputs:
+                ready.append(record)
+        if ready:
+            self.journal.append(ready)
 
     def _pending(
         self, questions: Iterable[tuple[Asked, Loaded | Exception]], outputs: dict[int, str]
@@ -166,7 +224,8 @@ class Runner:
         for index, (asked, loaded) in enumerate(questions):
             about = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
             if asked.item is not None:
-                about["item"] = asked.item[1]
+                told = {"item": asked.item[1], "target": asked.target, "picture": asked.picture}
+                about |= {name: value for name, value in told.items() if value is not None}
             if isinstance(loaded, Exception):
                 logger.error("%s, document %d: %s", asked.task, asked.doc_id, loaded)
                 key = digest_of([self.identity.digest, asked.task, asked.doc_id, asked.item, "not loaded"])
@@ -178,12 +237,12 @@ class Runner:
             question = self._maker.question(asked, text, images)
             method = self._of_method
             if question is None:
-                method = {"name": "generate", "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
+                method = {"name": PLAIN, "max_new_tokens": asked.max_new_tokens, "until": list(asked.until)}
             key = question_key(
                 images=sha256,
                 text=text,
                 method=method,
-                model=dataclasses.asdict(self.identity.of_model),
+                model=self.identity.of_model.content(),
             )
             self._note(asked, key)
             known = self.journal.find(key) if self.resume else None
@@ -194,11 +253,15 @@ class Runner:
                 self.journal.append([again])
                 continue
             record = {"key": key, **about, "method": method, "question": text, "image_sha256": sha256}
-            yield _Pending(index, asked, text, images, question, record)
+            self._waiting.append((index, record))
+            yield _Pending(index, asked, text, images, question, record, loaded.visual_tokens)
 
     def _count(self, asked: Asked, record: Mapping[str, Any]) -> None:
         self.tally.add(asked, record)
         self._first.add(record)
+        if asked.item is not None:
+            self.facts[asked.item] = _facts(record)
+        self.dropping.add(record)
 
     def _note(self, asked: Asked, key: str) -> None:
         if asked.item is not None:
@@ -231,8 +294,15 @@ class Runner:
 
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
         emotional = [item.question for item in batch if item.question is not None]
+        begin = self._spent()
         answers = iter(self.method.answer(emotional, self.backbone) if emotional else [])
-        return [of_answer(next(answers)) if item.question else self._generate(item) for item in batch]
+        took = {"seconds": round((self._spent() - begin) / max(len(emotional), 1), 6)}
+        return [{**of_answer(next(answers)), **took} if item.question else self._generate(item) for item in batch]
+
+    def _spent(self) -> float:
+        """Seconds on a clock that only goes forward, with those that a backbone shared with other variants saved."""
+        saved = self.backbone.saved_seconds if isinstance(self.backbone, Shared) else 0.0
+        return time.monotonic() + saved
 
     def _generate(self, item: _Pending) -> dict[str, Any]:
         if len(item.images) > 1:
@@ -248,3 +318,12 @@ class Runner:
         checkpoint = re.sub(r"[^A-Za-z0-9.-]+", "-", self.backbone.name).strip("-")[-60:]
         folder = platformdirs.user_state_path("sepm_eval", appauthor=False) / "journals"
         return folder / f"{self.backbone_name}_{checkpoint}_{self.method_name}_{self.identity.digest[:12]}.jsonl"
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a journal record stands beside the answer in a log (``Runner.facts``)."""
+    if record.get("status") == "answered" and record.get("method", {}).get("name") == PLAIN:
+        return {"plain": True}
+    shares, label = record.get("option_probabilities") or {}, record.get("label")
+    total = sum(shares.values())
+    return {"confidence": shares[label] / total} if label in shares and total > 0 else {}

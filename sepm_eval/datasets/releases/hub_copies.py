@@ -1,114 +1,262 @@
-"""Known copies of the releases on the Hugging Face hub, brought into the official layout.
+"""Data sets of the Hugging Face hub, brought into the data folder: what ``Benchmark.hub`` names, checked as it comes.
 
-All are unofficial uploads; what their columns hold is known from their pages only, so they are checked, and a label
-that is not the benchmark's is refused. The official release is the first choice.
+What their columns and files hold is known from public code and pages only: none could be looked at. So columns are
+checked, an error prints what was found, and ``sepm-eval prepare --column`` names others. A label that is not the
+benchmark's is refused later, when the items are read.
+
+Parquet files become ``items.jsonl`` and ``images/``. Each is read row by row, and what a row gives is written before
+the next is read: a file's rows are noted in ``rows/`` when it is done, so an interrupted call goes on there, and writes
+no picture twice.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
-from pathlib import Path
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tqdm import tqdm
 
-from sepm_eval.datasets import Benchmark, inside
-from sepm_eval.datasets.releases.prepare import unpack
+from sepm_eval.datasets import Benchmark, HubCopy, Item, inside
+from sepm_eval.datasets.converted import IMAGES, ITEMS, ROWS, rows
+from sepm_eval.datasets.releases.matching import match, write_list
+from sepm_eval.datasets.releases.prepare import top_folders, unpack
+from sepm_eval.digests import sha256_of
+from sepm_eval.emotions import label_of
 from sepm_eval.files import write_whole
 
+logger = logging.getLogger(__name__)
+
 PREFIX = "hf:"
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_ROWS_AT_ONCE = 100
 
 
-@dataclass(frozen=True)
-class Copy:
-    """A copy on the hub: a zip of the release, or Parquet files of the test split.
-
-    Attributes:
-        repository: its id.
-        files: pattern of the files needed.
-        columns: for Parquet, the names of the columns with picture, id and label.
-    """
-
-    repository: str
-    files: str
-    columns: tuple[str, str, str] | None = None
-
-
-COPIES = {
-    "emoset": (Copy("Woleek/EmoSet-118K", "*test*.parquet", ("image", "image_id", "emotion")),),
-    "emotion6": (Copy("wudq/Small-Scale_VSA_Datasets", "*Emotion6.zip"),),
-}
-
-
-def fetch(benchmark: Benchmark, source: str, into: Path) -> Path:
-    """Bring a copy into the official layout below a data folder.
+def fetch(benchmark: Benchmark, source: str, into: Path, columns: Mapping[str, str] | None = None) -> None:
+    """Bring a copy into a benchmark's folder. What the hub's own cache holds is not fetched again.
 
     Args:
         benchmark: which release it is a copy of.
-        source: "hf:owner/name", one of the known copies.
+        source: "hf:owner/name" or "hf:owner/name@revision", one of the known copies.
         into: the data folder.
-
-    Returns the data folder.
+        columns: names of columns that are other than ``HubCopy.columns`` says, by what they hold.
 
     Raises:
-        ValueError: an unknown copy, or one whose files or columns are not the expected ones.
+        ValueError: an unknown copy, one that cannot be had, or one whose files or columns are not the expected ones.
+        OSError: the disk is full, or a folder cannot be written. What is done is kept.
     """
-    from huggingface_hub import snapshot_download
-
-    repository = source.removeprefix(PREFIX)
-    known = {copy.repository: copy for copy in COPIES.get(benchmark.name, ())}
+    repository, _, revision = source.removeprefix(PREFIX).partition("@")
+    known = {copy.repository: copy for copy in benchmark.hub}
     if repository not in known:
         there = [PREFIX + name for name in known] or "none"
         raise ValueError(f"{benchmark.name}: {source} is no known copy; there are {there}")
     copy = known[repository]
-    snapshot = Path(snapshot_download(repository, repo_type="dataset", allow_patterns=copy.files))
-    files = sorted(snapshot.rglob(copy.files))
+    if odd := set(columns or ()) - set(copy.columns):
+        raise ValueError(
+            f"--column {', '.join(sorted(odd))}: {source} is read for {list(copy.columns) or 'no columns'}"
+        )
+    snapshot = _snapshot(source, repository, revision or None, copy)
+    files = [path for path in sorted(snapshot.rglob("*")) if path.is_file() and _wanted(path, snapshot, copy)]
     if not files:
-        raise ValueError(f"{source} holds no file {copy.files}")
-    if copy.columns is None:
-        return unpack(files[0], into)
-    _emoset_from_parquet(files, copy.columns, into / benchmark.folder, benchmark)
-    return into
+        raise ValueError(f"{source} holds no file {' or '.join(copy.files)}; it has {_listing(repository, revision)}")
+    tables = [path for path in files if path.suffix == ".parquet"]
+    folder = into / (repository.rpartition("/")[2] if copy.item_list else benchmark.folder)
+    if copy.columns:
+        if not tables:
+            raise ValueError(f"{source}: expected Parquet files, found {[path.name for path in files][:20]}")
+        named = {what: (name,) for what, name in (columns or {}).items()}
+        _convert(tables, copy, {**copy.columns, **named}, folder)
+    if copy.item_list:
+        _match(benchmark, copy, folder, into)
+    for path in tqdm(files, desc=f"filing {repository}", unit="file") if not copy.columns else ():
+        _file_away(path, path.relative_to(snapshot), folder, into)
 
 
-def _emoset_from_parquet(files: list[Path], columns: tuple[str, str, str], folder: Path, benchmark: Benchmark) -> None:
-    """Write rows of (picture, id, label) as image/<label>/<id>.jpg and test.json."""
+def _snapshot(source: str, repository: str, revision: str | None, copy: HubCopy) -> Path:
+    """The folder of the hub's cache, with the files fetched; huggingface_hub shows the progress and resumes.
+
+    Raises:
+        ValueError: they cannot be had.
+    """
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(
+            snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=list(copy.files))
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError) as error:
+        told = str(error).strip().splitlines()
+        raise ValueError(
+            f"{source} cannot be had ({type(error).__name__}: {told[0] if told else ''}). What was fetched is kept: "
+            "call it again where the hub can be reached, without HF_HUB_OFFLINE, or give the folder of your own copy"
+        ) from error
+
+
+def _wanted(path: Path, snapshot: Path, copy: HubCopy) -> bool:
+    return any(fnmatch(path.relative_to(snapshot).as_posix(), pattern) for pattern in copy.files)
+
+
+def _listing(repository: str, revision: str) -> str:
+    """What a repository holds, for a message; it is only known where the hub can be reached."""
+    from huggingface_hub import list_repo_files
+
+    try:
+        found = list_repo_files(repository, repo_type="dataset", revision=revision or None)
+    except Exception as error:
+        return f"files that cannot be listed here ({type(error).__name__})"
+    return f"{len(found)} files, such as {found[:20]}"
+
+
+def _file_away(path: Path, name: Path, folder: Path, into: Path) -> None:
+    """Put a file of the hub's cache into the benchmark's folder, a zip file unpacked.
+
+    A zip file that holds one folder of its own name is unpacked where it lies, another into a folder of that name.
+    """
+    place = inside(folder, name.as_posix(), "the hub's list of files").parent
+    if path.suffix == ".zip":
+        tops = top_folders(path)
+        if tops == {folder.name} and len(name.parts) == 1:
+            unpack(path, into)
+        else:
+            unpack(path, place if tops == {path.stem} else place / path.stem)
+        return
+    target, size = place / path.name, path.stat().st_size
+    if target.is_file() and target.stat().st_size == size:
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(path.resolve(), target)
+    except OSError:  # another disk, or a system without links
+        shutil.copyfile(path, target)
+
+
+def _convert(tables: Sequence[Path], copy: HubCopy, columns: Mapping[str, tuple[str, ...]], folder: Path) -> None:
+    """Write every row of Parquet files as a picture and a line, as ``converted.rows`` reads them.
+
+    Raises:
+        ValueError: a file is damaged, or its columns or rows are not the expected ones.
+        OSError: the disk is full.
+    """
+    (folder / ROWS).mkdir(parents=True, exist_ok=True)
+    whole: list[str] = []
+    for table in tables:
+        notes = folder / ROWS / f"{_version(table, columns)}.jsonl"
+        lines = _noted(notes, folder)
+        if lines is None:
+            lines = list(_lines(table, copy, columns, folder, len(whole)))
+            write_whole(notes, "\n".join(lines))
+        whole += lines
+    keys = [json.loads(line)["id"] for line in whole]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(
+            f"{tables[0].parent}: {len(keys) - len(set(keys))} rows have an id that another has, {twice!r}"
+        )
+    if not whole:
+        raise ValueError(f"{[path.name for path in tables]} hold no rows")
+    write_whole(folder / ITEMS, "\n".join(whole) + "\n")
+
+
+def _match(benchmark: Benchmark, copy: HubCopy, folder: Path, into: Path) -> None:
+    """Write the item list that a copy is, and say how many of its pictures the release has.
+
+    Raises:
+        MissingData: the release is not there.
+        ValueError: none of the pictures is in it, or a row has no label.
+    """
+    pictures = [Item(key, path, label_of(str(row.get("label"))) or "") for _, key, path, row in rows(folder)]
+    found = match(pictures, benchmark.read(benchmark.release()))
+    if not found.ids:
+        raise ValueError(
+            f"{benchmark.name}: none of the {len(pictures)} pictures of {copy.repository} is in the release"
+        )
+    write_list(into / benchmark.folder / f"{copy.item_list}.csv", found.ids)
+    logger.warning("%s, list %s: %s", benchmark.name, copy.item_list, found)
+
+
+def _version(table: Path, columns: Mapping[str, tuple[str, ...]]) -> str:
+    """A name for what a file gives: the hub's digest of its content, and the columns that are read."""
+    told = json.dumps([sha256_of(table), sorted(columns.items())])
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _noted(notes: Path, folder: Path) -> list[str] | None:
+    """The lines of a file that an earlier call finished, if all its pictures are still there; None if not."""
+    if not notes.is_file():
+        return None
+    lines = notes.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        row = json.loads(line)
+        path = folder / row["file"]
+        if not path.is_file() or path.stat().st_size != row["size"]:
+            return None
+    return lines
+
+
+def _lines(
+    table: Path, copy: HubCopy, columns: Mapping[str, tuple[str, ...]], folder: Path, before: int
+) -> Iterator[str]:
+    """One line of JSON a row, whose picture has been written; ``before`` is how many rows other files have given."""
     import pyarrow
     from pyarrow import parquet
 
-    listed: list[list[str]] = []
-    for path in files:
-        try:
-            opened = parquet.ParquetFile(path)
-            missing = set(columns) - set(opened.schema_arrow.names)
-            if missing:
-                raise ValueError(f"it has the columns {opened.schema_arrow.names}, not {sorted(missing)}")
-            batches = opened.iter_batches(batch_size=100, columns=list(columns))
-            for batch in tqdm(batches, desc=path.name, unit="hundred"):
-                listed += [_write(row, columns, folder, benchmark) for row in batch.to_pylist()]
-        except (pyarrow.ArrowException, ValueError, OSError) as error:
-            if (
-                isinstance(error, OSError) and error.errno is not None
-            ):  # the disk failed; damage of the Parquet file has no errno
-                raise
-            raise ValueError(f"{path} is not the expected copy: {error}") from error
-    if not listed:
-        raise ValueError(f"{[path.name for path in files]} hold no rows")
-    write_whole(folder / "test.json", json.dumps(listed))
+    try:
+        opened = parquet.ParquetFile(table)
+        found = opened.schema_arrow.names
+        used = {what: name for what, names in columns.items() if (name := next((n for n in names if n in found), ""))}
+        if lacking := [what for what in columns if what not in used and what not in copy.optional]:
+            told = ", ".join(f"{what} in {' or '.join(columns[what])}" for what in lacking)
+            raise ValueError(
+                f"it has the columns {found}; not found: {told}. If another column holds it, add "
+                f"--column {lacking[0]}=ITS_NAME"
+            )
+        batches = opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(dict.fromkeys(used.values())))
+        with tqdm(total=opened.metadata.num_rows, desc=table.name, unit="row") as bar:
+            for batch in batches:
+                for row in batch.to_pylist():
+                    yield _line({what: row[name] for what, name in used.items()}, folder, before + int(bar.n))
+                    bar.update()
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk; damage of the Parquet file has no errno
+            raise
+        raise ValueError(f"{table} is not the expected copy: {error}") from error
 
 
-def _write(row: dict[str, Any], columns: tuple[str, str, str], folder: Path, benchmark: Benchmark) -> list[str]:
-    image, key, label = (row[column] for column in columns)
-    if not isinstance(label, str) or label not in benchmark.names:
-        raise ValueError(f"label {label!r} of {key!r} is not one of {list(benchmark.names)}")
-    content = image.get("bytes") if isinstance(image, dict) else None
-    if not isinstance(content, bytes) or not isinstance(key, (str, int)):
-        raise ValueError(f"the row {key!r} has no id or no picture's bytes")
-    name = str(key).removesuffix(".jpg")
-    place = f"image/{label}/{name}.jpg"
-    path = inside(folder, place, "the column of ids")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _line(row: dict[str, Any], folder: Path, number: int) -> str:
+    """Write a row's picture, unless it is there, and give the row as JSON without it.
+
+    Raises:
+        ValueError: it has no picture, or an id that is none.
+    """
+    picture = row.pop("picture")
+    if isinstance(picture, list) and len(picture) == 1:
+        picture = picture[0]
+    content = picture.get("bytes") if isinstance(picture, dict) else None
+    if not isinstance(content, bytes):
+        raise ValueError(f"row {number} has no picture's bytes, but {str(picture)[:100]!r}")
+    name = str(picture.get("path") or "")
+    key = row.pop("id", None)
+    if key is None:
+        known = PurePosixPath(name)
+        key = (known.name if known.is_absolute() or ".." in known.parts else name) or number
+    if not isinstance(key, (str, int)) or isinstance(key, bool):
+        raise ValueError(f"the id of row {number} is {key!r}, no text and no number")
+    suffix = next((s for s in (Path(str(key)).suffix.lower(), Path(name).suffix.lower()) if s in _SUFFIXES), ".jpg")
+    stem = str(key)[: -len(suffix)] if str(key).lower().endswith(suffix) else str(key)
+    if stem.isdigit():  # spreadsheets and pandas would make a number of it, and lose its zeros
+        stem = f"picture_{stem}"
+    path = inside(folder / IMAGES, f"{stem}{suffix}", "the column of ids")
     if not path.is_file() or path.stat().st_size != len(content):
-        path.write_bytes(content)
-    return [label, place, f"annotation/{label}/{name}.json"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content, repeatable=True)
+    about = {"id": stem, "file": path.relative_to(folder).as_posix(), "size": len(content), **row}
+    return json.dumps(about, ensure_ascii=False, default=str)

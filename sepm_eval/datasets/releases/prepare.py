@@ -90,6 +90,19 @@ def unpack(archive: Path, into: Path) -> Path:
     return into
 
 
+def top_folders(archive: Path) -> set[str]:
+    """The first parts of the names in a zip file.
+
+    Raises:
+        BrokenArchive: it is none.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return {member.filename.split("/")[0] for member in opened.infolist()}
+    except _BROKEN as error:
+        raise BrokenArchive(f"{archive} is not a whole zip file ({error}); download it again") from error
+
+
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError)
 
 
@@ -121,7 +134,8 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
     """Check every picture of a list and write ``test-*.parquet``, a TSV, ``items.csv`` and ``manifest.json``.
 
     Unreadable pictures are left out of the files and named in the manifest. ``items.csv`` (id, path in the release,
-    label, sha256) is the item list as a file; it can be given wherever a list is wanted. The TSV is VLMEvalKit's.
+    label, sha256) is the item list as a file; it can be given wherever a list is wanted. The TSV is VLMEvalKit's; it is
+    written of benchmarks that ask all pictures the same.
 
     Args:
         benchmark: its release lies in the data folder.
@@ -142,7 +156,7 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
             reports.append(_finished(file, part) or _write_shard(pool, file, part, bar))
             bar.update(start + len(part) - bar.n)
     manifest = _manifest(benchmark, chosen, items, reports)
-    if manifest["n"]:
+    if manifest["n"] and not benchmark.own_questions:
         readable = [item for item in items if item.id not in manifest["unreadable"]]
         table = _write_table(out / f"{benchmark.table_name}.tsv", benchmark, readable, chosen)
         manifest["files"][table["file"]] = table["sha256"]

@@ -76,7 +76,15 @@ class Part:
             raise ValueError(f"{self.folder} holds {len(runs)} different runs")
         return runs[0]
 
-    def flaw(self, run: Run, exam: Exam | None, limit: int | None, revision: str, model: Identity | None) -> str:
+    def flaw(
+        self,
+        run: Run,
+        exam: Exam | None,
+        limit: int | None,
+        revision: str,
+        model: Identity | None,
+        weights: Mapping[str, str] | None = None,
+    ) -> str:
         """Why a run found in its folder is not what the plan asks for today; "" if it is.
 
         Args:
@@ -85,6 +93,7 @@ class Part:
             limit: the plan's.
             revision: of the checkpoint as it is now; "" if it is not known.
             model: of the loaded model; None before one is loaded.
+            weights: what identifies the method's own weights as they are now; None if it is not known.
         """
         if not run.answered_all:
             return f"{counted(run.count('failed'), 'question')} failed, {run.missing} without an answer"
@@ -96,6 +105,8 @@ class Part:
         who = run.identity
         if revision and who.revision and who.revision != revision:
             return f"it was answered by {who.checkpoint} at {who.revision}, which is now at {revision}"
+        if weights is not None and dict(who.weights) != weights:
+            return f"it was answered with {dict(who.weights)}, which is now {dict(weights)}"
         if self.method:
             name, _ = split_method(self.method)
             settings = read_settings(self.model.model, self.model.backbone, self.model.args)

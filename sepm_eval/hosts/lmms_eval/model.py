@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from lmms_eval.protocol import ChatMessages
 from loguru import logger as eval_logger
 from PIL.Image import Image
 
-from sepm_eval.hosts.lmms_eval.plugin import check_named_tasks
+from sepm_eval.hosts.lmms_eval.plugin import check_named_tasks, is_own_command
 from sepm_eval.hosts.lmms_eval.processes import own_device, rank, shard, world_size
 from sepm_eval.hosts.loading import load_runner, loaded_message
 from sepm_eval.images import open_image
@@ -88,6 +89,7 @@ class ChatModel(lmms):
             target=None if documents.targets is None else documents.targets[doc_id],
             item=None if documents.items is None else documents.items[doc_id],
             options=None if documents.options is None else documents.options[doc_id],
+            picture=None if documents.pictures is None else documents.pictures[doc_id],
         )
 
 
@@ -100,22 +102,24 @@ class _Documents:
         items: benchmark and item, of our benchmarks.
         questions: the questions, of our benchmarks.
         options: what they offer, of our benchmarks.
+        pictures: their files, of our benchmarks.
     """
 
     targets: Sequence[str] | None
     items: Sequence[tuple[str, str]] | None = None
     questions: Sequence[str] | None = None
     options: Sequence[Options] | None = None
+    pictures: Sequence[str] | None = None
 
     @classmethod
     def of(cls, docs: Any) -> _Documents:
         """The columns of a data set."""
         targets = list(docs["label"]) if "label" in docs.column_names else None
-        if not {"benchmark", "id", "question", "picture", "labels", "names"} <= set(docs.column_names):
+        if not {"benchmark", "id", "question", "image", "picture", "labels", "names"} <= set(docs.column_names):
             return cls(targets)
         items = list(zip(docs["benchmark"], docs["id"], strict=True))
         offered = zip(map(tuple, docs["labels"]), map(tuple, docs["names"]), strict=True)
-        return cls(targets, items, list(docs["question"]), [Options(*one) for one in offered])
+        return cls(targets, items, list(docs["question"]), [Options(*one) for one in offered], list(docs["image"]))
 
 
 class SepmModel(ChatModel):
@@ -152,29 +156,56 @@ class SepmModel(ChatModel):
 
         Raises:
             MissingData: the data of a task that lmms-eval's command names are not there.
-            ValueError: an unknown or impossible argument; the message names the allowed ones.
+            ValueError: an unknown or impossible argument; the message names the allowed ones. Or the method cannot be
+                asked what such a task asks.
+            MemoryError: the weights do not fit; of lmms-eval's own command this is the end, with status 1.
         """
         super().__init__()
-        check_named_tasks(sys.argv)
+        asked = check_named_tasks(sys.argv)
         given = {"device": own_device(device), "dtype": dtype, "polarity": polarity, **options}
-        self._runner = load_runner(
-            f"{PREFIX}{self.backbone_name}",
-            _OWN_ARGUMENTS,
-            self.backbone_name,
-            method,
-            {"pretrained": pretrained, **given},
-            batch_size=_batch_size(batch_size, max_batch_size),
-            journal=journal,
-            resume=resume,
-            shard=shard(),
-        )
-        answering.start(self._runner.identity, self._runner.keys)
+        with _ending_in_lack_of_memory():
+            self._runner = load_runner(
+                f"{PREFIX}{self.backbone_name}",
+                _OWN_ARGUMENTS,
+                self.backbone_name,
+                method,
+                {"pretrained": pretrained, **given},
+                asked=asked,
+                batch_size=_batch_size(batch_size, max_batch_size),
+                journal=journal,
+                resume=resume,
+                shard=shard(),
+            )
+        answering.start(self._runner.identity, self._runner.keys, self._runner.facts)
         eval_logger.info(loaded_message(self._runner.identity.entry, self._runner))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Answer all requests, in their order."""
-        answering.start(self._runner.identity, self._runner.keys)
-        return self._runner.answer(self._questions(requests), quiet=self._rank > 0)
+        """Answer all requests, in their order.
+
+        Raises:
+            SystemExit: in lmms-eval's own command, whose status is 0 whatever happens, if the method was to drop visual
+                tokens and never did: so that nothing is logged as its result.
+        """
+        answering.start(self._runner.identity, self._runner.keys, self._runner.facts)
+        outputs = self._runner.answer(self._questions(requests), quiet=self._rank > 0)
+        if is_own_command(sys.argv) and (flaw := self._runner.dropping.flaw()):
+            raise SystemExit(f"sepm_eval: {flaw}. The answers are in {self._runner.journal.path}")
+        return outputs
+
+
+@contextmanager
+def _ending_in_lack_of_memory() -> Iterator[None]:
+    """Around loading: lmms-eval's command would print a trace where memory does not suffice, and end with status 0.
+
+    Raises:
+        SystemExit: in that command, with what is to be said, and status 1.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        if is_own_command(sys.argv):
+            raise SystemExit(f"sepm_eval: {error}") from error
+        raise
 
 
 def _batch_size(wanted: int | str, largest: int | None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,30 @@ def manifests() -> list[Any]:
     return [ModelManifest(model_id=f"sepm_{name}", chat_class_path=f"{home}.sepm_{name}") for name in backbone_names()]
 
 
-def check_named_tasks(command: Sequence[str]) -> None:
+def is_own_command(command: Sequence[str]) -> bool:
+    """Whether a process, by its ``sys.argv``, is lmms-eval's own command and no other program that imports it."""
+    program = Path(command[0]) if command else Path()
+    return program.name in ("lmms-eval", "lmms_eval") or program.parts[-2:] == ("lmms_eval", "__main__.py")
+
+
+def named_tasks(command: Sequence[str]) -> list[str]:
+    """The tasks that lmms-eval's own command names; none for any other program.
+
+    Args:
+        command: a process's ``sys.argv``.
+
+    Returns:
+        Their names, with the groups of ours replaced by their members.
+    """
+    if not is_own_command(command):
+        return []
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--tasks", default="")
+    named = parser.parse_known_args(list(command[1:]))[0].tasks.split(",")
+    return list(dict.fromkeys(one for name in named for one in _members(name.strip())))
+
+
+def check_named_tasks(command: Sequence[str]) -> list[Benchmark]:
     """Look at the data of our tasks that lmms-eval's own command names, before its model is loaded.
 
     lmms-eval looks at a task's documents only after it has loaded (and perhaps downloaded) the model. Any other program
@@ -48,20 +72,18 @@ def check_named_tasks(command: Sequence[str]) -> None:
     Args:
         command: a process's ``sys.argv``.
 
+    Returns:
+        What they are tasks of.
+
     Raises:
         MissingData: the data of a task are not there; the message says which, and how to get them.
         ValueError: they are not as they must be.
     """
-    program = Path(command[0]) if command else Path()
-    if program.name not in ("lmms-eval", "lmms_eval") and program.parts[-2:] != ("lmms_eval", "__main__.py"):
-        return
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--tasks", default="")
-    named = parser.parse_known_args(list(command[1:]))[0].tasks.split(",")
     benchmarks = find_benchmarks()
-    for task in dict.fromkeys(one for name in named for one in _members(name.strip())):
-        if task in benchmarks:
-            benchmarks[task].items()
+    found = [benchmarks[task] for task in named_tasks(command) if task in benchmarks]
+    for benchmark in found:
+        benchmark.items()
+    return found
 
 
 def _members(name: str) -> list[str]:
@@ -80,6 +102,8 @@ def add_tasks() -> None:
     """Make every ``TaskManager`` of this process know our tasks too. Calling it again changes nothing.
 
     It searches our task folder. A benchmark without a file there is asked by what all tasks share and its documents.
+    Where lmms-eval's own command names tasks of ours only, the 1,600 files of its own tasks are not read: that takes
+    5 seconds.
     """
     from lmms_eval.tasks import TaskManager
 
@@ -95,6 +119,9 @@ def add_tasks() -> None:
         for name in _without_file():
             ours[name] = {"type": "task", "yaml_path": str(SHARED)}
             ours[TAG]["task"].append(name)
+        named = named_tasks(sys.argv)
+        if named and ours.keys() >= set(named):
+            kwargs["include_defaults"] = False
         return {**ours, **search(self, *args, **kwargs)}
 
     @functools.wraps(read)

@@ -51,7 +51,8 @@ class Variants(ChatModel):
                 found = answer_variants(chosen, asked, quiet=quiet, plan_bar=self.bar)
             for place_of, *texts in zip(new, *found, strict=True):
                 self._outputs[place_of] = dict(zip(self.active, texts, strict=True))
-        answering.start(self.runners[self.current].identity, self.runners[self.current].keys)
+        runner = self.runners[self.current]
+        answering.start(runner.identity, runner.keys, runner.facts)
         return [self._outputs[one.task, one.doc_id][self.current] for one in questions]
 
     def start(self, active: Sequence[int]) -> None:

@@ -156,7 +156,7 @@ def _of_models(former: About, now: About, answering: bool) -> list[str]:
         return [] if former.identity is now.identity else ["the model is one of ours only now, or only was"]
     skipped: tuple[str, ...] = () if answering else ("versions.",)
     if not answering and not now.identity.revision:
-        skipped += ("revision",)
+        skipped += ("revision", "weights.")
     loaded = former.identity.model and now.identity.model
     if not loaded:
         skipped += ("model.",)

@@ -27,6 +27,11 @@ class BadArguments(ValueError):
     """A command line, or an installation of VLMEvalKit, that cannot work; the message says what to change."""
 
 
+def data_sets() -> list[str]:
+    """Names of our data sets: the benchmarks that ask the same of every picture."""
+    return [one.table_name for one in find_benchmarks().values() if not one.own_questions]
+
+
 def checkpoints() -> dict[str, tuple[str, str]]:
     """What a model entry may end in, such as llava_v1.5_7b: by that name the backbone and the checkpoint.
 
@@ -64,7 +69,7 @@ def model_entries() -> dict[str, dict[str, Any]]:
 
 def refuse_misspelt(arguments: Sequence[str]) -> None:
     """Find names of our data sets in other letters before VLMEvalKit is imported, which takes seconds."""
-    known = {name.lower(): name for name in (one.table_name for one in find_benchmarks().values())}
+    known = {name.lower(): name for name in data_sets()}
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--data", nargs="*", default=[])
     for written in options.parse_known_args(list(arguments))[0].data:
@@ -99,7 +104,7 @@ def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict
     if wanted.api_mode and ours:
         raise BadArguments(f"--api-mode asks servers in parallel; {', '.join(ours)} run in this process: leave it out")
     _check_sets(wanted.data)
-    tables = {one.table_name for one in find_benchmarks().values()}
+    tables = set(data_sets())
     return (
         {name: None if wanted.base_url else entries.get(name) for name in wanted.model},
         {name: name if name in tables else None for name in wanted.data},
@@ -140,7 +145,7 @@ def _check_sets(names: Sequence[str]) -> None:
     if unknown:
         close = difflib.get_close_matches(unknown[0], known, cutoff=0.5)
         raise BadArguments(
-            f"unknown data sets {unknown}: ours are {', '.join(one.table_name for one in find_benchmarks().values())}; "
+            f"unknown data sets {unknown}: ours are {', '.join(data_sets())}; "
             f"VLMEvalKit has its own. Close to {unknown[0]!r}: {', '.join(close) or 'none'}"
         )
 

@@ -40,7 +40,7 @@ with tls_verified():
 
 logger = logging.getLogger(__name__)
 
-BENCHMARKS = {benchmark.table_name: benchmark for benchmark in find_benchmarks().values()}
+BENCHMARKS = {one.table_name: one for one in find_benchmarks().values() if not one.own_questions}
 JUDGE = "exact_matching"
 
 

@@ -63,8 +63,9 @@ def run(arguments: Sequence[str]) -> list[str]:
     What can be known before a model is loaded is looked at first: names, data, checkpoints, and whether answers that
     VLMEvalKit would take over are this run's.
 
-    Returns what is missing afterwards, one sentence each: pairs of model and data set without a result, and pairs with
-    failed questions. In a run of several processes only the first one looks.
+    Returns what is missing afterwards, one sentence each: pairs of model and data set without a result, pairs with
+    failed questions, and those whose method was to drop visual tokens and never did. In a run of several processes
+    only the first one looks.
 
     Raises:
         ModuleNotFoundError: VLMEvalKit is not installed.
@@ -100,7 +101,8 @@ def run(arguments: Sequence[str]) -> list[str]:
             host.main()
         if RANK > 0:
             return []
-        told |= {pair: _missing(work / _folder_name(pair[0]), *pair, started) or "" for pair in asked}
+        for pair in asked:
+            told[pair] = _missing(work / _folder_name(pair[0]), *pair, started) or pairs.flaws.get(pair, "")
     return [told[model, name] for model in models for name in sets if told[model, name]]
 
 
@@ -147,7 +149,7 @@ def _look(
 
     Returns the pairs with something of ours, and by name of a model or data set why it cannot be had.
     """
-    from sepm_eval.hosts.vlmevalkit.dataset import EmotionMCQ
+    from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS, EmotionMCQ
     from sepm_eval.hosts.vlmevalkit.model import before_loading
 
     answering = wanted.mode != "eval"
@@ -163,9 +165,10 @@ def _look(
         except (OSError, ValueError) as error:
             faults[name] = str(error)
     who: dict[str, tuple[Identity | None, dict[str, Any]]] = {}
+    asked = [BENCHMARKS[ours] for ours in sets.values() if answering and ours in BENCHMARKS]
     for model, arguments in models.items():
         try:
-            who[model] = (None, {}) if arguments is None else before_loading(arguments, find=answering)
+            who[model] = (None, {}) if arguments is None else before_loading(arguments, asked, find=answering)
         except (OSError, ValueError) as error:
             faults[model] = str(error)
     abouts = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL.Image import Image
 
+from sepm_eval.datasets import Benchmark
 from sepm_eval.hosts.loading import OF_A_MODEL, check_count, expected_identity, load_runner, loaded_message
 from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS
 from sepm_eval.hosts.vlmevalkit.pairs import PROCESSES, RANK, model_loaded
@@ -99,6 +100,11 @@ class SepmEvalModel(BaseModel):
         """
         super().set_dump_image(dump_image_func)
         model_loaded(self._runner.identity)
+        self._runner.dropping.restart()
+
+    def flaw(self) -> str:
+        """Why its answers since then are no result although there are some: see ``Dropping.flaw``."""
+        return self._runner.dropping.flaw()
 
     def generate(self, message: Any, dataset: str | None = None) -> str:
         """Answer one question.
@@ -130,17 +136,20 @@ class SepmEvalModel(BaseModel):
         return f"{output} ({FAIL_MSG})" if is_failure(output) else output
 
 
-def before_loading(arguments: Mapping[str, Any], *, find: bool) -> tuple[Identity, dict[str, Any]]:
+def before_loading(
+    arguments: Mapping[str, Any], asked: Sequence[Benchmark] = (), *, find: bool
+) -> tuple[Identity, dict[str, Any]]:
     """What is known of a model before it is loaded.
 
     Args:
         arguments: those of ``SepmEvalModel``.
+        asked: what it is to be asked.
         find: whether its checkpoint is looked for.
 
     Returns its identity without ``Identity.model``, and the arguments that will decide that.
 
     Raises:
-        ValueError: an unknown or impossible argument.
+        ValueError: an unknown or impossible argument, also for what is asked.
         FileNotFoundError: there is no such checkpoint.
     """
     bound = inspect.signature(SepmEvalModel).bind(**arguments)
@@ -149,6 +158,6 @@ def before_loading(arguments: Mapping[str, Any], *, find: bool) -> tuple[Identit
     check_count("max_new_tokens", told["max_new_tokens"])
     given = {name: told[name] for name in OF_A_MODEL} | told["options"]
     identity, settings = expected_identity(
-        SepmEvalModel.__name__, _OWN_ARGUMENTS, told["backbone"], told["method"], given, find=find
+        SepmEvalModel.__name__, _OWN_ARGUMENTS, told["backbone"], told["method"], given, asked=asked, find=find
     )
     return identity, {"dtype": settings.dtype, **settings.options}

@@ -44,6 +44,7 @@ class Pairs:
         pictures: SHA-256 of each picture by data set and item.
         answering: whether anything is asked (not with --mode eval).
         reuse: whether answers of other run folders are taken over (--reuse).
+        flaws: why the answers of a pair that were asked for are no result, of those that are none.
     """
 
     work: Path
@@ -51,6 +52,7 @@ class Pairs:
     pictures: Mapping[str, Mapping[str, str]]
     answering: bool
     reuse: bool
+    flaws: dict[Pair, str] = field(init=False, default_factory=dict)
     _former: dict[Pair, About] = field(init=False, default_factory=dict)
 
     def taken_over(self) -> dict[Pair, list[Path]]:
@@ -144,6 +146,7 @@ class _Now:
     pairs: Pairs | None = None
     folder: Path = field(default_factory=Path)
     pair: Pair = ("", "")
+    begun: bool = False  # a model of ours has begun to answer it
 
 
 _now = _Now()
@@ -155,6 +158,7 @@ def model_loaded(identity: Identity) -> None:
     Raises:
         OtherAnswers, SystemExit: see ``Pairs.loaded``.
     """
+    _now.begun = True
     if _now.pairs is not None:
         _now.pairs.loaded(_now.folder, _now.pair, identity)
 
@@ -177,9 +181,12 @@ def watching(host: Any, pairs: Pairs) -> Iterator[None]:
 
     def job(name: str, model: Any, **given: Any) -> Any:
         _now.pairs, _now.folder = pairs, Path(given["work_dir"])
-        _now.pair = given["model_name"], given["dataset"].dataset_name
+        _now.pair, _now.begun = (given["model_name"], given["dataset"].dataset_name), False
         try:
-            return former[name](model, **given)
+            asked = former[name](model, **given)
+            if _now.begun and (flaw := asked.flaw()):
+                pairs.flaws[_now.pair] = f"{' on '.join(_now.pair)}: {flaw}"
+            return asked
         finally:
             _now.pairs = None
 

@@ -6,7 +6,7 @@ for (const button of document.querySelectorAll("th button")) {
     const column = header.cellIndex;
     const body = header.closest("table").tBodies[0];
     const down = header.getAttribute("aria-sort") === "ascending";
-    for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
+    for (const other of header.parentElement.cells) other.setAttribute("aria-sort", "none");
     header.setAttribute("aria-sort", down ? "descending" : "ascending");
     const key = (row) => row.cells[column].dataset.value ?? null;
     const text = (row) => row.cells[column].firstChild?.textContent ?? "";

@@ -1,0 +1,109 @@
+"""EEmo-Bench, single pictures: questions on the emotions that a picture evokes (Gao et al., ACM MM 2025).
+
+The release (hub Workerred/EEmo-Bench_single) is a JSON list of questions and a folder ``images``. Of an entry are used
+``id``, ``image_url`` (the file's name), ``question``, ``options`` (a table of letters and texts, as a Python literal),
+``correct_answer`` (a letter), ``question_type``, ``perceptual_dimension`` and ``question_concern``; the last two may be
+absent. These fields are known from the authors' published answers to the questions on pairs and from the script that
+asks the single ones; the list itself could not be looked at.
+
+Asked are the perception questions, "Yes-or-No" and "What/How". Open ones have no option to score, and are left out. The
+authors' rank of the three strongest emotions and their valence, arousal and dominance of a picture travel along as
+``ranking`` and ``vad``, where an entry has a text like "Ranking:{'Anger': 33, ...} ... Valence:5.33 Arousal:6.44
+Dominance:5.44"; the authors' tasks that ask for ranks and numbers are not asked here.
+
+A letter stands for another text in each question, so an answer's label is the letter's place: option_a, option_b ...
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sepm_eval import prompts
+from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, inside, read_text, whole
+from sepm_eval.parsing import Options
+
+LETTERS = "ABCD"
+LABELS = {f"option_{letter.lower()}": letter for letter in LETTERS}
+TYPES = ("Yes-or-No", "What/How")
+OPEN = "Open_ended"
+_RANKING = re.compile(r"Ranking:\s*(\{[^{}]*\})")
+_VAD = re.compile(r"(Valence|Arousal|Dominance):\s*([0-9]+(?:\.[0-9]+)?)")
+
+
+def read(folder: Path) -> list[Item]:
+    """The perception questions, in the release's order.
+
+    Raises:
+        ValueError: there is not one list of questions, or an entry is not as described; the message names it.
+    """
+    found = sorted(folder.glob("*.json"))
+    if len(found) != 1:
+        raise ValueError(f"{folder}: expected one .json file with the questions, found {[path.name for path in found]}")
+    (path,) = found
+    try:
+        entries = json.loads(read_text(path, "the EEmo-Bench release"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{path} is not a list of questions")
+    asked = [(f"{path}, entry {number}", entry) for number, entry in enumerate(entries)]
+    return [_item(folder, where, entry) for where, entry in asked if entry.get("question_type") != OPEN]
+
+
+def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
+    name, text, answer = (str(entry.get(key, "")).strip() for key in ("image_url", "question", "correct_answer"))
+    options, key = _options(entry.get("options")), entry.get("id")
+    fits = name and text and isinstance(key, (int, str)) and entry.get("question_type") in TYPES
+    if not fits or list(options) != list(LETTERS[: len(options)]) or len(options) < 2 or answer not in options:
+        raise ValueError(
+            f"{where}: expected id, image_url, question, options from A on, the letter of the correct_answer and a "
+            f"question_type of {TYPES}, found { ({name: entry[name] for name in sorted(entry)})!r:.400}"
+        )
+    extra: dict[str, Any] = {"question_type": str(entry["question_type"]), **_attributes(entry)}
+    extra["dimension"] = str(entry.get("perceptual_dimension", ""))
+    names = tuple(" ".join(str(shown).split()).rstrip(".") for shown in options.values())
+    labels = tuple(LABELS)[: len(names)]
+    lines = [" ".join(text.split()), *(f"{letter}. {shown}" for letter, shown in zip(options, names, strict=True))]
+    asked = OwnQuestion("\n".join([*lines, prompts.WORDINGS["paper"].reply]), Options(labels, names))
+    return Item(str(key), inside(folder / "images", name, where), labels[LETTERS.index(answer)], extra, asked)
+
+
+def _options(told: Any) -> dict[str, Any]:
+    """The table of letters and texts, in the letters' order; empty if there is none."""
+    try:
+        found = ast.literal_eval(told) if isinstance(told, str) and len(told) < 10_000 else told
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return {}
+    return dict(sorted(found.items())) if isinstance(found, dict) and all(isinstance(k, str) for k in found) else {}
+
+
+def _attributes(entry: dict[str, Any]) -> dict[str, str]:
+    """The rank of emotions and the numbers that an entry tells of its picture, as JSON; "" where it does not."""
+    told = next((text for key, text in sorted(entry.items()) if key.endswith("label") and isinstance(text, str)), "")
+    ranking = _RANKING.search(told)
+    numbers = {name.lower(): float(number) for name, number in _VAD.findall(told)}
+    return {
+        "ranking": json.dumps(_options(ranking[1])) if ranking else "",
+        "vad": json.dumps(numbers) if numbers else "",
+    }
+
+
+BENCHMARKS = {
+    "eemo_single": Benchmark(
+        name="eemo_single",
+        title="EEmo-Bench-Single",
+        names=LABELS,
+        read=read,
+        folder="EEmo-Bench_single",
+        obtain="Fetch it from the hub: sepm-eval prepare eemo_single --source hf:Workerred/EEmo-Bench_single.",
+        terms="not found",
+        lists={"perception": whole},
+        hub=(HubCopy("Workerred/EEmo-Bench_single", ("*.json", "*images*.zip", "images/*")),),
+        licence="not found",
+        own_questions=True,
+    )
+}

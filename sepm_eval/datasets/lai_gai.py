@@ -1,0 +1,91 @@
+"""LAI-GAI: what people felt at 847 generated pictures (Adam Mickiewicz University; hub ACG-AMU/LAI-GAI, CC-BY-4.0).
+
+In six studies 63,682 answers of viewers were collected; each rates twelve feelings from 1 to 7. ``votes`` of a picture
+are the twelve as shares: the mean rating above the scale's lowest point, divided by the sum of the twelve. The label is
+the strongest, of equals the first in the order of ``emotions.LAI_GAI``. How the library's authors label a picture for
+their accuracies (arXiv 2602.00123) is not known here; those tables may differ.
+
+The hub's files could not be looked at. ``COLUMNS`` assumes one row a picture, and columns called as in the studies' own
+tables (OSF, doi 10.17605/OSF.IO/V8DKM), with mean ratings; shares or counts are recognised, see ``read``.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from sepm_eval.datasets import Benchmark, HubCopy, Item, whole
+from sepm_eval.datasets.converted import rows
+from sepm_eval.emotions import LAI_GAI
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "picture": ("image",),
+    "id": ("Image_name",),
+    **{label: (label.capitalize(), label) for label in LAI_GAI},
+}
+"""What is needed of a row, and what its column is called; ``sepm-eval prepare --column`` names another."""
+
+SIX = ("anger", "awe", "disgust", "fear", "joy", "sadness")
+"""The labels of the six-way task: our choice, four negative and two positive. The paper's six have surprise, which
+LAI-GAI does not rate, so they cannot be these."""
+
+LOWEST, HIGHEST = 1, 7  # of the rating scale
+
+
+def read(folder: Path) -> list[Item]:
+    """All pictures, labelled by the strongest feeling.
+
+    If every number in the set is from 1 to 7, they are mean ratings; if any is below 1 they are taken for shares or
+    counts, since a mean rating cannot be.
+
+    Raises:
+        ValueError: a number is none, negative, or all of a picture's are 0 or at the scale's lowest point.
+    """
+    found = [(where, key, path, _numbers(where, row)) for where, key, path, row in rows(folder)]
+    ratings = all(LOWEST <= number <= HIGHEST for _, _, _, numbers in found for number in numbers.values())
+    return [_item(where, key, path, numbers, LOWEST if ratings else 0) for where, key, path, numbers in found]
+
+
+def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
+    told = {label: row.get(label) for label in LAI_GAI}
+    found = {label: float(one) for label, one in told.items() if isinstance(one, (int, float)) and math.isfinite(one)}
+    if len(found) < len(LAI_GAI) or min(found.values()) < 0:
+        raise ValueError(f"{where}: expected a rating or share of each of {list(LAI_GAI)}, found {told}")
+    return found
+
+
+def _item(where: str, key: str, path: Path, numbers: dict[str, float], lowest: int) -> Item:
+    above = {label: number - lowest for label, number in numbers.items()}
+    total = sum(above.values())
+    if not total:
+        raise ValueError(f"{where}: nobody felt anything at {key!r}: {numbers}")
+    votes = {label: number / total for label, number in above.items()}
+    return Item(key, path, max(votes, key=lambda label: votes[label]), {"votes": votes})
+
+
+def read_six(folder: Path) -> list[Item]:
+    """The pictures whose strongest feeling is one of ``SIX``; their votes are on all twelve."""
+    return [item for item in read(folder) if item.label in SIX]
+
+
+BENCHMARKS = {
+    name: Benchmark(
+        name=name,
+        title=title,
+        names=names,
+        read=reading,
+        folder="LAI-GAI",
+        obtain=f"Fetch it from the hub: sepm-eval prepare {name} --source hf:ACG-AMU/LAI-GAI.",
+        terms="CC-BY-4.0: name its authors",
+        lists={"all": whole},
+        hub=(HubCopy("ACG-AMU/LAI-GAI", ("*.parquet",), COLUMNS),),
+        size=size,
+        licence="CC-BY-4.0",
+        votes=True,
+    )
+    for name, title, names, reading, size in (
+        ("lai_gai", "LAI-GAI", LAI_GAI, read, 847),
+        ("lai_gai6", "LAI-GAI6", {label: LAI_GAI[label] for label in SIX}, read_six, None),
+    )
+}

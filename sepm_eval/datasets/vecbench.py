@@ -1,0 +1,84 @@
+"""VECBench: nine tasks over samples of six known sets (Wu et al., arXiv 2512.15528; hub wudq/VECBench).
+
+The repository has pictures and, for the test split, ``VECBench/test_metadata.csv`` with the columns task, split,
+image_path and label; a path is relative to the repository's root. That is known from public code that reads it; the
+files could not be looked at. Labels are compared in small letters, "content" and "sad" as known other spellings. One
+task is spelt "UnbaisedEmo-6" by some of the authors' files; both spellings are read.
+
+The question is ours, as for all benchmarks: the authors ask with wordings and candidate lists of their own, and read an
+answer by the first candidate that it contains.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from sepm_eval.datasets import Benchmark, HubCopy, Item, inside, read_text, whole
+from sepm_eval.emotions import MIKELS, SENTIMENTS, SYNONYMS, UNBIASEDEMO, WEBEMO7, WEBEMO25
+
+TABLE = "VECBench/test_metadata.csv"
+COLUMNS = ("task", "split", "image_path", "label")
+SPLIT = "test"
+
+TASKS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
+    "emoset": (("EmoSet-8",), MIKELS, 1000),
+    "fi8": (("FI-8",), MIKELS, 1000),
+    "fi2": (("FI-2",), SENTIMENTS, 1000),
+    "webemo2": (("WebEmo-2",), SENTIMENTS, 1000),
+    "webemo7": (("WebEmo-7",), WEBEMO7, 1000),
+    "webemo25": (("WebEmo-25",), WEBEMO25, 997),
+    "unbiasedemo": (("UnbiasedEmo-6", "UnbaisedEmo-6"), UNBIASEDEMO, 1000),
+    "artphoto": (("Artphoto-8",), MIKELS, 806),
+    "abstract": (("Abstract-8",), MIKELS, 229),
+}
+"""By the end of our task's name: the table's names of it, its labels, and how many pictures it is published to have."""
+
+
+def reader(tasks: tuple[str, ...], labels: dict[str, str]) -> Callable[[Path], list[Item]]:
+    """A reader of one task's pictures."""
+
+    def read(folder: Path) -> list[Item]:
+        path = folder / TABLE
+        table = csv.DictReader(io.StringIO(read_text(path, "a copy of VECBench")), strict=True)
+        try:
+            lines = [(f"{path}, line {table.line_num}", row) for row in table]
+        except csv.Error as error:
+            raise ValueError(f"{path} is not CSV: {error}") from error
+        if lacking := set(COLUMNS) - set(table.fieldnames or ()):
+            raise ValueError(f"{path} has the columns {table.fieldnames}; {sorted(lacking)} is not there")
+        return [
+            _item(folder, where, row, labels)
+            for where, row in lines
+            if row["task"] in tasks and str(row["split"]).strip() == SPLIT
+        ]
+
+    return read
+
+
+def _item(folder: Path, where: str, row: dict[str, str], labels: dict[str, str]) -> Item:
+    name, written = str(row["image_path"] or ""), str(row["label"] or "").strip().lower()
+    label = written if written in labels else SYNONYMS.get(written, written)
+    if label not in labels:
+        raise ValueError(f"{where}: {row['task']} has the label {row['label']!r}; known are {list(labels)}")
+    return Item(name, inside(folder, name, where), label)
+
+
+BENCHMARKS = {
+    f"vecbench_{name}": Benchmark(
+        name=f"vecbench_{name}",
+        title=f"VECBench-{tasks[0]}",
+        names=labels,
+        read=reader(tasks, labels),
+        folder="VECBench",
+        obtain=f"Fetch it from the hub: sepm-eval prepare vecbench_{name} --source hf:wudq/VECBench.",
+        terms="those of the sets it was sampled from: research",
+        lists={"test": whole},
+        hub=(HubCopy("wudq/VECBench", (TABLE, "images/*", "*images*.zip")),),
+        size=size,
+        licence="research",
+    )
+    for name, (tasks, labels, size) in TASKS.items()
+}

@@ -1,0 +1,116 @@
+"""How far apart two distributions over emotions are, and how well one half of the voters agrees with the other.
+
+Numbers in, numbers out. A distribution is a row; an array of them is [N, L]: N items, L labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+SPLITS = 100
+_SEED = 20250713
+
+Rows = NDArray[np.float64]
+
+
+def scaled(weights: Rows) -> Rows:
+    """Rows of weights [N, L] scaled to sum to 1; a row without any weight becomes NaN."""
+    total = weights.sum(axis=1, keepdims=True)
+    return np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0)
+
+
+def jensen_shannon(first: Rows, second: Rows) -> Rows:
+    """Jensen-Shannon divergence in bits: 0 of equal distributions, 1 of such as share no label.
+
+    It is the square of ``scipy.spatial.distance.jensenshannon`` (base 2), whose rounding it mends: of nearly equal
+    distributions that is the root of a number that may be below 0.
+
+    Args:
+        first: [N, L], rows sum to 1.
+        second: [N, L] likewise.
+
+    Returns:
+        [N] numbers from 0 to 1.
+    """
+    middle = (first + second) / 2
+    both = special.rel_entr(first, middle).sum(axis=1) + special.rel_entr(second, middle).sum(axis=1)
+    return np.clip(both / (2 * np.log(2)), 0.0, 1.0)
+
+
+def circular_emd(first: Rows, second: Rows) -> Rows:
+    """Earth mover's distance on a circle: how many steps the votes have to be carried on average, the shortest way.
+
+    On a circle the cheapest plan lets some weight pass over each border between neighbours, which is known up to a
+    constant; the constant that makes the sum least is the median (Rabin, Delon & Gousseau, Journal of Mathematical
+    Imaging and Vision 41, 2011, 147-167).
+
+    Args:
+        first: [N, S] weights at S places in their order around the circle, evenly spaced; rows sum to 1.
+        second: [N, S] likewise.
+
+    Returns:
+        [N] steps between neighbouring places, from 0 to S / 2.
+    """
+    passing = np.cumsum(first - second, axis=1)
+    return np.asarray(np.abs(passing - np.median(passing, axis=1, keepdims=True)).sum(axis=1))
+
+
+def modes(votes: Rows) -> NDArray[np.bool_]:
+    """[N, L]: which labels have the most votes of an item; several where they tie."""
+    return np.asarray(votes == votes.max(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """How well one half of the voters tells what the other half says, averaged over items and ways to halve them.
+
+    Attributes:
+        n: how many items.
+        agreement: how often a label that most of one half chose is one that most of the other half chose.
+        jensen_shannon: between the two halves' distributions, in bits.
+        emd: between them, in steps; None if the labels are on no wheel.
+    """
+
+    n: int
+    agreement: float
+    jensen_shannon: float
+    emd: float | None
+
+
+def split_halves(counts: NDArray[np.int64], places: NDArray[np.int64] | None) -> Ceiling | None:
+    """Divide the voters of every item into halves at random, ``SPLITS`` times with a fixed seed, and compare these.
+
+    Of an odd number of voters one half has one more. Where labels tie for the most votes of a half, each is taken as
+    often.
+
+    Args:
+        counts: [N, L] how many people chose each label.
+        places: [L] the labels' places on a wheel of eight, for the earth mover's distance; None if they have none.
+
+    Returns:
+        The means over the items with at least two votes; None if there is no such item.
+    """
+    counts = counts[counts.sum(axis=1) >= 2]
+    if not len(counts):
+        return None
+    draw, found = np.random.default_rng(_SEED), []
+    for row in counts:
+        halves = draw.multivariate_hypergeometric(row, int(row.sum()) // 2, size=SPLITS)
+        found.append((halves, row - halves))
+    one, other = (np.concatenate(side).astype(float) for side in zip(*found, strict=True))
+    most, second_most = modes(one), modes(other)
+    agreement = (most & second_most).sum(axis=1) / most.sum(axis=1)
+    one, other = scaled(one), scaled(other)
+    emd = None if places is None else float(circular_emd(on_wheel(one, places), on_wheel(other, places)).mean())
+    return Ceiling(len(counts), float(agreement.mean()), float(jensen_shannon(one, other).mean()), emd)
+
+
+def on_wheel(rows: Rows, places: NDArray[np.int64], size: int = 8) -> Rows:
+    """Weights of labels [N, L] put at their places [L] on a wheel: [N, size]."""
+    found = np.zeros((len(rows), size))
+    found[:, places] = rows
+    return found

@@ -1,0 +1,134 @@
+"""What a report says first: which method helped which model on which benchmark, by how much, and how surely."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from sepm_eval.report.comparing import Compared, baseline_of
+from sepm_eval.report.proofs import CONTROLS, changed
+from sepm_eval.report.table import groups
+from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.outcomes import OUR_ENTRIES, Run
+
+SURE = 0.05  # what a p-value, adjusted for all comparisons, must be below
+Verdict = Literal["helped", "hurt", "open", "none"]
+
+
+def verdict(one: Compared) -> Verdict:
+    """What a comparison shows.
+
+    Returns:
+        "helped" or "hurt" if the adjusted p-value is below 0.05; "none" of a run that did not do what its method is
+        about; otherwise "open".
+    """
+    if never_pruned(one.run):
+        return "none"
+    if one.p_holm >= SURE:
+        return "open"
+    return "helped" if one.result.difference > 0 else "hurt"
+
+
+def of_methods(compared: Sequence[Compared]) -> list[Compared]:
+    """Those that ask whether a method helps: not those of controls, nor of a stock model asked by itself."""
+    return [one for one in compared if one.run.method not in CONTROLS and one.run.entry.startswith(OUR_ENTRIES)]
+
+
+def findings(compared: Sequence[Compared]) -> list[str]:
+    """One sentence for each method on each model, those that helped first.
+
+    Args:
+        compared: as ``of_methods`` gives them.
+
+    Returns:
+        Such as "SEPM on llava-1.5-7b: helped on emoset by 5.9 points (95 % interval 3.1 to 8.7, adjusted p < 0.001)."
+    """
+    names = short_names([one.run for one in compared])
+    by_method: dict[tuple[str, str], list[Compared]] = {}
+    for one in compared:
+        by_method.setdefault((one.run.called, one.run.model), []).append(one)
+    return [_sentence(group, names[group[0].run.model]) for group in sorted(by_method.values(), key=_rank)]
+
+
+def short_names(runs: Sequence[Run]) -> dict[str, str]:
+    """Models without whose they are ("llava-1.5-7b-hf"), where no other model of these runs has the same last name."""
+    models = dict.fromkeys(run.model for run in runs)
+    last = {model: model.rpartition("/")[2] for model in models}
+    count = Counter(last.values())
+    return {model: name if name and count[name] == 1 else model for model, name in last.items()}
+
+
+def conclusion(compared: Sequence[Compared]) -> str:
+    """How many comparisons with zero-shot came out how, in one sentence; "" if there is none.
+
+    Args:
+        compared: as ``of_methods`` gives them.
+    """
+    told = [verdict(one) for one in compared]
+    if not told:
+        return ""
+    counts = {word: told.count(word) for word in ("helped", "hurt", "open", "none")}
+    words = {
+        "helped": "better than zero-shot",
+        "hurt": "worse",
+        "open": "not told apart from it",
+        "none": "without a dropped token, and no result",
+    }
+    parts = [f"{counts[word]} {words[word]}" for word in words if counts[word] or word == "helped"]
+    kind = "comparison" if len(told) == 1 else "comparisons"
+    return f"Of {len(told)} {kind} of a method with zero-shot: {', '.join(parts)} (p < {SURE:g}, adjusted for all)."
+
+
+def noise_floor(runs: Sequence[Run]) -> list[str]:
+    """What a difference has to be held against, where controls were run: a sentence for each model and benchmark."""
+    names, told = short_names(runs), []
+    for mine in groups(runs):
+        parts = [part for run in mine if (part := _floor(run, runs))]
+        if parts:
+            told.append(f"{names[mine[0].model]} on {mine[0].column}: {'; '.join(parts)}.")
+    return told
+
+
+def _floor(run: Run, runs: Sequence[Run]) -> str:
+    """What one control found; "" of any other run, and where there is no zero-shot beside it."""
+    base = baseline_of(run, runs)
+    if run.method not in CONTROLS or run.accuracy is None or base is None or base.accuracy is None:
+        return ""
+    if run.method == "blind":
+        chance = 100 / len(run.options.labels)
+        return f"{run.called}: {run.accuracy:.1f} % right (zero-shot {base.accuracy:.1f} %, chance {chance:.1f} %)"
+    share = changed(run, runs)
+    moved = "" if share is None else f", {100 * share:.1f} % of the answers changed"
+    return f"{run.called}: accuracy {run.accuracy - base.accuracy:+.1f} points{moved}"
+
+
+def _rank(group: Sequence[Compared]) -> tuple[int, float]:
+    told = [verdict(one) for one in group]
+    mean = sum(one.result.difference for one in group) / len(group)
+    return (0 if "helped" in told else 2 if "hurt" in told else 1, -mean)
+
+
+def _sentence(group: Sequence[Compared], model: str) -> str:
+    """What a method did to a model, benchmark by benchmark, in one sentence."""
+    words = {
+        "helped": "helped on",
+        "hurt": "hurt on",
+        "open": "not told apart from zero-shot on",
+        "none": "dropped no visual token, so no result, on",
+    }
+    parts = []
+    for word, said in words.items():
+        mine = [one for one in group if verdict(one) == word]
+        if mine:
+            parts.append(f"{said} {' and on '.join(map(_measured, mine))}")
+    return f"{group[0].run.called} on {model}: {'; '.join(parts)}."
+
+
+def _measured(one: Compared) -> str:
+    """A benchmark with the difference on it, its interval and what the test says."""
+    points, low, high = (100 * x for x in (one.result.difference, one.result.interval.low, one.result.interval.high))
+    if verdict(one) in ("open", "none"):
+        return f"{one.run.column} ({points:+.1f} points, {low:.1f} to {high:.1f})"
+    p = "p < 0.001" if one.p_holm < 0.001 else f"p = {one.p_holm:.2g}"
+    return f"{one.run.column} by {abs(points):.1f} points (95 % interval {low:.1f} to {high:.1f}, adjusted {p})"

@@ -1,0 +1,38 @@
+"""Answers that other projects publish, scored again: a file for each project's layout and rule.
+
+A reader is found by being a module of this folder with ``READERS = {"name": read}``; ``read`` takes a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from sepm_eval.outside import in_folder
+from sepm_eval.report.published.answers import AnswerFile
+
+Read = Callable[[Path], list[AnswerFile]]
+
+
+@cache
+def readers() -> dict[str, Read]:
+    """The readers by the name of their project."""
+    return {found.name: found.value for found in in_folder(__name__, __path__, "READERS")}
+
+
+def read_published(project: str, folder: Path) -> list[AnswerFile]:
+    """The answers that a project published.
+
+    Args:
+        project: its name, one of ``readers()``.
+        folder: what was downloaded of it, or a part.
+
+    Raises:
+        ValueError: the project is unknown, or the folder does not hold its answers in the layout that is known.
+    """
+    if project not in readers():
+        raise ValueError(f"--from {project!r}: there are readers for {', '.join(readers())}")
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder")
+    return readers()[project](folder)

@@ -1,0 +1,139 @@
+"""Runs that are still being answered, as their journals tell: lmms-eval writes its logs only at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from sepm_eval.parsing import Options, parse_question
+from sepm_eval.runs.environment import DECISIVE
+from sepm_eval.runs.identity import Identity
+from sepm_eval.runs.journal_records import record_of
+from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Run
+from sepm_eval.runs.results import defaults_of
+from sepm_eval.scoring import Score, score
+from sepm_eval.view.journals import Journals, RunTask
+
+RUNNING = "running"
+_NOTHING = Options((), ())
+_NOBODY = Identity("", "", method=RUNNING)
+
+
+@dataclass
+class LiveRuns:
+    """The runs of some journals that have documents which no finished run has.
+
+    Attributes:
+        journals: the journals.
+    """
+
+    journals: Journals
+    _outcomes: dict[RunTask, dict[int, Outcome]] = field(default_factory=dict, repr=False)
+    _identities: dict[RunTask, Identity] = field(default_factory=dict, repr=False)
+
+    def runs(self, finished: Sequence[Run]) -> list[Run]:
+        """The unfinished runs, with the answers so far.
+
+        Args:
+            finished: runs whose answers are not repeated.
+        """
+        done: dict[RunTask, set[int]] = {}
+        for run in finished:
+            known = done.setdefault((run.identity.digest, run.task), set())
+            known.update(outcome.doc_id for outcome in run.outcomes)
+        found = []
+        for run_task, doc_ids in sorted(self.journals.documents().items()):
+            if doc_ids <= done.get(run_task, set()):
+                self._outcomes.pop(run_task, None)
+                continue
+            self._take_in(run_task, doc_ids)
+            if self._outcomes[run_task]:
+                found.append(self._run(run_task))
+        return _named(found, finished)
+
+    def _take_in(self, run_task: RunTask, doc_ids: set[int]) -> None:
+        """Read the documents that are new, and those that had failed and may have been asked again."""
+        known = self._outcomes.setdefault(run_task, {})
+        for doc_id in sorted(doc_ids):
+            if doc_id in known and known[doc_id].score.status != "failed":
+                continue
+            for content in _newest_answered_first(self.journals.records(*run_task, doc_id)):
+                outcome = _outcome(content)
+                if outcome is not None:
+                    known[doc_id] = outcome
+                    if self._identities.get(run_task, _NOBODY).method == RUNNING:
+                        self._identities[run_task] = _identity(content)
+                    break
+
+    def _run(self, run_task: RunTask) -> Run:
+        outcomes = self._outcomes[run_task]
+        identity = self._identities[run_task]
+        return Run(
+            identity=identity,
+            task=run_task[1],
+            item_list="",
+            outcomes=tuple(outcomes[doc_id] for doc_id in sorted(outcomes)),
+            asked=len(outcomes),
+            available=len(outcomes),
+            date=datetime.now(timezone.utc),
+            defaults=defaults_of(identity.method),
+            column=f"{run_task[1]} ({RUNNING})",
+        )
+
+
+def _newest_answered_first(records: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(records, key=lambda content: content.get("status") != "answered")
+
+
+def _outcome(content: Mapping[str, Any]) -> Outcome | None:
+    """What became of a document; None of a record that is damaged or of a task that is not ours."""
+    try:
+        (_, _, doc_id), text, record = record_of(content)
+        item, question, target = content["item"], content.get("question") or "", content.get("target") or ""
+        options = parse_question(question) or Options(*2 * (tuple(content.get("option_probabilities") or ()),))
+        verdict = Score("failed", None, False) if text is None else score(text, target, options)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    return Outcome(
+        item=sys.intern(str(item)),
+        doc_id=doc_id,
+        target=sys.intern(str(target)),
+        question=question,
+        options=options if options.labels else _NOTHING,
+        output=str(record.error) if text is None else text,
+        score=verdict,
+        logged=None,
+        picture=str(content["picture"]) if content.get("picture") else None,
+        sha256="",
+        record=record,
+    )
+
+
+def _identity(content: Mapping[str, Any]) -> Identity:
+    """Who answered. Equal to the identity that the log will hold, if this version writes it."""
+    model = dict(content["model"])
+    method = dict(content.get("method") or {"name": RUNNING})  # a picture that could not be loaded has none
+    return Identity(
+        entry=OUR_ENTRIES + str(model.pop("backbone", "")),
+        checkpoint=str(model.pop("pretrained", "")),
+        revision=str(model.pop("revision", "")),
+        model=model,
+        method=str(method.pop("name", "")),
+        polarity=method.pop("polarity", None) or {},
+        options=method,
+        versions={name: number for name, number in content["versions"].items() if name in DECISIVE},
+    )
+
+
+def _named(live: Sequence[Run], finished: Sequence[Run]) -> list[Run]:
+    """The same, each under the name that its model has among the finished runs, or under one that no other has."""
+    names = {run.identity.of_model.digest: run.model for run in finished}
+    fresh = {run.identity.of_model.digest: run.identity.checkpoint for run in live}
+    count = Counter([*names.values(), *(name for digest, name in fresh.items() if digest not in names)])
+    for digest, checkpoint in fresh.items():
+        names.setdefault(digest, checkpoint if count[checkpoint] == 1 else f"{checkpoint} [{digest[:8]}]")
+    return [replace(run, model=names[run.identity.of_model.digest]) for run in live]

@@ -1,0 +1,107 @@
+"""A first `prepare` of a hub set: it shows progress, and a kill between two rows loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+from miniature_hub import cache, lai_gai, mvei  # noqa: F401
+
+from sepm_eval.datasets import data_folder, find_benchmarks
+from sepm_eval.datasets.releases import hub_copies
+
+LAI_GAI = find_benchmarks()["lai_gai"]
+
+
+class Killed(BaseException):
+    """What ends a call at once: nothing in it may catch this."""
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Names of the pictures written, one a writing; a test may set after how many the call is killed."""
+    names: list[str] = []
+    write = hub_copies.write_whole
+
+    def counting(path, content, **more):
+        if path.parent.name == "images":
+            if len(names) == counting.most:
+                raise Killed
+            names.append(path.name)
+        write(path, content, **more)
+
+    counting.most = None
+    monkeypatch.setattr(hub_copies, "write_whole", counting)
+    return names, counting
+
+
+def fetch():
+    data_folder().mkdir(exist_ok=True)
+    hub_copies.fetch(LAI_GAI, "hf:ACG-AMU/LAI-GAI", data_folder())
+
+
+@pytest.mark.parametrize("killed_after", [0, 3, 7, 11])
+def test_killed_between_two_rows(cache, written, killed_after):  # noqa: F811
+    """In the first file, at its end, and in the second: every picture is written once, and the list is the same."""
+    lai_gai(cache("ACG-AMU/LAI-GAI"))
+    names, counting = written
+    counting.most = killed_after
+    with pytest.raises(Killed):
+        fetch()
+    assert len(names) == killed_after
+    folder = data_folder() / "LAI-GAI"
+    assert not (folder / "items.jsonl").exists()  # what is there is whole: an unfinished set has no list
+    assert len(list((folder / "rows").glob("*.jsonl"))) == killed_after // 7
+    counting.most = None
+    fetch()
+    assert sorted(names) == sorted(set(names))
+    assert len(names) == len(LAI_GAI.items()) == 12
+
+
+def test_a_second_call_reads_no_row_again(cache, written, monkeypatch):  # noqa: F811
+    lai_gai(cache("ACG-AMU/LAI-GAI"))
+    fetch()
+    before = (data_folder() / "LAI-GAI" / "items.jsonl").read_bytes()
+    monkeypatch.setattr(hub_copies, "_lines", lambda *_: pytest.fail("read again"))
+    fetch()
+    assert (data_folder() / "LAI-GAI" / "items.jsonl").read_bytes() == before
+
+
+def test_a_picture_that_has_gone_is_written_again(cache, written):  # noqa: F811
+    lai_gai(cache("ACG-AMU/LAI-GAI"))
+    fetch()
+    (data_folder() / "LAI-GAI" / "images" / "joy_0.png").unlink()
+    names, _ = written
+    names.clear()
+    fetch()
+    assert names == ["joy_0.png"]
+
+
+def test_progress_is_shown(cache, capsys):  # noqa: F811
+    """Rows of Parquet files, and files that are filed as they lie."""
+    lai_gai(cache("ACG-AMU/LAI-GAI"))
+    fetch()
+    shown = capsys.readouterr().err
+    assert "train-00000-of-00002.parquet: 100%" in shown
+    assert "7/7" in shown
+    mvei(cache("wudq/MVEI"))
+    hub_copies.fetch(find_benchmarks()["mvei"], "hf:wudq/MVEI", data_folder())
+    assert "filing wudq/MVEI: 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_files_are_filed_with_links_or_without(cache, monkeypatch, linked):  # noqa: F811
+    folder = cache("wudq/MVEI")
+    mvei(folder)
+    (data_folder() / "MVEI" / "MVEI").mkdir(parents=True)
+    (data_folder() / "MVEI" / "MVEI" / "MVEI_metadata.json").write_text("half")
+    if not linked:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    benchmark = find_benchmarks()["mvei"]
+    hub_copies.fetch(benchmark, "hf:wudq/MVEI", data_folder())
+    hub_copies.fetch(benchmark, "hf:wudq/MVEI", data_folder())
+    shutil.rmtree(folder)  # the hub's cache may be emptied
+    assert len(benchmark.items()) == 6
+    assert json.loads((data_folder() / "MVEI" / "MVEI" / "MVEI_metadata.json").read_text())
