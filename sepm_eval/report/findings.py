@@ -60,10 +60,13 @@ def short_names(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def conclusion(compared: Sequence[Compared]) -> str:
-    """How many comparisons with zero-shot came out how, in one sentence; "" if there is none.
+    """How many comparisons with zero-shot came out how.
 
     Args:
         compared: as ``of_methods`` gives them.
+
+    Returns:
+        One sentence; "" if there is no comparison.
     """
     told = [verdict(one) for one in compared]
     if not told:

@@ -90,6 +90,9 @@ def read_table(path: Path) -> list[Printed]:
         path: a CSV file (UTF-8) with a header line; the first column names the rows. Cells that are numbers with a
             decimal point are its figures; other cells, such as counts and names, are left alone.
 
+    Returns:
+        The figures as they are printed, each with the names of its row and column.
+
     Raises:
         ValueError: it is no CSV file, or has no figure.
         OSError: it cannot be read.

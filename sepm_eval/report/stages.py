@@ -103,6 +103,9 @@ def cost_of(run: Run, runs: Sequence[Run]) -> Cost:
     Args:
         run: the run.
         runs: those it is reported with, zero-shot among them.
+
+    Returns:
+        Each figure as far as it is known.
     """
     spent, base = operations(run), baseline_of(run, runs)
     plain = operations(base) if base is not None else None

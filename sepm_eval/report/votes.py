@@ -144,10 +144,13 @@ def _line(run: Run, mine: Voted) -> tuple[tuple[Cell, ...], dict[str, Any]]:
 
 
 def _people(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]] | str:
-    """The row of people themselves, and the same as a record; why there is none, if that cannot be told.
+    """The row of people themselves.
 
     Args:
         runs: all over one set of items. Also items count whose question failed: people saw them.
+
+    Returns:
+        The row, and the same as a record; the reason as text if there is no such row.
     """
     said = [{one.item: one.votes for one in run.outcomes} for run in runs]
     mine = voted(runs[0].outcomes)

@@ -28,6 +28,9 @@ def read_published(project: str, folder: Path) -> list[AnswerFile]:
         project: its name, one of ``readers()``.
         folder: what was downloaded of it, or a part.
 
+    Returns:
+        Its files, each with the answers in it.
+
     Raises:
         ValueError: the project is unknown, or the folder does not hold its answers in the layout that is known.
     """
