@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from sepm_eval.report.small_sets import LEVEL, SMALL, Interval, bayesian_interval, mid_p
+from sepm_eval.scoring import expected_calibration_error
 
 POWER = 0.8
 RESAMPLES = 2000
@@ -271,9 +272,9 @@ def reliability(confidence: ArrayLike, right: ArrayLike) -> Calibration:
         for g in range(10)
         if (groups == g).any()
     )
-    ece = sum(size * abs(mean - accuracy) for mean, accuracy, size in bins) / hits.size
+    ece = expected_calibration_error(sure.tolist(), hits.tolist())
     brier = float(brier_score_loss(hits, sure, labels=[False, True]))
-    return Calibration(int(hits.size), float(hits.mean()), float(sure.mean()), float(ece), brier, bins)
+    return Calibration(int(hits.size), float(hits.mean()), float(sure.mean()), ece, brier, bins)
 
 
 def mean_interval(values: ArrayLike) -> Interval:

@@ -115,7 +115,8 @@ def items_of(run: Run, **which: str) -> dict[str, str]:
     Args:
         run: the run.
         which: what else they have in common: ``item`` (an id), ``label``, ``answer`` (a label, or "unparsed"),
-            ``status`` ("answered", "unparsed", "failed") or ``flip`` ("wrong → right", "right → wrong").
+            ``status`` ("answered", "unparsed", "failed"), ``flip`` ("wrong → right", "right → wrong") or ``confidence``
+            of stage 1 ("0.05:0.075", from and to).
 
     Returns:
         The run's own ``labels_of`` and these.

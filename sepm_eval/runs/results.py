@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tqdm import tqdm
 
 from sepm_eval.methods import get_method
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
 from sepm_eval.runs.journal_records import RecordId, journal_records, told_of
-from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, arranged, paired
+from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
 
@@ -33,7 +34,7 @@ class NoResults(ValueError):
 
 
 def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
-    """All runs below some folders, named apart and sorted by task, model and method (see ``outcomes.arranged``).
+    """All runs below some folders, named apart and sorted by task, model and method (see ``arranging.arranged``).
 
     Args:
         folders: where they are.
@@ -120,7 +121,7 @@ def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId
         host_version=str(content.get("lmms_eval_version") or ""),
         source=log.results,
         drops=_drops(identity),
-        named=_named(identity),
+        named=called(identity),
     )
 
 
@@ -132,7 +133,7 @@ def _drops(identity: Identity) -> bool:
         return False
 
 
-def _named(identity: Identity) -> str:
+def called(identity: Identity) -> str:
     """What people call a run's method; of a stock model its entry."""
     from sepm_eval.methods import method_title
 
