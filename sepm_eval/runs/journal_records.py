@@ -7,6 +7,7 @@ many runs, and those of a large benchmark take gigabytes as objects.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from array import array
 from collections import ChainMap
@@ -23,7 +24,6 @@ from sepm_eval.types import Block
 
 _MOST_TOKENS = 10**6  # of a picture
 _FARTHEST = 10**9  # pixels
-_ROUNDING = 1e-3  # what a probability in half precision may be above 1
 _LONGEST = 10**9  # seconds
 _FAILED = (("key", str), ("task", str), ("doc_id", int), ("versions", bytes), ("model", bytes))  # bytes: of an object
 _ANSWERED = (*_FAILED, ("text", str), ("method", bytes))
@@ -166,7 +166,7 @@ def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
 
 
 def _probabilities(found: Mapping[str, Any]) -> array[float]:
-    if not all(type(one) in (int, float) and 0 <= one <= 1 + _ROUNDING for one in found.values()):
+    if not all(type(one) in (int, float) and 0 <= one < math.inf for one in found.values()):  # DAN's are weighted
         raise TypeError(f"option_probabilities is {found!r}")
     return array("d", found.values())
 
