@@ -185,6 +185,9 @@ LAI_GAI = {
 # UnBiasedEmo, as its folders are called.
 UNBIASEDEMO = {label: label.capitalize() for label in ("anger", "fear", "joy", "love", "sadness", "surprise")}
 
+# EEmo-Bench ranks seven: Emotion6's and neutral, in the alphabet's order as its questions list them.
+EEMO = {label: label.capitalize() for label in sorted([*EMOTION6, "neutral"])}
+
 # Polarity as an answer, of sets that ask for nothing else.
 SENTIMENTS = {"positive": "Positive", "negative": "Negative"}
 

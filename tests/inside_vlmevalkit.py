@@ -145,6 +145,13 @@ def main(work: Path, former_run: list[str]) -> None:
     for prompt, name in ((EmotionMCQ("EmotionDemo").build_prompt(0), "EmotionDemo"), ([picture, "Who?"], "MMStar")):
         mine.generate(prompt, dataset=name)
     found["offered"] = [one.options and dict(zip(one.options.labels, one.options.names, strict=True)) for one in asked]
+    found["new_problems"] = vlmevalkit.run(
+        ["--data", "LAI-GAI-6", "VECBench-FI-2-way", "--model", "stock", "--work-dir", str(work / "new")]
+    )
+    found["new"] = {
+        name: load(str(next((work / "new").rglob(f"stock_{name}_acc.csv")))).to_dict("records")[0]
+        for name in ("LAI-GAI-6", "VECBench-FI-2-way")
+    }
     (work / "found.json").write_text(json.dumps(found))
 
 
@@ -195,18 +202,17 @@ def other_answers(work: Path, configured: Callable[..., list[str]]) -> dict[str,
     return found
 
 
-def dead(configured: Callable[..., list[str]]) -> list[list[str]]:
-    """What is said of an adapter that drops nothing although it is to, and of the same once it works."""
+def dead(configured: Callable[..., list[str]]) -> list[str]:
+    """What is said of an adapter that drops nothing although it is to."""
     from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
     from sepm_eval.methods.fastv import AfterLayer, FastV
 
     cut, drops = FastV.cut, FastV.drops
     FastV.cut, FastV.drops = property(lambda self: AfterLayer(2, 576, None)), True
     try:
-        found = [vlmevalkit.run(configured("dead", method="fastv"))]
+        return vlmevalkit.run(configured("dead", method="fastv"))
     finally:
         FastV.cut, FastV.drops = cut, drops
-    return [*found, vlmevalkit.run(configured("alive", method="fastv"))]
 
 
 def nothing_left(work: Path) -> list[str]:

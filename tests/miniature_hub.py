@@ -148,6 +148,7 @@ def questions() -> list[dict]:
         },
         {
             **{"id": 1, **common, "image_url": "100.jpg", "question": "How strong is\nthe arousal?"},
+            **{"image_label": told.replace("28", "40") + "Dominance:5.44"},
             **{"options": "{'A': 'Much lower.', 'B': 'About the same.', 'C': 'Much higher.'}", "correct_answer": "A"},
             **{"question_type": "What/How", "perceptual_dimension": "Arousal perception"},
         },

@@ -35,9 +35,17 @@ def labels(items):
 
 def test_the_benchmarks_there_are():
     by_folder = {"fi", "unbiasedemo", "emotionroi"}
-    hub = {"lai_gai", "lai_gai6", "mvei", "eemo_single", "emoverse", *(f"vecbench_{name}" for name in TASKS)}
+    hub = {
+        "lai_gai",
+        "lai_gai6",
+        "mvei",
+        "eemo_single",
+        "eemo_emotion",
+        "emoverse",
+        *(f"vecbench_{name}" for name in TASKS),
+    }
     assert {*FROM_RELEASES, "emotion_demo", *by_folder, *hub} == set(BENCHMARKS)
-    without_polarity = {"lai_gai", "mvei", "eemo_single", "vecbench_fi2", "vecbench_webemo2"}
+    without_polarity = {"lai_gai", "mvei", "eemo_single", "eemo_emotion", "vecbench_fi2", "vecbench_webemo2"}
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
         assert (set(benchmark.names) <= set(POLARITY)) == (name not in without_polarity)

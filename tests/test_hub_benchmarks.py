@@ -103,6 +103,12 @@ def test_eemo_asks_what_has_options(prepared):
     assert json.loads(items["0"].extra["vad"]) == {"valence": 5.33, "arousal": 6.44, "dominance": 5.44}
 
 
+def test_eemo_asks_for_the_first_of_each_pictures_rank(prepared):
+    items = prepared("eemo_emotion", of="eemo_single")
+    assert {item.id: item.label for item in items} == {"image_579": "anger", "image_100": "surprise"}
+    assert json.loads(items[0].extra["vad"])["valence"] == 5.33
+
+
 @pytest.mark.parametrize("name", ["mvei", "eemo_single"])
 def test_own_questions_in_documents_samples_and_exam(prepared, name):
     items = {item.id: item for item in prepared(name)}
@@ -192,6 +198,7 @@ def test_what_cannot_be_had(cache):  # noqa: F811
 @pytest.mark.parametrize(
     ("name", "file", "change", "message"),
     [
+        ("eemo_emotion", "EEmo-Bench(single).json", ("'Anger': 33", "'Rage': 33"), "known are .'anger', 'disgust'"),
         ("vecbench_emoset", "VECBench/test_metadata.csv", ("image_path", "path"), r"'image_path'\] is not there"),
         ("vecbench_emoset", "VECBench/test_metadata.csv", (",Awe", ",Joy"), "line 4: EmoSet-8 has the label 'Joy'"),
         (
@@ -210,7 +217,7 @@ def test_what_cannot_be_had(cache):  # noqa: F811
 def test_lists_that_are_others(cache, name, file, change, message):  # noqa: F811
     import re
 
-    repository, make = COPIES[name]
+    repository, make = COPIES["eemo_single" if name == "eemo_emotion" else name]
     folder = cache(repository)
     make(folder)
     text = (folder / file).read_text()

@@ -221,6 +221,8 @@ def test_a_wheel_holds_one_package(tmp_path):
         "py.typed",
         "tasks/emoset.yaml",
         "tasks/_shared_yaml",
+        "tasks/_vecbench_yaml",
+        "submit/upstream/utils.py.jinja",
         "tasks/placeholder.jsonl",
         "model_wrappers/llava.py",
         "demo/model/model.safetensors",

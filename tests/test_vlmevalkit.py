@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from miniature import abstract_release, emoset_release
+from miniature_hub import every_data  # noqa: F401
 from test_lmms_eval import lmms_eval
 
 from sepm_eval.datasets import find_benchmarks
@@ -156,10 +157,12 @@ def test_the_launcher_says_what_it_changes(both):
 
 
 @pytest.fixture(scope="module")
-def inside(both):
+def inside(both, every_data):  # noqa: F811
     """What ``inside_vlmevalkit.py`` finds after that run: with the table of Abstract, without its release."""
     folder = both["folder"]
     release = abstract_release(folder)
+    for name in ("LAI-GAI", "VECBench"):
+        shutil.copytree(every_data / name, folder / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEPM_EVAL_DATA", str(folder))
         items, exam = BENCHMARKS["abstract"].items(), exam_of(BENCHMARKS["abstract"]).digest
@@ -226,6 +229,16 @@ def test_a_table_stands_in_for_the_release(inside):
     assert inside["table"]["exam"] == inside["exam"]  # the release's own
     assert {"index", "question", "A", "H", "answer", "category", "image"} <= set(inside["table"]["stock_columns"])
     assert "Abstract.tsv holds the item list 'first_maximum', not 'unique'" in inside["other_list"]
+
+
+@installed
+def test_the_hubs_benchmarks_by_the_same_path(inside):
+    """Their labels and questions came for free; failed answers are those of the stand-in for a stock model."""
+    counts = {"right", "wrong", "unparsed", "failed"}
+    assert [one for one in inside["new_problems"] if "questions failed" not in one] == []
+    assert sum(inside["new"]["LAI-GAI-6"][name] for name in counts) == 6
+    assert sum(inside["new"]["VECBench-FI-2-way"][name] for name in counts) == 4
+    assert {"positive", "negative", "Overall"} <= set(inside["new"]["VECBench-FI-2-way"])
 
 
 @installed
@@ -353,11 +366,10 @@ def test_a_method_that_cannot_be_asked_this_is_refused_before_loading(inside):
 
 
 def test_a_method_that_never_dropped_a_token_is_named(inside):
-    """Its sentence makes the command end with status 1."""
-    dead, alive = inside["dead"]
-    (told,) = dead
-    assert told.startswith("dead on EmotionDemo: fastv on demo dropped no visual token of any of ")
-    assert alive == []
+    """Its sentence makes the command end with status 1; of a run that did drop some, nothing is said."""
+    (told,) = inside["dead"]
+    assert told.startswith("dead on EmotionDemo: fastv on demo dropped no visual token of any of 16 pictures")
+    assert inside["config_problems"] == []  # sepm
 
 
 @installed

@@ -33,7 +33,7 @@ def report(
     try:
         runs = read_runs(folders, quiet=False)
         page = write_report(runs, out, link=link_of, quiet=False)
-        write_items(runs, folders, out)
+        write_items(runs, folders, out, quiet=False)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)
@@ -174,16 +174,23 @@ def rescore(
 
 @app.command()
 def submit(
-    folders: Folders,
     target: Annotated[
         str,
-        typer.Option("--format", help="lmms-eval, openvlm, hf-eval-results, every-eval-ever, csv, or an added one."),
+        typer.Option(
+            "--format",
+            help="lmms-eval, openvlm, hf-eval-results, every-eval-ever, csv, lmms-eval-task (takes no folders), or an "
+            "added one.",
+        ),
     ],
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Folders that `sepm-eval run` or `lmms-eval --log_samples` wrote.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("submission"),
     organization: Annotated[str, typer.Option(help="Who ran the evaluation.")] = "",
     dataset_id: Annotated[list[str] | None, typer.Option(help="TASK=owner/name of a benchmark on the Hub.")] = None,
 ) -> None:
     """Write runs as a leaderboard or archive takes them. Nothing is uploaded."""
+    from sepm_eval.datasets import find_benchmarks
     from sepm_eval.runs.results import read_runs
     from sepm_eval.submit import About
     from sepm_eval.submit import submit as write
@@ -193,7 +200,8 @@ def submit(
     except ValueError:
         stop(f"--dataset-id {dataset_id}: write TASK=owner/name")
     try:
-        files = write(read_runs(folders), target, out, About(organization, datasets))
+        about = About(organization, datasets, find_benchmarks())
+        files = write(read_runs(folders) if folders else [], target, out, about)
     except (ValueError, OSError) as error:
         stop(str(error))
     for path in files[:10]:

@@ -6,10 +6,11 @@ The release (hub Workerred/EEmo-Bench_single) is a JSON list of questions and a 
 absent. These fields are known from the authors' published answers to the questions on pairs and from the script that
 asks the single ones; the list itself could not be looked at.
 
-Asked are the perception questions, "Yes-or-No" and "What/How". Open ones have no option to score, and are left out. The
-authors' rank of the three strongest emotions and their valence, arousal and dominance of a picture travel along as
-``ranking`` and ``vad``, where an entry has a text like "Ranking:{'Anger': 33, ...} ... Valence:5.33 Arousal:6.44
-Dominance:5.44"; the authors' tasks that ask for ranks and numbers are not asked here.
+``eemo_single`` asks the perception questions, "Yes-or-No" and "What/How". Open ones have no option to score, and are
+left out. The authors' rank of the three strongest emotions and their valence, arousal and dominance of a picture
+travel along as ``ranking`` and ``vad``, where an entry has a text like "Ranking:{'Anger': 33, ...} ... Valence:5.33
+Arousal:6.44 Dominance:5.44". ``eemo_emotion`` asks of each such picture for the emotion that is ranked first, of
+seven. The authors ask for three in order, and for numbers; that is not asked here.
 
 A letter stands for another text in each question, so an answer's label is the letter's place: option_a, option_b ...
 """
@@ -24,6 +25,7 @@ from typing import Any
 
 from sepm_eval import prompts
 from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, inside, read_text, whole
+from sepm_eval.emotions import EEMO
 from sepm_eval.parsing import Options
 
 LETTERS = "ABCD"
@@ -72,6 +74,25 @@ def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
     return Item(str(key), inside(folder / "images", name, where), labels[LETTERS.index(answer)], extra, asked)
 
 
+def read_emotion(folder: Path) -> list[Item]:
+    """Every picture that has a rank once, labelled by the emotion with the largest number in it.
+
+    Raises:
+        ValueError: as ``read``; or a rank names an emotion that is none of the seven.
+    """
+    found: dict[str, Item] = {}
+    for item in read(folder):
+        ranking = json.loads(item.extra["ranking"] or "{}")
+        if not ranking or item.path.name in found:
+            continue
+        label = max(ranking, key=lambda emotion: ranking[emotion]).lower()
+        if label not in EEMO:
+            raise ValueError(f"{folder}: {item.path.name} is ranked as {ranking}; known are {list(EEMO)}")
+        extra = {name: item.extra[name] for name in ("ranking", "vad")}
+        found[item.path.name] = Item(f"image_{item.path.stem}", item.path, label, extra)
+    return list(found.values())
+
+
 def _options(told: Any) -> dict[str, Any]:
     """The table of letters and texts, in the letters' order; empty if there is none."""
     try:
@@ -92,18 +113,32 @@ def _attributes(entry: dict[str, Any]) -> dict[str, str]:
     }
 
 
+_COMMON: dict[str, Any] = {
+    "folder": "EEmo-Bench_single",
+    "obtain": "Fetch it from the hub: sepm-eval prepare eemo_single --source hf:Workerred/EEmo-Bench_single.",
+    "terms": "not found",
+    "hub": (HubCopy("Workerred/EEmo-Bench_single", ("*.json", "*images*.zip", "images/*")),),
+}
+
 BENCHMARKS = {
     "eemo_single": Benchmark(
         name="eemo_single",
         title="EEmo-Bench-Single",
         names=LABELS,
         read=read,
-        folder="EEmo-Bench_single",
-        obtain="Fetch it from the hub: sepm-eval prepare eemo_single --source hf:Workerred/EEmo-Bench_single.",
-        terms="not found",
         lists={"perception": whole},
-        hub=(HubCopy("Workerred/EEmo-Bench_single", ("*.json", "*images*.zip", "images/*")),),
+        **_COMMON,
         licence="not found",
         own_questions=True,
-    )
+    ),
+    "eemo_emotion": Benchmark(
+        name="eemo_emotion",
+        title="EEmo-Bench-Emotion",
+        names=EEMO,
+        read=read_emotion,
+        lists={"ranked": whole},
+        size=1960,
+        licence="not found",
+        **_COMMON,
+    ),
 }

@@ -25,7 +25,7 @@ def read(folder: Path) -> list[Item]:
 BENCHMARKS = {
     "fi": Benchmark(
         name="fi",
-        title="FI",
+        title="FI-Emotion",
         names=MIKELS,
         read=read,
         folder="FI",

@@ -11,12 +11,15 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 
 
 def by_folder(folder: Path, labels: Collection[str], release: str) -> list[Item]:
-    """The pictures below the folders named after the labels; an id is the path below ``folder`` without its ending.
+    """The pictures below the folders named after the labels.
 
     Args:
         folder: holds a folder for each label.
         labels: the names, in small letters.
         release: which release this should be, for messages.
+
+    Returns:
+        The items; an id is the path below ``folder`` without its ending.
 
     Raises:
         ValueError: a folder is called otherwise, one of a label is not there or empty, or two pictures have one id.

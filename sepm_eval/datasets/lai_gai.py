@@ -85,7 +85,7 @@ BENCHMARKS = {
         votes=True,
     )
     for name, title, names, reading, size in (
-        ("lai_gai", "LAI-GAI", LAI_GAI, read, 847),
-        ("lai_gai6", "LAI-GAI6", {label: LAI_GAI[label] for label in SIX}, read_six, None),
+        ("lai_gai", "LAI-GAI-12", LAI_GAI, read, 847),
+        ("lai_gai6", "LAI-GAI-6", {label: LAI_GAI[label] for label in SIX}, read_six, None),
     )
 }

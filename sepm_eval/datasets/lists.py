@@ -93,6 +93,9 @@ def from_file(benchmark: str, file: str, source: str) -> ItemList:
         benchmark: its name.
         file: the CSV, below the data folder.
         source: where the list comes from.
+
+    Returns:
+        The list. It raises ``MissingData`` as long as it has not been written.
     """
 
     def pick(items: list[Item]) -> list[Item]:

@@ -69,7 +69,7 @@ def _item(folder: Path, where: str, row: dict[str, str], labels: dict[str, str])
 BENCHMARKS = {
     f"vecbench_{name}": Benchmark(
         name=f"vecbench_{name}",
-        title=f"VECBench-{tasks[0]}",
+        title=f"VECBench-{tasks[0]}-way",
         names=labels,
         read=reader(tasks, labels),
         folder="VECBench",

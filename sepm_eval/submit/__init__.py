@@ -2,6 +2,8 @@
 
 Other packages add formats by entry points of the group ``sepm_eval.submissions``: name -> a ``Writer``.
 
+A writer with a true attribute ``without_runs`` takes none: what it writes is not made of runs.
+
 Everything is written to files; nothing is uploaded, and no token is read. A file is checked against what its target
 asks for before it counts as written.
 """
@@ -30,10 +32,12 @@ class About:
     Attributes:
         organization: who ran the evaluation.
         datasets: by task, the benchmark's id on the Hugging Face Hub.
+        benchmarks: ours by name (``datasets.find_benchmarks``), for what is made of them and not of runs.
     """
 
     organization: str = ""
     datasets: Mapping[str, str] = field(default_factory=dict)
+    benchmarks: Mapping[str, Any] = field(default_factory=dict)
 
 
 Writer = Callable[[Sequence[Run], Path, About], list[Path]]
@@ -90,6 +94,8 @@ def submit(runs: Sequence[Run], target: str, out: Path, about: About) -> list[Pa
     known = formats()
     if target not in known:
         raise ValueError(f"unknown format {target!r}; there are {sorted(known)}")
+    if not runs and not getattr(known[target], "without_runs", False):
+        raise ValueError(f"{target} is made of finished runs: name their folders")
     for run in runs:
         if not run.complete:
             raise Incomplete(

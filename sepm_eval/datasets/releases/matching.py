@@ -49,6 +49,9 @@ def match(copy: Sequence[Item], release: Sequence[Item]) -> Matched:
     Args:
         copy: its pictures.
         release: the items they may be.
+
+    Returns:
+        Which were found, and how.
     """
     by_id = {item.id: item for item in release}
     found: list[Item | None] = [_same(by_id.get(one.id), one) for one in copy]

@@ -1,0 +1,76 @@
+"""LAI-GAI as a task for lmms-eval itself: a folder in its own form, which needs nothing of this package.
+
+Its text is made from what our benchmark says of itself (columns, labels, wording), so the two cannot drift apart. No
+figure is put into the pull request's text: what was not run on the real data says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+
+from sepm_eval import prompts
+from sepm_eval.runs.outcomes import Run
+from sepm_eval.submit import About
+
+TASKS, SPLIT = ("lai_gai", "lai_gai6"), "train"
+
+
+def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
+    """Write lai_gai/ (to be put into lmms_eval/tasks/, or named with --include_path) and PULL_REQUEST.md.
+
+    Args:
+        runs: must be none: they were made with our task, and validate nothing of this one.
+        out: the folder to write to.
+        about: ``benchmarks`` has ours; ``datasets`` may name another repository, or a folder with Parquet files.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: runs were given.
+    """
+    if runs:
+        raise ValueError("lmms-eval-task takes no runs: they were not made with the task that it writes")
+    twelve, six = (about.benchmarks[task] for task in TASKS)
+    copy = twelve.hub[0]
+    wording = prompts.WORDINGS["paper"]
+    known = {
+        **{"dataset": about.datasets.get(twelve.name, copy.repository), "repository": copy.repository, "split": SPLIT},
+        **{"labels": twelve.names, "six": tuple(six.names), "picture": copy.columns["picture"][0]},
+        "columns": {label: copy.columns[label][0] for label in twelve.names},
+        **{"ask": wording.ask, "reply": wording.reply},
+    }
+    folder = out / twelve.name
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        folder / "utils.py": _render("utils.py", known),
+        folder / "_default_template_yaml": _render("_default_template_yaml", known),
+        **{folder / f"{task}.yaml": _render("task.yaml", {"task": task}) for task in TASKS},
+        out / "PULL_REQUEST.md": _render("PULL_REQUEST.md", known),
+    }
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+write.without_runs = True  # type: ignore[attr-defined]
+
+
+def _render(name: str, known: Mapping[str, object]) -> str:
+    text = (resources.files("sepm_eval.submit") / "upstream" / f"{name}.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters["tojson"] = _quoted
+    return environment.from_string(text).render(known)
+
+
+def _quoted(text: str) -> str:
+    """A text as Python writes it, in double quotes."""
+    return json.dumps(text)
+
+
+FORMATS = {"lmms-eval-task": write}
