@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 
 import pytest
 from miniature_hub import cache, lai_gai, mvei  # noqa: F401
@@ -28,11 +29,15 @@ def written(monkeypatch):
     def counting(path, content, **more):
         if path.parent.name == "images":
             if len(names) == counting.most:
-                raise Killed
+                path.with_name(f".{path.stem}.part").write_bytes(content[: len(content) // 2])
+                counting.end()
             names.append(path.name)
         write(path, content, **more)
 
-    counting.most = None
+    def end():
+        raise Killed
+
+    counting.most, counting.end = None, end
     monkeypatch.setattr(hub_copies, "write_whole", counting)
     return names, counting
 
@@ -58,6 +63,25 @@ def test_killed_between_two_rows(cache, written, killed_after):  # noqa: F811
     fetch()
     assert sorted(names) == sorted(set(names))
     assert len(names) == len(LAI_GAI.items()) == 12
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_killed_by_the_system(cache, written):  # noqa: F811
+    """SIGKILL in the middle of a picture: what was written is kept, and nothing half-written counts."""
+    lai_gai(cache("ACG-AMU/LAI-GAI"))
+    names, counting = written
+    child = os.fork()
+    if child == 0:
+        counting.most = 5
+        counting.end = lambda: os.kill(os.getpid(), signal.SIGKILL)
+        fetch()
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert len(list((data_folder() / "LAI-GAI" / "images").glob("[!.]*"))) == 5
+    fetch()
+    assert len(names) == 7
+    assert len(LAI_GAI.items()) == 12
+    assert all(item.path.stat().st_size for item in LAI_GAI.items())
 
 
 def test_a_second_call_reads_no_row_again(cache, written, monkeypatch):  # noqa: F811
