@@ -107,11 +107,15 @@ def use_flash(backbone: Any) -> None:
     probe.install(backbone._language_model.decoder)
 
 
-def without_flash(device: torch.device) -> str:
-    """Why FlashAttention 2 cannot be measured; empty if it can."""
+def unmeasurable(kernel: str, method: str, device: torch.device) -> str:
+    """Why a method cannot be measured with a kernel; empty if it can."""
+    if kernel == "sdpa":
+        return ""
     if device.type != "cuda":
         return "FlashAttention 2 needs a CUDA device"
-    return "" if importlib.util.find_spec("flash_attn") else "package flash-attn is not installed"
+    if not importlib.util.find_spec("flash_attn"):
+        return "package flash-attn is not installed"
+    return "prunes between layers with masks that FlashAttention 2 does not take" if method == "sparsevlm" else ""
 
 
 def disagreements(device: str, models: Sequence[str]) -> list[str]:
@@ -206,11 +210,10 @@ def measure(
 
     runs = []
     for kernel in ("sdpa", "flash"):
-        missing = without_flash(device) if kernel == "flash" else ""
-        if kernel == "flash" and not missing:
+        if kernel == "flash" and not unmeasurable(kernel, "", device):
             use_flash(backbone)
         for label, method in methods.items():
-            why = missing or _not_with(kernel, label)
+            why = unmeasurable(kernel, label, device)
             for batch in batches:
                 if why:
                     runs.append(Run(model, label, kernel, batch, reason=why))
@@ -220,13 +223,6 @@ def measure(
         recipe = Recipe(backbone)
         runs.append(run("recipe", "eager", 1, partial(recipe.answer, questions[0])))
     return runs
-
-
-def _not_with(kernel: str, method: str) -> str:
-    """Why a method does not work with a kernel; "" if it does."""
-    if kernel == "flash" and method == "sparsevlm":
-        return "prunes between layers with masks that FlashAttention 2 does not take"
-    return ""
 
 
 def latency(model: str, backbone: Any, device: torch.device) -> dict[str, float]:
@@ -245,13 +241,13 @@ def latency(model: str, backbone: Any, device: torch.device) -> dict[str, float]
     return found
 
 
-def changed(model: str, backbone: Any) -> dict[str, tuple[float, float]]:
-    """By method, the share of answers that are not the same at every number of ``TOGETHER``, and of dropped sets."""
-    questions, found = pictures(max(TOGETHER), model), {}
+def changed(model: str, backbone: Any, together: Sequence[int]) -> dict[str, tuple[float, float]]:
+    """By method, the shares of answers and of dropped sets that differ between these numbers of pictures at once."""
+    questions, found = pictures(max(together), model), {}
     for label, method in _methods(backbone).items():
         said: list[set[Any]] = [set() for _ in questions]
         dropped: list[set[Any]] = [set() for _ in questions]
-        for at_once in TOGETHER:
+        for at_once in together:
             for start in range(0, len(questions), at_once):
                 for place, one in enumerate(method.answer(questions[start : start + at_once], backbone), start):
                     said[place].add(one.text)
@@ -323,7 +319,7 @@ def report(
         print(f"{', '.join(FAMILIES)} are left out: {too_old()}")
     wrong = disagreements(str(device), models)
     print("\n".join(wrong) or f"the tiny checkpoints answer on {device.type} as on the CPU", end="\n\n")
-    runs, notes = [], []
+    runs, notes, together = [], [], (1, 3) if tiny else TOGETHER
     for model in models:
         for place, dtype in enumerate(dtypes):
             try:
@@ -331,9 +327,9 @@ def report(
                     if not place:
                         late = latency(model, backbone, device)
                         notes += [f"{model}, {label}: first answer after {each:.3f} s" for label, each in late.items()]
-                    for label, (texts, sets) in changed(model, backbone).items():
+                    for label, (texts, sets) in changed(model, backbone, together).items():
                         share = f"{100 * texts:.0f} % of answers, {100 * sets:.0f} % of dropped sets change"
-                        notes.append(f"{model}, {label}, {dtype}: {share} between {TOGETHER} at once")
+                        notes.append(f"{model}, {label}, {dtype}: {share} between {together} at once")
                     if not place:
                         runs += measure(model, backbone, device, getattr(torch, dtype), batches, seconds)
             except torch.OutOfMemoryError:

@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ from checkpoints import write
 from table import Figure, show
 
 from sepm_eval import get_method
+from sepm_eval.datasets import find_benchmarks
+from sepm_eval.tasks.documents import documents
+from sepm_eval.tasks.functions import doc_to_text, doc_to_visual
 
 # What lmms-eval's own entries make of a picture: that of Qwen3-VL goes by qwen_vl_utils' limits alone.
 QWEN2_PIXELS = {"min_pixels": 256 * 28 * 28, "max_pixels": 1605632}
@@ -85,15 +88,18 @@ RIVALS = {
 }
 
 
+@cache
+def demo_documents(count: int) -> Any:
+    """So many of the demo's documents, of its emotions in turn; hashing their pictures is no part of answering."""
+    found = documents(find_benchmarks()[TASK])
+    return found.select(range(0, len(found), max(len(found) // count, 1))[:count])
+
+
 def requests(model: Any, count: int, size: str) -> list[Any]:
     """The first pictures of the demo's emotions in turn, as lmms-eval asks a chat model for them."""
     from lmms_eval.api.instance import Instance
 
-    from sepm_eval.datasets import find_benchmarks
-    from sepm_eval.tasks.documents import documents
-    from sepm_eval.tasks.functions import doc_to_text, doc_to_visual
-
-    docs = documents(find_benchmarks()[TASK])
+    docs = demo_documents(count)
     model.task_dict[TASK] = {"test": docs}
 
     def messages(doc: dict[str, Any]) -> list[dict[str, Any]]:
@@ -102,15 +108,14 @@ def requests(model: Any, count: int, size: str) -> list[Any]:
         return [{"role": "user", "content": [*pictures, {"type": "text", "text": doc_to_text(doc)}]}]
 
     settings = {"max_new_tokens": 128, "temperature": 0, "do_sample": False, "num_beams": 1}
-    chosen = range(0, len(docs), max(len(docs) // count, 1))[:count]
     return [
         Instance(
             "generate_until",
             (doc_to_text(docs[number]), messages, dict(settings), number, TASK, "test"),
-            place,
+            number,
             {"task": TASK, "doc_id": number, "repeats": 1},
         )
-        for place, number in enumerate(chosen)
+        for number in range(count)
     ]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
+from sepm_eval.backbone.cost import Geometry
 from sepm_eval.backbone.interface import Backbone
+from sepm_eval.model_wrappers._hf.shapes import geometry
 
 
 def load(
@@ -83,11 +87,81 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
     return supported_by(pretrained, options)
 
 
+def shapes(folder: Path) -> Geometry | None:
+    """The shapes of a checkpoint, for a picture of 640 x 480 pixels; None of a family whose costs are not known."""
+    pixels: dict[str, Any] = {}
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (folder / name).is_file():
+            found = json.loads((folder / name).read_text(encoding="utf-8"))
+            pixels |= found.get("image_processor", found)
+    return geometry(json.loads((folder / "config.json").read_text(encoding="utf-8")), pixels)
+
+
+# Of the released files, as far as costs depend on them.
+_QWEN_PIXELS = {"size": {"shortest_edge": 3136, "longest_edge": 12845056}}
+_QWEN3_PIXELS = {"size": {"shortest_edge": 65536, "longest_edge": 16777216}}
+_GQA = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+_WINDOWS = {"window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31]}
+_PATCHES = {"spatial_merge_size": 2, "temporal_patch_size": 2}
+_QWEN2_5_VL_7B = {
+    "model_type": "qwen2_5_vl",
+    "text_config": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "vocab_size": 152064}
+    | {"num_attention_heads": 28, "num_key_value_heads": 4},
+    "vision_config": {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "patch_size": 14, **_PATCHES}
+    | {"out_hidden_size": 3584, **_WINDOWS},
+}
+_QWEN3_VL_4B = {
+    "model_type": "qwen3_vl",
+    "text_config": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "vocab_size": 151936}
+    | _GQA,
+    "vision_config": {"hidden_size": 1024, "intermediate_size": 4096, "depth": 24, "patch_size": 16, **_PATCHES}
+    | {"out_hidden_size": 2560, "deepstack_visual_indexes": [5, 11, 17]},
+}
+_QWEN3_VL_8B = {
+    "model_type": "qwen3_vl",
+    "text_config": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "vocab_size": 151936}
+    | _GQA,
+    "vision_config": {"hidden_size": 1152, "intermediate_size": 4304, "depth": 27, "patch_size": 16, **_PATCHES}
+    | {"out_hidden_size": 4096, "deepstack_visual_indexes": [8, 16, 24]},
+}
+_INTERNVL3_5_8B = {
+    "model_type": "internvl",
+    "text_config": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "vocab_size": 151936}
+    | _GQA,
+    "vision_config": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
+    | {"image_size": [448, 448], "patch_size": [14, 14]},
+    "downsample_ratio": 0.5,
+}
+
 CHECKPOINTS = (
-    KnownCheckpoint("Qwen/Qwen2.5-VL-7B-Instruct", entry="qwen2.5_vl_7b", names=("qwen2.5-vl-7b",), parameters="7B"),
-    KnownCheckpoint("Qwen/Qwen3-VL-4B-Instruct", entry="qwen3_vl_4b", names=("qwen3-vl-4b",), parameters="4B"),
-    KnownCheckpoint("Qwen/Qwen3-VL-8B-Instruct", entry="qwen3_vl_8b", names=("qwen3-vl-8b",), parameters="8B"),
-    KnownCheckpoint("OpenGVLab/InternVL3_5-8B-HF", entry="internvl3.5_8b", names=("internvl3_5-8b",), parameters="8B"),
+    KnownCheckpoint(
+        "Qwen/Qwen2.5-VL-7B-Instruct",
+        entry="qwen2.5_vl_7b",
+        names=("qwen2.5-vl-7b",),
+        geometry=geometry(_QWEN2_5_VL_7B, _QWEN_PIXELS),
+        parameters="7B",
+    ),
+    KnownCheckpoint(
+        "Qwen/Qwen3-VL-4B-Instruct",
+        entry="qwen3_vl_4b",
+        names=("qwen3-vl-4b",),
+        geometry=geometry(_QWEN3_VL_4B, _QWEN3_PIXELS),
+        parameters="4B",
+    ),
+    KnownCheckpoint(
+        "Qwen/Qwen3-VL-8B-Instruct",
+        entry="qwen3_vl_8b",
+        names=("qwen3-vl-8b",),
+        geometry=geometry(_QWEN3_VL_8B, _QWEN3_PIXELS),
+        parameters="8B",
+    ),
+    KnownCheckpoint(
+        "OpenGVLab/InternVL3_5-8B-HF",
+        entry="internvl3.5_8b",
+        names=("internvl3_5-8b",),
+        geometry=geometry(_INTERNVL3_5_8B, {}),
+        parameters="8B",
+    ),
 )
 
-BACKBONES = {"hf": Architecture(load, CHECKPOINTS, supported=supported)}
+BACKBONES = {"hf": Architecture(load, CHECKPOINTS, shapes, supported)}

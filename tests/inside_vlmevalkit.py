@@ -202,18 +202,17 @@ def other_answers(work: Path, configured: Callable[..., list[str]]) -> dict[str,
     return found
 
 
-def dead(configured: Callable[..., list[str]]) -> list[list[str]]:
-    """What is said of an adapter that drops nothing although it is to, and of the same once it works."""
+def dead(configured: Callable[..., list[str]]) -> list[str]:
+    """What is said of an adapter that drops nothing although it is to."""
     from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
     from sepm_eval.methods.fastv import AfterLayer, FastV
 
     cut, drops = FastV.cut, FastV.drops
     FastV.cut, FastV.drops = property(lambda self: AfterLayer(2, 576, None)), True
     try:
-        found = [vlmevalkit.run(configured("dead", method="fastv"))]
+        return vlmevalkit.run(configured("dead", method="fastv"))
     finally:
         FastV.cut, FastV.drops = cut, drops
-    return [*found, vlmevalkit.run(configured("alive", method="fastv"))]
 
 
 def nothing_left(work: Path) -> list[str]:

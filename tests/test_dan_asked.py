@@ -72,7 +72,7 @@ def pictures():
     [
         (tuple(MIKELS), {}),
         (tuple(MIKELS), {"contrast_in_context": True, "layers": "all", "scene": False}),
-        (tuple(POLARITY)[:25], {"k": 11}),
+        (tuple(POLARITY)[:25], {"k": 3}),
         (("joy", "fear"), {}),
     ],
 )
@@ -244,6 +244,7 @@ def test_one_polarity(pictures, scripted):
         get_method("dan").answer(Question(pictures[0], ("joy", "awe")), scripted(lambda _: {"1": 1.0}))
 
 
+@pytest.mark.parametrize("tiny_llava", ["hf"], indirect=True)
 def test_cost(llava_oracle, tiny_llava, monkeypatch):
     """Torch counts the same within a few percent: the turns share some words that are not read again.
 
@@ -252,7 +253,7 @@ def test_cost(llava_oracle, tiny_llava, monkeypatch):
     geometry = find_backbone("llava").shapes(ORACLES / "llava15_tiny" / "hf")
     rows = tiny_llava._model.lm_head.weight.shape[0]
     geometry = dataclasses.replace(geometry, decoder=dataclasses.replace(geometry.decoder, vocabulary=rows))
-    text = "the image shows emotion " * 20
+    text = "the image shows emotion " * 5
     length = len(tiny_llava.answer_ids([text.strip()])[0])
     write = type(tiny_llava).write
     monkeypatch.setattr(

@@ -166,7 +166,7 @@ def test_a_runner_says_that_nothing_was_dropped(scripted, picture, tmp_path, cap
 def test_lmms_evals_own_command_ends_with_status_1(monkeypatch, tmp_path):
     """Its status is 0 whatever happens, so nothing else would keep the numbers from being listed."""
     dropping, journal = Dropping("fastv on demo", wanted=True), SimpleNamespace(path=tmp_path / "journal.jsonl")
-    runner = SimpleNamespace(identity=None, keys={}, journal=journal, dropping=dropping)
+    runner = SimpleNamespace(identity=None, keys={}, facts={}, journal=journal, dropping=dropping)
     runner.answer = lambda questions, quiet: dropping.add({"tokens_left": 64.0, "visual_tokens": 64}) or ["A"]
     model = object.__new__(lmms_eval_model.sepm_llava)
     model._runner, model._rank, model._questions = runner, 0, lambda requests: requests

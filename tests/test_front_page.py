@@ -23,7 +23,7 @@ from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.table import RUN_COLUMNS
 from sepm_eval.report.tables import all_tables, confusion, detail_tables
 from sepm_eval.report.write import write_report
-from sepm_eval.runs.outcomes import arranged
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.results import read_runs
 
 DAY = "20261101_120000"

@@ -333,11 +333,20 @@ def test_enlarging_beyond_all_bounds_is_refused_before_it_is_tried(monkeypatch):
     for most in (None, 10**12):
         with pytest.raises(ValueError, match=r"min_pixels=1000000000000.*(not above the second|178956970 it may have)"):
             load_backbone("hf", folder, device="cpu", min_pixels=10**12, max_pixels=most)
-    backbone = load_backbone("hf", folder, device="cpu", min_pixels=10**8, max_pixels=10**8)
     monkeypatch.setattr("sepm_eval.model_wrappers._hf.pictures.free_memory", lambda device: 3 * 2**30)
-    said = r"min_pixels=100000000 enlarges this picture of 4 x 3 pixels, which needs 3\.4 GiB .* 3\.0 GiB are free"
-    with pytest.raises(UnreadableImage, match=said):
+    said = r"min_pixels=100000000 enlarges a picture until it takes 3\.4 GiB of memory, where 3\.0 GiB are free; lower"
+    with pytest.raises(ValueError, match=said):
+        load_backbone("hf", folder, device="cpu", min_pixels=10**8, max_pixels=10**8)
+
+
+def test_a_picture_that_memory_does_not_allow_to_be_enlarged_fails_by_itself(monkeypatch):
+    """Other work can have taken the memory since the model was loaded."""
+    folder = str(ORACLES / "qwen2_5_vl")
+    backbone = load_backbone("hf", folder, device="cpu", dtype="float32", min_pixels=28 * 28 * 20)
+    monkeypatch.setattr("sepm_eval.model_wrappers._hf.pictures.free_memory", lambda device: 10**5)
+    with pytest.raises(UnreadableImage, match=r"min_pixels=15680 enlarges .*; it has 4 x 3"):
         backbone.see([Image.new("RGB", (4, 3))])
+    assert backbone.see([Image.new("RGB", (140, 140))]).counts[0] >= 20
 
 
 def test_the_identity_names_what_resizes_pictures():

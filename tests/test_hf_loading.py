@@ -6,6 +6,8 @@ import functools
 import json
 import logging
 import shutil
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -248,6 +250,22 @@ def test_lmms_evals_command_ends_with_status_1(entry, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/usr/bin/sepm-eval", "run", "plan.yaml"])
     with pytest.raises(NotEnoughMemory):
         getattr(entries, f"sepm_{entry}")(**given)
+
+
+def test_lmms_evals_loop_lets_that_status_through(monkeypatch):
+    """It goes on from an ``Exception`` to the next configuration, and ends with 0."""
+    import lmms_eval.__main__ as command
+
+    def single(args):
+        raise SystemExit("sepm_eval: what is said")
+
+    monkeypatch.setattr(command, "cli_evaluate_single", single)
+    monkeypatch.setattr(command, "Accelerator", lambda **_: SimpleNamespace(is_main_process=True))
+    monkeypatch.setattr(command, "eval_logger", MagicMock())  # it is set up anew for the process, as is the next
+    monkeypatch.setenv("VERBOSITY", "INFO")
+    monkeypatch.setattr("sys.argv", ["lmms-eval", "--model", "sepm_hf", "--tasks", "emotion_demo"])
+    with pytest.raises(SystemExit, match="what is said"):
+        command.cli_evaluate()
 
 
 # Half-downloaded checkpoints

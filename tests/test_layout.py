@@ -186,6 +186,14 @@ def test_unknown_names_are_errors():
         sepm_eval.nonsense  # noqa: B018
 
 
+def test_every_folder_of_code_is_installed():
+    """Setuptools is told each package by name; one left out is missed only where the tree itself is not installed."""
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    told = set(re.findall(r'"([\w.]+)"', text.split("\npackages = [")[1].split("\n]")[0]))
+    code = {(name, folder, path.parent) for name, folder in FOLDERS.items() for path in folder.rglob("*.py")}
+    assert {".".join((name, *home.relative_to(folder).parts)) for name, folder, home in code} <= told
+
+
 def test_a_wheel_holds_one_package(tmp_path):
     import zipfile
 

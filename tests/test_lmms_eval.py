@@ -20,6 +20,7 @@ from sepm_eval.datasets import MissingData, find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
 from sepm_eval.hosts.lmms_eval.plugin import TASK_FOLDER, add_tasks, manifests
+from sepm_eval.report.votes import PEOPLE, votes
 from sepm_eval.report.write import write_report
 from sepm_eval.runs.fired import answered_plainly
 from sepm_eval.runs.journal import read_journal
@@ -199,8 +200,22 @@ def test_every_benchmark(tmp_path, model, arguments, every_data):  # noqa: F811
         plain = task in ("vecbench_fi2", "vecbench_webemo2", "mvei", "eemo_single", "eemo_emotion", "lai_gai")
         assert all(("plain" in sample) == (ours and plain) for sample in samples)
         assert all("confidence" not in sample for sample in samples if plain or not ours)
+    check_votes(tmp_path, ours)
     if ours:
         check_read_back(tmp_path / "out")
+
+
+def check_votes(folder, ours):
+    """Models stand beside what people voted; those of ours with distances, of which a stock model has none."""
+    found = votes(read_runs([one for one in (folder / "out", folder / "state") if one.exists()])).records
+    people = {row["task"] for row in found if row["model"] == PEOPLE}
+    models = {row["task"]: row for row in found if row["model"] != PEOPLE}
+    assert {task for task in models if find_benchmarks()[task].votes} == set(models)
+    assert "abstract" in people
+    assert "emotion6" not in people  # it publishes shares
+    for task, wheel in (("abstract", "Mikels"), ("emotion6", "Plutchik")):
+        assert (models[task]["n"], models[task]["n_probabilities"], models[task]["wheel"]) == (3, 3 * ours, wheel)
+        assert (models[task]["emd"] is not None) == (models[task]["jensen_shannon"] is not None) == ours
 
 
 def check_read_back(folder):

@@ -58,3 +58,24 @@ def test_a_rule_of_ones_own(tmp_path, demo_backbone, monkeypatch, picture):
     kept = [token for token, stays in enumerate(answer.kept) if stays]
     assert len(kept) == round(len(norms) / 4)
     assert norms[kept].min() >= np.delete(norms, kept).max()
+
+
+def test_the_numbers_of_a_budget_are_what_the_methods_keep():
+    """LLaVA-1.5-7B: 576 tokens, 32 layers. FastV's own budget is what it keeps after its layer, not the average."""
+    kept = {budget: get_method("fastv", budget=budget).cut.left(32, 576) for budget in (192, 128, 64)}
+    assert kept == {192: {1: 166}, 128: {1: 98}, 64: {1: 30}}
+    assert "166 for 192,\n  98 for 128 and 30 for 64" in PAGE
+    for budget, ((layer, left),) in ((budget, one.items()) for budget, one in kept.items()):
+        assert round(((layer + 1) * 576 + (31 - layer) * left) / 32) == budget
+    ((_, left),) = get_method("fastv", keep=192).cut.left(32, 576).items()
+    assert (left, (2 * 576 + 30 * left) / 32) == (192, 216)
+    assert "`keep=192`, 216 on average" in PAGE
+    cuts = get_method("pyramiddrop", ratio=0.5).cut.left(32, 576)
+    assert list(cuts.values()) == [288, 144, 72]
+    assert 8 * (576 + 288 + 144 + 72) / 32 == 270
+    assert "`ratio=0.5` is its\n  own setting (270 of 576 on average)" in PAGE
+    for budget in (144, 128, 64, 0.25):
+        with pytest.raises(ValueError, match=rf"budget={budget}: .* averages more than 144 of 576"):
+            get_method("pyramiddrop", budget=budget)
+    cuts = get_method("pyramiddrop", budget=192).cut.left(32, 576)
+    assert round(8 * (576 + sum(cuts.values())) / 32) == 192

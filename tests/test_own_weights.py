@@ -9,25 +9,26 @@ import shutil
 import pytest
 from conftest import ORACLES
 from make_runs import LLAVA, run
-from miniature import emoset_release
 from PIL import Image
 
 from sepm_eval import get_method, load_backbone, prompts
 from sepm_eval.backbone.checkpoints import checkpoint_revision
-from sepm_eval.datasets import LISTS_VARIABLE
 from sepm_eval.emotions import MIKELS
 from sepm_eval.hosts import loading
-from sepm_eval.hosts.lmms_eval.run import run_plan
+from sepm_eval.hosts.lmms_eval.folder import Part
+from sepm_eval.hosts.lmms_eval.run import PlanResult, _ModelRun
 from sepm_eval.methods.needs import other_weights
 from sepm_eval.runs.asking import Asked
-from sepm_eval.runs.identity import answering, differences, from_json
+from sepm_eval.runs.identity import differences, from_json
 from sepm_eval.runs.journal import read_journal
-from sepm_eval.runs.plan import Plan
+from sepm_eval.runs.plan import ModelPlan, Plan
+from sepm_eval.runs.preflight import Findings, look
 from sepm_eval.runs.results import read_runs
 from sepm_eval.runs.runner import Runner
 
 DATE = "20261101_120000"
 TINY = str(ORACLES / "llava15_tiny" / "hf")
+TINY_PLAN = ModelPlan(model="sepm_llava", args={"pretrained": TINY})
 QUESTION = prompts.fine(zip(prompts.letters(8), MIKELS.values(), strict=True), prompts.WORDINGS["paper"])
 
 
@@ -110,24 +111,19 @@ def test_a_report_tells_them_apart(tmp_path):
     assert variants == {"cdpruner (clip at files-one)", "cdpruner (clip at files-two)", "cdpruner (budget=64)"}
 
 
-def test_a_plan_answers_again_with_other_weights(clip, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sepm_eval.methods.common.MAX_NEW_TOKENS", 1)
-    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
-    monkeypatch.setenv(LISTS_VARIABLE, f"emoset={tmp_path / 'list.csv'}")
-    (tmp_path / "list.csv").write_text("id,label\namusement_00000,amusement\nanger_00000,anger\n")
-    emoset_release(tmp_path)
+def test_a_plan_answers_again_with_other_weights(clip, tmp_path):
     plan = Plan(
         tasks=["emoset"],
-        methods=[f"cdpruner,clip={clip}"],
-        models=[{"model": "sepm_llava", "args": {"pretrained": TINY, "device": "cpu"}}],
+        methods=["zero_shot", f"cdpruner,clip={clip}"],
+        models=[{"model": "sepm_llava", "args": {"pretrained": LLAVA}}],
     )
-    try:
-        (first,) = run_plan(plan, tmp_path / "out").done
-        (again,) = run_plan(plan, tmp_path / "out").done
-        assert (again.source, "set aside" in capsys.readouterr().err) == (first.source, False)
-        change(clip)
-        (other,) = run_plan(plan, tmp_path / "out").done
-    finally:
-        answering.start(None)
-    assert f"set aside (it was answered with {dict(first.identity.weights)}" in capsys.readouterr().err
-    assert other.identity.weights == {"clip": checkpoint_revision(str(clip))}
+    now = other_weights(get_method("cdpruner", clip=str(clip)))
+    found = look(plan.model_copy(update={"models": [TINY_PLAN]}), ["emoset"], tmp_path)
+    assert found.weights == {"zero_shot": {}, f"cdpruner,clip={clip}": now}
+    for place, weights in (("former", {"clip": "files-0"}), ("same", now)):
+        run(tmp_path, "sepm_llava", LLAVA, f"cdpruner,clip={clip}", "emoset", 0.5, DATE, place=place, weights=weights)
+        part = Part(plan.models[0], f"cdpruner,clip={clip}", "emoset", tmp_path / place, None)
+        findings = Findings(weights=found.weights)
+        _, flaw = _ModelRun(plan, plan.models[0], {}, findings, None, PlanResult(), None)._look_at(part)
+        told = f"it was answered with {{'clip': 'files-0'}}, which is now {now}"
+        assert (flaw == told) == (place == "former")

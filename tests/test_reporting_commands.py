@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -13,9 +14,11 @@ import yaml
 from conftest import ORACLES
 from huggingface_hub import parse_eval_result_entries
 from make_runs import LLAVA, MODEL, RUNS, read_lines, run, write_lines
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sepm_eval.cli import app
+from sepm_eval.cli._app import new_table
 from sepm_eval.runs.results import read_runs
 from sepm_eval.submit import About, every_eval_ever, formats, submit
 
@@ -59,7 +62,7 @@ def test_compare_two_methods_of_one_folder():
     for written in ("sepm,beta=0.1", "sepm, beta=1e-1", "sepm (beta=0.1)"):
         output = call("compare", RUNS, "--a", "zero_shot", "--b", written, "--model", LLAVA)
         assert "B - A: +15.62 points" in output
-        assert "sepm (beta=0.1)" in output
+        assert "(beta=0.1)" in output
     output = call("compare", RUNS, "--a", "zero_shot", "--b", "llava_hf", "--model", LLAVA)
     assert "B - A: +6.25 points" in output
 
@@ -129,7 +132,7 @@ def test_compare_does_not_choose_between_models_that_differ_in_a_setting(tmp_pat
 def test_leaderboard(tmp_path):
     call("leaderboard", ZERO_SHOT, SEPM, RUNS / "llava_hf_", "--out", tmp_path)
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
-    assert re.search(r"\| 1 +\| llava-hf/llava-1.5-7b-hf; sepm\\_llava \| sepm ", text)
+    assert re.search(r"\| SEPM +\| llava-hf/llava-1.5-7b-hf; sepm\\_llava +\| 1 ", text)
     assert (tmp_path / "leaderboard.html").exists()
 
 
@@ -351,15 +354,20 @@ def test_doctor(tmp_path, monkeypatch):
     monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     output = call("doctor")
-    for part in ("lmms-eval", "torch", "task emotion_demo", "512 pictures", "task emoset", "EmoSet-118K.zip", "device"):
+    for part in ("lmms-eval", "torch", "task emotion_demo", "512 pictures", "other tasks", "emoset", "sepm-eval datasets NAME", "device"):
         assert part in output
     assert "hf_secret" not in output
+
+
+def lines_of(told):
+    """What a table says, however wide the screen is."""
+    return " ".join(re.sub("│|what:|state:", " ", told).split())
 
 
 def test_doctor_names_the_checkpoints(tmp_path, monkeypatch):
     """Those usual for a backbone, and those known ones that the hub's cache holds, whole or not."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    said = " ".join(call("doctor").replace("│", " ").split())
+    said = lines_of(call("doctor"))
     assert "checkpoint ok demo: in the package" in said
     assert "checkpoint note llava-hf/llava-1.5-7b-hf: usual for sepm_llava, not downloaded yet" in said
     assert "llava-1.5-13b-hf" not in said
@@ -370,7 +378,7 @@ def test_doctor_names_the_checkpoints(tmp_path, monkeypatch):
         (repository / "refs" / "main").write_text("c" * 40)
         if not weights:
             (repository / "snapshots" / ("c" * 40) / "model.safetensors").unlink()
-    said = " ".join(call("doctor").replace("│", " ").split())
+    said = lines_of(call("doctor"))
     assert "checkpoint ok llava-hf/llava-1.5-13b-hf: 0.0 GiB in the cache, commit cccccccccccc" in said
     assert "checkpoint note llava-hf/llava-1.5-7b-hf: in the cache, but not whole" in said
 
@@ -380,3 +388,31 @@ def test_doctor_exits_1_when_something_needed_is_broken(tmp_path, monkeypatch):
 
     monkeypatch.setattr(doctor, "entry_points", lambda group: [])
     assert "the entry point is missing" in call("doctor", code=1)
+
+
+@pytest.mark.parametrize("width", [200, 100, 60, 40, 30])
+def test_no_terminal_breaks_a_word(width):
+    """What is the same in all rows stands above, then each row is a few lines; all of it is there at any width."""
+    screen = Console(width=width, file=io.StringIO())
+    table = new_table("task", "model", "method", "right / N", title="results")
+    rows = [("emotion_demo", LLAVA, method, "12 / 32") for method in ("zero_shot", "[green]sepm[/] (beta=0.1)", "sepm")]
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)
+    text = screen.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("emotion_demo", LLAVA, "zero_shot", "sepm", "(beta=0.1)", "results"):
+        assert word in text
+    assert text.count(LLAVA) == (3 if width >= 100 else 1)
+    assert "[green]" not in text
+
+
+def test_a_row_that_does_not_fit_is_shown_as_lines():
+    screen = Console(width=22, file=io.StringIO())
+    table = new_table("task", "method")
+    table.add_row("emotion_demo", "sepm (beta=0.1)")
+    table.add_row("emotion6", "sepm")
+    screen.print(table)
+    lines = [line.rstrip() for line in screen.file.getvalue().splitlines()]
+    assert lines[1:3] == ["task: emotion_demo", "method: sepm"]
+    assert lines[-2:] == ["task: emotion6", "method: sepm"]

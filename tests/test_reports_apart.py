@@ -16,7 +16,7 @@ from sepm_eval.report.pages import Page, write_page
 from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.table import Table, main_columns, state
 from sepm_eval.report.write import write_report
-from sepm_eval.runs.outcomes import arranged
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.results import read_runs
 
 DAY = "20261101_120000"

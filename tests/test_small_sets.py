@@ -85,6 +85,14 @@ def test_the_bayesian_tail_is_half_the_mid_p_value(gained, lost):
     assert gained != lost or tail == pytest.approx(0.5)
 
 
+def test_of_many_items_the_bayesian_interval_is_the_published_one():
+    """Approval of a prime minister asked twice (Agresti, Categorical Data Analysis, matched pairs): -0.06 to -0.02."""
+    found = small_sets.bayesian_interval(86, 150, 1600)
+    assert (round(found.low, 2), round(found.high, 2)) == (-0.06, -0.02)
+    half = 1.959964 * ((86 + 150 - (86 - 150) ** 2 / 1600) ** 0.5) / 1600
+    assert (found.low, found.high) == pytest.approx((-0.04 - half, -0.04 + half), abs=2e-4)
+
+
 def covered(shares, wins, n, draws):
     """How often the interval holds the true difference, of drawn tables; each different table is worked out once."""
     draw = np.random.default_rng(11)

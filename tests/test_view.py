@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 from make_runs import LLAVA, read_lines, run, write_lines
@@ -17,7 +16,6 @@ from typer.testing import CliRunner
 from view_runs import GONE, journal_lines, make
 
 from sepm_eval.cli import app
-from sepm_eval.report.links import link_to_items
 from sepm_eval.runs.results import read_runs, readable_runs
 from sepm_eval.view.following import Following
 from sepm_eval.view.server import HOST, PortTaken, application, bound
@@ -294,25 +292,3 @@ def test_a_report_has_the_items_beside_it_and_of_an_earlier_one_nothing_is_left(
     assert listed["pictures"]["root"] == (folder.parent / "pictures").as_uri() + "/"
     assert set(listed["pictures"]["files"]) == {f"{number}.jpg" for number in range(32)}
     assert len(read_runs([folder, out])) == len(read_runs([folder]))  # a report's folder holds no runs
-
-
-def test_links_hold_names_as_they_are_shown():
-    assert link_to_items() == "items.html#"
-    assert link_to_items(items="a b", outcome="wrong", item="x\x1b&=") == (
-        "items.html#items=a%20b&outcome=wrong&item=x%5Cx1b%26%3D"
-    )
-    script = (Path(__file__).parent.parent / "sepm_eval/view/page/state.js").read_text()
-    (names,) = re.findall(r"view\.FILTERS = (\[.*?\]);", script)
-    taken = set(link_to_items.__kwdefaults__)
-    assert taken == {*json.loads(names), "item"} - {"search"}
-
-
-def test_every_outcome_of_a_link_is_one_that_the_page_knows():
-    from typing import get_args
-
-    from sepm_eval.report.links import Outcomes
-
-    script = (Path(__file__).parent.parent / "sepm_eval/view/page/state.js").read_text()
-    (body,) = re.findall(r"view\.OUTCOMES = \{(.*?)\};", script, re.DOTALL)
-    known = re.findall(r'^  "?([\w-]+)"?:', body, re.MULTILINE)
-    assert set(known) == {outcome for outcome in get_args(Outcomes) if outcome}

@@ -49,7 +49,7 @@ class Pictures:
         if key not in self._prepared:
             known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
             self._prepared[key] = known, self._process(image)
-        return self._prepared[key][1]["expansion"].count(self._processor.image_token)
+        return self._tokens(self._prepared[key][1])
 
     @torch.inference_mode()
     def see(self, image: Image.Image, side: float) -> PictureTokens:
@@ -73,7 +73,7 @@ class Pictures:
             for key, value in inputs.items()
             if key in self._wanted and isinstance(value, Tensor)
         }
-        output = self._features(given)
+        output = self._features(given, self._tokens(inputs))
         features = _flat(output.pooler_output)
         more: dict[str, Any] = {"expansion": inputs["expansion"]}
         if "image_grid_thw" in inputs:
@@ -83,14 +83,18 @@ class Pictures:
         more["batched"] = isinstance(output.pooler_output, Tensor)
         return PictureTokens(features, self._places(image, inputs, len(features)), more)
 
-    def _features(self, given: dict[str, Tensor]) -> Any:
-        """What the model's vision side makes of one preprocessed picture."""
-        if not self._family.needs_two_tokens:
+    def _features(self, given: dict[str, Tensor], tokens: int) -> Any:
+        """What the model's vision side makes of one preprocessed picture, which becomes so many visual tokens."""
+        if tokens > 1 or not self._family.needs_two_tokens:
             return self._model.get_image_features(**given, return_dict=True)
         twice = {key: torch.cat([value, value]) for key, value in given.items()}
         output = self._model.get_image_features(**twice, return_dict=True)
         output.pooler_output = output.pooler_output[:1]
         return output
+
+    def _tokens(self, inputs: Mapping[str, Any]) -> int:
+        """How many visual tokens a preprocessed picture will give."""
+        return int(inputs["expansion"].count(self._processor.image_token))
 
     def _process(self, image: Image.Image, **changed: Any) -> dict[str, Any]:
         """What the image processor makes of a picture, and what stands for it in the prompt ("expansion").
@@ -123,12 +127,8 @@ class Pictures:
             UnreadableImage: it would be.
         """
         least = self.options.get("size", {}).get(_EDGES["min_pixels"], 0)
-        if least <= image.width * image.height or (need := least * _BYTES_A_PIXEL) <= (free := free_memory("cpu")):
-            return
-        raise UnreadableImage(
-            f"min_pixels={least} enlarges this picture of {image.width} x {image.height} pixels, which needs "
-            f"{need / 2**30:.1f} GiB of memory, where {free / 2**30:.1f} GiB are free; lower min_pixels"
-        )
+        if least > image.width * image.height and (lack := _lack_of_memory(least)):
+            raise UnreadableImage(f"{lack}; it has {image.width} x {image.height}")
 
     def _smaller(self, image: Image.Image, inputs: Mapping[str, Any], side: float) -> Image.Image:
         """The picture so that its grid has ``side`` of the rows and columns the processor would give it."""
@@ -167,7 +167,8 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
         limits: min_pixels and max_pixels, None for the processor's own.
 
     Raises:
-        ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible.
+        ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible or ask
+            for more memory than is free.
     """
     if not isinstance(tiling, bool):
         raise ValueError(f"tiling={tiling!r}: use True or False")
@@ -187,7 +188,20 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
         )
     if least > MOST_PIXELS:
         raise ValueError(f"min_pixels={least}: every picture would be enlarged beyond the {MOST_PIXELS} it may have")
+    if lack := _lack_of_memory(least):
+        raise ValueError(lack)
     return {**options, "size": size}
+
+
+def _lack_of_memory(least: int) -> str:
+    """Why a picture cannot be enlarged to so many pixels, in words; "" if it may be."""
+    need, free = least * _BYTES_A_PIXEL, free_memory("cpu")
+    if need <= free:
+        return ""
+    return (
+        f"min_pixels={least} enlarges a picture until it takes {need / 2**30:.1f} GiB of memory, where "
+        f"{free / 2**30:.1f} GiB are free; lower min_pixels"
+    )
 
 
 def tiles(processor: Any) -> bool:

@@ -117,24 +117,40 @@ def base_and_rows(seen: Seen) -> tuple[Block, ...]:
         return (base,)
     if left == 1:
         return (Block(seen.whole, side, side, separators="end"),)
-    rows, columns = _unpadded(seen, side)
+    tiles = anyres_tiles(seen.size, seen.config.image_grid_pinpoints, vision.image_size)
+    rows, columns = unpadded(seen.size, tiles, side, getattr(seen.config, "vision_aspect_ratio", None))
     return (base, Block(seen.whole, rows, columns, separators="rows"))
 
 
-def _unpadded(seen: Seen, side: int) -> tuple[int, int]:
-    """Rows and columns of the finer grid: that of the tiles without padding, reduced where it is too large."""
+def anyres_tiles(size: tuple[int, int], pinpoints: Any, tile: int) -> tuple[int, int]:
+    """Rows and columns of the tiles into which LLaVA-NeXT and OneVision cut a picture.
+
+    Args:
+        size: width and height of the picture.
+        pinpoints: (height, width) of the canvases there are.
+        tile: side of a tile.
+    """
     from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
-    width, height = seen.size
-    grid = get_anyres_image_grid_shape(
-        [height, width], seen.config.image_grid_pinpoints, seen.config.vision_config.image_size
-    )
-    rows, columns = grid[0] * side, grid[1] * side
+    rows, columns = get_anyres_image_grid_shape([size[1], size[0]], pinpoints, tile)
+    return rows, columns
+
+
+def unpadded(size: tuple[int, int], tiles: tuple[int, int], side: int, limit: str | None) -> tuple[int, int]:
+    """Rows and columns of the finer grid: that of the tiles without padding, reduced where it is too large.
+
+    Args:
+        size: width and height of the picture.
+        tiles: rows and columns of them.
+        side: rows of visual tokens in a tile.
+        limit: OneVision's vision_aspect_ratio, such as "anyres_max_9".
+    """
+    width, height = size
+    rows, columns = tiles[0] * side, tiles[1] * side
     if width / height > columns / rows:
         rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
     else:
         columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
-    limit = getattr(seen.config, "vision_aspect_ratio", None)
     if limit:
         ratio = math.sqrt(rows * columns / (int(limit.removeprefix("anyres_max_")) * side**2))
         if ratio > 1.1:

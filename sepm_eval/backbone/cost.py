@@ -38,6 +38,21 @@ class Tower:
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """A vision tower of any kind, with what is behind it, for pictures of one size.
+
+    Attributes:
+        tokens: how many visual tokens a picture gives.
+        multiply_adds: what it takes to encode one.
+        resizes: a smaller picture gives fewer tokens.
+    """
+
+    tokens: int
+    multiply_adds: int
+    resizes: bool = False
+
+
+@dataclass(frozen=True)
 class Decoder:
     """A Llama-like decoder: gated MLP, grouped-query attention.
 
@@ -49,6 +64,8 @@ class Decoder:
         kv_heads: key and value heads.
         head_width: width of one head.
         vocabulary: rows of the output layer.
+        spared: the last layer is computed for the last position only (see ``last_layer.py``).
+        windows: for each layer, how many positions it sees while an answer is written, None for all; empty if all do.
     """
 
     width: int
@@ -58,6 +75,8 @@ class Decoder:
     kv_heads: int
     head_width: int
     vocabulary: int
+    spared: bool = True
+    windows: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,12 +89,14 @@ class Geometry:
         merge: a visual token is made of merge x merge patches (LLaVA 1, VILA 2).
     """
 
-    tower: Tower
+    tower: Tower | Encoder
     decoder: Decoder
     merge: int = 1
 
     def visual_tokens(self, side: float = 1.0) -> int:
         """N_v, for a picture shown at this share of the tower's usual side (see ``Backbone.see``)."""
+        if isinstance(self.tower, Encoder):
+            return max(round(self.tower.tokens * side**2), 1) if self.tower.resizes else self.tower.tokens
         patches = max(round(self.tower.side // self.tower.patch * side), 1)
         return (-(-patches // self.merge)) ** 2
 
@@ -208,6 +229,8 @@ def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], me
 def _look(geometry: Geometry, side: float) -> int:
     """The vision tower and the projector, for one picture."""
     tower, width = geometry.tower, geometry.decoder.width
+    if isinstance(tower, Encoder):  # of a smaller picture the share that its tokens are
+        return 2 * round(tower.multiply_adds * geometry.visual_tokens(side) / tower.tokens)
     patches = max(round(tower.side // tower.patch * side), 1) ** 2
     tokens = patches + tower.class_token
     embed = patches * tower.width * 3 * tower.patch**2
@@ -220,14 +243,14 @@ def _look(geometry: Geometry, side: float) -> int:
 def _read(decoder: Decoder, read: Read) -> int:
     """One prompt through the decoder, and the logits of its last position.
 
-    The last layer gives one position: the others have keys and values there (see ``last_layer.py``), and the probed
-    ones queries. Whoever prunes after it needs all.
+    Where the last layer is spared it gives one position: the others have keys and values there (see ``last_layer.py``),
+    and the probed ones queries. Whoever prunes after it needs all.
     """
     attended = decoder.heads * decoder.head_width
     total, tokens, left = 0, read.tokens, dict(read.left)
     for layer in range(decoder.layers):
         seen = read.cached + tokens
-        alone = layer == decoder.layers - 1 and layer not in left
+        alone = decoder.spared and layer == decoder.layers - 1 and layer not in left
         if alone:
             total += _layer(decoder, tokens + 1, 1, seen)  # the layer projects its one position again
         else:
@@ -235,15 +258,18 @@ def _read(decoder: Decoder, read: Read) -> int:
         tokens = left.get(layer, tokens)
     seen = read.cached + read.tokens
     scores = seen * (attended + 1)  # and their mean
-    probe = read.probed * (decoder.width * attended + read.layers * scores)  # the last layer's queries once more
+    again = decoder.width * attended if decoder.spared else 0  # the last layer's queries
+    probe = read.probed * (again + read.layers * scores)
     return 2 * (total + probe + decoder.width * decoder.vocabulary)
 
 
 def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
     """One token behind a prompt, which sees what each layer still holds of it and what was written, and its logits."""
     total, tokens, left = 0, read.tokens, dict(read.left)
-    for layer in range(decoder.layers):
-        total += _layer(decoder, 1, 1, read.cached + tokens + written + 1)
+    windows = decoder.windows or (None,) * decoder.layers
+    for layer, window in enumerate(windows):
+        seen = read.cached + tokens + written + 1
+        total += _layer(decoder, 1, 1, seen if window is None else min(seen, window))
         tokens = left.get(layer, tokens)
     return 2 * (total + decoder.width * decoder.vocabulary)
 

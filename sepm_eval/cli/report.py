@@ -33,7 +33,7 @@ def report(
     try:
         runs = read_runs(folders, quiet=False)
         page = write_report(runs, out, link=link_of, quiet=False)
-        write_items(runs, folders, out)
+        write_items(runs, folders, out, quiet=False)
     except (ValueError, OSError) as error:
         stop(str(error))
     console.print(f"written to {page}", soft_wrap=True)

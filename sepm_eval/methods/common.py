@@ -60,8 +60,7 @@ def ask(
     Raises:
         FloatingPointError: the model's logits are not finite, or the attention by which ``prune`` removes tokens.
     """
-    how: dict[str, Any] = {} if prefix is None else {"prefix": prefix, "shares": "text"}
-    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, **how))
+    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, **_behind(prefix)))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
     pictures = [None] * len(prompts) if visual is None else visual.pictures
     seen = [0 if one is None else len(one) for one in pictures] if keep is None else [int(mask.sum()) for mask in keep]
@@ -76,6 +75,11 @@ def ask(
         )
         for i, (question, text, picture) in enumerate(zip(questions, texts, pictures, strict=True))
     ]
+
+
+def _behind(prefix: Reading | None) -> dict[str, Any]:
+    """How a prompt is read behind an earlier reading, if there is one."""
+    return {} if prefix is None else {"prefix": prefix, "shares": "text"}
 
 
 def _answer(

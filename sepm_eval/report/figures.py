@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sepm_eval.emotions import POLARITY
 from sepm_eval.report import statistics
-from sepm_eval.report.table import column_key, groups, largest_confidence, model_key, polarities
+from sepm_eval.report.table import column_key, groups, items_of, largest_confidence, model_key, polarities
 from sepm_eval.report.tables import main_runs
 from sepm_eval.runs.outcomes import Outcome, Run
 
@@ -76,12 +76,16 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
     positive = [label for label in labels if polarity[label] == "positive"]
     canvas, axes = _canvas(width=max(7.0, 0.9 * len(labels)), height=4.2)
     room = 0.8 / len(chosen)
+    items: list[Mapping[str, str]] = []
     for number, run in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]
         total: Counter[str] = Counter(o.target for o in run.scored)
         right: Counter[str] = Counter(o.target for o in run.scored if o.score.correct)
         heights = [100 * right[label] / total[label] if total[label] else 0.0 for label in labels]
-        axes.bar(np.arange(len(labels)) + number * room - 0.4 + room / 2, heights, room, color=colour, label=run.called)
+        places = np.arange(len(labels)) + number * room - 0.4 + room / 2
+        for bar, label in zip(axes.bar(places, heights, room, color=colour, label=run.called), labels, strict=True):
+            bar.set_gid(f"items-{len(items)}")
+            items.append(items_of(run, label=label))
         assert run.accuracy is not None  # see main_runs
         axes.axhline(run.accuracy, color=colour, linestyle="--", linewidth=1)
     axes.axvline(len(positive) - 0.5, color=NEUTRAL, linewidth=0.8)
@@ -97,7 +101,7 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
     )
     if differ:
         caption += " Polarities are the known ones; some of the runs had others."
-    return [_figure(canvas, "per_class", "Accuracy by label", caption, runs)]
+    return [_figure(canvas, "per_class", "Accuracy by label", caption, runs, items)]
 
 
 def _confidence(runs: Sequence[Run]) -> list[Figure]:
@@ -120,12 +124,14 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
     canvas, axes = _canvas(width=7.0, height=4.0)
     filled = sorted(bins)
     middle = [(one_bin + 0.5) * most / _BINS for one_bin in filled]
+    items = [items_of(run, confidence=_range(one_bin, most)) for one_bin in filled]
     for which, colour, name in ((1, NEUTRAL, "polarity right"), (0, COLOURS[1], "answer right")):
         shares = [100 * sum(one[which] for one in bins[one_bin]) / len(bins[one_bin]) for one_bin in filled]
         spread = [statistics.wilson(sum(one[which] for one in bins[p]), len(bins[p])) for p in filled]
         low = [share - 100 * interval.low for share, interval in zip(shares, spread, strict=True)]
         high = [100 * interval.high - share for share, interval in zip(shares, spread, strict=True)]
         axes.errorbar(middle, shares, [np.maximum(low, 0), np.maximum(high, 0)], fmt="o-", color=colour, label=name)
+        _draw_points(axes, middle, shares, colour)
     for one_bin, x in zip(filled, middle, strict=True):
         axes.annotate(str(len(bins[one_bin])), (x, 2), ha="center", fontsize=7, color=NEUTRAL)
     alpha = float(run.settings["alpha"])
@@ -138,7 +144,19 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
         f"Accuracy of {run.called} by the confidence of stage 1 (Fig. 5), with 95 % Wilson intervals; numbers at the "
         "bottom are items. Left of the threshold stage 2 is shown all labels."
     )
-    return [_figure(canvas, "confidence", "Confidence and accuracy", caption, runs)]
+    return [_figure(canvas, "confidence", "Confidence and accuracy", caption, runs, items)]
+
+
+def _range(one_bin: int, most: float) -> str:
+    """From and to of a bin of confidence; the last one has what lies at its end too."""
+    last = one_bin == _BINS - 1
+    return f"{one_bin * most / _BINS:.10g}:{1 if last else (one_bin + 1) * most / _BINS:.10g}"
+
+
+def _draw_points(axes: Axes, x: Sequence[float], y: Sequence[float], colour: str) -> None:
+    """Draw points that lead to their items: that of number i is the group "items-i"."""
+    for number, place in enumerate(zip(x, y, strict=True)):
+        axes.plot(*([one] for one in place), "o", color=colour, gid=f"items-{number}")
 
 
 def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
@@ -159,7 +177,8 @@ def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
         axes.fill_between(
             values, [100 * i.low for i in spread], [100 * i.high for i in spread], color=COLOURS[1], alpha=0.15
         )
-        axes.plot(values, shares, "o-", color=COLOURS[1])
+        axes.plot(values, shares, "-", color=COLOURS[1])
+        _draw_points(axes, values, shares.tolist(), COLOURS[1])
         base = next((run.accuracy for run in runs if run.variant == "zero_shot" and run.scored), None)
         if base is not None:
             axes.axhline(base, color=NEUTRAL, linestyle="--", label="zero-shot")
@@ -167,7 +186,8 @@ def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
         axes.set_xlabel(name)
         axes.set_ylabel("accuracy (%)")
         caption = f"Accuracy of SEPM over {name} (Fig. 3), the other settings at their defaults; band: 95 % Wilson."
-        made.append(_figure(canvas, f"sensitivity_{name}", f"Sensitivity to {name}", caption, runs))
+        items = [items_of(run) for _, run in curve]
+        made.append(_figure(canvas, f"sensitivity_{name}", f"Sensitivity to {name}", caption, runs, items))
     return made
 
 
@@ -225,7 +245,7 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
         if not all(o.record is not None and o.record.blocks for o in ready):
             logger.warning(
                 "the figure of dropped visual tokens is left out: the journal does not say where they lie in the "
-                "pictures, as those of version 0.2.0 and before do not; ask the runs anew to have it drawn"
+                "pictures, as those of version 0.2.0 and before do not; run them again to have it drawn"
             )
             return
         labels.add(outcome.target)
@@ -254,10 +274,12 @@ def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
     return canvas, axes
 
 
-def _figure(canvas: Canvas, key: str, title: str, caption: str, runs: Sequence[Run]) -> Figure:
+def _figure(
+    canvas: Canvas, key: str, title: str, caption: str, runs: Sequence[Run], items: Sequence[Mapping[str, str]] = ()
+) -> Figure:
     """A drawn figure of the runs of one model over one set of items."""
     name = "_".join((key, model_key(runs), column_key(runs[0])))
-    return saved(canvas, name, f"{title} · {runs[0].model}, {runs[0].column}", caption)
+    return saved(canvas, name, f"{title} · {runs[0].model}, {runs[0].column}", caption, items)
 
 
 def _saved(canvas: Canvas, form: str, metadata: dict[str, Any]) -> bytes:

@@ -27,6 +27,9 @@ def front_figures(runs: Sequence[Run], compared: Sequence[Compared]) -> list[Fig
     Args:
         runs: what is reported.
         compared: their comparisons with zero-shot.
+
+    Returns:
+        The figures, those of one model after those of another.
     """
     made = []
     for model in dict.fromkeys(run.model for run in runs):

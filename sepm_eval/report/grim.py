@@ -84,11 +84,14 @@ class Printed:
 
 
 def read_table(path: Path) -> list[Printed]:
-    """Read the figures of a table.
+    """Read a printed table.
 
     Args:
         path: a CSV file (UTF-8) with a header line; the first column names the rows. Cells that are numbers with a
             decimal point are its figures; other cells, such as counts and names, are left alone.
+
+    Returns:
+        The figures, line by line.
 
     Raises:
         ValueError: it is no CSV file, or has no figure.

@@ -60,7 +60,9 @@ def _link_points(root: ElementTree.Element, figure: Figure, link: ItemLink) -> N
                 continue
             about = figure.items[int(point[1])]
             title = ElementTree.Element(f"{{{_SVG}}}title")
-            title.text = ", ".join(about[key] for key in ("method", "model", "column") if key in about)
+            title.text = ", ".join(
+                about[key] for key in ("label", "confidence", "method", "model", "column") if key in about
+            )
             child.insert(0, title)
             if address := link(about):
                 anchor = ElementTree.Element(f"{{{_SVG}}}a", {"href": address, "aria-label": title.text})

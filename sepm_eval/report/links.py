@@ -27,7 +27,7 @@ def link_to_items(
     outcome: Outcomes = "",
     label: str = "",
     answer: str = "",
-    confidence: tuple[float, float] | None = None,
+    confidence: str = "",
     item: str = "",
 ) -> str:
     """The address of some items, relative to a report's folder. Arguments left out do not narrow the list.
@@ -41,7 +41,7 @@ def link_to_items(
             "wrong" includes unparsed answers, as everywhere.
         label: the item's label.
         answer: the label answered.
-        confidence: from (included) and to (excluded), of stage 1.
+        confidence: of stage 1, from (included) and to (excluded): "0.05:0.075".
         item: opens this one, by its id, and not the list.
 
     Returns:
@@ -49,8 +49,7 @@ def link_to_items(
     """
     told = {
         **{"items": items, "model": model, "method": method, "outcome": outcome, "label": label, "answer": answer},
-        "confidence": "" if confidence is None else f"{confidence[0]:.10g}:{confidence[1]:.10g}",
-        "item": item,
+        **{"confidence": confidence, "item": item},
     }
     given = {key: visible(value) for key, value in told.items() if value}
     return f"{ITEMS_PAGE}#{urlencode(given, quote_via=quote, safe='')}"
@@ -64,8 +63,8 @@ def link_of(about: Mapping[str, str]) -> str:
     """The address of the items that a cell or a point of a report is about.
 
     Args:
-        about: any of "column", "model", "method", "label", "answer" (a label, or "unparsed"), "status", "flip" and
-            "item", as the report's tables say it; anything else does not narrow the list.
+        about: any of "column", "model", "method", "label", "answer" (a label, or "unparsed"), "status", "flip",
+            "confidence" and "item", as the report's tables say it; anything else does not narrow the list.
     """
     status = about.get("status", "")
     answer = about.get("answer", "")
@@ -78,5 +77,6 @@ def link_of(about: Mapping[str, str]) -> str:
         outcome=_OF_FLIP.get(about.get("flip", "")) or _OF_STATUS.get(status, ""),
         label=about.get("label", ""),
         answer=answer,
+        confidence=about.get("confidence", ""),
         item=about.get("item", ""),
     )

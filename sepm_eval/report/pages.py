@@ -103,7 +103,11 @@ def as_html(page: Page, link: ItemLink) -> str:
     return _template().render(
         page=page,
         address=address,
-        drawn=[Markup(inline_svg(figure, address)) for figure in page.front],
+        drawn={
+            figure.key: Markup(inline_svg(figure, address))
+            for figure in (*page.front, *page.figures)
+            if figure.items or figure in page.front
+        },
         footer=f"Written by sepm-eval {version('sepm-eval')}.",
         style=Markup(style),  # our own files: the page's policy admits these two and nothing else
         script=Markup(script),

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from sepm_eval.report.small_sets import LEVEL, SMALL, Interval, bayesian_interval, mid_p
+from sepm_eval.scoring import expected_calibration_error
 
 POWER = 0.8
 RESAMPLES = 2000
@@ -114,6 +115,11 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     )
 
 
+def _quantiles() -> tuple[float, float]:
+    """Of the normal distribution: those that a two-sided test at LEVEL and a power of POWER stand for."""
+    return float(stats.norm.ppf(1 - (1 - LEVEL) / 2)), float(stats.norm.ppf(POWER))
+
+
 def needed_items(difference: float, discordant: float) -> int | None:
     """How many items McNemar's test needs to find a difference with 80 % power at the 5 % level.
 
@@ -128,7 +134,7 @@ def needed_items(difference: float, discordant: float) -> int | None:
     """
     if not difference:
         return None
-    both_sides, one_side = stats.norm.ppf(1 - (1 - LEVEL) / 2), stats.norm.ppf(POWER)
+    both_sides, one_side = _quantiles()
     spread = math.sqrt(max(discordant - difference**2, 0.0))
     return math.ceil(((both_sides * math.sqrt(discordant) + one_side * spread) / difference) ** 2)
 
@@ -148,7 +154,7 @@ def detectable_difference(n: int, discordant: float) -> float | None:
     """
     if not n or not discordant:
         return None
-    both_sides, one_side = stats.norm.ppf(1 - (1 - LEVEL) / 2), stats.norm.ppf(POWER)
+    both_sides, one_side = _quantiles()
     half, square = both_sides * math.sqrt(discordant * n), n + one_side**2
     rest = half**2 - square * discordant * (both_sides**2 - one_side**2)
     found = float((half + math.sqrt(max(rest, 0.0))) / square)
@@ -271,9 +277,9 @@ def reliability(confidence: ArrayLike, right: ArrayLike) -> Calibration:
         for g in range(10)
         if (groups == g).any()
     )
-    ece = sum(size * abs(mean - accuracy) for mean, accuracy, size in bins) / hits.size
+    ece = expected_calibration_error(sure.tolist(), hits.tolist())
     brier = float(brier_score_loss(hits, sure, labels=[False, True]))
-    return Calibration(int(hits.size), float(hits.mean()), float(sure.mean()), float(ece), brier, bins)
+    return Calibration(int(hits.size), float(hits.mean()), float(sure.mean()), ece, brier, bins)
 
 
 def mean_interval(values: ArrayLike) -> Interval:

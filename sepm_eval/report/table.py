@@ -101,6 +101,9 @@ def run_cells(run: Run, *, entry: bool = False) -> tuple[Cell, Cell, Cell]:
     Args:
         run: the run.
         entry: also say the harness's name of the model, and which list of items it was.
+
+    Returns:
+        What people call the method, the model, and the set of items.
     """
     more = ((run.entry,), (run.item_list,)) if entry else ((), ())
     return Cell(run.called), Cell(run.model, more[0]), Cell(run.column, more[1], items=items_of(run))
@@ -112,7 +115,8 @@ def items_of(run: Run, **which: str) -> dict[str, str]:
     Args:
         run: the run.
         which: what else they have in common: ``item`` (an id), ``label``, ``answer`` (a label, or "unparsed"),
-            ``status`` ("answered", "unparsed", "failed") or ``flip`` ("wrong → right", "right → wrong").
+            ``status`` ("answered", "unparsed", "failed"), ``flip`` ("wrong → right", "right → wrong") or ``confidence``
+            of stage 1 ("0.05:0.075", from and to).
 
     Returns:
         The run's own ``labels_of`` and these.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sepm_eval.emotions import WHEELS
 from sepm_eval.report import distributions, statistics
-from sepm_eval.report.table import Cell, Table, count_cell, interval_text, labels_of
+from sepm_eval.report.table import RUN_COLUMNS, Cell, Table, count_cell, interval_text, labels_of, run_cells
 from sepm_eval.runs.outcomes import Outcome, Run
 
 PEOPLE, HALVES = "people", "one half of the voters against the other"
@@ -47,10 +47,12 @@ def voted(outcomes: Sequence[Outcome]) -> Voted | None:
     """What a model and people said of the items that people voted on.
 
     Returns:
-        The two side by side; None if there are no votes for labels on offer.
+        The two side by side; None if there are no votes for labels on offer, or not all items offer the same labels.
     """
     told = [(one, one.votes) for one in outcomes if one.votes]
-    labels = told[0][0].options.labels if told else ()
+    if len({one.options for one, _ in told}) != 1:
+        return None
+    labels = told[0][0].options.labels
     rows = [[votes.get(label, 0) for label in labels] for _, votes in told]
     mine = [(one, row) for (one, _), row in zip(told, rows, strict=True) if any(row)]
     if not mine:
@@ -95,12 +97,12 @@ def votes(runs: Sequence[Run]) -> Table | None:
             notes.append(f"{column}: {people}, so people are not compared with people.")
         else:
             lines.append(people)
-        if (outside := here[0][1].outside) > 0:
+        if (outside := here[0][1].outside) >= 0.0005:  # less is not shown, or what rounding leaves
             notes.append(
                 f"{column}: {100 * outside:.1f} % of the votes are for labels that are not on offer, and left out."
             )
     rows, records = zip(*lines, strict=True)
-    columns = ("task", "model", "method", "N", "accuracy %", "people's choice %", "JS", "EMD")
+    columns = (*RUN_COLUMNS, "N", "accuracy %", "people's choice %", "JS", "EMD")
     return Table("votes", "What people voted", columns, rows, (*_NOTES, *notes), records)
 
 
@@ -128,7 +130,7 @@ def _line(run: Run, mine: Voted) -> tuple[tuple[Cell, ...], dict[str, Any]]:
         carried = distributions.circular_emd(*(distributions.on_wheel(one, mine.places) for one in (likely, said)))
     part = () if known.all() or not known.any() else (f"of {int(known.sum())}",)
     cells = (
-        *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(n)),
+        *(*run_cells(run), count_cell(n)),
         Cell("none scored" if run.accuracy is None else f"{run.accuracy:.2f}", (), run.accuracy),
         Cell(f"{100 * agreed / n:.2f}", (interval_text(interval, 100),), agreed / n),
         _mean_cell(distance, part),
@@ -144,10 +146,13 @@ def _line(run: Run, mine: Voted) -> tuple[tuple[Cell, ...], dict[str, Any]]:
 
 
 def _people(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]] | str:
-    """The row of people themselves, and the same as a record; why there is none, if that cannot be told.
+    """The row of people themselves.
 
     Args:
         runs: all over one set of items. Also items count whose question failed: people saw them.
+
+    Returns:
+        The row, and the same as a record; why there is none, if people cannot be compared with people.
     """
     said = [{one.item: one.votes for one in run.outcomes} for run in runs]
     mine = voted(runs[0].outcomes)
@@ -160,7 +165,7 @@ def _people(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]] | st
         return "no item has two votes for labels on offer"
     emd = Cell("-") if ceiling.emd is None else Cell(f"{ceiling.emd:.3f}", (mine.wheel,), ceiling.emd)
     cells = (
-        *(Cell(runs[0].column), Cell(PEOPLE), Cell(HALVES), count_cell(ceiling.n), Cell("-")),
+        *(Cell(HALVES), Cell(PEOPLE), Cell(runs[0].column), count_cell(ceiling.n), Cell("-")),
         Cell(f"{100 * ceiling.agreement:.2f}", value=ceiling.agreement),
         Cell(f"{ceiling.jensen_shannon:.3f}", value=ceiling.jensen_shannon),
         emd,
@@ -184,7 +189,7 @@ def answers(runs: Sequence[Run]) -> Table | None:
     if not lines:
         return None
     rows, records = zip(*lines, strict=True)
-    columns = ("task", "model", "method", "N", "right %", "mean probability %", "ECE", "Brier", "letters %")
+    columns = (*RUN_COLUMNS, "N", "right %", "mean probability %", "ECE", "Brier", "letters %")
     notes = (
         "The probability of the option that was answered, scaled so that those of all options sum to 1, against "
         "whether it is right: expected calibration error over ten bins, and Brier score. Unparsed answers have no "
@@ -204,7 +209,7 @@ def _confidence(run: Run) -> tuple[tuple[Cell, ...], dict[str, Any]] | None:
     found = statistics.reliability(sure, [one.score.correct for one, _ in told])
     letters = sum(sum(known) for _, known in told) / len(told)
     cells = (
-        *(Cell(run.column), Cell(run.model), Cell(run.variant), count_cell(found.n)),
+        *(*run_cells(run), count_cell(found.n)),
         *(Cell(f"{100 * value:.2f}", value=value) for value in (found.accuracy, found.confidence)),
         *(Cell(f"{value:.3f}", value=value) for value in (found.ece, found.brier)),
         Cell(f"{100 * letters:.1f}", value=letters),

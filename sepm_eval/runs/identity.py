@@ -16,7 +16,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -150,21 +150,6 @@ def differences(identities: list[Identity]) -> list[str]:
     tables = [identity.fields() for identity in identities]
     names = dict.fromkeys(name for table in tables for name in table)
     return [name for name in names if len({digest_of(table.get(name)) for table in tables}) > 1]
-
-
-def weights_apart(identities: Iterable[Identity]) -> dict[str, str]:
-    """By each identity's digest: which weights its method had of its own, if another is the same but for these.
-
-    "clip at 1a2b..."; "" of one that no other is so like.
-    """
-    alike: dict[str, dict[str, Identity]] = {}
-    for identity in identities:
-        alike.setdefault(replace(identity, weights={}).digest, {})[identity.digest] = identity
-    return {
-        digest: ", ".join(f"{option} at {one}" for option, one in identity.weights.items()) if len(group) > 1 else ""
-        for group in alike.values()
-        for digest, identity in group.items()
-    }
 
 
 class _Answering:

@@ -1,29 +1,22 @@
-"""Finished runs as values: what became of every item, and when two runs may be set side by side."""
+"""Finished runs as values: who answered, what became of every item, and what each run is called beside others."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.methods import KINDS, kind_of
 from sepm_eval.parsing import Options
-from sepm_eval.runs.identity import Identity, differences, exam_digest, weights_apart
+from sepm_eval.runs.identity import Identity, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
-from sepm_eval.wording import counted
 
 OUR_ENTRIES = "sepm_"
-
-
-class DifferentItems(ValueError):
-    """Two runs that answered different items were to be compared item by item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +39,8 @@ class Record:
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
         labels: those that the journal has a probability of; none if it has none.
-        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary; of a
+            method that weighs them, what it chose by.
         seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
             of version 0.3.0 and before do not.
     """
@@ -180,7 +174,7 @@ class Run:
         """The method's options; none of a stock model."""
         return self.identity.options
 
-    @property
+    @cached_property
     def variant(self) -> str:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
         changed = [f"{key}={value}" for key, value in self._changed().items()]
@@ -241,6 +235,12 @@ class Run:
     def _counts(self) -> Counter[str]:
         return Counter(outcome.score.status for outcome in self.outcomes)
 
+    @cached_property
+    def pruned(self) -> tuple[int, int]:
+        """How many scored outcomes lost a visual token of their picture, and how many say whether they did."""
+        told = Counter(one.record.pruned for one in self.scored if one.record is not None)
+        return told[True], told[True] + told[False]
+
     @property
     def missing(self) -> int:
         """How many items lmms-eval was to ask and that have no outcome at all."""
@@ -277,111 +277,3 @@ class Run:
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
         return self.outcomes[0].options
-
-
-def arranged(runs: Iterable[Run]) -> list[Run]:
-    """Runs named apart and sorted by task, model, kind of method and method; of logs of the same run one counts.
-
-    Of several logs with the same identity over the same items, one in which everything was answered counts before one
-    in which something failed, and of equals the latest.
-    """
-    same: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        same.setdefault((run.exam, run.identity.digest), []).append(run)
-    apart = weights_apart(run.identity for group in same.values() for run in group)
-    chosen = []
-    for group in same.values():
-        group.sort(key=lambda run: (run.answered_all, run.date, str(run.source)))
-        *others, best = group
-        superseded = tuple(run.source for run in others)
-        chosen.append(dataclasses.replace(best, superseded=superseded, weights=apart[best.identity.digest], called=""))
-    models, columns = _model_names(chosen), _columns(chosen)
-    named = [
-        dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
-    ]
-    titles = Counter(one for one, _ in {(run.called, run.variant) for run in named})
-    named = [  # two variants that would be called the same have their names behind it
-        dataclasses.replace(run, called=f"{run.called} [{run.variant}]") if titles[run.called] > 1 else run
-        for run in named
-    ]
-    order = {name: [*KINDS, ""].index(kind_of(name)) for name in {run.method for run in named}}
-    return sorted(named, key=lambda r: (r.task, r.column, r.model, order[r.method], r.method, r.variant, r.entry))
-
-
-def _model_names(runs: Sequence[Run]) -> dict[str, str]:
-    """A name for each model, by the digest of its identity.
-
-    Ours share a name only if they are the same in everything; a stock model may share the name of its checkpoint with
-    ours, so that they stand in one table, because its entry tells them apart there.
-    """
-    groups: dict[tuple[str, str], dict[str, Identity]] = {}
-    for run in runs:
-        model = run.identity.of_model
-        groups.setdefault((model.checkpoint, _shown_entry(run)), {})[model.digest] = model
-    names: dict[str, str] = {}
-    for (checkpoint, _), models in groups.items():
-        odd = differences(list(models.values()))
-        for digest, identity in models.items():
-            told = ", ".join(f"{name.rpartition('.')[2]}={identity.fields().get(name)}" for name in odd)
-            names[digest] = f"{checkpoint} ({told})" if odd else checkpoint
-    return _unique(names, {run.identity.of_model.digest: _shown_entry(run) for run in runs})
-
-
-def _shown_entry(run: Run) -> str:
-    """What tells models of one name apart in a table: of a stock model its entry; ours have nothing but their name."""
-    return "" if run.entry.startswith(OUR_ENTRIES) else run.entry
-
-
-def _unique(names: dict[str, str], entries: Mapping[str, str]) -> dict[str, str]:
-    """The same, where two models of ours, or of one entry, would still share a name with a part of their digest."""
-    count = Counter((entries[digest], name) for digest, name in names.items())
-    return {
-        digest: f"{name} [{digest[:8]}]" if count[entries[digest], name] > 1 else name for digest, name in names.items()
-    }
-
-
-def _columns(runs: Sequence[Run]) -> dict[str, str]:
-    """A name for each set of items, by the run's exam: the task where it is the only one of it."""
-    groups: dict[str, dict[str, Run]] = {}
-    for run in runs:
-        groups.setdefault(run.task, {}).setdefault(run.exam, run)
-    names = {}
-    for task, exams in groups.items():
-        told = {exam: f"{task} [{Path(run.item_list).name}, {run.part}]" for exam, run in exams.items()}
-        count = Counter(told.values())
-        for exam, name in told.items():
-            if len(exams) == 1:
-                names[exam] = task
-            elif count[name] == 1:
-                names[exam] = name
-            else:
-                names[exam] = f"{name[:-1]}, set {exam[:8]}]"
-    return names
-
-
-def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
-    """The items that both runs answered, side by side; a question that failed in either is left out.
-
-    Raises:
-        DifferentItems: the runs are over different tasks, item lists, items, labels, pictures or questions.
-    """
-    for what in ("task", "item_list"):
-        one, other = getattr(first, what), getattr(second, what)
-        if one != other:
-            raise DifferentItems(f"{first.title} and {second.title} differ in their {what}: {one!r} and {other!r}")
-    ours = {outcome.item: outcome for outcome in first.outcomes}
-    theirs = {outcome.item: outcome for outcome in second.outcomes}
-    if odd := sorted(ours.keys() ^ theirs.keys()):
-        raise DifferentItems(
-            f"{first.title} and {second.title} were asked different items of {first.task}: {len(odd)} are only in one, "
-            f"such as {odd[0]!r}. Run both over the same list, without --limit"
-        )
-    for what, name in (("target", "labels"), ("sha256", "pictures"), ("question", "questions")):
-        unequal = [item for item, one in ours.items() if getattr(one, what) != getattr(theirs[item], what)]
-        if unequal:
-            raise DifferentItems(
-                f"{first.title} and {second.title} had other {name} for {counted(len(unequal), 'item')} of "
-                f"{first.task}, such as {unequal[0]!r}"
-            )
-    pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
-    return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]

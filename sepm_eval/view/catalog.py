@@ -163,7 +163,7 @@ def _run_json(entry: Entry, labels: dict[str, int], sets: dict[tuple[int, ...], 
         **{
             "model": visible(run.model),
             "method": visible(run.variant),
-            "called": visible(run.variant),
+            "called": visible(run.called),
             "items": visible(run.column),
         },
         **{"entry": visible(run.entry), "live": entry.live, "base": -1 if entry.base is None else entry.base},
@@ -181,7 +181,7 @@ def _run_json(entry: Entry, labels: dict[str, int], sets: dict[tuple[int, ...], 
 
 def share(value: Any) -> float | None:
     """A probability or the like from a journal, which may hold anything; None of what is no number."""
-    return round(value, 6) if type(value) in (int, float) and math.isfinite(value) else None
+    return round(value, 9) if type(value) in (int, float) and math.isfinite(value) else None
 
 
 def _number(table: dict[Any, int], key: Any) -> int:

@@ -14,7 +14,7 @@ from sepm_eval.runs.environment import DECISIVE
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.journal_records import record_of
 from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Run
-from sepm_eval.runs.results import defaults_of
+from sepm_eval.runs.results import called, defaults_of
 from sepm_eval.scoring import Score, score
 from sepm_eval.view.journals import Journals, RunTask
 
@@ -82,6 +82,7 @@ class LiveRuns:
             date=datetime.now(timezone.utc),
             defaults=defaults_of(identity.method),
             column=f"{run_task[1]} ({RUNNING})",
+            named=called(identity),
         )
 
 

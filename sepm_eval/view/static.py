@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from tqdm import tqdm
+
 from sepm_eval.report.links import ITEMS_PAGE
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.view import PAGE, PARTS
@@ -19,13 +21,14 @@ FOLDER = "items"
 _ANSWERS = 400  # in one file, which is read whole when one of its items is opened
 
 
-def write_items(runs: Sequence[Run], folders: Sequence[Path], out: Path) -> Path:
+def write_items(runs: Sequence[Run], folders: Sequence[Path], out: Path, *, quiet: bool = True) -> Path:
     """Write the explorer of some finished runs.
 
     Args:
         runs: what ``read_runs(folders)`` gave.
         folders: where their journals lie, from which the details come.
         out: a report's folder: gets items.html and a folder "items". One of an earlier call is replaced.
+        quiet: show no progress.
 
     Returns:
         The path of items.html. Pictures are not copied but linked to where the runs found them.
@@ -41,7 +44,8 @@ def write_items(runs: Sequence[Run], folders: Sequence[Path], out: Path) -> Path
         old.unlink()
     for name in PARTS:
         (place / name).write_bytes((PAGE / name).read_bytes())
-    for first in range(0, len(shown.items.keys), each):
+    parts = range(0, len(shown.items.keys), each)
+    for first in tqdm(parts, "items", unit="file", disable=quiet):
         part = range(first, min(first + each, len(shown.items.keys)))
         content = json.dumps(details(shown, answers, part, journals), allow_nan=False)
         (place / f"{first // each}.js").write_text(f"view.takeItems({first // each}, {content});\n", encoding="utf-8")

@@ -156,8 +156,7 @@ class SepmModel(ChatModel):
 
         Raises:
             MissingData: the data of a task that lmms-eval's command names are not there.
-            ValueError: an unknown or impossible argument; the message names the allowed ones. Or the method cannot be
-                asked what such a task asks.
+            ValueError: an unknown argument, or one that cannot work, also with what such a task asks.
             MemoryError: the weights do not fit; of lmms-eval's own command this is the end, with status 1.
         """
         super().__init__()

@@ -29,9 +29,9 @@ from sepm_eval.hosts.lmms_eval.folder import Part, begin, parts
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks
 from sepm_eval.hosts.lmms_eval.results import write_results
 from sepm_eval.hosts.lmms_eval.variants import Variants, load, stock_identity
+from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.exams import Exam
 from sepm_eval.runs.identity import answering
-from sepm_eval.runs.outcomes import arranged
 from sepm_eval.runs.plan import ModelPlan, Plan
 from sepm_eval.runs.preflight import Findings, look
 from sepm_eval.runs.progress import PlanBar

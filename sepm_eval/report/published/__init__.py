@@ -22,11 +22,14 @@ def readers() -> dict[str, Read]:
 
 
 def read_published(project: str, folder: Path) -> list[AnswerFile]:
-    """The answers that a project published.
+    """Read the answers that a project published.
 
     Args:
         project: its name, one of ``readers()``.
         folder: what was downloaded of it, or a part.
+
+    Returns:
+        One value a file.
 
     Raises:
         ValueError: the project is unknown, or the folder does not hold its answers in the layout that is known.

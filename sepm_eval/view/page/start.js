@@ -39,7 +39,7 @@
     const address = view.address(changes);
     if (replace) history.replaceState(null, "", address);
     else history.pushState(null, "", address);
-    view.readAddress();
+    view.readAddress(address); // not the browser's, which stays behind when addresses change too fast for it
     show();
   };
   view.open = (item) => {

@@ -82,8 +82,8 @@ view.pictureOf = (item, small) => {
   return files[item] && location.protocol === "file:" ? root + files[item] : "";
 };
 
-view.readAddress = () => {
-  const told = new URLSearchParams(location.hash.slice(1));
+view.readAddress = (address = location.hash) => {
+  const told = new URLSearchParams(address.slice(1));
   view.filters = Object.fromEntries(view.FILTERS.map((name) => [name, told.get(name) ?? ""]));
   view.item = told.get("item") ?? "";
 };
