@@ -8,7 +8,7 @@ import shutil
 import signal
 
 import pytest
-from miniature_hub import cache, lai_gai, mvei  # noqa: F401
+from miniature_hub import cache, lai_gai, lai_gai_rows, mvei, table  # noqa: F401
 
 from sepm_eval.datasets import data_folder, find_benchmarks
 from sepm_eval.datasets.releases import hub_copies
@@ -113,6 +113,33 @@ def test_progress_is_shown(cache, capsys):  # noqa: F811
     mvei(cache("wudq/MVEI"))
     hub_copies.fetch(find_benchmarks()["mvei"], "hf:wudq/MVEI", data_folder())
     assert "filing wudq/MVEI: 100%" in capsys.readouterr().err
+
+
+def test_another_revision_replaces_pictures_of_the_same_size(cache):  # noqa: F811
+    """A picture or a list that has changed and kept its length must not stay as it was."""
+    rows = lai_gai_rows()
+    table(cache("ACG-AMU/LAI-GAI") / "a.parquet", rows)
+    fetch()
+    other = [{**row, "image": {"bytes": row["image"]["bytes"][:-1] + b"x", "path": None}} for row in rows]
+    table(cache("ACG-AMU/LAI-GAI", "e" * 40) / "a.parquet", other)
+    for source, last in ((f"@{'e' * 40}", b"x"), ("", rows[0]["image"]["bytes"][-1:])):
+        hub_copies.fetch(LAI_GAI, f"hf:ACG-AMU/LAI-GAI{source}", data_folder())
+        assert (data_folder() / "LAI-GAI" / "images" / "amusement_0.png").read_bytes()[-1:] == last
+    mvei(cache("wudq/MVEI"))
+    listed = mvei_list(cache("wudq/MVEI", "e" * 40))
+    benchmark = find_benchmarks()["mvei"]
+    hub_copies.fetch(benchmark, "hf:wudq/MVEI", data_folder())
+    before = {item.id: item.question.text for item in benchmark.items()}
+    listed.write_text(listed.read_text().replace("Often", "Rarer"))
+    hub_copies.fetch(benchmark, f"hf:wudq/MVEI@{'e' * 40}", data_folder())
+    after = {item.id: item.question.text for item in benchmark.items()}
+    assert before.keys() == after.keys()
+    assert all("Rarer" in text for text in after.values())
+
+
+def mvei_list(folder):
+    mvei(folder)
+    return folder / "MVEI" / "MVEI_metadata.json"
 
 
 @pytest.mark.parametrize("linked", [True, False])
