@@ -255,15 +255,15 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             (" and one.identity.polarity == polarity]", "]"),
             ("if one.exam == run.exam)", "if one.task == run.task)"),
             ("if result.n >= result.needed", "if result.n < result.needed"),
-            ("points = 100 * result.difference", "points = result.difference"),
-            ("paired(base or others[0], run)", "paired(run, base or others[0])"),
+            ("intervals = 100 * result.difference", "intervals = result.difference"),
+            ("paired(base, run)", "paired(run, base)"),
         ),
     ),
     "sepm_eval/backbone/shards.py": (
         "checkpoints",
         (
             ("if 8 + length + end != size", "if 8 + length + end > size"),
-            ("if tensor not in held[shard]", "if tensor in ()"),
+            ("names is not None and tensor not in names", "tensor in ()"),
         ),
     ),
 }

@@ -1,4 +1,4 @@
-"""The slips that ``make mutants`` makes are still to be made: each text stands once in its file, and its tests are there."""
+"""The slips of ``make mutants`` can be made: each text stands once in its file, and the tests to notice exist."""
 
 from __future__ import annotations
 
