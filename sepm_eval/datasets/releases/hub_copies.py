@@ -251,8 +251,9 @@ def _line(row: dict[str, Any], folder: Path, number: int) -> str:
     if not isinstance(content, bytes):
         raise ValueError(f"row {number} has no picture's bytes, but {str(picture)[:100]!r}")
     name = str(picture.get("path") or "")
-    key = row.pop("id", None)
-    if key is None:
+    if "id" in row:
+        key = row.pop("id")
+    else:
         known = PurePosixPath(name)
         key = (known.name if known.is_absolute() or ".." in known.parts else name) or number
     if not isinstance(key, (str, int)) or isinstance(key, bool):
