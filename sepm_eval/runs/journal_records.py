@@ -166,9 +166,12 @@ def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
 
 
 def _probabilities(found: Mapping[str, Any]) -> array[float]:
-    if not all(type(one) in (int, float) and 0 <= one <= 1 + _ROUNDING for one in found.values()):
+    """The values, checked all at once: there may be ten million of them."""
+    told = found.values()
+    fits = set(map(type, told)) <= {int, float} and min(told, default=0) >= 0 and max(told, default=0) <= 1 + _ROUNDING
+    if not fits or not sum(told) >= 0:  # which no sum is that has a NaN in it
         raise TypeError(f"option_probabilities is {found!r}")
-    return array("d", found.values())
+    return array("d", told)
 
 
 @lru_cache(maxsize=1024)

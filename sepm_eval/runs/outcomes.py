@@ -15,7 +15,6 @@ from sepm_eval.runs.identity import Identity, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
-from sepm_eval.wording import counted
 
 OUR_ENTRIES = "sepm_"
 
