@@ -212,6 +212,9 @@ def _draw_points(axes: Axes, points: Sequence[_Point], name: str) -> None:
         ground = "white" if point.control else colour
         axes.plot(
             *([cost], [point.accuracy], marker),
-            **{"color": colour, "markerfacecolor": ground, "markersize": 8, "label": point.called},
+            color=colour,
+            markerfacecolor=ground,
+            markersize=8,
+            label=point.called,
             gid=f"items-{number}",
         )

@@ -39,7 +39,8 @@ class Record:
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
         labels: those that the journal has a probability of; none if it has none.
-        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary; of a
+            method that weighs them, what it chose by.
         seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
             of version 0.3.0 and before do not.
     """
@@ -276,5 +277,3 @@ class Run:
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
         return self.outcomes[0].options
-
-
