@@ -82,11 +82,14 @@ def _origin(source: str) -> str:
     if not source.startswith(f"{HOME}/"):
         return f"docs/{source}"
     path = source.removeprefix(f"{HOME}/")
-    return path.removesuffix(".md") if path.removesuffix(".md").endswith((".py", ".yaml", ".toml")) else path
+    listed = path.removesuffix(".md")
+    return listed if Path(listed).suffix else path
 
 
 def _content(root: Path, path: str) -> str:
     text = (root / path).read_text(encoding="utf-8")
     if path.endswith(".md"):
         return text
-    return f"# {path}\n\n````{Path(path).suffix.removeprefix('.')}\n{text}\n````\n"
+    return (
+        f"---\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n````{Path(path).suffix.removeprefix('.')}\n{text}\n````\n"
+    )

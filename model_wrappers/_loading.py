@@ -237,7 +237,7 @@ def tell_of_disk(what: str, model: Any) -> None:
     if aside and not any(hasattr(module, "_hf_hook") for module in model.modules()):
         raise NotEnoughMemory(f"{what} cannot be loaded: max_memory leaves no part of it in memory; allow more")
     if aside:
-        logger.warning("%s: %d of %d parts are on disk and read anew at every step", what, len(aside), len(places))
+        logger.warning("%s: %d of %d parts are on disk and read again at every step", what, len(aside), len(places))
 
 
 def check_processor(where: Path, processor: Any) -> None:

@@ -148,7 +148,7 @@ def hold_to_contract(backbone: Backbone) -> list[Line]:
         ("probe: attention of the focus tokens", "probe", trial.probe),
         ("keep: no token dropped is the whole picture", "keep", trial.nothing_dropped),
         ("keep: dropping is removal", "keep", trial.dropping),
-        ("reuse: going on from a reading is reading anew", "reuse", trial.reuse),
+        ("reuse: a reading that is continued gives what a whole one gives", "reuse", trial.reuse),
         ("resize: a smaller picture has fewer tokens", "resize", trial.resize),
         ("prune: tokens removed between layers", "prune", trial.prune),
         ("nothing is left behind in the model", "", trial.left_behind),

@@ -115,7 +115,7 @@ def test_what_is_kept_on_disk_goes_with_the_model(layout, tmp_path, monkeypatch,
     family, folder = layout
     with caplog.at_level(logging.WARNING, logger="sepm_eval"):
         backbone = load_backbone(family, str(folder), device="cpu", **MAPS["by hand"][family])
-    assert "are on disk and read anew at every step" in caplog.text
+    assert "are on disk and read again at every step" in caplog.text
     assert list(tmp_path.glob("sepm_eval_offload_*"))
     del backbone
     gc.collect()

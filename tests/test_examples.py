@@ -25,7 +25,7 @@ from sepm_eval.runs.plan import Plan
 
 PICTURE = demo.PICTURES / "seen" / "awe_000.jpg"
 _TABLE = (ROOT / "README.md").read_text(encoding="utf-8").split("`--model_args` takes:")[1].split("\n\n")[1]
-MODEL_ARGS = set(re.findall(r"^\| `(\w+)` \|", _TABLE, re.MULTILINE))
+MODEL_ARGS = {name for line in _TABLE.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split(" | ")[0])}
 OURS = [one for one in commands() if set(COMMANDS) & set(one.text.split()) or "sepm_eval" in one.text]
 
 

@@ -40,6 +40,11 @@ def test_ci_is_said_of_nothing_that_ci_does_not_run():
     assert said <= set(_makes(read(".ci/run")))
 
 
+def test_what_ci_is_said_to_be_is_what_it_runs():
+    (told,) = [part for part in read("docs/reliability.md").split("\n\n") if part.startswith("CI is the script")]
+    assert set(_makes(told)) <= set(_makes(read(".ci/run")))
+
+
 def _makes(text: str) -> list[str]:
     return re.findall(r"\bmake ([\w-]+)", text)
 

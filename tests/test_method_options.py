@@ -47,7 +47,7 @@ def test_a_value_is_checked_however_a_method_is_made():
     for make in (lambda: sepm(alpha=2), lambda: sepm(2), lambda: dataclasses.replace(sepm(), alpha=2)):
         with pytest.raises(ValueError, match=r"^alpha=2: use a number from 0 up to, but not including, 0\.5$"):
             make()
-    with pytest.raises(ValueError, match=r"^vta=True needs foe=True: which visual tokens"):
+    with pytest.raises(ValueError, match=r"^vta=True needs foe=True: the attention of the focus"):
         sepm(foe=False)
     with pytest.raises(ValueError, match=r"^beta=1: use a number from 0 up to, but not including, 1, or None$"):
         sepm(beta=1)

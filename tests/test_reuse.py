@@ -241,7 +241,7 @@ def test_what_cannot_be_gone_on_from(family, visual):
     keep = masks(visual, 0.5, 0.5, 0.5)
     dropped, masked = family.read(FINE, visual, keep=keep), family.read(FINE, visual, keep=keep, prefix=coarse)
     for prefix in (dropped, masked, coarse[[0, 1]]):
-        with pytest.raises(ValueError, match=r"cannot be continued.*Read the prompts anew"):
+        with pytest.raises(ValueError, match=r"cannot be continued.*Read the prompts again"):
             family.read(FINE, visual, prefix=prefix)
     with pytest.raises(ValueError, match=r"shares='all': use one of \['picture', 'text'\]"):
         family.read(FINE, visual, prefix=coarse, shares="all")

@@ -148,6 +148,7 @@ def records_of(folder, **settings):
 def test_a_plan_of_several_models_and_methods(planned):
     _, runs, said = planned
     assert len(runs) == 6 + 1 + 3, said
+    assert "other settings" not in said  # what was asked just now is what the plan asks for
     assert len({(one.model, one.variant) for one in runs}) == len({one.identity.digest for one in runs}) == len(runs)
     found = {
         (Path(one.identity.checkpoint).name, *map(one.identity.model.get, ("tiling", "positions", "max_pixels")))

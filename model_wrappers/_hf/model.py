@@ -22,6 +22,7 @@ from transformers import (
 )
 from transformers import __version__ as transformers_version
 
+from sepm_eval.backbone.architecture import NOT_SWITCHABLE
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares, VisualTokens, Written
 from sepm_eval.model_wrappers._hf.contract import check, own_reading
@@ -176,7 +177,7 @@ def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str
     return {
         "template": prompts.around("{question}"),
         "positions": "closed" if decoder.closes_up else "kept",
-        "tiling": str(tiling).lower() if tiles(processor) else "not switchable",
+        "tiling": str(tiling).lower() if tiles(processor) else NOT_SWITCHABLE,
         "processor": _resizer(processor.image_processor),
         "probed_layer": str(decoder.probed_layers("last")[0]),
     }

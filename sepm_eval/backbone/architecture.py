@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sepm_eval.backbone.cost import Geometry
     from sepm_eval.backbone.interface import Backbone
 
+NOT_SWITCHABLE = (
+    "not switchable"  # what an identity says of an option that is True or False and has no effect on its model
+)
 _EVERYWHERE = ("pretrained", "device", "dtype")  # what every ``load`` takes
 
 

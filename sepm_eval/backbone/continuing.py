@@ -41,7 +41,7 @@ def take_over(
     if not prefix.before or prefix.before != tuple(before):
         raise ValueError(
             "this reading cannot be continued: it is of other prompts, tokens were dropped in it, or its cache does "
-            "not hold all positions. Read the prompts anew, without prefix"
+            "not hold all positions. Read the prompts again, without prefix"
         )
     if shares not in ("picture", "text"):
         raise ValueError(f"shares={shares!r}: use one of ['picture', 'text']")

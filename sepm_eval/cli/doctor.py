@@ -155,8 +155,18 @@ def _machine() -> Iterator[Finding]:
 
 def _data() -> Iterator[Finding]:
     yield "data folder", "ok" if data_folder().is_dir() else "note", str(data_folder())
+    absent = []
     for name, benchmark in sorted(find_benchmarks().items()):
         there, count = state(benchmark)
+        if there == "no":
+            absent.append(name)
+            continue
         verdict = "ok" if there == "yes" else "broken" if there.startswith("broken") else "note"
         words = f"{count} pictures, list {benchmark.chosen_list()!r}" if count else f"{there}: {benchmark.obtain}"
         yield f"task {name}", verdict, words
+    if absent:
+        yield (
+            "other tasks",
+            "note",
+            f"without data: {', '.join(absent)}. `sepm-eval datasets NAME` says how to get them",
+        )

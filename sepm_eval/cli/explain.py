@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from sepm_eval.cli._app import app, console, faults_said, stop
@@ -19,6 +20,7 @@ from sepm_eval.wording import counted
 if TYPE_CHECKING:
     from sepm_eval.types import Answer, Question
 
+_LONGEST_TEXT = 60  # characters of an answer above the table
 _LONGEST_STEM = 80  # characters of the picture's name in the name of what is written
 
 
@@ -62,7 +64,8 @@ def explain(
     except (ValueError, OSError) as error:
         stop(f"{out} cannot be written: {error}")
     if found.heat is None and found.covered is None:
-        console.print(f"{method} drops no visual token and reads no attention: there is only the answer to draw")
+        why = "drops no visual token and reads no attention: there is only the answer to draw"
+        console.print(f"{method} {why}", soft_wrap=True, markup=False)
     console.print(f"{'replaced' if there else 'written to'} {out}", soft_wrap=True, markup=False)
 
 
@@ -92,7 +95,12 @@ def _question(image: Path, labels: str) -> Question:
 
 def _show(answer: Answer, question: Question, name: str) -> None:
     """The answer to a picture of this name, its probabilities and its evidence."""
-    table = Table("option", "emotion", "probability", title=f"{name}: {answer.label or 'unparsed'} ({answer.text!r})")
+    table = Table(
+        "option",
+        "emotion",
+        "probability",
+        title=escape(f"{name}: {answer.label or 'unparsed'} ({_short(answer.text)})"),
+    )
     for (letter, shown), probability in zip(question.options(), answer.option_probabilities.values(), strict=True):
         table.add_row(letter, shown, f"{probability:.4f}")
     console.print(table)
@@ -101,6 +109,11 @@ def _show(answer: Answer, question: Question, name: str) -> None:
     dropped = answer.kept.count(False)
     if answer.evidence is not None or dropped:
         console.print(f"dropped {dropped} of {counted(answer.visual_tokens, 'visual token')}")
+
+
+def _short(text: str) -> str:
+    """The beginning of what a model wrote, with control characters as escapes."""
+    return repr(text) if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]!r} ..."
 
 
 def _free_name(image: Path) -> Path:

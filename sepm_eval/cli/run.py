@@ -108,23 +108,21 @@ def _print_measured(plan: Plan, count: int) -> None:
     from sepm_eval.hosts.measuring import measure
     from sepm_eval.runs.environment import devices
 
-    table = new_table("model", "task", "questions", "seconds each, all methods", "whole task", title="measured here")
-    rows = []
-    for row in measure(plan, count):
-        rows.append(row)
-        if row.seconds is None or row.questions is None:
-            table.add_row(row.model, row.task, _number(row.questions, ",d"), "?", row.why)
-        else:
-            whole = duration(row.seconds * row.questions)
-            table.add_row(row.model, row.task, f"{row.questions:,d}", f"{row.seconds:.3g}", whole)
-    console.print(table)
-    known = [row for row in rows if row.seconds is not None and row.questions is not None]
+    table = new_table(
+        "model", "task", "questions", "seconds each", "in all", title="measured here, all methods together"
+    )
+    rows = list(measure(plan, count))
+    known = [(row, row.seconds, row.questions) for row in rows if row.seconds is not None and row.questions is not None]
+    for row, seconds, questions in known:
+        table.add_row(row.model, row.task, f"{questions:,d}", f"{seconds:.3g}", duration(seconds * questions))
     if known:
-        total = duration(sum((row.seconds or 0) * (row.questions or 0) for row in known))
-        memory = max(row.memory or 0 for row in known) / 1e9
-        left = len(rows) - len(known)
-        more = f", without the {left} marked ?" if left else ""
-        console.print(f"about {total} on {' and '.join(devices())}, {memory:.1f} GB{more}", soft_wrap=True)
+        console.print(table)
+        total = duration(sum(seconds * questions for _, seconds, questions in known))
+        memory = max(row.memory or 0 for row, _, _ in known) / 1e9
+        console.print(f"about {total} on this device ({', '.join(devices())}), {memory:.1f} GB", soft_wrap=True)
+    for row in rows:
+        if row.why:
+            console.print(f"not measured: {row.model}, {row.task}: {row.why}", soft_wrap=True, markup=False)
 
 
 def duration(seconds: float) -> str:

@@ -44,7 +44,7 @@ class Numbers:
             if any(one[:-1] != first for one in longer) or {len(one) for one in ids[9:]} != {2}:
                 raise ValueError(
                     f"{backbone.name}: its tokenizer writes the numbers 1 to {count} neither with one token each nor "
-                    f"digit by digit, so which is likeliest cannot be read off: {written}"
+                    f"digit by digit, so their probabilities do not say which is likeliest: {written}"
                 )
             digits = [one[-1] for one in longer]
         return cls(tuple(lead), ids, tuple(digits))

@@ -108,7 +108,7 @@ class Sepm:
         if self.clip is not None and self.select != "cdpruner":
             raise ValueError("clip is for select='cdpruner' only; leave it out")
         if self.vta and self.reads_focus and self.select == "focus" and not self.foe:
-            raise ValueError("vta=True needs foe=True: which visual tokens to drop is read off the focus sentence")
+            raise ValueError("vta=True needs foe=True: the attention of the focus sentence says which tokens to drop")
         if self.reuse and not (self.cci or self.vta):
             raise ValueError("reuse=True needs cci=True or vta=True: without a first stage there is nothing to reuse")
 

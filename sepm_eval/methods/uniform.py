@@ -1,4 +1,4 @@
-"""Every so-manieth visual token: what a method that chooses has to be better than."""
+"""Evenly spaced visual tokens: what a method that chooses has to be better than."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from sepm_eval.report.overlay import draw_dropped, draw_heat
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _INCHES = 3.6  # side of a panel
 _DOTS = 130  # pixels an inch
+_CHARACTERS = 46  # of small print below a panel
 _CHOSEN, _OTHER = "#27646f", "#b9c2ca"
 
 
@@ -90,7 +92,7 @@ class Explanation:
         axes.set_xlim(0, 1)
         axes.invert_yaxis()
         axes.set_title("probability of each option")
-        axes.set_xlabel("\n".join(self._lines()), fontsize="small", parse_math=False)
+        axes.set_xlabel("\n".join(map(_folded, self._lines())), fontsize="small", parse_math=False)
 
     def _lines(self) -> list[str]:
         """Below the bars: what stage 1 said."""
@@ -124,7 +126,12 @@ def _panel(axes: Axes, picture: Image, name: str, legend: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(name)
-    axes.set_xlabel(legend, fontsize="small", wrap=True)
+    axes.set_xlabel(_folded(legend), fontsize="small")
+
+
+def _folded(text: str) -> str:
+    """A text in lines that a panel is wide enough for."""
+    return fill(text, _CHARACTERS)
 
 
 def _plain(text: str) -> str:

@@ -245,7 +245,7 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
         if not all(o.record is not None and o.record.blocks for o in ready):
             logger.warning(
                 "the figure of dropped visual tokens is left out: the journal does not say where they lie in the "
-                "pictures, as those of version 0.2.0 and before do not; ask the runs anew to have it drawn"
+                "pictures, as those of version 0.2.0 and before do not; run them again to have it drawn"
             )
             return
         labels.add(outcome.target)

@@ -103,6 +103,9 @@ def cost_of(run: Run, runs: Sequence[Run]) -> Cost:
     Args:
         run: the run.
         runs: those it is reported with, zero-shot among them.
+
+    Returns:
+        Means over its answers; what is not known is None.
     """
     spent, base = operations(run), baseline_of(run, runs)
     plain = operations(base) if base is not None else None

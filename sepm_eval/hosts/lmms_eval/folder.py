@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from sepm_eval.backbone.architecture import NOT_SWITCHABLE
 from sepm_eval.datasets import list_settings
 from sepm_eval.files import write_whole
 from sepm_eval.hosts.lmms_eval.processes import world_size
@@ -111,7 +112,7 @@ class Part:
             name, _ = split_method(self.method)
             settings = read_settings(self.model.model, self.model.backbone, self.model.args)
             given = {**option_defaults(self.model.backbone), **settings.options, "dtype": settings.dtype}
-            odd = [k for k, v in who.model.items() if str(given.get(k, "auto")) not in ("auto", "None", str(v))]
+            odd = [name for name, used in who.model.items() if not _is_met(given.get(name, "auto"), str(used))]
             if odd or dict(who.polarity) != settings.polarity:
                 return "it was answered by a model with other settings"
             if (who.method, dict(who.options)) != (name, _options(self.method)) or who.entry != self.model.model:
@@ -127,6 +128,13 @@ class Part:
         for path in sorted([*self.folder.rglob(f"*{RESULTS}"), *self.folder.rglob(f"*{SAMPLES}*.jsonl")]):
             path.replace(path.with_name(path.name + SET_ASIDE))
         print(f"{self}: results from before are set aside ({why})", file=sys.stderr)
+
+
+def _is_met(given: Any, used: str) -> bool:
+    """Whether a run was made with a setting, as its identity tells it."""
+    if str(given) in ("auto", "None", used):
+        return True
+    return isinstance(given, bool) and used in (str(given).lower(), *(() if given else (NOT_SWITCHABLE,)))
 
 
 def _options(method: str) -> dict[str, Any]:
