@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 
 import pytest
 import uvicorn
-from make_runs import LLAVA, NASTY, VILA
+from make_runs import LLAVA, NASTY, VILA, read_lines, run, write_lines
+from PIL import Image
 from view_runs import GONE, ODD_ID, journal_lines, make
 
 from sepm_eval.parsing import Options
@@ -399,6 +400,26 @@ def test_a_failed_question_and_a_picture_that_has_gone_are_said(browser, files):
     assert one(browser, ".large canvas")  # the grid is still drawn
 
 
+def test_a_picture_that_a_browser_turns_has_no_tokens_in_the_wrong_place(browser, tmp_path):
+    run(tmp_path / "runs", "sepm_llava", LLAVA, "sepm", "emotion6", 0.5, "20261101_120000", items=slice(2))
+    (samples,) = tmp_path.rglob("*_samples_*.jsonl")
+    lines = read_lines(samples)
+    for line, name in zip(lines, ("turned", "straight"), strict=True):
+        line["input_media"] = [str(tmp_path / f"{name}.jpg")]
+    write_lines(samples, lines)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (90, 60)).save(tmp_path / "turned.jpg", exif=exif)
+    Image.new("RGB", (90, 60)).save(tmp_path / "straight.jpg")
+    page = write_items(read_runs([tmp_path]), [tmp_path], tmp_path).resolve().as_uri()
+    for number, turned in ((0, True), (1, False)):
+        at(browser, page, f"#item=emotion6%2F00{number}")
+        stage = one(browser, ".large .stage")
+        assert ("The file says to turn this picture" in stage.text) == turned
+        covered = "return document.querySelector('.large canvas').getContext('2d').getImageData(3, 3, 1, 1).data[3]"
+        assert (browser.execute_script(covered) == 0) == turned
+
+
 @pytest.mark.parametrize(
     "part", ["", "#item=emotion6%2F001", "#item=" + link_to_items(item=ODD_ID).partition("item=")[2]]
 )
@@ -442,8 +463,9 @@ def many_runs(count):
     return made
 
 
-def test_fifty_thousand_items_open_in_three_seconds(browser, tmp_path):
-    page = write_items(many_runs(50_000), [tmp_path], tmp_path / "report").resolve().as_uri()
+def test_fifty_thousand_items_open_in_three_seconds(browser, tmp_path, monkeypatch):
+    runs = many_runs(50_000)
+    page = write_items(runs, [tmp_path], tmp_path / "report").resolve().as_uri()
     at(browser, page)
     until(lambda: browser.find_element("id", "count").text == "50,000 of 50,000 items")
     browser.get("about:blank")
@@ -459,6 +481,14 @@ def test_fifty_thousand_items_open_in_three_seconds(browser, tmp_path):
     browser.find_element("id", "reset").click()
     browser.execute_script("document.getElementById('list').scrollTop = 1e9")
     until(lambda: "test/049999" in browser.find_element("id", "rows").text)
+    monkeypatch.setattr("sepm_eval.view.following.readable_runs", lambda folders: (runs, []))
+    following = Following([tmp_path])
+    following.look()
+    with serving(following) as address:
+        began = time.monotonic()
+        browser.get(address)
+        one(browser, ".row")
+        assert time.monotonic() - began < 3
 
 
 def test_a_run_that_goes_on_is_followed(browser, folder, tmp_path):

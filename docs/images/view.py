@@ -21,7 +21,7 @@ from sepm_eval.view.static import write_items
 
 HERE = Path(__file__).parent
 RUNS = Path("results/demo/run")
-SIZES = {"view-list": (1200, 760), "view-item": (1200, 1500), "view-phone": (390, 800)}
+SIZES = {"view-list": (1200, 760), "view-item": (1200, 1500), "view-phone": (390, 1100)}
 
 
 def main() -> None:
@@ -34,11 +34,11 @@ def main() -> None:
     browser = webdriver.Chrome(options=options, service=driver)
     runs = read_runs([RUNS])
     sepm = next(run for run in runs if run.variant == "sepm")
-    item = next(one for one in sepm.outcomes if one.record and one.record.dropped and one.score.correct)
+    item = next(one for one in sepm.outcomes if one.item.startswith("unseen/") and one.score.correct)
     parts = {
         "view-list": link_to_items(method="sepm", outcome="flipped"),
         "view-item": link_to_items(method="sepm", item=item.item),
-        "view-phone": link_to_items(method="sepm", outcome="flipped"),
+        "view-phone": link_to_items(method="sepm", item=item.item),
     }
     with tempfile.TemporaryDirectory() as folder:
         page = write_items(runs, [RUNS], Path(folder))
@@ -48,6 +48,7 @@ def main() -> None:
             browser.get("about:blank")
             browser.get(f"file://{quote(str(page))}#{parts[name].partition('#')[2]}")
             time.sleep(2)  # for the pictures
+            browser.execute_script("document.querySelector('.path')?.remove()")  # it names a folder of this machine
             browser.save_screenshot(str(HERE / f"{name}.png"))
             print(HERE / f"{name}.png")
     browser.quit()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from functools import lru_cache
 
-from sepm_eval.images import open_image
+from PIL import Image
+
+from sepm_eval.images import FORMATS, open_image
 
 _SMALL = 144  # pixels of a thumbnail's longer side: twice what the list shows
 _QUALITY = 90
+_ORIENTATION = 0x0112  # the number of EXIF's tag
 
 
 def encoded(path: str) -> bytes:
@@ -28,6 +31,18 @@ def thumbnail(path: str) -> bytes:
         UnreadableImage: the file is gone, or is no picture.
     """
     return _jpeg(path, _SMALL)
+
+
+def is_turned(path: str) -> bool:
+    """Whether a picture's file says that it is to be turned or mirrored, as browsers do and models do not.
+
+    Only its head is read. False of a file that is gone or is no picture.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            return picture.getexif().get(_ORIENTATION, 1) not in (0, 1)
+    except Exception:  # Pillow's readers raise nearly anything on damaged bytes
+        return False
 
 
 def _jpeg(path: str, side: int | None) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,8 +17,10 @@ from sepm_eval.view import PAGE, PARTS
 from sepm_eval.view.catalog import Catalog, catalog
 from sepm_eval.view.details import details
 from sepm_eval.view.journals import Journals
+from sepm_eval.view.pictures import is_turned
 
 FOLDER = "items"
+_READERS = 8  # of pictures' heads, which may lie on a slow disk
 _ANSWERS = 400  # in one file, which is read whole when one of its items is opened
 
 
@@ -67,12 +70,17 @@ def write_items(runs: Sequence[Run], folders: Sequence[Path], out: Path, *, quie
 
 
 def _pictures(shown: Catalog) -> dict[str, object]:
-    """Addresses of the pictures' files: what all have in common once, and the rest of each; "" of one without."""
+    """Addresses of the pictures' files: what all have in common once, and the rest of each, "" of one without.
+
+    And the numbers of those that a browser turns: it obeys EXIF in files, whatever a page says.
+    """
     paths = [os.path.abspath(path) if _is_path(path) else "" for path in shown.items.pictures]
     folders = sorted({os.path.dirname(path) for path in paths if path})
     root = os.path.commonpath(folders) if folders and len({Path(one).drive for one in folders}) == 1 else ""
     address = Path(root).as_uri().rstrip("/") + "/" if root else "file:///"
-    return {"root": address, "files": list(_below(paths, root))}
+    with ThreadPoolExecutor(_READERS) as readers:
+        turned = [number for number, one in enumerate(readers.map(is_turned, paths)) if one]
+    return {"root": address, "files": list(_below(paths, root)), "turned": turned}
 
 
 def _is_path(path: str) -> bool:

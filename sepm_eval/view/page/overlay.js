@@ -40,7 +40,8 @@
   // A picture with an overlay. "how": side in pixels, block (ALL or its number), kept (cover what was kept and not what
   // was dropped), opacity from 0 to 1, frames (outlines of the blocks).
   view.overlay = (item, answer, how, alt) => {
-    const blocks = answer?.blocks ?? [];
+    const turned = view.list.pictures.turned?.includes(item);
+    const blocks = turned ? [] : answer?.blocks ?? []; // they would lie beside what they cover
     const canvas = view.element("canvas", { "aria-hidden": "true" });
     const image = view.element("img", { alt, decoding: "async" });
     const stage = view.element("div", { class: "stage" });
@@ -59,6 +60,10 @@
     const address = view.pictureOf(item, false);
     arrange(null);
     stage.append(image, canvas);
+    if (turned && how.frames) {
+      const told = "The file says to turn this picture. Browsers do, models do not: sepm-eval view shows it as it was seen, with its tokens.";
+      stage.append(view.element("p", { class: "gone" }, told));
+    }
     const gone = () => { image.remove(); stage.prepend(view.element("p", { class: "gone" }, "picture not at hand")); };
     image.addEventListener("load", () => arrange([image.naturalWidth, image.naturalHeight]));
     image.addEventListener("error", gone);
