@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -155,6 +156,27 @@ def a_clip_for_every_tower():
         )
         patch.setattr(needs, "checkpoint_revision", lambda place: place if place.startswith(CLIP) else revision(place))
         yield
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a screen, which finds no machine but this one; without it the tests are skipped."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if not (program and driver):
+        pytest.skip("no Chromium with its driver (apt: chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in (
+        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"),
+        "--host-resolver-rules=MAP * 0.0.0.0, EXCLUDE 127.0.0.1",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    yield started
+    started.quit()
 
 
 @pytest.fixture

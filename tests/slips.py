@@ -26,22 +26,35 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "sepm_eval/runs/outcomes.py": (
         "results report_text identity reports_apart",
         (
-            ("sorted(self.identity.polarity.items())]\n        return", "sorted({}.items())]\n        return"),
+            ("in sorted(self.identity.polarity.items())]", "in sorted({}.items())]"),
             ("(one.item, one.target, one.sha256)", '(one.item, one.target, "")'),
-            ('outcome.score.status != "failed")\n\n', 'outcome.score.status == "answered")\n\n'),
             ("not self.missing and not self.count", "not self.missing or not self.count"),
             ("self.answered_all and self.asked == self.available", "self.answered_all"),
             ("items {self.offset + 1} to", "items {self.offset} to"),
-            ("(run.exam, run.identity.digest), []", "(run.task, run.identity.digest), []"),
+        ),
+    ),
+    "sepm_eval/runs/arranging.py": (
+        "results identity reports_apart",
+        (
+            ("(run.exam, run.identity.digest), [])", "(run.task, run.identity.digest), [])"),
             ("(run.exam, run.identity.digest), [])", "(run.exam, run.identity.of_model.digest), [])"),
             ("key=lambda run: (run.answered_all, run.date,", "key=lambda run: (run.date, run.answered_all,"),
             ("*others, best = group", "best, *others = group"),
+        ),
+    ),
+    "sepm_eval/runs/names.py": (
+        "results identity reports_apart",
+        (("count[entries[digest], name] > 1", "count[entries[digest], name] > 2"),),
+    ),
+    "sepm_eval/runs/pairs.py": (
+        "results report_text identity reports_apart",
+        (
             ("ours.keys() ^ theirs.keys()", "ours.keys() - theirs.keys()"),
             ('("sha256", "pictures"), ', ""),
             ('(("target", "labels"), ', "("),
             ('for what in ("task", "item_list")', 'for what in ("task",)'),
             ("all(outcome.score.status", "any(outcome.score.status"),
-            ("count[entries[digest], name] > 1", "count[entries[digest], name] > 2"),
+            ('outcome.score.status != "failed"', 'outcome.score.status == "answered"'),
         ),
     ),
     "sepm_eval/runs/item_sets.py": (
@@ -74,8 +87,8 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "sepm_eval/runs/journal_records.py": (
         "results tokens_read",
         (
-            ("elif text == wanted[record_id]:", "else:"),
-            ("if record_id not in wanted:", "if record_id in wanted:"),
+            ("if text == outcome.output or", "if True or"),
+            ("if outcome.doc_id != doc_id:", "if outcome.doc_id == doc_id:"),
             ("if key and key not in keys", "if key and key in keys"),
             ("type(count) is int and count >= 0", "type(count) is int"),
         ),
@@ -112,7 +125,7 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("math.ceil((", "math.floor(("),
             ("exact=True", "exact=False"),
             ("confusion.sum(-1) + square.sum(-2)", "confusion.sum(-2)[..., :labels] + square.sum(-2)"),
-            ("(share >= 0.5) == truth", "(share > 0.5) == truth"),
+            ("(share >= 0.5) == np", "(share > 0.5) == np"),
             ("np.maximum(share, 1 - share)", "np.minimum(share, 1 - share)"),
             ('method="holm"', 'method="bonferroni"'),
         ),
@@ -133,7 +146,7 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("_MARKS.match(output.strip())", "_MARKS.search(output.strip())"),
             ("label == target)", "label != target)"),
             ('Score("unparsed", None', 'Score("failed", None'),
-            ('average="macro"', 'average="weighted"'),
+            ('answers, "macro")', 'answers, "weighted")'),
         ),
     ),
     "sepm_eval/prompts.py": (
@@ -174,7 +187,7 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("sort_keys=True", "sort_keys=False"),
             ("rest = rest[self._file.write(rest) :]", "self._file.write(rest)\n                break"),
             ("LOCK_EX | fcntl.LOCK_NB", "LOCK_SH | fcntl.LOCK_NB"),
-            ('if found["key"] != key:', 'if found["key"] == "":'),
+            ('if record["key"] != key:', 'if record["key"] == "":'),
         ),
     ),
     "sepm_eval/datasets/lists.py": (
@@ -220,17 +233,21 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "sepm_eval/methods/__init__.py": (
         "own_methods method_options",
         (
-            ("if len(homes) > 1:", "if len(homes) > 2:"),
             ("if not frozen or lacks:", "if not frozen and lacks:"),
             ("    if missing:", "    if missing and False:"),
         ),
     ),
     "sepm_eval/methods/drop.py": (
         "methods tokens_read",
-        (
-            ("(1 - self.beta) ** 0.5", "(1 - self.beta)"),
-            ("default_rng([self.seed, digest])", "default_rng([self.seed])"),
-        ),
+        (("(1 - self.beta) ** 0.5", "(1 - self.beta)"),),
+    ),
+    "sepm_eval/methods/random.py": (
+        "methods",
+        (("default_rng([seed, digest])", "default_rng([seed])"),),
+    ),
+    "sepm_eval/outside.py": (
+        "own_methods",
+        (("if len(homes) > 1:", "if len(homes) > 2:"),),
     ),
     "sepm_eval/report/comparing.py": (
         "report_text reports_apart statistics report",
@@ -238,15 +255,15 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             (" and one.identity.polarity == polarity]", "]"),
             ("if one.exam == run.exam)", "if one.task == run.task)"),
             ("if result.n >= result.needed", "if result.n < result.needed"),
-            ("points = 100 * result.difference", "points = result.difference"),
-            ("paired(base or others[0], run)", "paired(run, base or others[0])"),
+            ("intervals = 100 * result.difference", "intervals = result.difference"),
+            ("paired(base, run)", "paired(run, base)"),
         ),
     ),
     "sepm_eval/backbone/shards.py": (
         "checkpoints",
         (
             ("if 8 + length + end != size", "if 8 + length + end > size"),
-            ("if tensor not in held[shard]", "if tensor in ()"),
+            ("names is not None and tensor not in names", "tensor in ()"),
         ),
     ),
 }

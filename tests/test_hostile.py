@@ -128,8 +128,10 @@ def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monk
     (run,) = read_runs([tmp_path / "out"])
     assert (run.count("failed"), len(run.scored), run.missing, run.complete) == (10, 22, 0, False)
     page = write_report([run], tmp_path / "report")
-    for told in (page.read_text(), (tmp_path / "report" / "report.md").read_text().replace("\\", "")):
-        assert "is incomplete: 10 questions failed" in told
-        assert all(path.stem in told for path in bad)
+    details = list((page.parent / "pages").iterdir())
+    for told in (page, page.with_suffix(".md"), *details):
+        assert "is incomplete: 10 questions failed" in told.read_text()
+    for told in details:
+        assert all(path.stem in told.read_text().replace("\\", "") for path in bad)
     with pytest.raises(Incomplete, match="10 failed"):
         submit([run], "csv", tmp_path / "submission", About())

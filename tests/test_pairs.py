@@ -35,7 +35,7 @@ from sepm_eval.report.tables import all_tables, runs_table
 from sepm_eval.runs import environment, runner
 from sepm_eval.runs.identity import PLACEMENT, answering
 from sepm_eval.runs.journal import read_journal
-from sepm_eval.runs.outcomes import DifferentItems, paired
+from sepm_eval.runs.pairs import DifferentItems, paired
 from sepm_eval.runs.plan import ModelPlan, Plan
 from sepm_eval.runs.results import read_runs
 from sepm_eval.submit import About, submit

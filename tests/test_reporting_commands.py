@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -13,9 +14,11 @@ import yaml
 from conftest import ORACLES
 from huggingface_hub import parse_eval_result_entries
 from make_runs import LLAVA, MODEL, RUNS, read_lines, run, write_lines
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sepm_eval.cli import app
+from sepm_eval.cli._app import new_table
 from sepm_eval.runs.results import read_runs
 from sepm_eval.submit import About, every_eval_ever, formats, submit
 
@@ -386,3 +389,31 @@ def test_doctor_exits_1_when_something_needed_is_broken(tmp_path, monkeypatch):
 
     monkeypatch.setattr(doctor, "entry_points", lambda group: [])
     assert "the entry point is missing" in call("doctor", code=1)
+
+
+@pytest.mark.parametrize("width", [200, 100, 60, 40, 30])
+def test_no_terminal_breaks_a_word(width):
+    """What is the same in all rows stands above, then each row is a few lines; all of it is there at any width."""
+    screen = Console(width=width, file=io.StringIO())
+    table = new_table("task", "model", "method", "right / N", title="results")
+    rows = [("emotion_demo", LLAVA, method, "12 / 32") for method in ("zero_shot", "[green]sepm[/] (beta=0.1)", "sepm")]
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)
+    text = screen.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("emotion_demo", LLAVA, "zero_shot", "sepm", "(beta=0.1)", "results"):
+        assert word in text
+    assert text.count(LLAVA) == (3 if width >= 100 else 1)
+    assert "[green]" not in text
+
+
+def test_a_row_that_does_not_fit_is_shown_as_lines():
+    screen = Console(width=22, file=io.StringIO())
+    table = new_table("task", "method")
+    table.add_row("emotion_demo", "sepm (beta=0.1)")
+    table.add_row("emotion6", "sepm")
+    screen.print(table)
+    lines = [line.rstrip() for line in screen.file.getvalue().splitlines()]
+    assert lines[1:3] == ["task: emotion_demo", "method: sepm"]
+    assert lines[-2:] == ["task: emotion6", "method: sepm"]

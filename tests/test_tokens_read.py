@@ -56,7 +56,7 @@ def test_the_journal_says_it_and_the_report_reads_it(demo_backbone, pictures, tm
     runner.answer([Asked("task", 0, lambda: (text, [pictures[0]]), 8)], quiet=True)
     runner.journal.close()
     (line,) = (tmp_path / "journal.jsonl").read_text().splitlines()
-    ((_, _, record),) = records(tmp_path / "journal.jsonl", {json.loads(line)["key"].encode()})
+    ((_, _, record),) = records(tmp_path / "journal.jsonl", {json.loads(line)["key"]})
     assert sum(record.tokens_read) == total
 
 

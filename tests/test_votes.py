@@ -71,7 +71,7 @@ def test_votes_that_are_none_are_a_damaged_log(tmp_path, votes):
         read_runs([tmp_path])
 
 
-@pytest.mark.parametrize("probabilities", [{"awe": 1.1}, {"awe": -0.1}, {"awe": None}, {"awe": float("nan")}])
+@pytest.mark.parametrize("probabilities", [{"awe": "1"}, {"awe": -0.1}, {"awe": None}, {"awe": float("nan")}])
 def test_probabilities_that_are_none_are_a_damaged_journal(tmp_path, probabilities):
     run(tmp_path, "sepm_llava", LLAVA, "zero_shot", "emoset", 0.5, DAY)
     with_votes(tmp_path, lambda n: {"awe": 1}, lambda n: probabilities)

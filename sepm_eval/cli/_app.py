@@ -77,11 +77,14 @@ class _Fitting(Table):
             least.append(max((cell_len(word) for line in lines for word in line.split()), default=0))
             whole.append(max(map(cell_len, lines), default=0))
         spare = room - 3 * len(self.columns) - 1 - sum(least)  # a border and a space on either side of each column
-        wanted = [most - few for few, most in zip(least, whole, strict=True)]
         if spare < 0:
             return None
-        part = min(spare / max(sum(wanted), 1), 1.0)
-        return [few + int(part * more) for few, more in zip(least, wanted, strict=True)]
+        wanted = [most - few for few, most in zip(least, whole, strict=True)]
+        for rank, place in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+            given = min(wanted[place], spare // (len(wanted) - rank))  # who wants little gets all of it
+            least[place] += given
+            spare -= given
+        return least
 
 
 def _told(column: Column, cell: str) -> Text:

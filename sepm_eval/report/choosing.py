@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sepm_eval.runs.outcomes import DifferentItems, Run, paired
+from sepm_eval.runs.outcomes import Run
+from sepm_eval.runs.pairs import DifferentItems, paired
 from sepm_eval.runs.plan import parse_method, split_method
 
 

@@ -60,13 +60,14 @@ def short_names(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def conclusion(compared: Sequence[Compared]) -> str:
-    """How many comparisons with zero-shot came out how.
+    """Count how comparisons with zero-shot came out, in one sentence; "" if there is none.
 
     Args:
         compared: as ``of_methods`` gives them.
 
     Returns:
-        One sentence; "" if there is no comparison.
+        Such as "Of 4 comparisons of a method with zero-shot: 1 better than zero-shot, 3 not told apart from it (p <
+        0.05, adjusted for all)."
     """
     told = [verdict(one) for one in compared]
     if not told:

@@ -29,7 +29,7 @@ def front_figures(runs: Sequence[Run], compared: Sequence[Compared]) -> list[Fig
         compared: their comparisons with zero-shot.
 
     Returns:
-        The figures, those of one model together.
+        The figures, those of one model after those of another.
     """
     made = []
     for model in dict.fromkeys(run.model for run in runs):
@@ -212,6 +212,9 @@ def _draw_points(axes: Axes, points: Sequence[_Point], name: str) -> None:
         ground = "white" if point.control else colour
         axes.plot(
             *([cost], [point.accuracy], marker),
-            **{"color": colour, "markerfacecolor": ground, "markersize": 8, "label": point.called},
+            color=colour,
+            markerfacecolor=ground,
+            markersize=8,
+            label=point.called,
             gid=f"items-{number}",
         )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from sepm_eval.report.comparing import baseline_of
 from sepm_eval.report.statistics import mean_known
 from sepm_eval.report.table import RUN_COLUMNS, Cell, Table, count_cell, labels_of, run_cells
-from sepm_eval.runs.fired import never_pruned, pruned
-from sepm_eval.runs.outcomes import Run, paired
+from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.outcomes import Run
+from sepm_eval.runs.pairs import paired
 
 CONTROLS = ("blind", "permute")
 
@@ -23,24 +24,24 @@ def fired(runs: Sequence[Run]) -> Table | None:
     """
     rows, records = [], []
     for run in runs:
-        told = pruned(run)
-        if not told or not (run.drops or any(told)):
+        lost, told = run.pruned
+        if not told or not (run.drops or lost):
             continue
         known = [one.record for one in run.scored if one.record is not None]
         before = mean_known([one.visual_tokens for one in known])
         left = mean_known([one.tokens_left for one in known])
-        share = sum(told) / len(told)
+        share = lost / told
         differ = changed(run, runs)
         rows.append(
             (
                 *run_cells(run),
-                count_cell(len(told)),
+                count_cell(told),
                 *(_number(before), _number(left), _percent(share), _percent(differ)),
                 Cell("NEVER DROPPED A TOKEN: no result" if never_pruned(run) else "yes"),
             )
         )
-        found = {"n": len(told), "tokens_before": before, "tokens_left": left, "pictures_pruned": share}
-        records.append({**labels_of(run), **found, "answers_changed": differ, "fired": any(told)})
+        found = {"n": told, "tokens_before": before, "tokens_left": left, "pictures_pruned": share}
+        records.append({**labels_of(run), **found, "answers_changed": differ, "fired": bool(lost)})
     if not rows:
         return None
     columns = (*RUN_COLUMNS, "N", "tokens", "left", "pictures pruned %", "answers changed %", "fired")

@@ -105,7 +105,7 @@ def cost_of(run: Run, runs: Sequence[Run]) -> Cost:
         runs: those it is reported with, zero-shot among them.
 
     Returns:
-        Each figure as far as it is known.
+        Means over its answers; what is not known is None.
     """
     spent, base = operations(run), baseline_of(run, runs)
     plain = operations(base) if base is not None else None

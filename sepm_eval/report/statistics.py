@@ -115,6 +115,11 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     )
 
 
+def _quantiles() -> tuple[float, float]:
+    """Of the normal distribution: those that a two-sided test at LEVEL and a power of POWER stand for."""
+    return float(stats.norm.ppf(1 - (1 - LEVEL) / 2)), float(stats.norm.ppf(POWER))
+
+
 def needed_items(difference: float, discordant: float) -> int | None:
     """How many items McNemar's test needs to find a difference with 80 % power at the 5 % level.
 
@@ -129,7 +134,7 @@ def needed_items(difference: float, discordant: float) -> int | None:
     """
     if not difference:
         return None
-    both_sides, one_side = stats.norm.ppf(1 - (1 - LEVEL) / 2), stats.norm.ppf(POWER)
+    both_sides, one_side = _quantiles()
     spread = math.sqrt(max(discordant - difference**2, 0.0))
     return math.ceil(((both_sides * math.sqrt(discordant) + one_side * spread) / difference) ** 2)
 
@@ -149,7 +154,7 @@ def detectable_difference(n: int, discordant: float) -> float | None:
     """
     if not n or not discordant:
         return None
-    both_sides, one_side = stats.norm.ppf(1 - (1 - LEVEL) / 2), stats.norm.ppf(POWER)
+    both_sides, one_side = _quantiles()
     half, square = both_sides * math.sqrt(discordant * n), n + one_side**2
     rest = half**2 - square * discordant * (both_sides**2 - one_side**2)
     found = float((half + math.sqrt(max(rest, 0.0))) / square)

@@ -103,7 +103,7 @@ def run_cells(run: Run, *, entry: bool = False) -> tuple[Cell, Cell, Cell]:
         entry: also say the harness's name of the model, and which list of items it was.
 
     Returns:
-        The cells of method, model and benchmark.
+        What people call the method, the model, and the set of items.
     """
     more = ((run.entry,), (run.item_list,)) if entry else ((), ())
     return Cell(run.called), Cell(run.model, more[0]), Cell(run.column, more[1], items=items_of(run))

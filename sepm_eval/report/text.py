@@ -6,6 +6,7 @@ import csv
 import html
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,11 @@ def inert(text: str) -> str:
 
 def harmless(value: Any) -> Any:
     """Prepare a value for a CSV file, so that no spreadsheet takes it, or a part of it, for a formula."""
-    if not isinstance(value, str):
-        return value
+    return _harmless(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=2**16)  # most cells of a long file say one of a few things
+def _harmless(value: str) -> str:
     text = _INSIDE.sub(lambda found: found[0] + "'" * any(one in _SEPARATORS for one in found[0]), value)
     return visible(f"'{text}" if _BEGINS.match(value) else text)
 

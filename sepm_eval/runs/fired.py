@@ -41,22 +41,16 @@ class Dropping:
         return _sentence(self.who, self.told) if self.wanted and self.told and not self.fired else ""
 
 
-def pruned(run: Run) -> list[bool]:
-    """Whether the picture lost a visual token, of each scored outcome whose record says so."""
-    found = (one.record.pruned for one in run.scored if one.record is not None)
-    return [one for one in found if one is not None]
-
-
 def never_pruned(run: Run) -> str:
     """Say that a run's method never dropped a visual token although its options ask for it.
 
     Returns:
         A sentence; "" of any other run, and where no record tells.
     """
-    told = pruned(run)
-    if not run.drops or not told or any(told):
+    fired, known = run.pruned
+    if not run.drops or not known or fired:
         return ""
-    return _sentence(f"{run.column}, {run.title}", len(told))
+    return _sentence(f"{run.column}, {run.title}", known)
 
 
 def _sentence(who: str, pictures: int) -> str:

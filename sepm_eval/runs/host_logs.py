@@ -18,8 +18,16 @@ from typing import Any
 
 from sepm_eval.parsing import Options, parse_question
 from sepm_eval.runs.identity import Identity, from_json
+from sepm_eval.runs.lines import line_reader
 from sepm_eval.runs.outcomes import Outcome
 from sepm_eval.scoring import score
+
+_read = line_reader(
+    (
+        *("doc_id", "filtered_resps", "input", "input_media", "item_id", "item_list", "label", "options", "acc"),
+        *("picture", "record", "answered_at", "run", "identity", "own_question", "plain", "votes"),
+    )
+)
 
 # Names of files: TIME_results.json, and beside it for each task TIME_samples_TASK.jsonl.
 RESULTS, SAMPLES = "_results.json", "_samples_"
@@ -147,7 +155,7 @@ def _samples(log: Path) -> Iterator[tuple[int, dict[str, Any], Options]]:
         for number, line in enumerate(file, start=1):
             where = f"{log}, line {number}"
             try:
-                sample = json.loads(line)
+                sample = _read(line)
                 known = {"item_id", "item_list", "label", "doc_id", "filtered_resps"} <= sample.keys()
                 options = _options(sample) if known else None
             except (ValueError, AttributeError, TypeError, RecursionError) as error:

@@ -7,51 +7,63 @@ many runs, and those of a large benchmark take gigabytes as objects.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from array import array
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from sepm_eval.runs.journal import START
-from sepm_eval.runs.outcomes import Record
+from sepm_eval.runs.lines import line_reader
+from sepm_eval.runs.outcomes import Outcome, Record
 from sepm_eval.types import Block
 
 _MOST_TOKENS = 10**6  # of a picture
 _FARTHEST = 10**9  # pixels
-_ROUNDING = 1e-3  # what a probability in half precision may be above 1
 _LONGEST = 10**9  # seconds
+_FAILED = (("key", str), ("task", str), ("doc_id", int), ("versions", bytes), ("model", bytes))  # bytes: of an object
+_ANSWERED = (*_FAILED, ("text", str), ("method", bytes))
 
 RecordId: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
+Wanted: TypeAlias = "dict[str, dict[str, list[Outcome]]]"  # by task and key of the record: the answers from it
+
+_read = line_reader(
+    (
+        *("key", "status", "task", "doc_id", "text", "prompts", "visual_tokens", "tokens_read", "p_positive"),
+        *("p_negative", "confidence", "polarity", "ambiguous", "dropped", "error", "tokens_left", "seconds"),
+        "option_probabilities",
+    ),
+    ("versions", "model", "method", "blocks"),
+)
 
 
-def journal_records(
-    paths: Iterable[Path], wanted: Mapping[RecordId, str], damaged: list[str] | None = None
-) -> dict[RecordId, Record]:
-    """The journal records that answers came from.
+def fill_in(paths: Iterable[Path], wanted: Wanted, damaged: list[str] | None = None) -> None:
+    """Give outcomes the journal records that they came from.
+
+    An answered record with another text, or of another document, is not the outcome's; of a question that failed there
+    may be several, of which the first counts.
 
     Args:
         paths: journals, and other files, which are left alone.
-        wanted: the text of each answer by its record's id. A record with another text is not the answer's.
+        wanted: the outcomes, whose records are set.
         damaged: is given a sentence for each journal with a line that is no record; what follows there is left out.
 
     Raises:
         ValueError: a line of a journal is not a record, and ``damaged`` is None.
     """
-    keys = {key.encode() for key, _, _ in wanted}
-    joined: dict[RecordId, Record] = {}
+    keys = ChainMap(*wanted.values()) if len(wanted) > 1 else next(iter(wanted.values()), {})
     for path in filter(is_journal, paths):
         with told_of(damaged):
-            for record_id, text, record in records(path, keys):
-                if record_id not in wanted:
-                    continue
-                if text is None:
-                    joined.setdefault(record_id, record)
-                elif text == wanted[record_id]:
-                    joined[record_id] = record
-    return joined
+            for (key, task, doc_id), text, record in records(path, keys):
+                for outcome in wanted.get(task, {}).get(key, ()):
+                    if outcome.doc_id != doc_id:
+                        continue
+                    if text == outcome.output or (text is None and outcome.record is None):
+                        object.__setattr__(outcome, "record", record)  # an outcome is frozen as soon as it is whole
 
 
 @contextmanager
@@ -65,10 +77,11 @@ def told_of(damaged: list[str] | None) -> Iterator[None]:
         damaged.append(str(error))
 
 
-def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[RecordId, str | None, Record]]:
-    """A journal's whole records with certain keys, one at a time, each with its text, None of one that failed.
+def records(path: Path, keys: Container[str]) -> Iterator[tuple[RecordId, str | None, Record]]:
+    """A journal's whole records with certain keys, one at a time.
 
-    Lines with other keys are passed over without being read.
+    Each comes with its key, task and document, and with its text, which is None of a question that failed. Lines with
+    other keys are passed over without being read.
 
     Raises:
         ValueError: a line is not a record, or lacks what every record has.
@@ -81,31 +94,39 @@ def records(path: Path, keys: Container[bytes]) -> Iterator[tuple[RecordId, str 
             if key and key not in keys:
                 continue
             try:
-                yield record_of(json.loads(line))
+                yield _record(_read(line))
             except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                 raise ValueError(
                     f"{path}, line {number} is not a journal record ({error!r}); move the file away"
                 ) from error
 
 
-def _key(line: bytes) -> bytes:
-    """The key of a journal's line, which stands first; b"" if none does."""
+def _key(line: bytes) -> str:
+    """The key of a journal's line, which stands first; "" if none does."""
     begin = len(START) + 1
-    return line[begin : line.find(b'"', begin)] if line.startswith(START + b'"') else b""
+    return line[begin : line.find(b'"', begin)].decode("latin-1") if line.startswith(START + b'"') else ""
 
 
 def record_of(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
-    """What a report takes from a journal record: its id, its text (None if it failed), and the rest as a value.
+    """What a report takes from a journal record that is at hand whole, as JSON's values.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
+    """
+    return _record(_read(json.dumps(content).encode()))
+
+
+def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
+    """What a report takes from a journal record.
 
     Raises:
         ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
     """
     answered = {"answered": True, "failed": False}[content["status"]]
-    kinds = {"key": str, "task": str, "doc_id": int, "versions": dict, "model": dict}
-    kinds |= {"text": str, "method": dict} if answered else {}
-    odd = [name for name, kind in kinds.items() if type(content[name]) is not kind]
-    if odd:
-        raise TypeError(f"{odd[0]} is {content[odd[0]]!r}")
+    kinds = _ANSWERED if answered else _FAILED
+    for name, kind in kinds:
+        if type(content[name]) is not kind or (kind is bytes and not content[name].startswith(b"{")):
+            raise TypeError(f"{name} is {content[name]!r}")
     record = Record(
         stages=len(content.get("prompts") or ()),
         visual_tokens=content.get("visual_tokens"),
@@ -115,8 +136,8 @@ def record_of(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]
         confidence=content.get("confidence"),
         polarity=content.get("polarity") and sys.intern(content["polarity"]),
         ambiguous=content.get("ambiguous"),
-        dropped=array("I", content.get("dropped") or ()),
-        blocks=_blocks(json.dumps(content.get("blocks") or ())),
+        dropped=_small(content.get("dropped") or ()),
+        blocks=_blocks(content.get("blocks", b"[]")),
         error=content.get("error"),
         tokens_left=_number(content, "tokens_left", _MOST_TOKENS),
         labels=_labels(tuple(content.get("option_probabilities") or ())),
@@ -125,6 +146,11 @@ def record_of(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]
     )
     record_id = content["key"], content["task"], content["doc_id"]
     return record_id, content["text"] if answered else None, record
+
+
+def _small(dropped: Sequence[int]) -> Sequence[int]:
+    """The same in as few bytes as will do: there may be a million records with a hundred numbers each."""
+    return array("H" if len(dropped) and max(dropped) < 2**16 else "I", dropped)
 
 
 def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
@@ -140,7 +166,7 @@ def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
 
 
 def _probabilities(found: Mapping[str, Any]) -> array[float]:
-    if not all(type(one) in (int, float) and 0 <= one <= 1 + _ROUNDING for one in found.values()):
+    if not all(type(one) in (int, float) and 0 <= one < math.inf for one in found.values()):  # DAN's are weighted
         raise TypeError(f"option_probabilities is {found!r}")
     return array("d", found.values())
 
@@ -160,14 +186,14 @@ def _shared(counts: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=2**16)
-def _blocks(written: str) -> tuple[Block, ...]:
+def _blocks(written: bytes) -> tuple[Block, ...]:
     """Where visual tokens lie, from JSON; one object for all that are equal, as those of pictures of one size are.
 
     Raises:
         TypeError, LookupError, AttributeError: it says nothing of the kind.
     """
     found = []
-    for one in json.loads(written):
+    for one in json.loads(written) or ():
         box, grid = tuple(one["box"]), (one["rows"], one["columns"])
         fits = all(type(count) is int and 0 < count <= _MOST_TOKENS for count in grid)
         fits = fits and len(box) == 4 and all(type(edge) in (int, float) and abs(edge) <= _FARTHEST for edge in box)

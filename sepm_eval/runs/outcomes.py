@@ -1,4 +1,4 @@
-"""Finished runs as values: what became of every item, and when two runs may be set side by side."""
+"""Finished runs as values: who answered, what became of every item, and what each run is called beside others."""
 
 from __future__ import annotations
 
@@ -15,13 +15,8 @@ from sepm_eval.runs.identity import Identity, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
-from sepm_eval.wording import counted
 
 OUR_ENTRIES = "sepm_"
-
-
-class DifferentItems(ValueError):
-    """Two runs that answered different items were to be compared item by item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,8 @@ class Record:
         tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
             journal does not say.
         labels: those that the journal has a probability of; none if it has none.
-        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary.
+        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary; of a
+            method that weighs them, what it chose by.
         seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
             of version 0.3.0 and before do not.
     """
@@ -178,7 +174,7 @@ class Run:
         """The method's options; none of a stock model."""
         return self.identity.options
 
-    @property
+    @cached_property
     def variant(self) -> str:
         """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
         changed = [f"{key}={value}" for key, value in self._changed().items()]
@@ -239,6 +235,12 @@ class Run:
     def _counts(self) -> Counter[str]:
         return Counter(outcome.score.status for outcome in self.outcomes)
 
+    @cached_property
+    def pruned(self) -> tuple[int, int]:
+        """How many scored outcomes lost a visual token of their picture, and how many say whether they did."""
+        told = Counter(one.record.pruned for one in self.scored if one.record is not None)
+        return told[True], told[True] + told[False]
+
     @property
     def missing(self) -> int:
         """How many items lmms-eval was to ask and that have no outcome at all."""
@@ -275,31 +277,3 @@ class Run:
         if len(questions) != 1:
             raise ValueError(f"{self.source}: the items of {self.task} were asked {len(questions)} different questions")
         return self.outcomes[0].options
-
-
-def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
-    """The items that both runs answered, side by side; a question that failed in either is left out.
-
-    Raises:
-        DifferentItems: the runs are over different tasks, item lists, items, labels, pictures or questions.
-    """
-    for what in ("task", "item_list"):
-        one, other = getattr(first, what), getattr(second, what)
-        if one != other:
-            raise DifferentItems(f"{first.title} and {second.title} differ in their {what}: {one!r} and {other!r}")
-    ours = {outcome.item: outcome for outcome in first.outcomes}
-    theirs = {outcome.item: outcome for outcome in second.outcomes}
-    if odd := sorted(ours.keys() ^ theirs.keys()):
-        raise DifferentItems(
-            f"{first.title} and {second.title} were asked different items of {first.task}: {len(odd)} are only in one, "
-            f"such as {odd[0]!r}. Run both over the same list, without --limit"
-        )
-    for what, name in (("target", "labels"), ("sha256", "pictures"), ("question", "questions")):
-        unequal = [item for item, one in ours.items() if getattr(one, what) != getattr(theirs[item], what)]
-        if unequal:
-            raise DifferentItems(
-                f"{first.title} and {second.title} had other {name} for {counted(len(unequal), 'item')} of "
-                f"{first.task}, such as {unequal[0]!r}"
-            )
-    pairs = [(outcome, theirs[item]) for item, outcome in ours.items()]
-    return [pair for pair in pairs if all(outcome.score.status != "failed" for outcome in pair)]

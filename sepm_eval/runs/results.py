@@ -20,8 +20,9 @@ from sepm_eval.methods import get_method
 from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
 from sepm_eval.runs.identity import Identity, decides
-from sepm_eval.runs.journal_records import RecordId, journal_records, told_of
-from sepm_eval.runs.outcomes import OUR_ENTRIES, DifferentItems, Outcome, Record, Run, paired
+from sepm_eval.runs.journal_records import Wanted, fill_in, told_of
+from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Record, Run
+from sepm_eval.runs.pairs import DifferentItems, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
 
@@ -73,13 +74,19 @@ def _read(folders: Sequence[Path], damaged: list[str] | None, quiet: bool) -> li
         with told_of(damaged):
             logs += logs_of(path)
     identities = {log.identity.digest: log.identity for log in logs if log.identity is not None}
-    wanted = {(key, log.task, outcome.doc_id): outcome.output for log in logs for outcome, key in log.rows if key}
+    wanted: Wanted = {}
+    for log in logs:
+        for outcome, key in log.rows:
+            if key:
+                wanted.setdefault(log.task, {}).setdefault(key, []).append(outcome)
     journals = files_below(folders, "*.jsonl") if wanted else []
-    records = journal_records(tqdm(journals, "journals", unit="file", disable=quiet), wanted, damaged)
+    fill_in(tqdm(journals, "journals", unit="file", disable=quiet), wanted, damaged)
+    del wanted
     runs = []
     for log in logs:
         with told_of(damaged), as_written(log.results):
-            runs.append(_run(log, identities, records))
+            runs.append(_run(log, identities))
+        log.rows.clear()
     return arranged(runs)
 
 
@@ -99,15 +106,11 @@ def parse_model_args(text: str | Mapping[str, Any]) -> dict[str, str]:
     return {key.strip(): value for key, _, value in pairs}
 
 
-def _run(log: Log, identities: Mapping[str, Identity], records: Mapping[RecordId, Record]) -> Run:
+def _run(log: Log, identities: Mapping[str, Identity]) -> Run:
     content, task = log.content, log.task
     identity = _identity(log, identities)
     counts = content.get("n-samples", {}).get(task, {})
-    rows = sorted(log.rows, key=lambda row: row[0].doc_id)
-    outcomes = tuple(
-        dataclasses.replace(outcome, record=records.get((key, task, outcome.doc_id))) if key else outcome
-        for outcome, key in rows
-    )
+    outcomes = tuple(sorted((outcome for outcome, _ in log.rows), key=lambda outcome: outcome.doc_id))
     return Run(
         identity=identity,
         task=task,
