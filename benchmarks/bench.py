@@ -19,12 +19,16 @@ from pathlib import Path
 from table import Figure, show
 
 # A file of this folder, and what its ``measure`` is called with: sizes at which all of it takes under ten minutes.
+# Not in it: stock.py, processes.py and startup.py, which take minutes each, and gpu.py.
 PARTS = {
-    "speed": {"pictures": 4, "rounds": 6},
+    "speed": {"pictures": 4, "rounds": 4},
+    "gains": {"rounds": 2},
+    "families": {"rounds": 6},
     "agreement": {"pictures": 128},
     "throughput": {"pictures": 12},
-    "linear": {"sizes": [100, 1000, 10000]},
-    "variants": {"pictures": 64, "rounds": 3},
+    "linear": {"sizes": [100, 10000]},
+    "variants": {"pictures": 32, "rounds": 3},
+    "parsing": {},
     "report_scale": {"sizes": [50_000]},
     "journal_size": {"megabytes": 100},
 }

@@ -1,9 +1,9 @@
 """What loading a checkpoint takes of memory, over the size of its files.
 
-Two checkpoints are generated, in float16: LLaVA-1.5 in its original layout, with two ``.bin`` shards and the tower
-beside it, and VILA-1.5's three parts. Each is loaded in a process of its own, after the tiny checkpoint of the same
-layout, whose memory (libraries, mostly) is taken off. Loading ends with one small question, as it does for a user, so
-that the weights have been used. Two peaks are taken, both from Linux:
+Three checkpoints are generated, in float16: LLaVA-1.5 in its original layout, with two ``.bin`` shards and the tower
+beside it, VILA-1.5's three parts, and for ``hf`` a Qwen2.5-VL in one file. Each is loaded in a process of its own,
+after the tiny checkpoint of the same layout, whose memory (libraries, mostly) is taken off. Loading ends with one small
+question, as it does for a user, so that the weights have been used. Two peaks are taken, both from Linux:
 
 * resident: VmHWM. Pages of files that are mapped into memory count, though the system may let go of them at any time.
 * anonymous: RssAnon, looked at every 2 ms: what the system cannot let go of.
@@ -20,12 +20,15 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from table import Figure, show
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
     CLIPVisionConfig,
     CLIPVisionModel,
     LlamaConfig,
@@ -38,7 +41,11 @@ from sepm_eval import load_backbone
 from sepm_eval.model_wrappers._vila import Projector
 
 ORACLES = Path(__file__).parent.parent / "tests" / "oracles"
-LAYOUTS = {"llava": ORACLES / "llava15_tiny" / "original", "vila": ORACLES / "vila15_tiny" / "checkpoint"}
+LAYOUTS = {
+    "llava": ORACLES / "llava15_tiny" / "original",
+    "vila": ORACLES / "vila15_tiny" / "checkpoint",
+    "hf": ORACLES / "hf_families" / "qwen2_5_vl",
+}
 TOWER = "clip-vit-tiny-patch14-56"
 KEYS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
 SMALL = {"language": (1024, 2752, 8, 2), "clip": (256, 1024, 4, 2), "siglip": (288, 1088, 4, 2)}
@@ -51,7 +58,10 @@ def generate(family: str, place: Path, shapes: dict[str, tuple[int, ...]]) -> Pa
     """Make a checkpoint with random weights of these shapes, and return its folder."""
     source = LAYOUTS[family]
     folder = place / source.name
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors", "*.npz"))
+    if family == "hf":
+        _save(folder, _tensors(lambda: AutoModelForImageTextToText.from_config(_qwen(folder, shapes["language"]))))
+        return folder
     language = {
         **dict(zip(KEYS, shapes["language"], strict=True)),
         "num_key_value_heads": shapes["language"][2],
@@ -75,6 +85,23 @@ def generate(family: str, place: Path, shapes: dict[str, tuple[int, ...]]) -> Pa
     _save(folder / "vision_tower", _tensors(lambda: SiglipVisionModel(tower), "vision_model."))
     _save(folder / "mm_projector", _tensors(lambda: Projector(tower.hidden_size, config.hidden_size)))
     return folder
+
+
+def _qwen(folder: Path, shape: tuple[int, ...]) -> Any:
+    """Widen the language model of a tiny Qwen2.5-VL, and return its configuration."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["text_config"] |= {
+        **dict(zip(KEYS, shape, strict=True)),
+        "num_key_value_heads": shape[2],
+        "max_window_layers": shape[3],
+        "layer_types": ["full_attention"] * shape[3],
+        "vocab_size": VOCABULARY,
+        "rope_parameters": {**config["text_config"]["rope_parameters"], "mrope_section": [16, 24, 24]},
+    }
+    config["vision_config"]["out_hidden_size"] = shape[0]
+    path.write_text(json.dumps(config | {"dtype": "float16"}))
+    return AutoConfig.from_pretrained(folder)
 
 
 def _change(folder: Path, values: dict[str, int]) -> dict[str, object]:

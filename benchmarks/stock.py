@@ -8,7 +8,8 @@ shipped, one picture at a time, and those that can with four; ours with zero-sho
 one process, in turns; a figure is the median over turns of the stock entry's time over ours. Ours are told the stock
 entry's dtype and limits of pixels, so that both read as many visual tokens. Weights are random and answers one letter
 (see ``checkpoints``). The full width has so few decoder layers that the last one, which ours computes for one position
-where the family allows it, weighs more than at full depth.
+where the family allows it, weighs more than at full depth. Tiny models run in one thread: their tensors are too small
+to share out.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from checkpoints import write
 from table import Figure, show
 
@@ -41,6 +43,7 @@ QWEN2_PIXELS = {"min_pixels": 256 * 28 * 28, "max_pixels": 1605632}
 QWEN3_PIXELS = {"min_pixels": 4 * 32 * 32, "max_pixels": 16384 * 32 * 32}
 PICTURE = (640, 480)  # of a model of full width; tiny ones are given the demo's own, of 112 x 112
 TASK = "emotion_demo"
+THREADS = torch.get_num_threads()
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,7 @@ def answers(model: Any, count: int, size: str) -> list[str]:
 
 def compare(rival: Rival, size: str, batch: int, pictures: int, rounds: int) -> list[Figure]:
     """Ours against a stock entry on one checkpoint, so many pictures at once."""
+    torch.set_num_threads(1 if size == "tiny" else THREADS)
     with tempfile.TemporaryDirectory() as temporary:
         folder = write(rival.family, size, Path(temporary) / rival.family)
         models = entries(rival, folder, batch, Path(temporary) / "journal.jsonl")

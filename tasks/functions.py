@@ -81,6 +81,12 @@ def process_results_calibrated(doc: Doc, results: Sequence[str]) -> dict[str, An
     return metrics
 
 
+def process_results_by_kind(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
+    """As ``process_results``, with the accuracy also under the kind of question, as its authors report it."""
+    metrics = process_results(doc, results)
+    return {**metrics, f"acc_{doc['kind']}": metrics["acc"]} if "acc" in metrics else metrics
+
+
 def aggregate_macro_f1(items: Sequence[dict[str, Any]]) -> float:
     """Macro-F1 over all documents."""
     return macro_f1([item["target"] for item in items], [item["answer"] for item in items])

@@ -256,7 +256,7 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("if one.exam == run.exam)", "if one.task == run.task)"),
             ("if result.n >= result.needed", "if result.n < result.needed"),
             ("intervals = 100 * result.difference", "intervals = result.difference"),
-            ("paired(base, run)", "paired(run, base)"),
+            ("pairs = paired(base, run)", "pairs = paired(run, base)"),
         ),
     ),
     "sepm_eval/backbone/shards.py": (

@@ -74,6 +74,13 @@ def test_nothing_of_it_is_there(cache, release):  # noqa: F811
     assert "none of the 1 pictures of fuyyy74/EmoSet2k is in the release" in result.output
 
 
+def test_a_label_that_cannot_be_read(cache, release):  # noqa: F811
+    table(cache("fuyyy74/EmoSet2k") / "test-0.parquet", [row(b"x", "\\boxed{awe}", "x.jpg")])
+    result = prepare()
+    assert result.exit_code == 1
+    assert "line 1: label '\\\\boxed{awe}' of 'x' is not one of" in result.output
+
+
 def test_the_release_must_be_there(cache):  # noqa: F811
     table(cache("fuyyy74/EmoSet2k") / "test-0.parquet", [row(b"x", "awe", "x.jpg")])
     result = prepare()

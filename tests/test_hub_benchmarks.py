@@ -82,7 +82,7 @@ def test_mvei_asks_each_statement(prepared):
     items = {item.id: item for item in prepared("mvei")}
     assert len(items) == 6
     first = items["contentment/contentment_14236.jpg#0"]
-    assert (first.label, first.extra["dimension"]) == ("correct", "sentiment polarity")
+    assert (first.label, first.extra["kind"]) == ("correct", "sentiment_polarity")
     assert first.question.text.splitlines() == [
         "Statement: Viewers of picture 0 feel emotion 0. Often.",
         "Does the statement match what the image conveys?",
@@ -96,7 +96,11 @@ def test_eemo_asks_what_has_options(prepared):
     items = {item.id: item for item in prepared("eemo_single")}
     assert list(items) == ["1", "0", "2"]  # by label, in turn; the open question is left out
     assert items["0"].question.text.splitlines()[1:3] == ["A. No", "B. Yes"]
-    assert items["0"].label == "option_b"
+    assert (items["0"].label, items["0"].extra["kind"], items["1"].extra["kind"]) == (
+        "option_b",
+        "yes_or_no",
+        "what_how",
+    )
     assert items["1"].question.options.names == ("Much lower", "About the same", "Much higher")
     assert parse_answer("Much higher.", items["1"].question.options) == "C"
     assert json.loads(items["0"].extra["ranking"]) == {"Anger": 33, "Joy": 22, "Surprise": 28}

@@ -184,6 +184,8 @@ def test_every_benchmark(tmp_path, model, arguments, every_data):  # noqa: F811
     assert all(results[task]["n_failed,none"] == 0 for task in tasks)
     five = ["emotion6", "emoset", "webemo7", "webemo25", "abstract"]
     assert results["emotion5"]["acc,none"] == pytest.approx(sum(results[task]["acc,none"] for task in five) / 5)
+    for task, kinds in (("mvei", ("sentiment_polarity", "scene_context")), ("eemo_single", ("yes_or_no", "what_how"))):
+        assert {f"acc_{kind},none" for kind in kinds} <= set(results[task])
     nine = [task for task in tasks if task.startswith("vecbench_")]
     ours = model == "sepm_llava"
     for metric in ("acc", "weighted_f1", *(("ece", "brier") if ours else ())):

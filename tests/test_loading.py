@@ -270,17 +270,17 @@ def test_free_memory_is_the_least_of_system_and_limits(monkeypatch):
     assert memory.free_memory("cpu") > 12345
 
 
-def test_loading_holds_nothing_twice(monkeypatch, tmp_path):
-    """The peak of a process that loads 190 MB of ``.bin`` shards, as ``benchmarks/load_memory.py`` takes it."""
+@pytest.mark.parametrize(("family", "dtype"), [("llava", "float16"), ("llava", "bfloat16"), ("hf", "bfloat16")])
+def test_loading_holds_nothing_twice(monkeypatch, tmp_path, family, dtype):
+    """The peak of a process that loads 190 MB of weights, as ``benchmarks/load_memory.py`` takes it."""
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("needs Linux's figures")
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
     from load_memory import SMALL, measure
 
-    for dtype in ("float16", "bfloat16"):
-        found = {one.what.rpartition(": ")[2]: one for one in measure("llava", dtype, tmp_path / dtype, SMALL)}
-        assert found["anonymous / size"].at_most == 1.15
-        assert not [one for one in found.values() if one.missed], found
+    found = {one.what.rpartition(": ")[2]: one for one in measure(family, dtype, tmp_path / "made", SMALL)}
+    assert found["anonymous / size"].at_most == 1.15
+    assert not [one for one in found.values() if one.missed], found
 
 
 # Quantisation

@@ -110,6 +110,16 @@ def test_the_figures_of_dan():
     assert {*found["emoset"].values()} == {None}
 
 
+def test_the_ablations_of_dan_end_in_the_rows_of_its_first_table():
+    """Each ends in DAN as it is; Table 2 begins with zero-shot; Table 5 begins where Table 2 has no CDVP."""
+    table, *ablations = [table for table in paper.TABLES if table.paper is paper.DAN]
+    first = {row.label: [row.accuracy["Qwen3-VL-8B"][task] for task in ablations[0].tasks] for row in table.rows}
+    found = [[list(row.accuracy["Qwen3-VL-8B"].values()) for row in one.rows] for one in ablations]
+    assert [rows[-1] for rows in found] == [first["DAN"]] * 5
+    assert (found[0][0], found[3][0]) == (first["Zero-shot"], found[0][3])
+    assert [len(rows) for rows in found] == [6, 3, 4, 5, 4]
+
+
 def test_the_figures_of_dan_stand_beside_runs_of_its_models(tmp_path):
     for model in ("Qwen/Qwen3-VL-4B-Instruct", LLAVA):
         for method in ("zero_shot", "zero_shot_cot", "sepm", "sepm,beta=0.1", "sparsevlm"):

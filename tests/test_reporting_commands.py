@@ -249,7 +249,7 @@ def two_checkpoints(folder):
 def test_no_submission_makes_one_of_two_runs(tmp_path):
     two_checkpoints(tmp_path / "runs")
     options = ("--organization", "A group", "--dataset-id", "emoset=x/emoset")
-    for name in formats():
+    for name in (name for name, write in formats().items() if not getattr(write, "without_runs", False)):
         call("submit", tmp_path / "runs", "--format", name, "--out", tmp_path / name, *options)
     entries = json.loads((tmp_path / "openvlm/OpenVLM.json").read_text())
     assert len(entries) == 6

@@ -46,6 +46,11 @@ def test_the_commands():
         "sepm-eval prepare emotion6 --source hf:wudq/Small-Scale_VSA_Datasets",
         "sepm-eval prepare emotion6 --source Emotion6.zip",
     )
+    assert commands["emoset"] == (
+        "sepm-eval prepare emoset --source hf:Woleek/EmoSet-118K",
+        "sepm-eval prepare emoset --source EmoSet-118K.zip",
+        "sepm-eval prepare emoset --source hf:fuyyy74/EmoSet2k --list emoset2k",
+    )
     assert commands["unbiasedemo"] == ("sepm-eval prepare unbiasedemo --source UnBiasedEmo.zip",)
 
 

@@ -160,6 +160,14 @@ def test_the_repository_unless_told_otherwise(tmp_path):
     assert yaml.safe_load(found)["dataset_path"] == "ACG-AMU/LAI-GAI"
 
 
+def test_runs_are_no_validation_of_it(tmp_path):
+    runs = Path(__file__).parent / "runs" / "sepm_llava_sepm"
+    result = CliRunner().invoke(app, ["submit", str(runs), "--format", "lmms-eval-task", "--out", str(tmp_path / "x")])
+    assert result.exit_code == 1
+    assert "lmms-eval-task takes no runs" in result.output
+    assert not (tmp_path / "x").exists()
+
+
 def test_formats_of_runs_need_folders(tmp_path):
     result = CliRunner().invoke(app, ["submit", "--format", "csv", "--out", str(tmp_path)])
     assert result.exit_code == 1

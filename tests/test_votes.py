@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from make_runs import LLAVA, read_lines, run, write_lines
@@ -9,8 +11,9 @@ from miniature import abstract_release, emotion6_release
 
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import EMOTION6, MIKELS, WHEELS
+from sepm_eval.parsing import Options
 from sepm_eval.report import distributions, statistics, tables
-from sepm_eval.report.votes import HALVES, PEOPLE, answers, votes
+from sepm_eval.report.votes import HALVES, PEOPLE, answers, voted, votes
 from sepm_eval.runs.results import read_runs
 from sepm_eval.tasks.documents import documents
 from sepm_eval.tasks.functions import process_results
@@ -157,6 +160,13 @@ def test_answers_and_their_probabilities(voted_runs):
     assert record["brier"] == pytest.approx(((sure - right) ** 2).mean())
     groups = [sure > 0.5, sure < 0.5]
     assert record["ece"] == pytest.approx(sum(abs(sure[g].mean() - right[g].mean()) * g.mean() for g in groups))
+
+
+def test_items_that_offer_different_labels_have_no_distribution_in_common(voted_runs):
+    first, *others = voted_runs[0].outcomes
+    odd = dataclasses.replace(first, options=Options(("awe", "fear"), ("Awe", "Fear")))
+    assert voted([first, *others]).votes.shape == (32, 8)
+    assert voted([odd, *others]) is None
 
 
 def change(folder, **changed):

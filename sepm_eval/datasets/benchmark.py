@@ -89,13 +89,18 @@ class Benchmark:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What to type to get the pictures, once what ``obtain`` says has been downloaded; the hub's copies first."""
-        found = [f"sepm-eval prepare {self.name} --source hf:{copy.repository}" for copy in self.hub]
+        """What to type to get the pictures, the hub's copies first, and last the lists that come from other copies.
+
+        What is not from the hub has to be downloaded before, as ``obtain`` says.
+        """
+        get = f"sepm-eval prepare {self.name} --source"
+        found = [f"{get} hf:{copy.repository}" for copy in self.hub if not copy.item_list]
         if self.links is not None:
             found.append(f"sepm-eval download {self.name}")
         if self.archive:
-            found.append(f"sepm-eval prepare {self.name} --source {self.archive}")
-        return tuple(found)
+            found.append(f"{get} {self.archive}")
+        lists = (f"{get} hf:{copy.repository} --list {copy.item_list}" for copy in self.hub if copy.item_list)
+        return (*found, *lists)
 
     def release(self) -> Path:
         """The release's folder.

@@ -30,7 +30,7 @@ from sepm_eval.parsing import Options
 
 LETTERS = "ABCD"
 LABELS = {f"option_{letter.lower()}": letter for letter in LETTERS}
-TYPES = ("Yes-or-No", "What/How")
+TYPES = {"Yes-or-No": "yes_or_no", "What/How": "what_how"}
 OPEN = "Open_ended"
 _RANKING = re.compile(r"Ranking:\s*(\{[^{}]*\})")
 _VAD = re.compile(r"(Valence|Arousal|Dominance):\s*([0-9]+(?:\.[0-9]+)?)")
@@ -63,9 +63,9 @@ def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
     if not fits or list(options) != list(LETTERS[: len(options)]) or len(options) < 2 or answer not in options:
         raise ValueError(
             f"{where}: expected id, image_url, question, options from A on, the letter of the correct_answer and a "
-            f"question_type of {TYPES}, found { ({name: entry[name] for name in sorted(entry)})!r:.400}"
+            f"question_type of {list(TYPES)}, found { ({name: entry[name] for name in sorted(entry)})!r:.400}"
         )
-    extra: dict[str, Any] = {"question_type": str(entry["question_type"]), **_attributes(entry)}
+    extra: dict[str, Any] = {"kind": TYPES[entry["question_type"]], **_attributes(entry)}
     extra["dimension"] = str(entry.get("perceptual_dimension", ""))
     names = tuple(" ".join(str(shown).split()).rstrip(".") for shown in options.values())
     labels = tuple(LABELS)[: len(names)]

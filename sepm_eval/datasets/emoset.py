@@ -48,9 +48,10 @@ def _split(folder: Path, split: str) -> list[Item]:
 
 
 def _copied(where: str, key: str, path: Path, row: dict[str, Any]) -> Item:
-    if row.get("label") not in MIKELS:
-        raise ValueError(f"{where}: label {row.get('label')!r} of {key!r} is not one of {list(MIKELS)}")
-    return Item(key, path, row["label"], {"split": "test"})
+    label = row.get("label")
+    if not isinstance(label, str) or label not in MIKELS:
+        raise ValueError(f"{where}: label {label!r} of {key!r} is not one of {list(MIKELS)}")
+    return Item(key, path, label, {"split": "test"})
 
 
 def _of(split: str, pick: ItemList = whole) -> ItemList:

@@ -61,7 +61,7 @@ def _item(key: str, path: Path, where: str, told: Any) -> Item:
         raise ValueError(
             f"{where}: expected a statement, a label of {list(NAMES)} and a class of {list(DIMENSIONS)}, found {told!r}"
         )
-    return Item(key, path, label.lower(), {"dimension": dimension}, question(statement))
+    return Item(key, path, label.lower(), {"kind": dimension.replace(" ", "_")}, question(statement))
 
 
 def question(statement: str) -> OwnQuestion:

@@ -12,8 +12,8 @@ from scipy import optimize, special, stats
 
 LEVEL = 0.95
 SMALL = 300
-"""Below so many items numbers made for few stand beside the others: with fewer than "a few hundred" intervals that rest on
-many are too narrow (Bowyer et al., arXiv 2503.01747)."""
+"""Below so many items numbers made for few stand beside the others: with fewer than "a few hundred" intervals that rest
+on many are too narrow (Bowyer et al., arXiv 2503.01747)."""
 _NODES = 256  # of the integral over the posterior of a share
 
 

@@ -245,8 +245,8 @@ def copies() -> Iterator[Case]:
             path = folder / "test-0.parquet"
             path.write_bytes(content())
             (folder / "EmoSet-118K").mkdir()
-            columns = hub_copies.COPIES["emoset"][0].columns
-            hub_copies._emoset_from_parquet([path], columns, folder / "EmoSet-118K", BENCHMARKS["emoset"])
+            copy = BENCHMARKS["emoset"].hub[0]
+            hub_copies._convert([path], copy, copy.columns, folder / "EmoSet-118K")
             return items("emoset")
 
         return act
@@ -263,11 +263,15 @@ def copies() -> Iterator[Case]:
         ("label-missing", {"emotion": None}, "label None of 'awe_1'"),
         ("label-list", {"emotion": ["awe"]}, r"label \['awe'\]"),
         ("label-like-prompt", {"emotion": "awe\nB. Anger"}, "label"),
-        ("picture-missing", {"image": None}, "the row 'awe_1' has no id or no picture"),
-        ("picture-text", {"image": "x.jpg"}, "the row 'awe_1' has no id or no picture"),
-        ("picture-only-path", {"image": {"path": "/etc/passwd"}}, "the row 'awe_1' has no id or no picture"),
-        ("id-missing", {"image_id": None}, "the row None has no id"),
-        ("id-fraction", {"image_id": 1.5}, "the row 1.5 has no id"),
+    ):
+        content = functools.partial(lambda change: table({**good, **change}), change)
+        yield Case(f"copy/{name}", copied(content), rf"items\.jsonl, line 1: .*{refused}")
+    for name, change, refused in (
+        ("picture-missing", {"image": None}, "row 0 has no picture's bytes"),
+        ("picture-text", {"image": "x.jpg"}, "row 0 has no picture's bytes"),
+        ("picture-only-path", {"image": {"path": "/etc/passwd"}}, "row 0 has no picture's bytes"),
+        ("id-missing", {"image_id": None}, "the id of row 0 is None"),
+        ("id-fraction", {"image_id": 1.5}, "the id of row 0 is 1.5"),
         ("id-up", {"image_id": "../../../outside"}, "leads out"),
         ("id-absolute", {"image_id": "/../x"}, "leads out"),
         ("id-backslash", {"image_id": "..\\x"}, "leads out"),
@@ -275,7 +279,7 @@ def copies() -> Iterator[Case]:
     ):
         content = functools.partial(lambda change: table({**good, **change}), change)
         yield Case(f"copy/{name}", copied(content), rf"test-0\.parquet is not the expected copy.*{refused}")
-    yield Case("copy/twice", copied(lambda: table(good, good)), "names 1 items twice")
+    yield Case("copy/twice", copied(lambda: table(good, good)), "1 rows have an id that another has, 'awe_1'")
     yield Case("copy/column-missing", copied(lambda: table({"image": jpeg, "image_id": "a"})), "has the columns")
     yield Case("copy/no-rows", copied(lambda: table(good)[:0] + _no_rows(table(good))), "hold no rows")
     for name, change in {

@@ -128,8 +128,8 @@ def _file_away(path: Path, name: Path, folder: Path, into: Path) -> None:
         else:
             unpack(path, place if tops == {path.stem} else place / path.stem)
         return
-    target, size = place / path.name, path.stat().st_size
-    if target.is_file() and target.stat().st_size == size:
+    target = place / path.name
+    if target.is_file() and (target.samefile(path) or sha256_of(target) == sha256_of(path)):
         return
     place.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
@@ -148,8 +148,10 @@ def _convert(tables: Sequence[Path], copy: HubCopy, columns: Mapping[str, tuple[
     """
     (folder / ROWS).mkdir(parents=True, exist_ok=True)
     whole: list[str] = []
-    for table in tables:
-        notes = folder / ROWS / f"{_version(table, columns)}.jsonl"
+    places = [folder / ROWS / f"{_version(table, columns)}.jsonl" for table in tables]
+    for other in set((folder / ROWS).glob("*.jsonl")) - set(places):
+        other.unlink()  # of another revision, whose pictures may be replaced now
+    for table, notes in zip(tables, places, strict=True):
         lines = _noted(notes, folder)
         if lines is None:
             lines = list(_lines(table, copy, columns, folder, len(whole)))
@@ -173,7 +175,12 @@ def _match(benchmark: Benchmark, copy: HubCopy, folder: Path, into: Path) -> Non
         MissingData: the release is not there.
         ValueError: none of the pictures is in it, or a row has no label.
     """
-    pictures = [Item(key, path, label_of(str(row.get("label"))) or "") for _, key, path, row in rows(folder)]
+    pictures = []
+    for where, key, path, row in rows(folder):
+        label = label_of(str(row.get("label")))
+        if label not in benchmark.names:
+            raise ValueError(f"{where}: label {row.get('label')!r} of {key!r} is not one of {list(benchmark.names)}")
+        pictures.append(Item(key, path, label))
     found = match(pictures, benchmark.read(benchmark.release()))
     if not found.ids:
         raise ValueError(
@@ -194,12 +201,12 @@ def _noted(notes: Path, folder: Path) -> list[str] | None:
     if not notes.is_file():
         return None
     lines = notes.read_text(encoding="utf-8").splitlines()
-    for line in lines:
-        row = json.loads(line)
-        path = folder / row["file"]
-        if not path.is_file() or path.stat().st_size != row["size"]:
-            return None
-    return lines
+    try:
+        noted = [json.loads(line) for line in lines]
+        there = all((folder / row["file"]).stat().st_size == row["size"] for row in noted)
+    except (OSError, ValueError, LookupError, TypeError):  # damaged, or a picture has gone: read again
+        return None
+    return lines if there else None
 
 
 def _lines(
@@ -244,8 +251,9 @@ def _line(row: dict[str, Any], folder: Path, number: int) -> str:
     if not isinstance(content, bytes):
         raise ValueError(f"row {number} has no picture's bytes, but {str(picture)[:100]!r}")
     name = str(picture.get("path") or "")
-    key = row.pop("id", None)
-    if key is None:
+    if "id" in row:
+        key = row.pop("id")
+    else:
         known = PurePosixPath(name)
         key = (known.name if known.is_absolute() or ".." in known.parts else name) or number
     if not isinstance(key, (str, int)) or isinstance(key, bool):
@@ -255,8 +263,8 @@ def _line(row: dict[str, Any], folder: Path, number: int) -> str:
     if stem.isdigit():  # spreadsheets and pandas would make a number of it, and lose its zeros
         stem = f"picture_{stem}"
     path = inside(folder / IMAGES, f"{stem}{suffix}", "the column of ids")
-    if not path.is_file() or path.stat().st_size != len(content):
+    if not path.is_file() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content, repeatable=True)
     about = {"id": stem, "file": path.relative_to(folder).as_posix(), "size": len(content), **row}
-    return json.dumps(about, ensure_ascii=False, default=str)
+    return json.dumps(about, default=str)
