@@ -35,6 +35,7 @@ class RealIds:
     """As much of Llama-2's vocabulary as these answers need, with its own ids."""
 
     vocab_size, largest_id, adds_bos = 32000, 31999, True
+    special: ClassVar = frozenset()
     pieces: ClassVar = {319: " A", 350: " B", 383: " F", 402: " G", 799: "ear", 705: "we", STOP: "."}
 
     def encode(self, text):
