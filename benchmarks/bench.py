@@ -29,7 +29,7 @@ PARTS = {
     "linear": {"sizes": [100, 10000]},
     "variants": {"pictures": 32, "rounds": 3},
     "parsing": {},
-    "report_scale": {"sizes": [50_000]},
+    "report_scale": {"sizes": [50_000], "runs": 2},
     "journal_size": {"megabytes": 100},
 }
 

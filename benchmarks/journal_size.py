@@ -18,7 +18,8 @@ from pathlib import Path
 from table import Figure, show
 
 from sepm_eval.emotions import MIKELS
-from sepm_eval.runs.journal import Journal, question_key, records
+from sepm_eval.runs.journal import Journal, question_key
+from sepm_eval.runs.journal_records import records
 
 TARGETS = {"open": (12, 300), "read": (15, 300)}  # seconds and MB for 500 MB
 
@@ -52,6 +53,13 @@ def write(path: Path, size: int) -> int:
     return number
 
 
+class _Every:
+    """Holds every key."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
 def run(what: str, path: Path) -> None:
     """Open or read the journal; print seconds of the processor, peak memory in bytes, and how many records as JSON."""
     begin = time.process_time()
@@ -60,7 +68,7 @@ def run(what: str, path: Path) -> None:
         count = len(journal)
         journal.close()
     else:
-        count = sum(1 for _ in records(path))
+        count = sum(1 for _ in records(path, _Every()))
     seconds = time.process_time() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(json.dumps({"seconds": seconds, "peak": peak, "records": count}))
