@@ -222,7 +222,7 @@ def test_a_wheel_holds_one_package(tmp_path):
         "tasks/emoset.yaml",
         "tasks/_shared_yaml",
         "tasks/_vecbench_yaml",
-        "submit/upstream/utils.py.jinja",
+        "submit/upstream/utils.py.template",
         "tasks/placeholder.jsonl",
         "model_wrappers/llava.py",
         "demo/model/model.safetensors",

@@ -226,6 +226,7 @@ def check_read_back(folder):
     assert set(runs["eemo_single"].options.labels) == {f"option_{letter}" for letter in "abcd"}
     assert "3 of 3 questions were answered by plain generation, as sepm needs" in answered_plainly(runs["vecbench_fi2"])
     assert answered_plainly(runs["vecbench_fi8"]) == ""
+    assert (runs["vecbench_fi2"].variant, runs["vecbench_fi8"].variant) == ("sepm (plain answering)", "sepm")
     page = write_report([runs["vecbench_fi2"], runs["eemo_single"]], folder / "report")
     assert page.read_text().count("these are no answers of sepm") == 2
 

@@ -354,17 +354,9 @@ def test_doctor(tmp_path, monkeypatch):
     monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     output = call("doctor")
-    for part in (
-        "lmms-eval",
-        "torch",
-        "task emotion_demo",
-        "512 pictures",
-        "other tasks",
-        "emoset",
-        "sepm-eval datasets NAME",
-        "device",
-    ):
+    for part in ("lmms-eval", "torch", "emotion_demo", "512 pictures", "emoset", "device"):
         assert part in output
+    assert "sepm-eval datasets NAME" in " ".join(output.replace("│", " ").split())
     assert "hf_secret" not in output
 
 

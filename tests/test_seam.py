@@ -421,7 +421,7 @@ def weak(monkeypatch):
         llava.BACKBONES["llava"], supported=lambda *given: asked.append(given) or ABILITIES - {"probe"}
     )
     monkeypatch.setitem(llava.BACKBONES, "llava", weak)
-    for module in ("sepm_eval.model_wrappers", "sepm_eval.hosts.loading"):
+    for module in ("sepm_eval.hosts.loading", "sepm_eval.model_wrappers"):  # the first imports from the second
         monkeypatch.setattr(f"{module}.load_backbone", fail)
     assert model_wrappers.supported("vila", None, {}) == SUPPORTS
     return asked

@@ -65,6 +65,9 @@ def link_of(about: Mapping[str, str]) -> str:
     Args:
         about: any of "column", "model", "method", "label", "answer" (a label, or "unparsed"), "status", "flip",
             "confidence" and "item", as the report's tables say it; anything else does not narrow the list.
+
+    Returns:
+        An address relative to the report's folder.
     """
     status = about.get("status", "")
     answer = about.get("answer", "")

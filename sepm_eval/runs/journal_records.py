@@ -166,9 +166,12 @@ def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
 
 
 def _probabilities(found: Mapping[str, Any]) -> array[float]:
-    if not all(type(one) in (int, float) and 0 <= one < math.inf for one in found.values()):  # DAN's are weighted
+    """The values, checked all at once: there may be ten million of them. DAN's are weighted and may be above 1."""
+    told = found.values()
+    # a sum is below infinity unless a value is NaN or infinite
+    if not (set(map(type, told)) <= {int, float} and min(told, default=0) >= 0 and sum(told) < math.inf):
         raise TypeError(f"option_probabilities is {found!r}")
-    return array("d", found.values())
+    return array("d", told)
 
 
 @lru_cache(maxsize=1024)

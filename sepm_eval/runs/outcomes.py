@@ -17,6 +17,7 @@ from sepm_eval.scoring import Score
 from sepm_eval.types import Block
 
 OUR_ENTRIES = "sepm_"
+PLAINLY = "plain answering"  # of a run whose method could not be asked: plain generation answered for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +177,13 @@ class Run:
 
     @cached_property
     def variant(self) -> str:
-        """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)"."""
+        """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)".
+
+        Answers that plain generation gave in the method's place do not stand under its bare name.
+        """
         changed = [f"{key}={value}" for key, value in self._changed().items()]
         changed += self._told_polarities()
-        changed += filter(None, [self.weights])
+        changed += self._told_others()
         return f"{self.method} ({', '.join(changed)})" if changed else self.method
 
     def _changed(self) -> dict[str, Any]:
@@ -194,7 +198,10 @@ class Run:
         told = [f"{budget} tokens"] if isinstance(budget, int) else []
         told += [f"{budget:.4g} of the tokens"] if isinstance(budget, float) else []
         told += [f"{key}={value}" for key, value in self._changed().items() if key != "budget" or value is None]
-        return [*told, *self._told_polarities(), *filter(None, [self.weights])]
+        return [*told, *self._told_polarities(), *self._told_others()]
+
+    def _told_others(self) -> list[str]:
+        return [told for told in (self.weights, PLAINLY if any(one.plain for one in self.outcomes) else "") if told]
 
     @property
     def title(self) -> str:

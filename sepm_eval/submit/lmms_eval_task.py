@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-
-import jinja2
+from string import Template
 
 from sepm_eval import prompts
 from sepm_eval.runs.outcomes import Run
@@ -39,11 +38,14 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     twelve, six = (about.benchmarks[task] for task in TASKS)
     copy = twelve.hub[0]
     wording = prompts.WORDINGS["paper"]
+    columns = {label: copy.columns[label][0] for label in twelve.names}
+    picture = copy.columns["picture"][0]
     known = {
         **{"dataset": about.datasets.get(twelve.name, copy.repository), "repository": copy.repository, "split": SPLIT},
-        **{"labels": twelve.names, "six": tuple(six.names), "picture": copy.columns["picture"][0]},
-        "columns": {label: copy.columns[label][0] for label in twelve.names},
-        **{"ask": wording.ask, "reply": wording.reply},
+        **{"labels": _entries(twelve.names), "columns": _entries(columns), "picture": json.dumps(picture)},
+        **{"six": ", ".join(map(json.dumps, six.names)), "six_names": ", ".join(six.names)},
+        **{"column_names": ", ".join(f"`{name}`" for name in columns.values()), "picture_name": picture},
+        **{"ask": json.dumps(wording.ask), "reply": json.dumps(wording.reply)},
     }
     folder = out / twelve.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,16 +63,14 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
 write.without_runs = True  # type: ignore[attr-defined]
 
 
-def _render(name: str, known: Mapping[str, object]) -> str:
-    text = (resources.files("sepm_eval.submit") / "upstream" / f"{name}.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters["tojson"] = _quoted
-    return environment.from_string(text).render(known)
+def _render(name: str, known: Mapping[str, str]) -> str:
+    text = (resources.files("sepm_eval.submit") / "upstream" / f"{name}.template").read_text(encoding="utf-8")
+    return Template(text).substitute(known)
 
 
-def _quoted(text: str) -> str:
-    """A text as Python writes it, in double quotes."""
-    return json.dumps(text)
+def _entries(table: Mapping[str, str]) -> str:
+    """The lines of a dict in Python, with texts in double quotes."""
+    return "\n".join(f"    {json.dumps(key)}: {json.dumps(value)}," for key, value in table.items())
 
 
 FORMATS = {"lmms-eval-task": write}

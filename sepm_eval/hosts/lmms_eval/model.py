@@ -164,10 +164,7 @@ class SepmModel(ChatModel):
         given = {"device": own_device(device), "dtype": dtype, "polarity": polarity, **options}
         with _ending_in_lack_of_memory():
             self._runner = load_runner(
-                f"{PREFIX}{self.backbone_name}",
-                _OWN_ARGUMENTS,
-                self.backbone_name,
-                method,
+                *(f"{PREFIX}{self.backbone_name}", _OWN_ARGUMENTS, self.backbone_name, method),
                 {"pretrained": pretrained, **given},
                 asked=asked,
                 batch_size=_batch_size(batch_size, max_batch_size),
