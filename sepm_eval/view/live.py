@@ -19,7 +19,6 @@ from sepm_eval.scoring import Score, score
 from sepm_eval.view.journals import Journals, RunTask
 
 RUNNING = "running"
-_NOTHING = Options((), ())
 _NOBODY = Identity("", "", method=RUNNING)
 
 
@@ -90,25 +89,43 @@ def _newest_answered_first(records: Iterator[dict[str, Any]]) -> list[dict[str, 
     return sorted(records, key=lambda content: content.get("status") != "answered")
 
 
+_FAULTS = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
 def _outcome(content: Mapping[str, Any]) -> Outcome | None:
-    """What became of a document; None of a record that is damaged or of a task that is not ours."""
-    try:
-        (_, _, doc_id), text, record = record_of(content)
-        item, question, target = content["item"], content.get("question") or "", content.get("target") or ""
-        options = parse_question(question) or Options(*2 * (tuple(content.get("option_probabilities") or ()),))
-        verdict = Score("failed", None, False) if text is None else score(text, target, options)
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+    """What became of a document; None if the record does not say, or is of a task that is not ours.
+
+    Of a record that says what was answered and is damaged elsewhere, the answer is taken without the rest.
+    """
+    answered = content.get("status") == "answered"
+    needed: dict[str, type] = {
+        "item": str,
+        "doc_id": int,
+        "model": dict,
+        "versions": dict,
+        "text" if answered else "error": str,
+    }
+    if not all(type(content.get(name)) is kind for name, kind in needed.items()):
         return None
+    question, target, offered = (content.get(name) for name in ("question", "target", "option_probabilities"))
+    labels = tuple(offered) if isinstance(offered, dict) else ()
+    options = parse_question(question if isinstance(question, str) else "") or Options(labels, labels)
+    target = target if isinstance(target, str) else ""
+    try:
+        record = record_of(content)[2]
+    except _FAULTS:
+        record = None
+    output = content["text" if answered else "error"]
     return Outcome(
-        item=sys.intern(str(item)),
-        doc_id=doc_id,
-        target=sys.intern(str(target)),
-        question=question,
-        options=options if options.labels else _NOTHING,
-        output=str(record.error) if text is None else text,
-        score=verdict,
+        item=sys.intern(content["item"]),
+        doc_id=content["doc_id"],
+        target=sys.intern(target),
+        question=question if isinstance(question, str) else "",
+        options=options,
+        output=output,
+        score=score(output, target, options) if answered else Score("failed", None, False),
         logged=None,
-        picture=str(content["picture"]) if content.get("picture") else None,
+        picture=content["picture"] if isinstance(content.get("picture"), str) else None,
         sha256="",
         record=record,
     )
@@ -117,7 +134,10 @@ def _outcome(content: Mapping[str, Any]) -> Outcome | None:
 def _identity(content: Mapping[str, Any]) -> Identity:
     """Who answered. Equal to the identity that the log will hold, if this version writes it."""
     model = dict(content["model"])
-    method = dict(content.get("method") or {"name": RUNNING})  # a picture that could not be loaded has none
+    named = content.get("method")
+    method = (
+        dict(named) if isinstance(named, dict) else {"name": RUNNING}
+    )  # a picture that could not be loaded has none
     return Identity(
         entry=OUR_ENTRIES + str(model.pop("backbone", "")),
         checkpoint=str(model.pop("pretrained", "")),
