@@ -166,7 +166,7 @@ def test_what_cannot_be_run_is_known_before_a_model_is_loaded(tmp_path, monkeypa
 
     loaded = []
     real = lmms_eval_run.load
-    monkeypatch.setattr(lmms_eval_run, "load", lambda model, work: (loaded.append(model), real(model, work))[1])
+    monkeypatch.setattr(lmms_eval_run, "load", lambda model, *more: (loaded.append(model), real(model, *more))[1])
     wanted = plan({"pretrained": str(tmp_path / "nowhere")}, {"pretrained": "demo"}, tasks=["emotion6", "emoset"])
     outcome = run_plan(wanted, tmp_path / "out")
     told = capsys.readouterr().err
