@@ -291,3 +291,16 @@ def flash(monkeypatch):
     for table in (AttentionInterface, AttentionMaskInterface):  # what stood there before
         monkeypatch.setattr(table, "_global_mapping", dict(table._global_mapping))
     return called
+
+
+@pytest.fixture(scope="module", params=["llava", "vila"])
+def family(request):
+    """The tiny models of the oracles, one after the other."""
+    from seam import load
+
+    return load(request.param)
+
+
+@pytest.fixture(scope="module")
+def pictures(llava_oracle):
+    return llava_oracle.images
