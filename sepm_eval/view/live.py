@@ -134,10 +134,9 @@ def _outcome(content: Mapping[str, Any]) -> Outcome | None:
 def _identity(content: Mapping[str, Any]) -> Identity:
     """Who answered. Equal to the identity that the log will hold, if this version writes it."""
     model = dict(content["model"])
-    named = content.get("method")
-    method = (
-        dict(named) if isinstance(named, dict) else {"name": RUNNING}
-    )  # a picture that could not be loaded has none
+    method: dict[str, Any] = {"name": RUNNING}  # a picture that could not be loaded has none
+    if isinstance(content.get("method"), dict):
+        method = dict(content["method"])
     return Identity(
         entry=OUR_ENTRIES + str(model.pop("backbone", "")),
         checkpoint=str(model.pop("pretrained", "")),
