@@ -17,6 +17,7 @@ from typing import Any
 
 
 def main(work: Path, former_run: list[str]) -> None:
+    # long because: what is wanted of one expensive process, one thing after the other
     found: dict[str, Any] = {}
 
     from sepm_eval import cli, demo  # noqa: F401

@@ -98,6 +98,7 @@ def run(
     Returns:
         Who answers; None for a model that is not ours.
     """
+    # long because: one run's files, field by field
     benchmark = find_benchmarks()[task]
     labels, question = list(benchmark.names), benchmark.question()
     draw = random.Random(f"{entry} {checkpoint} {method} {task}")

@@ -150,6 +150,7 @@ def test_an_analysis_is_text_whatever_it_says(family, pictures, monkeypatch):
 
 def test_what_is_asked(scripted, pictures):
     """The ablations' prompts, in order; digits of the scripted model say which option it takes."""
+    # long because: the whole dialogue, word for word
     asked, labels = {}, ("joy", "awe", "fear", "anger")
     for name, options in {
         "usual": {},

@@ -42,6 +42,7 @@ STATUS = {"gone": 404, "gone410": 410, "forbidden": 403, "broken": 500, "busy": 
 @pytest.fixture
 def server():
     """Answers by the first part of the path; counts requests and how many were under way at once."""
+    # long because: every way in which a server answers
     asked: Counter[str] = Counter()
     busy, lock, packed = [0, 0], threading.Lock(), {}
     headers: list[dict[str, str]] = []

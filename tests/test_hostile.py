@@ -84,6 +84,7 @@ def test_hostile_input(case: Case, tmp_path, monkeypatch):
 
 def test_a_run_over_many_bad_pictures_counts_names_and_shows_them(tmp_path, monkeypatch, scripted, caplog):
     """Ten of 32 pictures are broken: ten failures, 22 answers; the journal and the report name the ten."""
+    # long because: one run is followed to its end
     monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
     release = emoset_release(tmp_path, per_class=4)
     bad = sorted(release.rglob("*_0000[13].jpg"))[: len(BROKEN_PICTURES)]

@@ -113,9 +113,9 @@ def too_long(path: Path) -> list[str]:
 
 
 def sources() -> list[Path]:
-    """Every file of code but the tests."""
+    """Every file of code."""
     root = Path(__file__).parent.parent
-    folders = [*FOLDERS.values(), root / "benchmarks", root / "demo"]
+    folders = [*FOLDERS.values(), *(root / name for name in ("benchmarks", "demo", "examples", "tests"))]
     return sorted({path for folder in folders for path in folder.rglob("*.py")})
 
 

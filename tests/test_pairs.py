@@ -164,6 +164,7 @@ def write_list(path: Path, rows) -> None:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Every run, read together, with the journal of each."""
+    # long because: the world that all its tests share
     folder = tmp_path_factory.mktemp("pairs")
     release = emoset_release(folder)
     items = [(f"{label}_{n:05d}", label) for n in range(2) for label in ("amusement", "anger", "awe")]

@@ -1,5 +1,7 @@
 """The explorer in a real browser, headless and without a network: as files, and as served."""
 
+# long because: all of it looks at one page, with the same few words for what a reader does there
+
 from __future__ import annotations
 
 import threading

@@ -1,5 +1,7 @@
 """The real VLMEvalKit, in subprocesses (importing it changes a process), against the real lmms-eval."""
 
+# long because: all of it reads two runs of VLMEvalKit, which are expensive
+
 from __future__ import annotations
 
 import importlib.util

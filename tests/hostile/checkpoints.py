@@ -28,6 +28,7 @@ from sepm_eval.types import Question
 
 def manifests() -> Iterator[Case]:
     """What ``prepare`` wrote."""
+    # long because: a list of cases
 
     def changed(change: Callable[[Path], None]) -> Callable[[Path], Any]:
         def act(folder: Path) -> Any:
@@ -107,6 +108,7 @@ def questions() -> Iterator[Case]:
 
 def checkpoints() -> Iterator[Case]:
     """A checkpoint's files; a malicious pickle is in ``test_security.py``."""
+    # long because: a list of cases
 
     def read(name: str, content: bytes, how: Callable[[Path], Any]) -> Callable[[Path], Any]:
         def act(folder: Path) -> Any:

@@ -23,6 +23,7 @@ from sepm_eval.datasets.releases.prepare import unpack
 
 def item_lists() -> Iterator[Case]:
     """A user's own CSV."""
+    # long because: a list of cases
 
     def listed(content: bytes) -> Callable[[Path], Any]:
         def act(folder: Path) -> Any:
@@ -116,6 +117,7 @@ def item_lists() -> Iterator[Case]:
 
 def archives() -> Iterator[Case]:
     """Zip files of a release."""
+    # long because: a list of cases
 
     def unpacked(make: Callable[[Path], None]) -> Callable[[Path], Any]:
         def act(folder: Path) -> Any:
@@ -234,6 +236,7 @@ def archives() -> Iterator[Case]:
 
 def copies() -> Iterator[Case]:
     """Parquet files of a copy on the hub."""
+    # long because: a list of cases
     import pyarrow
     from pyarrow import parquet
 

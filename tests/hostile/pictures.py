@@ -251,6 +251,7 @@ UNKNOWN_RANGE: dict[str, Callable[[], bytes]] = {
 
 def places() -> Iterator[Case]:
     """What may lie where a picture should, and what it may be called."""
+    # long because: a list of cases
 
     def at(make: Callable[[Path], None]) -> Callable[[Path], Any]:
         def act(folder: Path) -> Any:

@@ -64,6 +64,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 
 def emoset() -> Iterator[Case]:
     """EmoSet's test.json."""
+    # long because: a list of cases
     first = "image/amusement/amusement_00000.jpg"
     row = ["awe", "image/awe/awe_00000.jpg", "annotation/awe/awe_00000.json"]
 

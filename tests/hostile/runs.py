@@ -23,6 +23,7 @@ from sepm_eval.runs.results import read_runs
 
 def plans() -> Iterator[Case]:
     """A plan as YAML."""
+    # long because: a list of cases
     good = "tasks: [emoset]\nmethods: [zero_shot]\nmodels: [{model: sepm_llava}]\n"
 
     def loaded(content: bytes) -> Callable[[Path], Any]:
@@ -122,6 +123,7 @@ def finished(folder: Path, entry: str = "sepm_llava", method: str = "sepm") -> N
 
 def results() -> Iterator[Case]:
     """What lmms-eval wrote."""
+    # long because: a list of cases
 
     def read(folder: Path) -> Any:
         (found,) = read_runs([folder])
