@@ -215,7 +215,8 @@ def test_a_picture_is_explained(tmp_path):
     found = CliRunner().invoke(app, ["explain", str(picture), *settings])
     assert found.exit_code == 0, found.output
     assert "dropped 4 of 24 visual tokens" in found.output
-    assert Image.open(out).size == (672, 134)
+    width, height = Image.open(out).size  # of a sheet, as wide as the picture is
+    assert width > 3 * height
 
 
 def test_vlmevalkit_has_an_entry_for_every_method_and_checkpoint():
