@@ -316,7 +316,7 @@ def test_what_cannot_work_is_refused_before_the_run(inside):
     assert "Close to 'sepm_llava_v1.5_70b': sepm_llava_v1.5_7b" in unknown
     assert "--api-mode asks servers in parallel; sepm_demo run" in api
     assert no_data == "name data sets after --data and models after --model, or a file after --config"
-    assert no_set.startswith("unknown data set 'Emoset'; there are Abstract, ArtPhoto, EmoSet")
+    assert no_set.startswith("unknown data set 'Emoset'; there are Abstract, ArtPhoto, EEmo-Bench-Emotion, EmoSet")
 
 
 @installed
