@@ -47,6 +47,7 @@ bench: .venv/installed
 # The picture of a report in README.md; needs Chromium.
 images: .venv/installed
 	$(BIN)/python docs/images/report.py
+	$(BIN)/python docs/images/view.py
 
 # Kills, cuts and starves runs, and counts what is lost; about a quarter of an hour.
 soak: .venv/installed
