@@ -13,6 +13,7 @@ from rich.markup import escape
 from sepm_eval.cli._app import app, console, faults_said, new_table, stop
 from sepm_eval.images import open_image
 from sepm_eval.prompts import letters
+from sepm_eval.runs.identity import OUR_ENTRIES
 
 if TYPE_CHECKING:
     from sepm_eval.backbone.interface import Backbone
@@ -43,7 +44,7 @@ def check_model(
 
     with faults_said():
         given = {"pretrained": pretrained, "device": device, "dtype": dtype}
-        backbone = read_settings(f"sepm_{model}", model, {**given, **_settings(setting or [])}).load()
+        backbone = read_settings(f"{OUR_ENTRIES}{model}", model, {**given, **_settings(setting or [])}).load()
         from sepm_eval.model_wrappers._trial import hold_to_contract
 
         lines = hold_to_contract(backbone)

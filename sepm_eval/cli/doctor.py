@@ -20,6 +20,7 @@ from sepm_eval.datasets import data_folder, find_benchmarks
 from sepm_eval.methods import find_method, method_names
 from sepm_eval.model_wrappers import backbone_names, find_backbones, outside_backbones
 from sepm_eval.runs import environment
+from sepm_eval.runs.identity import OUR_ENTRIES
 
 Finding = tuple[str, str, str]  # what, "ok" | "note" | "broken", in words
 
@@ -73,7 +74,7 @@ def _packages() -> Iterator[Finding]:
 def _hosts() -> Iterator[Finding]:
     ours = [point for point in entry_points(group="lmms_eval.models") if point.value.startswith("sepm_eval.")]
     if ours:
-        models = ", ".join(f"sepm_{name}" for name in backbone_names())
+        models = ", ".join(f"{OUR_ENTRIES}{name}" for name in backbone_names())
         yield "lmms-eval models", "ok", f"{models} and the tasks are registered"
     else:
         yield "lmms-eval models", "broken", "the entry point is missing: install sepm-eval again (pip install .)"

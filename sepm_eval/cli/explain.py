@@ -14,6 +14,7 @@ from rich.table import Table
 from sepm_eval.cli._app import app, console, faults_said, stop
 from sepm_eval.emotions import MIKELS, POLARITY
 from sepm_eval.methods.needs import check_question
+from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.plan import parse_method
 from sepm_eval.wording import counted
 
@@ -54,7 +55,7 @@ def explain(
         out = _free_name(image) if out is None else out
         _check_out(out, image)
         chosen = parse_method(method)
-        settings = read_settings(f"sepm_{model}", model, {"pretrained": pretrained, "device": device})
+        settings = read_settings(f"{OUR_ENTRIES}{model}", model, {"pretrained": pretrained, "device": device})
         question = _question(image, labels)
         check_question(chosen, question)
         found = put_beside(question, chosen.answer(question, settings.load(chosen)))

@@ -117,6 +117,7 @@ _COMMON: dict[str, Any] = {
     "folder": "EEmo-Bench_single",
     "obtain": "Fetch it from the hub: sepm-eval prepare eemo_single --source hf:Workerred/EEmo-Bench_single.",
     "terms": "not found",
+    "licence": "not found",
     "hub": (HubCopy("Workerred/EEmo-Bench_single", ("*.json", "*images*.zip", "images/*")),),
 }
 
@@ -128,7 +129,6 @@ BENCHMARKS = {
         read=read,
         lists={"perception": whole},
         **_COMMON,
-        licence="not found",
         own_questions=True,
     ),
     "eemo_emotion": Benchmark(
@@ -138,7 +138,6 @@ BENCHMARKS = {
         read=read_emotion,
         lists={"ranked": whole},
         size=1960,
-        licence="not found",
         **_COMMON,
     ),
 }

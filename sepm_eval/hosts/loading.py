@@ -22,7 +22,7 @@ from sepm_eval.methods.needs import check_needs, other_weights
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone, load_backbone, supported
 from sepm_eval.runs.environment import decisive_versions
 from sepm_eval.runs.exams import check_asked
-from sepm_eval.runs.identity import Identity
+from sepm_eval.runs.identity import OUR_ENTRIES, Identity
 from sepm_eval.runs.runner import Runner
 from sepm_eval.wording import counted
 
@@ -63,7 +63,7 @@ class Settings:
         """
         supports = supported(self.backbone, self.pretrained, self.options) if methods else frozenset()
         for method in methods:
-            check_needs(method, supports, f"sepm_{self.backbone}")
+            check_needs(method, supports, f"{OUR_ENTRIES}{self.backbone}")
             other_weights(method)
         return load_backbone(self.backbone, self.pretrained, device=self.device, dtype=self.dtype, **self.options)
 
@@ -209,7 +209,7 @@ def expected_identity(
     settings, chosen = _with_method(entry, takes, backbone, method, given)
     check_asked(method, chosen, asked)
     identity = Identity(
-        entry=f"sepm_{backbone}",
+        entry=f"{OUR_ENTRIES}{backbone}",
         checkpoint=settings.pretrained,
         revision=find_checkpoint(settings.pretrained).revision if find else "",
         method=method,

@@ -20,7 +20,8 @@ from sepm_eval.report.table import (
     shown_note,
     spread,
 )
-from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Run
+from sepm_eval.runs.identity import OUR_ENTRIES
+from sepm_eval.runs.outcomes import Outcome, Run
 from sepm_eval.runs.pairs import DifferentItems, paired
 
 Pairs = Sequence[tuple[Outcome, Outcome]]

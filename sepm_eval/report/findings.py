@@ -10,7 +10,9 @@ from sepm_eval.report.comparing import Compared, baseline_of
 from sepm_eval.report.proofs import CONTROLS, changed
 from sepm_eval.report.table import groups
 from sepm_eval.runs.fired import never_pruned
-from sepm_eval.runs.outcomes import OUR_ENTRIES, Run
+from sepm_eval.runs.identity import OUR_ENTRIES
+from sepm_eval.runs.outcomes import Run
+from sepm_eval.wording import counted
 
 SURE = 0.05  # what a p-value, adjusted for all comparisons, must be below
 Verdict = Literal["helped", "hurt", "open", "none"]
@@ -80,8 +82,8 @@ def conclusion(compared: Sequence[Compared]) -> str:
         "none": "without a dropped token, and no result",
     }
     parts = [f"{counts[word]} {words[word]}" for word in words if counts[word] or word == "helped"]
-    kind = "comparison" if len(told) == 1 else "comparisons"
-    return f"Of {len(told)} {kind} of a method with zero-shot: {', '.join(parts)} (p < {SURE:g}, adjusted for all)."
+    asked = counted(len(told), "comparison")
+    return f"Of {asked} of a method with zero-shot: {', '.join(parts)} (p < {SURE:g}, adjusted for all)."
 
 
 def noise_floor(runs: Sequence[Run]) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from sepm_eval.emotions import POLARITY
 from sepm_eval.report.statistics import Interval
-from sepm_eval.runs.outcomes import OUR_ENTRIES, Run
+from sepm_eval.runs.identity import OUR_ENTRIES
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import slug
 
 _LONGEST_PART = 60  # characters of a model, a column or a method in a file's name

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sepm_eval.runs.outcomes import Run
+from sepm_eval.runs.outcomes import Run, lost_tokens
 
 
 @dataclass
@@ -27,10 +27,9 @@ class Dropping:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take in a journal record; what failed, or does not say, does not count."""
-        if record.get("tokens_left") is None and not record.get("dropped"):
-            return
-        self.told += 1
-        self.fired += bool(record.get("dropped")) or record["tokens_left"] < record["visual_tokens"]
+        lost = lost_tokens(record.get("dropped"), record.get("tokens_left"), record.get("visual_tokens"))
+        self.told += lost is not None
+        self.fired += lost is True
 
     def restart(self) -> None:
         """Begin with other questions."""

@@ -22,6 +22,8 @@ from typing import Any, TypeAlias
 
 Setting: TypeAlias = "str | int | float | bool | list[Any] | dict[str, Any] | None"
 
+OUR_ENTRIES = "sepm_"  # how the hosts' names of our models begin; the backbone's follows
+
 # Arguments of a model on which no answer depends: where and how fast it runs, and what is kept of it.
 PLACEMENT = frozenset({"batch_size", "device", "device_map", "journal", "max_batch_size", "max_memory", "resume"})
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sepm_eval.runs.identity import Identity, differences
-from sepm_eval.runs.plan import OURS
+from sepm_eval.runs.identity import OUR_ENTRIES, Identity, differences
 
 if TYPE_CHECKING:
     from sepm_eval.runs.outcomes import Run
@@ -51,7 +50,7 @@ def model_names(runs: Sequence[Run]) -> dict[str, str]:
 
 def _shown_entry(run: Run) -> str:
     """What tells models of one name apart in a table: of a stock model its entry; ours have nothing but their name."""
-    return "" if run.entry.startswith(OURS) else run.entry
+    return "" if run.entry.startswith(OUR_ENTRIES) else run.entry
 
 
 def _unique(names: dict[str, str], entries: Mapping[str, str]) -> dict[str, str]:

@@ -16,8 +16,23 @@ from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
 
-OUR_ENTRIES = "sepm_"
 PLAINLY = "plain answering"  # of a run whose method could not be asked: plain generation answered for it
+
+
+def lost_tokens(dropped: Sequence[int] | None, left: float | None, whole: int | None) -> bool | None:
+    """Whether the model was given fewer visual tokens than the picture has.
+
+    Args:
+        dropped: indices of those left out.
+        left: how many a decoder layer was given with the last prompt, on average.
+        whole: how many the picture has.
+
+    Returns:
+        None if that is not known.
+    """
+    if dropped:
+        return True
+    return None if left is None or whole is None else left < whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +79,8 @@ class Record:
 
     @property
     def pruned(self) -> bool | None:
-        """Whether the model was given fewer visual tokens than the picture has; None if the journal does not say."""
-        if self.dropped or self.tokens_left is None or self.visual_tokens is None:
-            return True if self.dropped else None
-        return self.tokens_left < self.visual_tokens
+        """See ``lost_tokens``."""
+        return lost_tokens(self.dropped, self.tokens_left, self.visual_tokens)
 
 
 @dataclass(frozen=True, slots=True)

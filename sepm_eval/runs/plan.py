@@ -25,9 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from sepm_eval.methods import Method, get_method
-from sepm_eval.runs.identity import decides, digest_of
+from sepm_eval.runs.identity import OUR_ENTRIES, decides, digest_of
 
-OURS = "sepm_"
 MOST_ITEMS = 2**31 - 1
 _LONGEST_NAME = 80  # characters of a model or method in a file's name
 _PLAIN = re.compile(r"\w+(,\w+=[A-Za-z0-9.]+)*")
@@ -53,12 +52,12 @@ class ModelPlan(BaseModel):
     @property
     def ours(self) -> bool:
         """Whether it is one of our backbones."""
-        return self.model.startswith(OURS)
+        return self.model.startswith(OUR_ENTRIES)
 
     @property
     def backbone(self) -> str:
         """The backbone's name, of ours."""
-        return self.model.removeprefix(OURS)
+        return self.model.removeprefix(OUR_ENTRIES)
 
     @property
     def decisive(self) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from sepm_eval.model_wrappers import default_checkpoint, find_backbone
 from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import sides
 from sepm_eval.runs.exams import blank_question
-from sepm_eval.runs.outcomes import OUR_ENTRIES, Run
+from sepm_eval.runs.identity import OUR_ENTRIES
+from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import Plan, parse_method
 
 # No tokenizer is at hand. In Vicuna's template and tokens 35 tokens stand in front of the picture, and EmoSet's

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from sepm_eval.methods import get_method
 from sepm_eval.runs.arranging import arranged
 from sepm_eval.runs.host_logs import RESULTS, Log, as_written, logs_of
-from sepm_eval.runs.identity import Identity, decides
+from sepm_eval.runs.identity import OUR_ENTRIES, Identity, decides
 from sepm_eval.runs.journal_records import Wanted, fill_in, told_of
-from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Record, Run
+from sepm_eval.runs.outcomes import Outcome, Record, Run
 from sepm_eval.runs.pairs import DifferentItems, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]

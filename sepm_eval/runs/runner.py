@@ -33,7 +33,7 @@ from sepm_eval.runs.environment import decisive_versions, versions
 from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
 from sepm_eval.runs.fired import Dropping
 from sepm_eval.runs.first_answers import FirstAnswers
-from sepm_eval.runs.identity import Identity, digest_of
+from sepm_eval.runs.identity import OUR_ENTRIES, Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
 from sepm_eval.runs.loading_ahead import Loaded, load_ahead
 from sepm_eval.runs.progress import PlanBar, progress
@@ -104,7 +104,7 @@ class Runner:
 
     def __post_init__(self) -> None:
         self.identity = Identity(
-            entry=self.entry or f"sepm_{self.backbone_name}",
+            entry=self.entry or f"{OUR_ENTRIES}{self.backbone_name}",
             checkpoint=self.backbone.name,
             revision=self.backbone.revision,
             model=dict(self.backbone.settings),

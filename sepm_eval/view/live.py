@@ -11,9 +11,9 @@ from typing import Any
 
 from sepm_eval.parsing import Options, parse_question
 from sepm_eval.runs.environment import DECISIVE
-from sepm_eval.runs.identity import Identity
+from sepm_eval.runs.identity import OUR_ENTRIES, Identity
 from sepm_eval.runs.journal_records import record_of
-from sepm_eval.runs.outcomes import OUR_ENTRIES, Outcome, Run
+from sepm_eval.runs.outcomes import Outcome, Run
 from sepm_eval.runs.results import called, defaults_of
 from sepm_eval.scoring import Score, score
 from sepm_eval.view.journals import Journals, RunTask

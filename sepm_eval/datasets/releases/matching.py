@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from sepm_eval.datasets import Item
 from sepm_eval.digests import readable_sha256s
 from sepm_eval.files import text_of, writing_whole
-from sepm_eval.images import UnreadableImage, open_image
+from sepm_eval.images import FORMATS, UnreadableImage, image_sha256, open_image
 
 
 @dataclass(frozen=True)
@@ -102,16 +101,15 @@ def _pixels(wanted: Sequence[Item], release: Sequence[Item]) -> list[Item | None
 def _size(path: Path) -> tuple[int, int] | None:
     """A picture's size, from its head; None if it has none."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.size
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a picture's size and pixels; "" if it cannot be decoded."""
+    """What identifies a decoded picture; "" of one that cannot be decoded."""
     try:
-        image = open_image(str(path))
+        return image_sha256(open_image(str(path)))
     except UnreadableImage:
         return ""
-    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()

@@ -24,9 +24,8 @@ from sepm_eval.methods.common import MAX_NEW_TOKENS
 from sepm_eval.model_wrappers import backbone_names
 from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import Asked
-from sepm_eval.runs.identity import answering
+from sepm_eval.runs.identity import OUR_ENTRIES, answering
 
-PREFIX = "sepm_"
 _OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "journal", "resume", "polarity")
 
 
@@ -164,7 +163,7 @@ class SepmModel(ChatModel):
         given = {"device": own_device(device), "dtype": dtype, "polarity": polarity, **options}
         with _ending_in_lack_of_memory():
             self._runner = load_runner(
-                *(f"{PREFIX}{self.backbone_name}", _OWN_ARGUMENTS, self.backbone_name, method),
+                *(f"{OUR_ENTRIES}{self.backbone_name}", _OWN_ARGUMENTS, self.backbone_name, method),
                 {"pretrained": pretrained, **given},
                 asked=asked,
                 batch_size=_batch_size(batch_size, max_batch_size),
@@ -238,17 +237,17 @@ def _check_generation(task: str, settings: dict[str, Any], *, ours: bool) -> Non
         odd = {key: value for key, value in settings.items() if value is not None and usual.get(key) != value}
         if odd:
             raise ValueError(
-                f"{task}: generation settings {odd} have no effect on the {PREFIX}* models, which answer emotion "
+                f"{task}: generation settings {odd} have no effect on the {OUR_ENTRIES}* models, which answer emotion "
                 f"questions greedily with up to {MAX_NEW_TOKENS} tokens; leave --gen_kwargs out"
             )
     elif (sampled or searched) and task not in _warned:
         _warned.add(task)
-        eval_logger.warning(f"{task} asks for sampling or beams; the {PREFIX}* models answer greedily")
+        eval_logger.warning(f"{task} asks for sampling or beams; the {OUR_ENTRIES}* models answer greedily")
 
 
 def __getattr__(name: str) -> type[SepmModel]:
     """The class of a model entry, ``sepm_llava`` for the backbone "llava"; made when lmms-eval asks for it."""
-    backbone = name.removeprefix(PREFIX)
-    if not name.startswith(PREFIX) or backbone not in backbone_names():
+    backbone = name.removeprefix(OUR_ENTRIES)
+    if not name.startswith(OUR_ENTRIES) or backbone not in backbone_names():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return type(name, (SepmModel,), {"backbone_name": backbone})

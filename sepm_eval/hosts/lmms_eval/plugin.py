@@ -19,6 +19,7 @@ import yaml
 from sepm_eval import tasks
 from sepm_eval.datasets import Benchmark, find_benchmarks
 from sepm_eval.model_wrappers import backbone_names
+from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.tasks.documents import process_docs
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def manifests() -> list[Any]:
     except Exception:  # lmms-eval drops the models of every other plug-in when one raises here
         logger.exception("sepm_eval could not add its tasks to lmms-eval; its models work, its tasks will be missing")
     home = "sepm_eval.hosts.lmms_eval.model"
-    return [ModelManifest(model_id=f"sepm_{name}", chat_class_path=f"{home}.sepm_{name}") for name in backbone_names()]
+    entries = [f"{OUR_ENTRIES}{name}" for name in backbone_names()]
+    return [ModelManifest(model_id=entry, chat_class_path=f"{home}.{entry}") for entry in entries]
 
 
 def is_own_command(command: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,6 +155,12 @@ def of_all(tally: Tally) -> float:
     return sum(right for right, _ in tally.values()) / sum(n for _, n in tally.values())
 
 
+def groups_and_mean(tally: Tally) -> dict[str, float]:
+    """The accuracy of every group, and their unweighted mean, "overall"."""
+    groups = by_group(tally)
+    return {**groups, "overall": mean(list(groups.values()))} if groups else {}
+
+
 def mean(values: Sequence[float]) -> float:
     """The unweighted mean."""
     return sum(values) / len(values)
@@ -191,6 +198,21 @@ def field_of(record: Any, key: str, kind: type | tuple[type, ...], where: str) -
         found = f"it is {_short(record[key])}" if key in record else f"there are {sorted(record)}"
         raise ValueError(f"{where}: expected {key!r}, a {kinds}; {found}")
     return record[key]
+
+
+def listed_options(found: Any) -> tuple[str, ...] | None:
+    """Options from A on, as EEmo-Bench lists them: a dictionary, or the text of a Python one.
+
+    Returns:
+        Their texts; None if it is no list of at least two, lettered from A on.
+    """
+    try:
+        options = ast.literal_eval(found) if isinstance(found, str) else found
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    if not isinstance(options, dict) or [*options] != [*ascii_uppercase[: len(options)]] or len(options) < 2:
+        return None
+    return tuple(map(str, options.values()))
 
 
 def _short(value: Any) -> str:

@@ -8,13 +8,19 @@ right. The accuracies are those of its table (pairs, checked for seven models).
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from sepm_eval.report.published.answers import AnswerFile, Published, Tally, by_group, field_of, json_files, mean
+from sepm_eval.report.published.answers import (
+    AnswerFile,
+    Published,
+    field_of,
+    groups_and_mean,
+    json_files,
+    listed_options,
+)
 
 PATTERN = "EEmo-Bench(*).json"
 KINDS = ("single", "pair")
@@ -34,12 +40,6 @@ def read(folder: Path) -> list[AnswerFile]:
         ValueError: there are none, or they are in another layout.
     """
     return [_file(path, content) for path, content in json_files(folder, PATTERN, "EEmo-Bench")]
-
-
-def score(tally: Tally) -> dict[str, float]:
-    """Accuracy of either type of question, and their unweighted mean, as in the project's table."""
-    groups = by_group(tally)
-    return {**groups, "overall": mean(list(groups.values()))} if groups else {}
 
 
 def _file(path: Path, content: Any) -> AnswerFile:
@@ -65,7 +65,7 @@ def _file(path: Path, content: Any) -> AnswerFile:
             left_out += 1
         else:
             answers.append(_answer(record, model, CHOICE[asked], where))
-    return AnswerFile(path, model, f"EEmo-Bench, {kind}", tuple(answers), score, left_out)
+    return AnswerFile(path, model, f"EEmo-Bench, {kind}", tuple(answers), groups_and_mean, left_out)
 
 
 def _answer(record: Any, model: str, group: str, where: str) -> Published:
@@ -82,13 +82,10 @@ def _answer(record: Any, model: str, group: str, where: str) -> Published:
 
 def _options(found: str | dict[str, Any], where: str) -> tuple[str, ...]:
     """The options from A on. They are published as the text of a Python dictionary."""
-    try:
-        options = ast.literal_eval(found) if isinstance(found, str) else found
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        options = None
-    if not isinstance(options, dict) or [*options] != [*ascii_uppercase[: len(options)]] or len(options) < 2:
+    options = listed_options(found)
+    if options is None:
         raise ValueError(f"{where}: expected options A, B, ... with their texts, found {found!r}")
-    return tuple(map(str, options.values()))
+    return options
 
 
 READERS = {"eemo-bench": read}

@@ -7,7 +7,6 @@ prompt, ground truth, other information and what the model wrote. The graders ar
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,9 @@ from sepm_eval.report.published.answers import (
     Tally,
     by_group,
     field_of,
+    groups_and_mean,
     json_files,
+    listed_options,
     mean,
     of_all,
 )
@@ -121,13 +122,9 @@ def _eemo(item: str, record: Any, text: str, target: str, where: str) -> Publish
 
 def _options(prompt: str) -> tuple[str, ...]:
     """The options in the last braces of a prompt, as a Python dictionary; without one, letters that have no names."""
-    try:
-        found = ast.literal_eval(_BRACES.findall(prompt)[-1])
-    except (IndexError, ValueError, SyntaxError, RecursionError, MemoryError):
-        found = None
-    if not isinstance(found, dict) or [*found] != [*ascii_uppercase[: len(found)]] or len(found) < 2:
-        return tuple(f"option {letter}" for letter in EEMO_LETTERS)
-    return tuple(map(str, found.values()))
+    braces = _BRACES.findall(prompt)
+    options = listed_options(braces[-1]) if braces else None
+    return options or tuple(f"option {letter}" for letter in EEMO_LETTERS)
 
 
 def _vecbench(item: str, record: Any, text: str, target: str, where: str) -> Published:
@@ -150,11 +147,6 @@ def _mvei_score(tally: Tally) -> dict[str, float]:
     return {"all": of_all(tally), **by_group(tally)} if tally else {}
 
 
-def _eemo_score(tally: Tally) -> dict[str, float]:
-    groups = by_group(tally)
-    return {**groups, "overall": mean(list(groups.values()))} if groups else {}
-
-
 def _vecbench_score(tally: Tally) -> dict[str, float]:
     """Accuracy of every task, unweighted means of three kinds of task, and their mean, as far as there are answers."""
     groups = by_group(tally)
@@ -166,7 +158,7 @@ def _vecbench_score(tally: Tally) -> dict[str, float]:
 
 _BENCHMARKS: dict[str, tuple[Callable[..., Published], Callable[[Tally], dict[str, float]]]] = {
     "MVEI": (_mvei, _mvei_score),
-    "EEmo_Bench": (_eemo, _eemo_score),
+    "EEmo_Bench": (_eemo, groups_and_mean),
     "VECBench": (_vecbench, _vecbench_score),
 }
 
