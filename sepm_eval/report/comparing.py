@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sepm_eval.report import statistics
 from sepm_eval.report.table import (
@@ -70,7 +70,10 @@ class Compared:
     p_holm: float
 
 
-def compared(runs: Sequence[Run]) -> tuple[list[Compared], list[str]]:
+Told: TypeAlias = "tuple[list[Compared], list[str]]"
+
+
+def compared(runs: Sequence[Run]) -> Told:
     """Compare every run with zero-shot of the same model on the same items.
 
     Returns:
@@ -95,13 +98,17 @@ def compared(runs: Sequence[Run]) -> tuple[list[Compared], list[str]]:
     return [Compared(*one, p_holm) for one, p_holm in zip(found, adjusted, strict=True)], refused
 
 
-def comparisons(runs: Sequence[Run]) -> Table | None:
+def comparisons(runs: Sequence[Run], told: Told | None = None) -> Table | None:
     """The table that compares every method with zero-shot on the same items.
+
+    Args:
+        runs: what is reported.
+        told: what ``compared`` gave of them, where it is at hand.
 
     Returns:
         The table, or None if there is nothing to compare.
     """
-    found, refused = compared(runs)
+    found, refused = told or compared(runs)
     if not found:
         return None
     rows, records = zip(*map(_line, found), strict=True)

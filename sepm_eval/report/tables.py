@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sepm_eval.report import statistics
-from sepm_eval.report.comparing import comparisons, detectable_cell, flips
+from sepm_eval.report.comparing import Told, comparisons, detectable_cell, flips
 from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.proofs import controls, fired
 from sepm_eval.report.stages import calibration, costs
@@ -176,11 +176,16 @@ def confusion(run: Run) -> Table:
     return Table(key, f"Confusion of {run.called}", ("label", *answers), tuple(rows), notes, tuple(records))
 
 
-def all_tables(runs: Sequence[Run]) -> list[Table]:
-    """All tables over several models or sets of items that these runs have data for, in the order of the report."""
+def all_tables(runs: Sequence[Run], told: Told | None = None) -> list[Table]:
+    """All tables over several models or sets of items that these runs have data for, in the order of the report.
+
+    Args:
+        runs: what is reported.
+        told: what ``compared`` gave of them, where it is at hand.
+    """
     made: Iterable[Table | None] = (
         *paper_tables(runs),
-        comparisons(runs),
+        comparisons(runs, told),
         votes(runs),
         answers(runs),
         costs(runs),

@@ -62,10 +62,10 @@ def write_report(runs: Sequence[Run], out: Path, *, link: ItemLink = no_link, qu
 
 def _front_page(runs: Sequence[Run], addresses: Mapping[tuple[str, str], str]) -> Page:
     models, tasks, methods = ({getattr(run, what) for run in runs} for what in ("model", "task", "called"))
-    told, _ = compared(runs)
-    asked = of_methods(told)
+    told = compared(runs)
+    asked = of_methods(told[0])
     first = conclusion(asked)
-    tables = all_tables(runs)
+    tables = all_tables(runs, told)
     sure = not _no_result(runs)
     if not sure:
         tables = [without_best(table) for table in tables]
@@ -78,7 +78,7 @@ def _front_page(runs: Sequence[Run], addresses: Mapping[tuple[str, str], str]) -
         heading="Which method helped" if sure else "Which method helped in this trial",
         findings=[first, *findings(asked)] if first else [_NOTHING_COMPARED],
         floor=noise_floor(runs),
-        front=front_figures(runs, told),
+        front=front_figures(runs, told[0]),
     )
 
 

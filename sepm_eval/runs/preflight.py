@@ -67,8 +67,9 @@ def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
             findings.revisions[model.key] = _revision(model)
             _check_needs(plan, model)
             for method in plan.methods_of(model):
-                check_asked(method, parse_method(method), [benchmarks[task] for task in tasks if task in benchmarks])
-                findings.weights[method] = other_weights(parse_method(method))
+                made = parse_method(method)
+                check_asked(method, made, [benchmarks[task] for task in tasks if task in benchmarks])
+                findings.weights[method] = other_weights(made)
         except (OSError, ValueError) as error:
             findings.models[model.key] = f"{type(error).__name__}: {error}"
             continue
