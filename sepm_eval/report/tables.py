@@ -177,11 +177,14 @@ def confusion(run: Run) -> Table:
 
 
 def all_tables(runs: Sequence[Run], told: Told | None = None) -> list[Table]:
-    """All tables over several models or sets of items that these runs have data for, in the order of the report.
+    """Make all tables over several models or sets of items.
 
     Args:
         runs: what is reported.
         told: what ``compared`` gave of them, where it is at hand.
+
+    Returns:
+        Those that the runs have data for, in the order of the report.
     """
     made: Iterable[Table | None] = (
         *paper_tables(runs),
