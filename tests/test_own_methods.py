@@ -136,7 +136,8 @@ def test_a_run_a_report_an_explanation_and_a_submission(hinted, demo_backbone, t
     logs = [path.read_text() for path in (tmp_path / "archive").rglob("*.json")]
     assert sum('"loud"' in text or "tone=loud" in text for text in logs) == 1
     picture = demo.PICTURES / "seen" / "awe_000.jpg"
-    assert "Amusement" in call("explain", picture, "--pretrained", "demo", "--method", LOUD, "--device", "cpu")
+    told = ("--pretrained", "demo", "--method", LOUD, "--device", "cpu", "--out", tmp_path / "explained.png")
+    assert "Amusement" in call("explain", picture, *told)
 
 
 def test_an_installed_package_goes_through_the_real_command(outside, source, tmp_path):
