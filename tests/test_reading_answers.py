@@ -219,7 +219,7 @@ def test_rows_that_stop_sooner_do_not_change_the_others(tiny_llava, llava_oracle
         assert torch.equal(layer.values, values)
 
 
-def test_writing_holds_no_second_cache(tiny_llava, llava_oracle, stage_one_question):
+def test_a_short_answer_needs_no_second_cache(tiny_llava, llava_oracle, stage_one_question):
     """What is written stands behind the reading's keys and values, which are shared and not copied."""
     reading = tiny_llava.read([stage_one_question] * 3, tiny_llava.see(llava_oracle.images))
     end = End.of(reading)
@@ -227,4 +227,4 @@ def test_writing_holds_no_second_cache(tiny_llava, llava_oracle, stage_one_quest
     for layer, behind in zip(reading.cache.layers, end.cache.layers, strict=True):
         assert behind.get_seq_length() == layer.get_seq_length() + 1
         assert behind.keys.shape[-2] == behind.values.shape[-2] == 1
-        assert all(one is other for one, other in zip(behind._before, (layer.keys, layer.values), strict=True))
+        assert all(one is other for one, other in zip(behind._held, (layer.keys, layer.values), strict=True))

@@ -21,35 +21,62 @@ CACHE = "cache" if "cache" in inspect.signature(LlamaDecoderLayer.forward).param
 """What transformers calls keys and values among a forward pass's arguments and results: "cache" since 5.24."""
 
 
+SHORT = 8
+"""How many written tokens' keys and values are held alone; an answer of one letter has fewer tokens."""
+
+
 class Behind(DynamicLayer):
     """Keys and values behind those of a reading's layer.
 
-    Only the new ones are held. All of a layer stands together only while that layer is computed, so that writing needs
-    no second cache.
+    While they are few, only the new ones are held, and all of a layer stand together only while that layer is computed:
+    a short answer needs no second cache. For a longer one the reading's are copied once, in front of room for what is
+    to be written, instead of once for every token.
     """
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         """Begin behind keys and values of a layer, [B, H, L, d] each."""
         super().__init__()
-        self._before = keys, values
+        self._held = keys, values  # with room, of the same shape but longer
+        self._read = self._length = int(keys.shape[-2])
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Add positions, [B, H, new, d] each, and return keys and values of all."""
-        new = super().update(key_states, value_states, *args, **kwargs)
-        keys, values = (torch.cat(pair, dim=-2) for pair in zip(self._before, new, strict=True))
+        start, self._length = self._length, self._length + int(key_states.shape[-2])
+        if self._length - self._read <= SHORT:
+            new = super().update(key_states, value_states, *args, **kwargs)
+            keys, values = (torch.cat(pair, dim=-2) for pair in zip(self._held, new, strict=True))
+            return keys, values
+        if self._held[0].shape[-2] < self._length:
+            self._make_room(start)
+        for held, added in zip(self._held, (key_states, value_states), strict=True):
+            held[:, :, start : self._length] = added
+        keys, values = (held[:, :, : self._length] for held in self._held)
         return keys, values
 
     def get_seq_length(self) -> int:
         """How many positions there are, those of the reading among them."""
-        return int(self._before[0].shape[-2]) + int(super().get_seq_length())
+        return self._length
 
     def __getitem__(self, rows: Sequence[int]) -> Behind:
         """Some of the rows, as a layer of their own."""
-        keys, values = self._before
+        keys, values = self._held
         chosen = Behind(keys[rows], values[rows])
+        chosen._read, chosen._length = self._read, self._length
         if self.is_initialized:
             DynamicLayer.update(chosen, self.keys[rows], self.values[rows])
         return chosen
+
+    def _make_room(self, filled: int) -> None:
+        """Copy the first so many positions, with room behind them for four times as many as were written."""
+        parts = [[held[:, :, :filled]] for held in self._held]
+        if self._held[0].shape[-2] == self._read and self.is_initialized:  # no room was made so far
+            parts = [[*part, new] for part, new in zip(parts, (self.keys, self.values), strict=True)]
+            self.keys, self.values = self.keys[:, :, :0], self.values[:, :, :0]
+        empty = 4 * (self._length - self._read)
+        for part in parts:
+            part.append(part[0].new_zeros(*part[0].shape[:2], empty, part[0].shape[3]))
+        keys, values = (torch.cat(part, dim=-2) for part in parts)
+        self._held = keys, values
 
 
 @dataclass
