@@ -68,6 +68,29 @@ def test_a_picture_the_processor_refuses_is_that_pictures_fault(family):
 
 
 @pytest.mark.parametrize("family", WITH_ORACLE)
+@pytest.mark.parametrize("tiling", [False, True])
+def test_a_picture_is_seen_as_it_is_alone(family, tiling, monkeypatch):
+    """The vision side is given pictures of several sizes at once; none of them may be taken for another."""
+    backbone = load_backbone("hf", str(ORACLES / family), device="cpu", dtype="float32", tiling=tiling)
+    gradient, sizes = Image.linear_gradient("L"), [(168, 112), (56, 168), (90, 200), (2, 2), (168, 112)]
+    images = [gradient.rotate(90 * turn).resize(size) for turn, size in enumerate(sizes)]
+    calls, look = [], backbone._pictures._features
+    monkeypatch.setattr(backbone._pictures, "_features", lambda some: calls.append(len(some)) or look(some))
+    together = backbone.see(images).pictures
+    assert max(calls) > 1
+    for image, found in zip(images, together, strict=True):
+        (alone,) = backbone.see([image]).pictures
+        for one, other in zip(_levels(found), _levels(alone), strict=True):
+            close(one, other, 1e-5)
+        assert (found.blocks, found.more["expansion"]) == (alone.blocks, alone.more["expansion"])
+    assert backbone.prepare(images[0]) == len(together[0])
+
+
+def _levels(picture):
+    return picture.features, *picture.more.get("deepstack", ())
+
+
+@pytest.mark.parametrize("family", WITH_ORACLE)
 def test_one_pixel_is_a_picture(family):
     backbone = backbone_of(family)
     assert backbone.read(["A?"], backbone.see([Image.new("L", (1, 1), 200)])).logits.isfinite().all()

@@ -65,7 +65,7 @@ def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder, own
         ValueError: prompts are not the processor's own, a reading differs from the model's own, or leaving visual
             tokens out is not what removing them would be.
     """
-    seen = pictures.see(_picture(), 1.0)
+    (seen,) = pictures.see([_picture()])
     prompt = prompts.encode(_QUESTION, seen.more["expansion"], None)
     ids, logits = own
     if ids != prompt.ids.tolist():

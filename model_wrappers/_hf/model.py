@@ -66,7 +66,7 @@ class Hf:
         """See ``Backbone.see``; ``tower`` is refused, because families differ in what their towers have."""
         if tower:
             raise ValueError(f"{self.name}: of hf models, what the vision tower makes before the projector is not read")
-        return VisualTokens(tuple(self._pictures.see(image, side) for image in images))
+        return VisualTokens(self._pictures.see(images, side))
 
     def read(
         self,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,17 +15,33 @@ from torch import Tensor
 from sepm_eval.backbone.interface import Block, PictureTokens
 from sepm_eval.backbone.memory import computes_on, free_memory
 from sepm_eval.images import MOST_PIXELS, UnreadableImage, check_size, enough_memory
-from sepm_eval.model_wrappers._hf.families import Family
+from sepm_eval.model_wrappers._hf.families import FAMILIES, Family
 from sepm_eval.model_wrappers._hf.places import Seen, square
 from sepm_eval.model_wrappers._loading import outside_decoder
 
 _EDGES = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}  # as image processors name them
 _TILING = ("crop_to_patches", "do_image_splitting")
+_TOGETHER = 2**23  # numbers of preprocessed pictures that the vision side is given at once: 13 of 448 x 448 pixels
 _BYTES_A_PIXEL = 36  # of a picture being enlarged: three colours in float32, and again in patches of two frames
 
 
+@dataclass(frozen=True)
+class _Features:
+    """What a vision side makes of one picture.
+
+    Attributes:
+        features: [n, D].
+        deepstack: [n, D] for each level, where the family has them.
+        batched: the family gives one tensor, not one for each picture.
+    """
+
+    features: Tensor
+    deepstack: tuple[Tensor, ...] | None
+    batched: bool
+
+
 class Pictures:
-    """Looks at pictures with one checkpoint, one by one: what is made of a picture depends on no other."""
+    """Looks at pictures with one checkpoint; what is made of a picture depends on no other."""
 
     def __init__(self, name: str, model: Any, processor: Any, family: Family, options: Mapping[str, Any]) -> None:
         """Take over a model.
@@ -38,6 +55,8 @@ class Pictures:
         """
         self._name, self._model, self._processor, self._family = name, model, processor, family
         self._tower = model.get_submodule(outside_decoder(model)[0])
+        self._tried = model.config.model_type in FAMILIES  # others get their pictures one by one
+        self._visual_token = processor.tokenizer.convert_ids_to_tokens(model.config.image_token_id)
         self.options = dict(options)
         self._prepared: dict[int, tuple[weakref.ref[Image.Image], dict[str, Any]]] = {}
         wanted = inspect.signature(model.get_image_features).parameters
@@ -52,49 +71,81 @@ class Pictures:
         return self._tokens(self._prepared[key][1])
 
     @torch.inference_mode()
-    def see(self, image: Image.Image, side: float) -> PictureTokens:
-        """Preprocess a picture and run vision tower and projector.
+    def see(self, images: Sequence[Image.Image], side: float = 1.0) -> tuple[PictureTokens, ...]:
+        """Preprocess pictures and run vision tower and projector, where the family can on several at once.
 
         Args:
-            image: a picture of any mode.
-            side: the picture's sides as a share of what the processor would make of them.
+            images: pictures of any mode.
+            side: the pictures' sides as a share of what the processor would make of them.
 
         Raises:
-            UnreadableImage: the processor refuses the picture, or it is too large.
+            UnreadableImage: the processor refuses a picture, or it is too large.
             ValueError: ``side`` is not 1 and this family gives the same number of tokens whatever the size.
         """
+        processed = [self._ready(image, side) for image in images]
+        found: dict[int, PictureTokens] = {}
+        for rows in self._alike(processed):
+            for row, output in zip(rows, self._features([processed[row] for row in rows]), strict=True):
+                found[row] = self._picture(images[row], processed[row], output)
+        return tuple(found[row] for row in range(len(images)))
+
+    def _ready(self, image: Image.Image, side: float) -> dict[str, Any]:
+        """A picture preprocessed, by now or before."""
         known = self._prepared.get(id(image))
         inputs = known[1] if known is not None and known[0]() is image else self._process(image)
-        if side != 1:
-            inputs = self._process(self._smaller(image, inputs, side), **self._no_least_size())
-        device, dtype = computes_on(self._tower), self._model.dtype
-        given = {
-            key: value.to(device, dtype) if value.is_floating_point() else value.to(device)
-            for key, value in inputs.items()
-            if key in self._wanted and isinstance(value, Tensor)
-        }
-        output = self._features(given, self._tokens(inputs))
-        features = _flat(output.pooler_output)
-        more: dict[str, Any] = {"expansion": inputs["expansion"]}
+        return inputs if side == 1 else self._process(self._smaller(image, inputs, side), **self._no_least_size())
+
+    def _alike(self, processed: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        """Rows that the vision side is given at once: their tensors fit behind each other and are not too many."""
+        found: list[list[int]] = []
+        last: dict[Any, tuple[list[int], int]] = {}  # of each form of tensors the rows that may still grow, their size
+        for row, inputs in enumerate(processed):
+            given = self._given(inputs).values()
+            form = tuple(value.shape[1:] for value in given)
+            more = max(value.numel() for value in given)
+            rows, size = last.get(form, ([], 0))
+            if not rows or not self._tried or size + more > _TOGETHER:
+                rows, size = [], 0
+                found.append(rows)
+            rows.append(row)
+            last[form] = rows, size + more
+        return found
+
+    def _given(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the vision side is given of a preprocessed picture."""
+        return {key: value for key, value in inputs.items() if key in self._wanted and isinstance(value, Tensor)}
+
+    def _picture(self, image: Image.Image, inputs: Mapping[str, Any], output: _Features) -> PictureTokens:
+        more: dict[str, Any] = {"expansion": inputs["expansion"], "batched": output.batched}
         if "image_grid_thw" in inputs:
             more["image_grid_thw"] = inputs["image_grid_thw"]
-        if getattr(output, "deepstack_features", None) is not None:
-            more["deepstack"] = tuple(_flat(level) for level in output.deepstack_features)
-        more["batched"] = isinstance(output.pooler_output, Tensor)
-        return PictureTokens(features, self._places(image, inputs, len(features)), more)
+        if output.deepstack is not None:
+            more["deepstack"] = output.deepstack
+        return PictureTokens(output.features, self._places(image, inputs, len(output.features)), more)
 
-    def _features(self, given: dict[str, Tensor], tokens: int) -> Any:
-        """What the model's vision side makes of one preprocessed picture, which becomes so many visual tokens."""
-        if tokens > 1 or not self._family.needs_two_tokens:
-            return self._model.get_image_features(**given, return_dict=True)
-        twice = {key: torch.cat([value, value]) for key, value in given.items()}
-        output = self._model.get_image_features(**twice, return_dict=True)
-        output.pooler_output = output.pooler_output[:1]
-        return output
+    def _features(self, processed: Sequence[Mapping[str, Any]]) -> list[_Features]:
+        """What the model's vision side makes of preprocessed pictures whose tensors fit behind each other."""
+        device, dtype = computes_on(self._tower), self._model.dtype
+        pictures, tokens = [self._given(inputs) for inputs in processed], [self._tokens(inputs) for inputs in processed]
+        if tokens == [1] and self._family.needs_two_tokens:
+            pictures, tokens = pictures * 2, tokens * 2
+        given = {key: torch.cat([inputs[key] for inputs in pictures]).to(device) for key in pictures[0]}
+        given = {key: value.to(dtype) if value.is_floating_point() else value for key, value in given.items()}
+        output = self._model.get_image_features(**given, return_dict=True)
+        features = _divided(output.pooler_output, tokens)
+        levels = [_divided(level, tokens) for level in getattr(output, "deepstack_features", None) or ()]
+        return [
+            _Features(
+                features=features[row],
+                deepstack=tuple(level[row] for level in levels) if levels else None,
+                batched=isinstance(output.pooler_output, Tensor),
+            )
+            for row in range(len(processed))
+        ]
 
     def _tokens(self, inputs: Mapping[str, Any]) -> int:
         """How many visual tokens a preprocessed picture will give."""
-        return int(inputs["expansion"].count(self._processor.image_token))
+        return int(inputs["expansion"].count(self._visual_token))
 
     def _process(self, image: Image.Image, **changed: Any) -> dict[str, Any]:
         """What the image processor makes of a picture, and what stands for it in the prompt ("expansion").
@@ -209,7 +260,14 @@ def tiles(processor: Any) -> bool:
     return any(hasattr(processor.image_processor, key) for key in _TILING)
 
 
-def _flat(features: Any) -> Tensor:
-    """Features of one picture in whatever form a model gives them, as [n, D]."""
+def _divided(features: Any, counts: list[int]) -> list[Tensor]:
+    """Features of pictures with so many visual tokens, in whatever form a model gives them, as [n, D] each.
+
+    Raises:
+        ValueError: they are more or fewer.
+    """
     parts = [features] if isinstance(features, Tensor) else list(features)
-    return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
+    whole = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
+    if len(whole) != sum(counts):
+        raise ValueError(f"the prompts have places for {counts} visual tokens, and the vision side gave {len(whole)}")
+    return list(whole.split(counts))
