@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -87,6 +88,19 @@ def process_results_by_kind(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     return {**metrics, f"acc_{doc['kind']}": metrics["acc"]} if "acc" in metrics else metrics
 
 
+def process_results_rated(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
+    """As ``process_results_by_kind``, with the level answered beside people's rating, for the two correlations.
+
+    A level counts as its place among the options: of three 0, 0.5 and 1. An answer that names none is left out.
+    """
+    metrics = process_results_by_kind(doc, results)
+    label = metrics["answer_label"]
+    if "acc" in metrics and label is not None:
+        rated = {"level": doc["labels"].index(label) / (len(doc["labels"]) - 1), "rating": doc["rating"]}
+        metrics |= {f"srcc_{doc['kind']}": rated, f"plcc_{doc['kind']}": rated}
+    return metrics
+
+
 def aggregate_macro_f1(items: Sequence[dict[str, Any]]) -> float:
     """Macro-F1 over all documents."""
     return macro_f1([item["target"] for item in items], [item["answer"] for item in items])
@@ -100,6 +114,27 @@ def aggregate_weighted_f1(items: Sequence[dict[str, Any]]) -> float:
 def aggregate_ece(items: Sequence[dict[str, Any]]) -> float:
     """Expected calibration error over all documents whose answer has a confidence."""
     return expected_calibration_error([item["confidence"] for item in items], [item["right"] for item in items])
+
+
+def aggregate_srcc(items: Sequence[dict[str, float]]) -> float:
+    """Spearman's rank correlation of levels answered and ratings; NaN where all levels or all ratings are the same."""
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, items)
+
+
+def aggregate_plcc(items: Sequence[dict[str, float]]) -> float:
+    """Pearson's linear correlation of the same."""
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, items)
+
+
+def _correlation(of: Callable[[list[float], list[float]], Any], items: Sequence[dict[str, float]]) -> float:
+    levels, ratings = [item["level"] for item in items], [item["rating"] for item in items]
+    if len(set(levels)) < 2 or len(set(ratings)) < 2:
+        return math.nan
+    return float(of(levels, ratings).statistic)
 
 
 def count(items: Sequence[int]) -> int:

@@ -41,11 +41,14 @@ def test_the_benchmarks_there_are():
         "mvei",
         "eemo_single",
         "eemo_emotion",
+        "eemo_ranking",
+        "eemo_vad",
         "emoverse",
         *(f"vecbench_{name}" for name in TASKS),
     }
     assert {*FROM_RELEASES, "emotion_demo", *by_folder, *hub} == set(BENCHMARKS)
-    without_polarity = {"lai_gai", "mvei", "eemo_single", "eemo_emotion", "vecbench_fi2", "vecbench_webemo2"}
+    eemo = {"eemo_single", "eemo_emotion", "eemo_ranking", "eemo_vad"}
+    without_polarity = {"lai_gai", "mvei", *eemo, "vecbench_fi2", "vecbench_webemo2"}
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
         assert (set(benchmark.names) <= set(POLARITY)) == (name not in without_polarity)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from miniature_hub import COPIES, cache, encoded, lai_gai, lai_gai_rows, table  # noqa: F401
+from scipy.stats import pearsonr, spearmanr
 from typer.testing import CliRunner
 
 from sepm_eval.cli import app
@@ -17,8 +19,9 @@ from sepm_eval.parsing import parse_answer
 from sepm_eval.runs.exams import exam_of
 from sepm_eval.runs.identity import exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.scoring import failure_text
 from sepm_eval.tasks.documents import documents
-from sepm_eval.tasks.functions import process_results
+from sepm_eval.tasks.functions import aggregate_plcc, aggregate_srcc, process_results, process_results_rated
 
 BENCHMARKS = find_benchmarks()
 
@@ -113,9 +116,59 @@ def test_eemo_asks_for_the_first_of_each_pictures_rank(prepared):
     assert json.loads(items[0].extra["vad"])["valence"] == 5.33
 
 
-@pytest.mark.parametrize("name", ["mvei", "eemo_single"])
+def test_eemo_asks_for_every_place_of_a_rank(prepared):
+    items = {item.id: item for item in prepared("eemo_ranking", of="eemo_single")}
+    assert {name: item.label for name, item in items.items()} == {
+        **{"image_579#first": "anger", "image_579#second": "surprise", "image_579#third": "joy"},
+        **{"image_100#first": "surprise", "image_100#second": "anger", "image_100#third": "joy"},
+    }
+    second = items["image_579#second"]
+    assert second.extra["kind"] == "second"
+    assert second.question.text.splitlines()[0].endswith("Which one is the second strongest?")
+    assert second.question.text.splitlines()[7] == "G. Surprise"
+    assert parse_answer("Surprise", second.question.options) == "G"
+
+
+def test_eemo_asks_for_the_level_of_valence_arousal_and_dominance(prepared):
+    items = {item.id: item for item in prepared("eemo_vad", of="eemo_single")}
+    found = {name: (item.label, item.extra["rating"]) for name, item in items.items() if name.startswith("image_579")}
+    assert found == {
+        "image_579#valence": ("medium", 5.33),
+        "image_579#arousal": ("high", 6.44),
+        "image_579#dominance": ("medium", 5.44),
+    }
+    valence = items["image_579#valence"].question
+    assert valence.text.splitlines()[1:4] == ["A. Negative", "B. Neutral", "C. Positive"]
+    assert items["image_579#arousal"].question.options.names == ("Calm", "Neutral", "Intense")
+
+
+@pytest.mark.parametrize(("rating", "level"), [("1.00", "low"), ("3.66", "low"), ("3.67", "medium"), ("9.00", "high")])
+def test_a_level_is_a_third_of_the_scale(prepared, rating, level):
+    prepared("eemo_single")
+    path = BENCHMARKS["eemo_vad"].release() / "EEmo-Bench(single).json"
+    path.write_text(path.read_text().replace("Valence:5.33", f"Valence:{rating}"))
+    assert {i.label for i in BENCHMARKS["eemo_vad"].items() if i.extra["kind"] == "valence"} == {level}
+
+
+def test_ratings_and_levels_are_correlated():
+    ratings = {"a": 2.0, "b": 5.0, "c": 8.0, "d": 8.5, "e": 3.0, "f": 4.0}
+    answers = {"a": "A", "b": "C", "c": "B", "d": "C", "e": "both", "f": failure_text(OSError("gone"))}
+    told = []
+    for name, rating in ratings.items():
+        doc = {"id": name, "label": "low", "labels": ["low", "medium", "high"], "names": ["Low", "Medium", "High"]}
+        doc |= {"kind": "valence", "rating": rating, "benchmark": "eemo_vad", "item_list": "rated", "picture": ""}
+        told.append(process_results_rated(doc, [answers[name]]))
+    rated = [one["srcc_valence"] for one in told if "srcc_valence" in one]
+    assert [one["level"] for one in rated] == [0, 1, 0.5, 1]  # what names no level, and what failed, is not among them
+    assert aggregate_srcc(rated) == pytest.approx(spearmanr([0, 1, 0.5, 1], [2, 5, 8, 8.5]).statistic)
+    assert aggregate_plcc(rated) == pytest.approx(pearsonr([0, 1, 0.5, 1], [2, 5, 8, 8.5]).statistic)
+    assert math.isnan(aggregate_srcc(rated[1:2]))
+    assert math.isnan(aggregate_plcc([rated[1], rated[3]]))
+
+
+@pytest.mark.parametrize("name", ["mvei", "eemo_single", "eemo_ranking", "eemo_vad"])
 def test_own_questions_in_documents_samples_and_exam(prepared, name):
-    items = {item.id: item for item in prepared(name)}
+    items = {item.id: item for item in prepared(name, of=name if name in COPIES else "eemo_single")}
     docs = list(documents(BENCHMARKS[name]))
     for doc in docs:
         asked = items[doc["id"]].question
@@ -202,6 +255,8 @@ def test_what_cannot_be_had(cache):  # noqa: F811
 @pytest.mark.parametrize(
     ("name", "file", "change", "message"),
     [
+        ("eemo_ranking", "EEmo-Bench(single).json", ("'Anger': 33", "'Rage': 33"), "known are .'anger', 'disgust'"),
+        ("eemo_vad", "EEmo-Bench(single).json", ("Valence:5.33", "Valence:53.3"), "valence of 53.3; the scale goes"),
         ("eemo_emotion", "EEmo-Bench(single).json", ("'Anger': 33", "'Rage': 33"), "known are .'anger', 'disgust'"),
         ("vecbench_emoset", "VECBench/test_metadata.csv", ("image_path", "path"), r"'image_path'\] is not there"),
         ("vecbench_emoset", "VECBench/test_metadata.csv", (",Awe", ",Joy"), "line 4: EmoSet-8 has the label 'Joy'"),
@@ -221,7 +276,7 @@ def test_what_cannot_be_had(cache):  # noqa: F811
 def test_lists_that_are_others(cache, name, file, change, message):  # noqa: F811
     import re
 
-    repository, make = COPIES["eemo_single" if name == "eemo_emotion" else name]
+    repository, make = COPIES["eemo_single" if name.startswith("eemo_") else name]
     folder = cache(repository)
     make(folder)
     text = (folder / file).read_text()

@@ -9,8 +9,15 @@ asks the single ones; the list itself could not be looked at.
 ``eemo_single`` asks the perception questions, "Yes-or-No" and "What/How". Open ones have no option to score, and are
 left out. The authors' rank of the three strongest emotions and their valence, arousal and dominance of a picture
 travel along as ``ranking`` and ``vad``, where an entry has a text like "Ranking:{'Anger': 33, ...} ... Valence:5.33
-Arousal:6.44 Dominance:5.44". ``eemo_emotion`` asks of each such picture for the emotion that is ranked first, of
-seven. The authors ask for three in order, and for numbers; that is not asked here.
+Arousal:6.44 Dominance:5.44". Three benchmarks ask for them, of every picture that has them:
+
+* ``eemo_emotion``: which of seven emotions is ranked first.
+* ``eemo_ranking``: which is first, second, third, each as a question. The authors have three written in order.
+* ``eemo_vad``: valence, arousal and dominance, each as a question with three levels; the label is the third of the
+  scale from 1 to 9 that people's mean lies in, and ``rating`` that mean. The authors' README reads a number off the
+  probabilities of three words ("Positive", "Neutral", "Negative" for valence, which count 1, 0.5 and 0) behind a
+  sentence begun for the model. Their words for the others are in their paper, which we do not have; the ends here are
+  the README's description of the scales ("intense" to "calm", "powerful" to "helpless").
 
 A letter stands for another text in each question, so an answer's label is the letter's place: option_a, option_b ...
 """
@@ -21,6 +28,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from sepm_eval import prompts
@@ -32,6 +40,14 @@ LETTERS = "ABCD"
 LABELS = {f"option_{letter.lower()}": letter for letter in LETTERS}
 TYPES = {"Yes-or-No": "yes_or_no", "What/How": "what_how"}
 OPEN = "Open_ended"
+_LEVELS = {"low": "Low", "medium": "Medium", "high": "High"}
+_SCALES = {  # dimension -> how its levels are shown
+    "valence": ("Negative", "Neutral", "Positive"),
+    "arousal": ("Calm", "Neutral", "Intense"),
+    "dominance": ("Helpless", "Neutral", "Powerful"),
+}
+_LEAST, _MOST = 1.0, 9.0  # of a rating: the nine points of the Self-Assessment Manikin
+_PLACES = ("first", "second", "third")
 _RANKING = re.compile(r"Ranking:\s*(\{[^{}]*\})")
 _VAD = re.compile(r"(Valence|Arousal|Dominance):\s*([0-9]+(?:\.[0-9]+)?)")
 
@@ -69,8 +85,7 @@ def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
     extra["dimension"] = str(entry.get("perceptual_dimension", ""))
     names = tuple(" ".join(str(shown).split()).rstrip(".") for shown in options.values())
     labels = tuple(LABELS)[: len(names)]
-    lines = [" ".join(text.split()), *(f"{letter}. {shown}" for letter, shown in zip(options, names, strict=True))]
-    asked = OwnQuestion("\n".join([*lines, prompts.WORDINGS["paper"].reply]), Options(labels, names))
+    asked = _lettered(" ".join(text.split()), Options(labels, names))
     return Item(str(key), inside(folder / "images", name, where), labels[LETTERS.index(answer)], extra, asked)
 
 
@@ -80,17 +95,82 @@ def read_emotion(folder: Path) -> list[Item]:
     Raises:
         ValueError: as ``read``; or a rank names an emotion that is none of the seven.
     """
+    return [
+        Item(f"image_{item.path.stem}", item.path, ranked[0], _both(item)) for item, ranked in _ranked_pictures(folder)
+    ]
+
+
+def read_ranking(folder: Path) -> list[Item]:
+    """Of every picture that has a rank, a question for each of its first three places.
+
+    Raises:
+        ValueError: as ``read_emotion``.
+    """
+    return [
+        Item(f"image_{item.path.stem}#{place}", item.path, label, {"kind": place, **_both(item)}, _rank_question(place))
+        for item, ranked in _ranked_pictures(folder)
+        for place, label in zip(_PLACES, ranked, strict=False)
+    ]
+
+
+def read_vad(folder: Path) -> list[Item]:
+    """Of every picture that has numbers, a question for each of valence, arousal and dominance that is told.
+
+    Raises:
+        ValueError: as ``read``; or a number is outside the scale.
+    """
+    found = []
+    for item in _pictures(folder, "vad"):
+        for dimension, rating in json.loads(item.extra["vad"]).items():
+            if not _LEAST <= rating <= _MOST:
+                where = f"{folder}: {item.path.name} has a {dimension} of {rating}"
+                raise ValueError(f"{where}; the scale goes from {_LEAST:g} to {_MOST:g}")
+            third = min(int(3 * (rating - _LEAST) / (_MOST - _LEAST)), 2)
+            extra = {"kind": dimension, "rating": rating, **_both(item)}
+            key = f"image_{item.path.stem}#{dimension}"
+            found.append(Item(key, item.path, list(_LEVELS)[third], extra, _level_question(dimension)))
+    return found
+
+
+def _pictures(folder: Path, told: str) -> list[Item]:
+    """The first question of every picture of which an entry tells its "ranking" or its "vad"."""
     found: dict[str, Item] = {}
     for item in read(folder):
-        ranking = json.loads(item.extra["ranking"] or "{}")
-        if not ranking or item.path.name in found:
-            continue
-        label = max(ranking, key=lambda emotion: ranking[emotion]).lower()
-        if label not in EEMO:
-            raise ValueError(f"{folder}: {item.path.name} is ranked as {ranking}; known are {list(EEMO)}")
-        extra = {name: item.extra[name] for name in ("ranking", "vad")}
-        found[item.path.name] = Item(f"image_{item.path.stem}", item.path, label, extra)
+        if item.extra[told]:
+            found.setdefault(item.path.name, item)
     return list(found.values())
+
+
+def _ranked_pictures(folder: Path) -> list[tuple[Item, list[str]]]:
+    """Every picture that has a rank, and the labels ranked, the strongest first."""
+    found = []
+    for item in _pictures(folder, "ranking"):
+        ranking = json.loads(item.extra["ranking"])
+        ranked = [emotion.lower() for emotion in sorted(ranking, key=lambda emotion: -ranking[emotion])]
+        if not ranked or not set(ranked) <= set(EEMO):
+            raise ValueError(f"{folder}: {item.path.name} is ranked as {ranking}; known are {list(EEMO)}")
+        found.append((item, ranked))
+    return found
+
+
+def _both(item: Item) -> dict[str, str]:
+    return {name: item.extra[name] for name in ("ranking", "vad")}
+
+
+def _rank_question(place: str) -> OwnQuestion:
+    strongest = "the strongest" if place == _PLACES[0] else f"the {place} strongest"
+    ask = f"Rank the emotions that the image evokes from the strongest to the weakest. Which one is {strongest}?"
+    return _lettered(ask, Options(tuple(EEMO), tuple(EEMO.values())))
+
+
+def _level_question(dimension: str) -> OwnQuestion:
+    ask = f"How would you rate the {dimension} this image evokes in the viewer?"
+    return _lettered(ask, Options(tuple(_LEVELS), _SCALES[dimension]))
+
+
+def _lettered(ask: str, options: Options) -> OwnQuestion:
+    lines = [f"{letter}. {name}" for letter, name in zip(ascii_uppercase, options.names, strict=False)]
+    return OwnQuestion("\n".join([ask, *lines, prompts.WORDINGS["paper"].reply]), options)
 
 
 def _options(told: Any) -> dict[str, Any]:
@@ -139,5 +219,25 @@ BENCHMARKS = {
         lists={"ranked": whole},
         size=1960,
         **_COMMON,
+    ),
+    "eemo_ranking": Benchmark(
+        name="eemo_ranking",
+        title="EEmo-Bench-Ranking",
+        names=EEMO,
+        read=read_ranking,
+        lists={"ranked": whole},
+        size=5880,
+        **_COMMON,
+        own_questions=True,
+    ),
+    "eemo_vad": Benchmark(
+        name="eemo_vad",
+        title="EEmo-Bench-VAD",
+        names=_LEVELS,
+        read=read_vad,
+        lists={"rated": whole},
+        size=5880,
+        **_COMMON,
+        own_questions=True,
     ),
 }
