@@ -16,7 +16,7 @@ from make_runs import LLAVA, NASTY, RUNS, read_lines, run, write_lines
 from PIL import Image
 
 from sepm_eval import demo
-from sepm_eval.report import paper, tables
+from sepm_eval.report import paper, statistics, tables
 from sepm_eval.report.figures import all_figures
 from sepm_eval.report.leaderboard import leaderboard
 from sepm_eval.report.write import write_report
@@ -133,7 +133,9 @@ def test_the_figures_of_dan_stand_beside_runs_of_its_models(tmp_path):
     assert shown["Zero-shot"][1].startswith("paper 55.21 of 594 (")
     assert shown["SEPM"][1].startswith("paper 60.31 (")
     assert [record["paper_n"] for record in table.records] == [594, 594, None, None]
+    assert all(row[1].details[-1].startswith("detectable ") for row in table.rows)
     notes = " ".join(table.notes)
+    assert "Detectable: the smallest difference" in notes
     assert "Ye et al., arXiv 2609.36782" in notes
     assert "in abstract most are shares of 228 items and some of 280" in notes
     assert "emotion6: N is 30 here and 594 in the paper." in notes
@@ -309,6 +311,12 @@ def test_the_leaderboard_ranks_complete_runs(runs):
     assert ranks[-1] == ("-", "SparseVLM, 192 tokens")  # one of its questions failed
     best = table.records[0]
     assert best["mean"] == max(row["mean"] for row in table.records if row["mean"] is not None)
+    of_emoset = [run for run in runs if run.task == "emoset" and run.variant == best["method"]]
+    (run,) = [run for run in of_emoset if run.identity.key == best["model_id"]]
+    share = statistics.detectable_unpaired(run.right, len(run.scored))
+    assert best["detectable emoset"] == pytest.approx(100 * share)
+    (cell,) = [cell for cell, name in zip(table.rows[0], table.columns, strict=True) if name == "emoset"]
+    assert f"detectable {100 * share:.1f}" in cell.details
 
 
 def test_the_unusual_answer_is_in_the_list(runs):

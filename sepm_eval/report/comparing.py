@@ -141,7 +141,7 @@ def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
         count_cell(result.gained, items_of(run, flip="wrong → right")),
         count_cell(result.lost, items_of(run, flip="right → wrong")),
         *(Cell(_p(result.p_value), mid_p, result.p_value), Cell(_p(p_holm), value=p_holm)),
-        detectable_cell(result.detectable),
+        detectable_cell(None if result.detectable is None else 100 * result.detectable),
         Cell(power_note(result), value=result.needed),
     )
     record = {
@@ -172,9 +172,9 @@ def power_note(result: statistics.Comparison) -> str:
     return f"too few: {result.needed:,} needed"
 
 
-def detectable_cell(share: float | None) -> Cell:
+def detectable_cell(points: float | None) -> Cell:
     """The smallest difference that could be found, in points."""
-    return Cell("none") if share is None else Cell(f"{100 * share:.1f}", value=100 * share)
+    return Cell("none") if points is None else Cell(f"{points:.1f}", value=points)
 
 
 def flips(runs: Sequence[Run]) -> Table | None:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from sepm_eval.report import statistics
 from sepm_eval.report.pages import Page, write_page
-from sepm_eval.report.table import Cell, Table, interval_text, main_columns, mean_note, state
+from sepm_eval.report.table import (
+    DETECTABLE,
+    Cell,
+    Table,
+    detectable,
+    detectable_text,
+    interval_text,
+    main_columns,
+    mean_note,
+    state,
+)
 from sepm_eval.report.write import sources, superseded
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.wording import counted
@@ -45,10 +55,12 @@ def leaderboard(runs: Sequence[Run]) -> Table:
         cells.append((*line, *(_cell(own.get(column)) for column in columns)))
         about = {"rank": rank, "model": run.model, "model_id": run.identity.key, "entry": run.entry}
         single = {column: own[column].accuracy if column in own else None for column in columns}
-        records.append({**about, "method": run.variant, "mean": mean.get(key), **single})
+        told = {f"detectable {column}": detectable(own[column]) if column in own else None for column in columns}
+        records.append({**about, "method": run.variant, "mean": mean.get(key), **single, **told})
     notes = [
         f"Ranked by the mean. {mean_note(common, columns)}" if common else "No task was run completely with all.",
         "Only complete runs over the same items are ranked; two accuracies whose intervals overlap may be equal.",
+        DETECTABLE,
     ]
     headers = ("method", "model", "rank", "mean %", *columns)
     return Table("leaderboard", "Leaderboard", headers, tuple(cells), tuple(notes), tuple(records))
@@ -73,5 +85,6 @@ def write_leaderboard(runs: Sequence[Run], out: Path) -> Path:
 def _cell(run: Run | None) -> Cell:
     if run is None or not run.scored:
         return Cell("-")
-    details = (f"{run.right}/{len(run.scored)}", interval_text(statistics.wilson(run.right, len(run.scored)), 100))
+    interval = interval_text(statistics.wilson(run.right, len(run.scored)), 100)
+    details = (f"{run.right}/{len(run.scored)}", interval, detectable_text(run))
     return Cell(f"{run.accuracy:.2f}", details if run.complete else (*details, state(run)), run.accuracy)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sepm_eval.report import paper
-from sepm_eval.report.table import Cell, Table, main_columns, mean_note, model_key, record_of, state
+from sepm_eval.report.table import (
+    DETECTABLE,
+    Cell,
+    Table,
+    detectable,
+    detectable_text,
+    main_columns,
+    mean_note,
+    model_key,
+    record_of,
+    state,
+)
 from sepm_eval.runs.outcomes import Run
 
 _Rows = Sequence[tuple[paper.PaperRow, Sequence[Run]]]
@@ -51,7 +62,8 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
             cells.append(_accuracy_cell(run, figure, n, best[column]))
             if run is not None:
                 about = {"table": table.name, "row": row.label}
-                records.append({**about, **record_of(run), "complete": run.complete, **_beside(run, figure, n)})
+                told = {"complete": run.complete, "detectable": detectable(run), **_beside(run, figure, n)}
+                records.append({**about, **record_of(run), **told})
         if averaged:
             cells.append(_average_cell(row, [here.get(column) for column in averaged], table))
         rows.append(tuple(cells))
@@ -84,7 +96,7 @@ def _averaged(table: paper.PaperTable, by_row: _Rows) -> list[str]:
 def _notes(
     table: paper.PaperTable, columns: Mapping[str, str], averaged: Sequence[str], records: Sequence[dict[str, object]]
 ) -> list[str]:
-    notes = []
+    notes = [DETECTABLE]
     if averaged:
         notes.append(f"Average: over the paper's five tasks. {mean_note(averaged, list(columns))}")
     if any(not record["complete"] for record in records):
@@ -135,6 +147,7 @@ def _accuracy_cell(run: Run | None, figure: float | None, n: int | None, best: f
         of = "" if n is None else f" of {n}"
         mark = "" if paper.can_be_of(figure, run.available) else f", no k/{run.available}"
         details.append(f"paper {figure:.2f}{of} ({round(share, 2) - figure:+.2f}){mark}")
+    details.append(detectable_text(run))
     if not run.complete:
         details.append(state(run))
     return Cell(f"{share:.2f}", tuple(details), share, best=run.complete and share == best)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sepm_eval.emotions import POLARITY
-from sepm_eval.report.statistics import Interval
+from sepm_eval.report.statistics import Interval, detectable_unpaired
 from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import slug
@@ -142,6 +142,25 @@ def interval_text(interval: Interval, unit: float, digits: int = 1) -> str:
         Such as "[12.3, 45.6]".
     """
     return f"[{unit * interval.low:.{digits}f}, {unit * interval.high:.{digits}f}]"
+
+
+def detectable(run: Run) -> float | None:
+    """The smallest difference to a run over the same items that could be found, in points; see ``DETECTABLE``."""
+    share = detectable_unpaired(run.right, len(run.scored))
+    return None if share is None else 100 * share
+
+
+def detectable_text(run: Run) -> str:
+    """The same beside an accuracy."""
+    found = detectable(run)
+    return f"detectable {'none' if found is None else f'{found:.1f}'}"
+
+
+DETECTABLE = (
+    "Detectable: the smallest difference, in points, to a run over the same items that a paired test finds with 80 % "
+    "power if the two are right independently of one another. Between runs that agree more than that smaller "
+    "differences can be told: see the table of comparisons."
+)
 
 
 def when(date: datetime) -> str:

@@ -12,12 +12,14 @@ from sepm_eval.report.paper_tables import paper_tables
 from sepm_eval.report.proofs import controls, fired
 from sepm_eval.report.stages import calibration, costs
 from sepm_eval.report.table import (
+    DETECTABLE,
     RUN_COLUMNS,
     Cell,
     Mapped,
     Table,
     column_key,
     count_cell,
+    detectable,
     groups,
     interval_text,
     items_of,
@@ -45,13 +47,12 @@ def runs_table(runs: Sequence[Run]) -> Table:
         targets, answers = [one.target for one in run.scored], [one.score.label for one in run.scored]
         f1 = macro_f1(targets, answers) if n else None
         width = statistics.macro_f1_interval(targets, answers)
-        detectable = statistics.detectable_unpaired(run.right, n)
         rows.append(
             (
                 *run_cells(run, entry=True),
                 Cell(f"{run.right}/{n}", value=n),
                 Cell("none scored" if share is None else f"{share:.2f}", (interval_text(accuracy, 100),), share),
-                detectable_cell(detectable),
+                detectable_cell(detectable(run)),
                 Cell("-" if f1 is None else f"{f1:.3f}", (interval_text(width, 1, 3),), f1),
                 *(count_cell(run.count(one), items_of(run, status=one)) for one in ("unparsed", "failed")),
                 Cell(state(run)),
@@ -61,7 +62,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
             {
                 **record_of(run),
                 **{"accuracy_low": accuracy.low * 100, "accuracy_high": accuracy.high * 100},
-                "detectable": None if detectable is None else 100 * detectable,
+                "detectable": detectable(run),
                 **{"macro_f1": f1, "macro_f1_low": width.low, "macro_f1_high": width.high},
                 **{"unparsed": run.count("unparsed"), "failed": run.count("failed"), "missing": run.missing},
                 **{"complete": run.complete, "part": run.part},
@@ -70,9 +71,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
     columns = (*RUN_COLUMNS, "right/N", "accuracy %", "detectable", "macro-F1", "unparsed", "failed", "state")
     notes = (
         "Accuracy with its 95 % Wilson interval, macro-F1 with a bootstrap interval over items.",
-        "Detectable: the smallest difference, in points, to a run over the same items that a paired test finds with "
-        "80 % power if the two are right independently of one another. Between runs that agree more than that smaller "
-        "differences can be told: see the table of comparisons.",
+        DETECTABLE,
         "An unparsed answer names no option and counts as wrong. A failed question was not answered and is not scored.",
     )
     return Table("runs", "All runs", columns, tuple(rows), notes, tuple(records))
