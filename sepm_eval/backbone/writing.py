@@ -33,6 +33,9 @@ class Behind(DynamicLayer):
     to be written, instead of once for every token.
     """
 
+    keys: Tensor  # the new ones, as long as they are held alone
+    values: Tensor
+
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         """Begin behind keys and values of a layer, [B, H, L, d] each."""
         super().__init__()
