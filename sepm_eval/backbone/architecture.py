@@ -1,10 +1,11 @@
-"""What a backbone's file says of itself: how it is loaded, and what is known of its checkpoints before one is loaded.
+"""What a backbone's file declares: how it is loaded, and what is known of its checkpoints before one is loaded.
 
-Nothing here imports torch, and a file that imports it only inside its ``load`` can be asked all of this without torch:
+Nothing here imports torch. If a backbone's file imports torch only inside its ``load``, all of this is available
+without torch:
 
     BACKBONES = {"name": Architecture(load, checkpoints=(KnownCheckpoint("owner/name", entry="name_7b"),))}
 
-A plain ``load`` in place of the ``Architecture`` is enough for a backbone of which nothing more is known.
+If nothing more is known of a backbone, a plain ``load`` in place of the ``Architecture`` is enough.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
     from sepm_eval.backbone.interface import Backbone
 
 NOT_SWITCHABLE = (
-    "not switchable"  # what an identity says of an option that is True or False and has no effect on its model
+    "not switchable"  # what an identity records for an option that is True or False but has no effect on its model
 )
 _EVERYWHERE = ("pretrained", "device", "dtype")  # what every ``load`` takes
 
 
 @dataclass(frozen=True)
 class KnownCheckpoint:
-    """A checkpoint of which something is known without a look at its files.
+    """A checkpoint of which something is known without opening its files.
 
     Attributes:
         pretrained: what ``load_backbone`` takes: a hub id, or "demo".
-        entry: its name among VLMEvalKit's models, which has METHOD_ENTRY for every method.
-        names: parts of its name, in lower case, by which it is recognised on the hub and in folders.
-        geometry: its shapes, from which a run is priced before it starts; None where they are not known.
-        parameters: how many, as leaderboards write it ("7B"); "" where it is not known, as of the next two.
-        language_model: such as "Vicuna-v1.5-7B".
-        vision_model: such as "CLIP ViT-L/14-336".
+        entry: its name in VLMEvalKit, where the model METHOD_ENTRY exists for every method.
+        names: parts of a hub id or folder name, in lower case, by which the checkpoint is recognised.
+        geometry: its shapes, from which the cost of a run is computed before it starts; None if they are not known.
+        parameters: number of parameters as leaderboards write it ("7B"); "" if it is not known, as for the next two.
+        language_model: name of the language model, such as "Vicuna-v1.5-7B".
+        vision_model: name of the vision tower, such as "CLIP ViT-L/14-336".
     """
 
     pretrained: str
@@ -53,13 +54,15 @@ class Architecture:
     """A kind of model that can be loaded as a ``Backbone``.
 
     Attributes:
-        load: takes pretrained, device and dtype (see ``load_backbone``) and the architecture's own options, all by
-            name. The default of ``pretrained`` is the usual checkpoint; without one, users have to name theirs. Options
-            must have defaults: a setting that is given as text is converted to its default's type.
-        checkpoints: those that are known.
-        shapes: reads the shapes of a checkpoint from its folder; it may return None. None: nobody knows how.
-        supported: what a checkpoint will support (``Backbone.supports``), by ``pretrained`` and the options, known
-            before weights are loaded; None: everything.
+        load: function that takes pretrained, device and dtype (see ``load_backbone``) and the architecture's own
+            options, all by name. The default of ``pretrained`` is the usual checkpoint; without a default, users have
+            to name a checkpoint. Options must have defaults: a setting given as text is converted to the type of the
+            default.
+        checkpoints: the known checkpoints.
+        shapes: function that reads the shapes of a checkpoint from its folder, or returns None if it cannot; None if
+            there is no such function.
+        supported: function of ``pretrained`` and the options that says, before weights are loaded, what a checkpoint
+            will support (``Backbone.supports``); None: everything.
     """
 
     load: Callable[..., Backbone]
@@ -78,7 +81,7 @@ class Architecture:
             raise ValueError(f"its load {what}")
 
     def options(self) -> dict[str, Any]:
-        """The options that only this architecture takes, and what they are unless told otherwise."""
+        """The options that only this architecture takes, with their defaults."""
         return {
             name: parameter.default
             for name, parameter in inspect.signature(self.load).parameters.items()
@@ -91,10 +94,11 @@ class Architecture:
         return None if default in (None, inspect.Parameter.empty) else str(default)
 
     def known(self, named: str) -> KnownCheckpoint | None:
-        """The checkpoint that a hub id or folder stands for; None if it is not a known one.
+        """Find the known checkpoint that a hub id or folder stands for; None if there is none.
 
         Args:
-            named: as users write it. The longest of ``KnownCheckpoint.names`` that is in it decides.
+            named: the hub id or folder as users write it. If it equals no ``KnownCheckpoint.pretrained``, the longest
+                of ``KnownCheckpoint.names`` that it contains decides.
         """
         exact = [one for one in self.checkpoints if one.pretrained == named]
         found = [(len(part), one) for one in self.checkpoints for part in one.names if part in named.lower()]

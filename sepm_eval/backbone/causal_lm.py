@@ -1,4 +1,4 @@
-"""The language model behind a backbone: it reads embedded prompts in one batch and writes on from its cache."""
+"""The language model of a backbone: it reads (prefills) a batch of embedded prompts and decodes from the KV cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Prompt:
     probed: list[int]
 
     def without(self, text: int) -> Prompt:
-        """What stands behind the image and its first ``text`` tokens, none of which is probed."""
+        """The rest of the prompt after the image and the first ``text`` tokens behind it, none of which is probed."""
         return Prompt([], self.after[text:], [index - text for index in self.probed])
 
 
@@ -42,9 +42,9 @@ class CausalLM:
     """A transformers decoder with its embedding and output layers.
 
     Prompts of different length are padded on the left and positions count from each prompt's first token, so a
-    prompt's answer does not depend on its neighbours. Dropped visual tokens are removed before the first layer; the
-    others close up, as in the public SEPM code, or keep their positions. The last layer is computed for the last
-    position only.
+    prompt's answer does not depend on the rest of the batch. Dropped visual tokens are removed before the first layer;
+    the others are renumbered without gaps, as in the public SEPM code, or keep their positions. The last layer is
+    computed for the last position only.
     """
 
     def __init__(
@@ -60,10 +60,11 @@ class CausalLM:
 
         Args:
             decoder: a decoder without output layer, such as ``LlamaModel``.
-            head: hidden state to logits.
+            head: the output layer, from hidden state to logits.
             vocab_size: logits beyond it (padding of the embedding matrix, image and padding tokens) are cut off.
             stop_ids: tokens that end an answer.
-            positions: of the visual tokens that stay where others are dropped: "closed" up, or "kept".
+            positions: what happens to positions when visual tokens are dropped: "closed" renumbers the other tokens
+                without gaps, "kept" leaves their positions as they are.
         """
         self.decoder = decoder
         self.head = head
@@ -75,7 +76,7 @@ class CausalLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the embeddings are computed; of a divided model, the device on which readings are kept."""
+        """Device of the embeddings; if the model is divided among devices, readings are kept on this one."""
         return computes_on(self.decoder.get_input_embeddings())
 
     @torch.inference_mode()
@@ -128,20 +129,19 @@ class CausalLM:
         shares: Shares = "picture",
         probe_layers: str | None = None,
     ) -> Reading:
-        """Read other text behind the pictures of an earlier reading, whose keys and values are taken over.
+        """Read new text after the pictures of an earlier reading, whose KV cache is reused.
 
         Args:
-            prompts: one per row; what stands before the image must be what it was.
+            prompts: one per row; the text before the image must be that of the earlier reading.
             counts: n_i, how many visual tokens each picture has.
-            keep: bool [n_i] of each picture, or None for all. What is dropped is masked out from here on: as good as
-                evicted, without a copy of the cache. The positions of the others stay.
-            prefix: the earlier reading, of whole pictures. It is not changed.
-            shares: what is taken over, see ``Backbone.read``. Tokens of the probe are read in any case.
+            keep: bool [n_i] of each picture, or None for all. Dropped tokens are masked out from here on, which has the
+                effect of evicting them without a copy of the cache. The others keep their positions.
+            prefix: the earlier reading, in which no visual token was dropped. It is not changed.
+            shares: what is reused, see ``Backbone.read``. The tokens of the probe are always read anew.
             probe_layers: as for ``read``.
 
         Raises:
-            ValueError: the earlier reading is of other rows, of pictures that were not whole, or of prompts that differ
-                before the image.
+            ValueError: the earlier reading has other rows, lacks visual tokens, or has other text before the image.
         """
         before = tuple(tuple(prompt.before) for prompt in prompts)
         masks = [torch.ones(count, dtype=torch.bool) for count in counts] if keep is None else keep
@@ -173,15 +173,15 @@ class CausalLM:
     def read_pruned(self, prompts: Sequence[Prompt], visual: Sequence[Tensor], prune: Cut | Prune) -> Reading:
         """Run the prompts through the decoder once, with visual tokens removed between layers.
 
-        After each removal positions are numbered anew from each row's first token, unless ``prune`` keeps them.
+        After each removal, positions are renumbered from each row's first token, unless ``prune`` keeps them.
 
         Args:
             prompts: one per row.
             visual: [n_i, D] of each picture.
-            prune: what happens after which layer.
+            prune: decides what is removed after which layer.
 
         Raises:
-            ValueError: the model has none of the layers after which something is to happen.
+            ValueError: the model has none of the layers after which ``prune`` acts.
             RuntimeError: a layer does not report its attention.
             FloatingPointError: a layer's attention is NaN or infinite, or no token rates the visual ones.
         """
@@ -218,7 +218,7 @@ class CausalLM:
         request: probes.Probe | None = None,
         last_position_only: bool = False,
     ) -> Tensor:
-        """One decoder layer, with the mask and the rotary embedding that these positions ask for."""
+        """Run one decoder layer, with the causal mask of ``attended`` and the rotary embedding of ``positions``."""
         output = self.decoder.layers[index](
             hidden,
             attention_mask=causal(attended, hidden.shape[1]),
@@ -233,9 +233,9 @@ class CausalLM:
 
     @torch.inference_mode()
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
-        """Go on greedily from a reading.
+        """Decode greedily from a reading; see ``greedily`` for the result.
 
-        Returns what ``greedily`` does. The reading itself is not changed: it can be written from again.
+        The reading itself is not changed, so it can be continued again.
         """
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
@@ -246,7 +246,7 @@ class CausalLM:
         return greedily(reading.logits, End.of(reading), self.stop_ids, max_new_tokens, step)
 
     def _step(self, token: Tensor, end: End) -> Tensor:
-        """Read one more token of each row, [B] ids, behind an ending, which grows by it; the hidden state, [B, D]."""
+        """Run one decoding step: ``end`` grows by a token per row, [B] ids; the result is its hidden state, [B, D]."""
         hidden = self.decoder.get_input_embeddings()(token[:, None])
         end.grow()
         if len(end.attended) == 1:
@@ -279,14 +279,14 @@ class CausalLM:
         return self.head(hidden)[:, : self.vocab_size].float().to(self.device)
 
     def _embed(self, prompt: Prompt, visual: Tensor) -> Tensor:
-        """[length, D]: the text before, the visual tokens, the text after."""
+        """Embed a prompt, [length, D]: the text before the image, the visual tokens, the text after it."""
         ids = torch.tensor(prompt.before + prompt.after, device=self.device)
         text = self.decoder.get_input_embeddings()(ids)
         before, after = text.split([len(prompt.before), len(prompt.after)])
         return torch.cat([before, visual.to(text), after])
 
     def _stays(self, prompt: Prompt, mask: Tensor) -> Tensor:
-        """Which tokens of a prompt and its picture are read, [length] bool, if the mask says which of the picture's."""
+        """Which tokens of a prompt stay, [length] bool: all of the text, and the visual tokens that ``mask`` keeps."""
         return nn.functional.pad(mask.to(self.device), (len(prompt.before), len(prompt.after)), value=True)
 
     def _kept(self, visual: Sequence[Tensor] | None, keep: Sequence[Tensor] | None, batch: int) -> list[Tensor]:
@@ -298,7 +298,7 @@ class CausalLM:
         return [row[mask.to(row.device)] for row, mask in zip(visual, keep, strict=True)]
 
     def _request(self, prompts: Sequence[Prompt], attended: Tensor, which: str | tuple[int, ...]) -> probes.Probe:
-        """Aim the probe at some layers. Text after the image ends a row, so its places count from the end."""
+        """Make a probe of some layers; the text after the image ends each row, so its places are counted from there."""
         layers = probes.choose_layers(which, range(len(self.decoder.layers))) if isinstance(which, str) else which
         rows, valid = probes.aimed(
             [prompt.probed for prompt in prompts], [len(prompt.after) for prompt in prompts], attended.shape[1]
@@ -307,7 +307,7 @@ class CausalLM:
 
 
 def _rows(prompts: Sequence[Prompt], visual: Sequence[Tensor]) -> Rows:
-    """The rows of prompts whose picture stands right before the text behind it, all of whose tokens may go."""
+    """The rows of prompts with all visual tokens in one run between two texts; all of them may be removed."""
     masks = []
     for prompt, tokens in zip(prompts, visual, strict=True):
         mask = torch.ones(len(tokens), dtype=torch.bool)
@@ -318,10 +318,10 @@ def _rows(prompts: Sequence[Prompt], visual: Sequence[Tensor]) -> Rows:
 def _attention_to_visual(
     request: probes.Probe, prompts: Sequence[Prompt], masks: Sequence[Tensor], kept: Sequence[int] | None = None
 ) -> list[Tensor]:
-    """For each picture [n_i]: the part of the probed attention that falls on it, 0 where its mask says dropped.
+    """The part of the probed attention that falls on each picture, [n_i]; 0 for tokens that its mask drops.
 
-    kept: how many tokens of each picture stand in its row, which has no gaps. None: rows have gaps where tokens are
-    masked out, as behind a prefix; to find them a GPU is waited for.
+    kept: the number of visual tokens in each row, if dropped ones were removed from it. None: they are only masked out,
+    as after a prefix, so the row has gaps; finding these means waiting for the GPU.
     """
     found = []
     for i, (row, prompt, mask) in enumerate(zip(request.answered(), prompts, masks, strict=True)):

@@ -1,4 +1,4 @@
-"""From what a user calls a model to a folder on disk and what identifies it."""
+"""From the name that a user gives a model to a folder on disk, and what identifies the folder's contents."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sepm_eval import demo
 from sepm_eval.backbone.shards import check_files
 from sepm_eval.digests import file_sha256s
 
-# What loading reads: configuration, tokenizer, processor, chat template and weights.
+# The files that loading reads: configuration, tokenizer, processor, chat template and weights.
 _PATTERNS = ["*.json", "*.model", "*.safetensors", "*pytorch_model*.bin", "*.jinja"]
 _PATTERNS += ["merges.txt", "vocab.txt"]  # of a tokenizer without tokenizer.json
-_TRAINING = ("trainer_state.json",)  # files of these patterns that only training reads
+_TRAINING = ("trainer_state.json",)  # files that match these patterns, but that only training reads
 _NESTED = ("llm", "mm_projector", "vision_tower")  # VILA's parts; no other folder inside a checkpoint is read
 _NOWHERE = "no checkpoint {!r}: give a folder, a hub id such as llava-hf/llava-1.5-7b-hf, or demo"
 
@@ -29,7 +29,7 @@ class Checkpoint:
         name: as the user wrote it.
         folder: where its files are.
         revision: the hub commit, or for a folder "files-" and a digest of the names and whole contents of the files
-            that decide an answer; where the vision tower lies elsewhere, "+" and the tower's.
+            that determine an answer. If the vision tower is a checkpoint of its own, "+" and its revision follow.
     """
 
     name: str
@@ -46,25 +46,25 @@ class Checkpoint:
         return _config(self.folder)
 
     def with_tower(self, tower: Checkpoint) -> Checkpoint:
-        """The same, known by the tower's revision too."""
+        """The same checkpoint, with the tower's revision added to its own."""
         return replace(self, revision=f"{self.revision}+{tower.revision}")
 
 
 def find_checkpoint(pretrained: str) -> Checkpoint:
     """Find a checkpoint by folder, hub id ("owner/name" or "owner/name@revision") or the word "demo".
 
-    Hub files go through ``huggingface_hub`` and its cache; HF_HUB_OFFLINE and HF_TOKEN work as everywhere.
+    Hub files go through ``huggingface_hub`` and its cache; HF_HUB_OFFLINE and HF_TOKEN work as usual.
 
     Raises:
-        FileNotFoundError: no such folder, and not the form of a hub id; or the hub does not have it or is out of reach;
-            or it has no config.json, no weights, or not all of them.
+        FileNotFoundError: the name is neither a folder nor of the form of a hub id; the hub does not have it or cannot
+            be reached; or it has no config.json, no weights, or not all of them.
         ValueError: its config.json is not a JSON object, or a weights file is damaged (see ``check_files``).
     """
     return _find(pretrained, download=True)
 
 
 def peek_checkpoint(pretrained: str) -> Checkpoint:
-    """A checkpoint of which only config.json need be there, to look into that before any weights are downloaded.
+    """Find a checkpoint, of which the hub need only provide config.json, to read it before weights are downloaded.
 
     Raises:
         FileNotFoundError: see ``find_checkpoint``.
@@ -74,13 +74,13 @@ def peek_checkpoint(pretrained: str) -> Checkpoint:
 
 
 def cached_checkpoint(pretrained: str) -> Checkpoint | None:
-    """A checkpoint of the hub as it lies in the cache; None if it was not downloaded. Nothing is downloaded.
+    """Find a hub checkpoint in the local cache, without downloading anything; None if it is not there.
 
     Args:
         pretrained: a hub id, "owner/name" or "owner/name@revision".
 
     Raises:
-        FileNotFoundError: a file that it needs is missing there.
+        FileNotFoundError: a file that the checkpoint needs is missing in the cache.
         ValueError: a file is damaged; see ``find_checkpoint``.
     """
     import huggingface_hub
@@ -95,7 +95,7 @@ def cached_checkpoint(pretrained: str) -> Checkpoint | None:
 
 
 def find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
-    """The vision tower of the original LLaVA layout: a folder (as named, inside or beside the checkpoint) or a hub id.
+    """Find the vision tower of the original LLaVA layout: a folder (as named, in or beside the checkpoint) or hub id.
 
     Raises:
         FileNotFoundError: see ``find_checkpoint``.
@@ -107,8 +107,8 @@ def find_tower(checkpoint: Checkpoint, tower: str) -> Checkpoint:
 def checkpoint_revision(pretrained: str) -> str:
     """The revision a backbone would have, without loading or downloading any weights.
 
-    Of a hub id only config.json is asked for, whose commit is the answer. Where HF_HUB_OFFLINE is set, the weights must
-    be in the cache, since they could not be downloaded later.
+    For a hub id, only config.json is requested, and the revision is its commit. If HF_HUB_OFFLINE is set, the weights
+    must be in the cache, because they could not be downloaded later.
 
     Args:
         pretrained: see ``find_checkpoint``.
@@ -120,13 +120,13 @@ def checkpoint_revision(pretrained: str) -> str:
     checkpoint = _find(pretrained, download=False)
     config = checkpoint.config()
     tower = config.get("mm_vision_tower")
-    if isinstance(tower, str) and "vision_tower_cfg" not in config:  # VILA's lies inside
+    if isinstance(tower, str) and "vision_tower_cfg" not in config:  # VILA's tower lies inside the checkpoint
         checkpoint = checkpoint.with_tower(_find(_tower_place(checkpoint, tower), download=False))
     return checkpoint.revision
 
 
 def _find(pretrained: str, *, download: bool) -> Checkpoint:
-    """A checkpoint; of one on the hub all files, or only what tells its commit."""
+    """Find a checkpoint; from the hub, fetch all files or only config.json, whose path contains the commit."""
     if pretrained == "demo":
         return Checkpoint("demo", demo.MODEL, _revision(demo.MODEL))
     try:
@@ -148,12 +148,12 @@ def _find(pretrained: str, *, download: bool) -> Checkpoint:
 
 
 def _snapshot(pretrained: str, repository: str, revision: str | None, *, download: bool) -> tuple[Path, bool]:
-    """The folder of a commit in the hub's cache, and whether only the cache was looked into."""
+    """The folder of a commit in the hub's cache, and whether only the cache was used."""
     import httpx
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    offline = huggingface_hub.constants.HF_HUB_OFFLINE  # told, or hub 1.x asks the network for a commit it has
+    offline = huggingface_hub.constants.HF_HUB_OFFLINE  # passed on: hub 1.x asks the network for a commit it has
     where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     try:
         if download:
@@ -161,7 +161,7 @@ def _snapshot(pretrained: str, repository: str, revision: str | None, *, downloa
             return Path(snapshot), offline
         return Path(huggingface_hub.hf_hub_download(repository, "config.json", **where)).parent, offline
     except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
-        unreached = isinstance(error, LocalEntryNotFoundError)  # its text advises an argument of the library's own
+        unreached = isinstance(error, LocalEntryNotFoundError)  # its message advises an argument of huggingface_hub
         if offline and unreached:
             why = (
                 f"HF_HUB_OFFLINE is set, so only the cache {huggingface_hub.constants.HF_HUB_CACHE} was looked into. "
@@ -199,7 +199,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _revision(folder: Path) -> str:
-    """What identifies a folder's files, once it is seen to be a whole checkpoint."""
+    """What identifies a folder's files, after checking that the checkpoint is complete."""
     _config(folder)
     _check_weights(folder)
     files = {

@@ -1,4 +1,4 @@
-"""Going on from an earlier reading of the same pictures: what of its cache is taken over."""
+"""Continuing an earlier reading of the same pictures: which part of its KV cache is reused."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ def take_over(
     probed: Sequence[Sequence[int]],
     kept: Sequence[Tensor],
 ) -> tuple[Tensor, list[int]]:
-    """Which places of an earlier reading's cache stay, and how many tokens behind the picture are among them.
+    """Decide which cache positions of an earlier reading are reused, and how many of them lie after the picture.
 
     Args:
         prefix: the earlier reading.
-        shares: "picture" takes over nothing behind it, "text" also the tokens with which both texts begin.
-        before: of each new row, its tokens as ``Reading.before`` has them.
-        after: ids of each row's tokens behind the picture. At least one of them is read.
-        probed: for each row, indices into these of tokens that are read in any case.
-        kept: for each row bool [n]: which of its tokens up to the end of the picture stay.
+        shares: "picture" reuses nothing after the picture, "text" also the tokens with which the old and the new text
+            begin.
+        before: for each new row, its token ids in the form of ``Reading.before``.
+        after: for each new row, its token ids after the picture. At least one of them is read anew.
+        probed: for each row, indices into ``after`` of the probed tokens, which are always read anew.
+        kept: bool [n] for each row, which of its n tokens up to the end of the picture stay.
 
     Returns:
-        [B, E] bool, where E is the end of the longest part that is taken over; and a count for each row.
+        Which positions of the cache are reused, [B, E] bool, where E is the end of the longest reused part; and for
+        each row the number of reused tokens after the picture.
 
     Raises:
-        ValueError: the earlier reading is of other rows, of pictures that were not whole, or of prompts that differ up
-            to the picture.
+        ValueError: the earlier reading has other rows, lacks visual tokens, or has other text before the picture; or
+            ``shares`` is neither of its two values.
     """
     if not prefix.before or prefix.before != tuple(before):
         raise ValueError(
@@ -55,17 +57,17 @@ def take_over(
 
 
 def _held(attended: Tensor, kept: Sequence[Tensor]) -> Tensor:
-    """Which places stay, if of each row's first n tokens those stay that a mask [n] says, and none behind them."""
+    """Which cache positions stay, [B, E] bool: of each row's first n tokens those that its mask [n] keeps."""
     masks = nn.utils.rnn.pad_sequence([mask.to(attended.device) for mask in kept], batch_first=True)
     ends = torch.tensor([[len(mask)] for mask in kept], device=attended.device)
-    number = attended.long().cumsum(-1) - 1  # a cache that was continued has gaps, but its tokens are in order
+    number = attended.long().cumsum(-1) - 1  # a row's n-th token: a continued cache has gaps, but is in order
     within = attended & (number < ends)
     end = int(within.any(0).nonzero()[-1]) + 1
     return (within & masks.gather(1, number.clamp(0, masks.shape[1] - 1)))[:, :end]
 
 
 def cut(layer: DynamicLayer, end: int) -> DynamicLayer:
-    """The first positions of a cache's layer, without a copy: a layer that grows leaves its tensors as they are."""
+    """The first ``end`` positions of a cache layer, without a copy: a layer that grows does not change old tensors."""
     shorter = copy.copy(layer)
     shorter.keys, shorter.values = layer.keys[:, :, :end], layer.values[:, :, :end]
     return shorter

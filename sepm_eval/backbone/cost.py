@@ -1,8 +1,8 @@
-"""What an answer costs: floating-point operations from a backbone's shapes and what a method asks of it, nothing else.
+"""The cost of an answer in floating-point operations, from a backbone's shapes and what a method asks of it.
 
 Multiplications and additions of matrix products, convolutions and attention are counted, as torch's
-``FlopCounterMode`` counts them (two to a multiply-add; attention over the full square, not the causal half), and held
-against it in a test. Nothing here needs torch or a checkpoint, so that a run can be priced before it starts:
+``FlopCounterMode`` counts them (two per multiply-add; attention over the full square, not the causal half); a test
+compares the two. Nothing here needs torch or a checkpoint, so the cost of a run can be computed before it starts:
 
     geometry = known_checkpoint("llava-1.5-7b").geometry  # from sepm_eval.model_wrappers
     text = Text(before=35, after=(82, 57))  # in tokens
@@ -21,12 +21,12 @@ class Tower:
     """A vision tower: a plain transformer over the patches of a square picture.
 
     Attributes:
-        side: of the picture, in pixels.
+        side: side of the picture, in pixels.
         patch: side of a patch, in pixels.
-        width: of the hidden states.
+        width: width of the hidden states.
         intermediate: width inside the MLP.
-        layers: how many are run (transformers runs the last one too, whose output LLaVA does not use).
-        class_token: CLIP puts a class token before the patches.
+        layers: number of layers that are run (transformers runs the last one too, whose output LLaVA does not use).
+        class_token: whether a class token stands before the patches, as in CLIP.
     """
 
     side: int
@@ -39,12 +39,12 @@ class Tower:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A vision tower of any kind, with what is behind it, for pictures of one size.
+    """A vision tower of any kind with its projector, for pictures of one size.
 
     Attributes:
-        tokens: how many visual tokens a picture gives.
-        multiply_adds: what it takes to encode one.
-        resizes: a smaller picture gives fewer tokens.
+        tokens: number of visual tokens of a picture.
+        multiply_adds: multiply-adds to encode a picture.
+        resizes: whether a smaller picture has fewer tokens.
     """
 
     tokens: int
@@ -57,15 +57,16 @@ class Decoder:
     """A Llama-like decoder: gated MLP, grouped-query attention.
 
     Attributes:
-        width: of the hidden states.
+        width: width of the hidden states.
         intermediate: width inside the MLP.
-        layers: how many.
-        heads: query heads.
-        kv_heads: key and value heads.
+        layers: number of layers.
+        heads: number of query heads.
+        kv_heads: number of key and value heads.
         head_width: width of one head.
-        vocabulary: rows of the output layer.
-        spared: the last layer is computed for the last position only (see ``last_layer.py``).
-        windows: for each layer, how many positions it sees while an answer is written, None for all; empty if all do.
+        vocabulary: number of rows of the output layer.
+        spared: whether the last layer is computed for the last position only (see ``last_layer.py``).
+        windows: for each layer, how many positions it sees while an answer is written, None if it sees all; empty if
+            every layer sees all.
     """
 
     width: int
@@ -94,7 +95,7 @@ class Geometry:
     merge: int = 1
 
     def visual_tokens(self, side: float = 1.0) -> int:
-        """N_v, for a picture shown at this share of the tower's usual side (see ``Backbone.see``)."""
+        """N_v, for a picture encoded at this share of the tower's usual side (see ``Backbone.see``)."""
         if isinstance(self.tower, Encoder):
             return max(round(self.tower.tokens * side**2), 1) if self.tower.resizes else self.tower.tokens
         patches = max(round(self.tower.side // self.tower.patch * side), 1)
@@ -103,13 +104,13 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Text:
-    """How many tokens the prompts of one answer have besides the visual ones.
+    """Numbers of text tokens in the prompts of one answer.
 
     Attributes:
-        before: in front of the picture, in every prompt.
-        after: behind the picture, of each prompt in the order in which they are read.
-        probed: of the phrase whose attention is read, if the method reads that of a phrase.
-        shared: with how many equal tokens the first two prompts begin behind the picture.
+        before: tokens before the picture, in every prompt.
+        after: tokens after the picture, for each prompt in the order in which they are read.
+        probed: tokens of the phrase whose attention is read, if the method probes a phrase.
+        shared: number of equal tokens with which the texts after the picture begin in the first two prompts.
     """
 
     before: int
@@ -120,15 +121,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Read:
-    """One prompt on its way through the decoder.
+    """One prompt that the decoder reads, as far as its cost depends on it.
 
     Attributes:
-        tokens: how many are read.
-        cached: how many stand before them in the cache, and are not read again.
-        probed: how many of them report their attention.
-        layers: in how many layers, of which the last is one.
-        written: how many tokens are written behind it; the last of them is not read.
-        left: (layer, tokens) where visual tokens are pruned: after this layer so many of the prompt's tokens are left.
+        tokens: number of tokens that are read.
+        cached: number of tokens before them that are in the cache and not read again.
+        probed: number of tokens whose attention is read.
+        layers: number of layers in which it is read, the last layer being one of them.
+        written: number of tokens written after the prompt; the last of them is not read.
+        left: (layer, tokens) for every layer after which visual tokens are pruned: so many of the prompt's tokens are
+            left after it.
     """
 
     tokens: int
@@ -141,15 +143,15 @@ class Read:
 
 @dataclass(frozen=True)
 class Work:
-    """All that one answer asks of a backbone, if the answer is a letter.
+    """All work of a backbone for one answer, if the answer is a letter.
 
-    Behind the last prompt the letter itself is read, because the model has to stop there: one token more. What else a
-    longer answer takes to be written is left out, so a chain of thought is priced too low.
+    After the last prompt the letter itself is read, because only then can the model stop: one more token. The further
+    tokens of a longer answer are not counted, so the cost of a chain of thought is too low.
 
     Attributes:
-        looks: how often a picture is encoded, and at which share of the tower's usual side.
-        reads: the prompts read.
-        answers: False if no answer is written, because it is read off the last prompt's probabilities.
+        looks: the share of the tower's usual side, for each time that a picture is encoded.
+        reads: the prompts that are read.
+        answers: False if no answer is written, because it is taken from the last prompt's probabilities.
     """
 
     looks: tuple[float, ...]
@@ -158,18 +160,18 @@ class Work:
 
     @property
     def prefill_tokens(self) -> int:
-        """Tokens that go through the decoder's first layer."""
+        """Number of tokens that go through the decoder's first layer."""
         return sum(read.tokens for read in self.reads)
 
 
 def common_start(one: Sequence[object], other: Sequence[object]) -> int:
-    """With how many equal tokens, or characters, two texts begin."""
+    """The number of equal tokens, or characters, with which two texts begin."""
     differs = (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
     return next(differs, min(len(one), len(other)))
 
 
 def one_reading(geometry: Geometry, text: Text) -> Work:
-    """What one prompt asks of a backbone, with the whole picture in it."""
+    """The work of reading one prompt with the whole picture in it."""
     return Work((1.0,), (Read(text.before + geometry.visual_tokens() + text.after[0]),))
 
 
@@ -179,7 +181,7 @@ def flops(geometry: Geometry, wanted: Work) -> int:
 
 
 def prefill(geometry: Geometry, wanted: Work) -> int:
-    """Operations up to an answer's first token: the picture encoded, the prompts read."""
+    """Operations up to an answer's first token: encoding the picture, reading the prompts, writing between them."""
     looks = sum(_look(geometry, side) for side in wanted.looks)
     reads = sum(_read(geometry.decoder, read) for read in wanted.reads)
     between = sum(_step(geometry.decoder, read, more) for read in wanted.reads for more in range(read.written - 1))
@@ -187,7 +189,7 @@ def prefill(geometry: Geometry, wanted: Work) -> int:
 
 
 def writing(geometry: Geometry, wanted: Work, tokens: int) -> int:
-    """Operations of reading so many tokens of the answer behind the last prompt, one by one; none if it writes none."""
+    """Operations of reading ``tokens`` tokens of the answer after the last prompt, one by one; 0 if none is written."""
     if not wanted.answers:
         return 0
     return sum(_step(geometry.decoder, wanted.reads[-1], written) for written in range(tokens))
@@ -197,9 +199,9 @@ def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], me
     """The geometry that two config.json sections describe.
 
     Args:
-        text: of the language model (``text_config`` of llava-hf, the whole file of the original LLaVA, VILA's llm).
-            What the llava-hf repositories leave out is as in Llama-7B, which is transformers' default.
-        vision: of the vision tower (``vision_config``, or the tower's own file).
+        text: the section of the language model (``text_config`` of llava-hf, the whole file of the original LLaVA,
+            VILA's llm). Values that the llava-hf repositories leave out are those of Llama-7B, transformers' default.
+        vision: the section of the vision tower (``vision_config``, or the tower's own file).
         merge: see ``Geometry``.
     """
     width, heads = text.get("hidden_size", 4096), text.get("num_attention_heads", 32)
@@ -227,9 +229,9 @@ def geometry_from_configs(text: Mapping[str, Any], vision: Mapping[str, Any], me
 
 
 def _look(geometry: Geometry, side: float) -> int:
-    """The vision tower and the projector, for one picture."""
+    """Operations of the vision tower and the projector, for one picture."""
     tower, width = geometry.tower, geometry.decoder.width
-    if isinstance(tower, Encoder):  # of a smaller picture the share that its tokens are
+    if isinstance(tower, Encoder):  # a smaller picture costs in proportion to its tokens
         return 2 * round(tower.multiply_adds * geometry.visual_tokens(side) / tower.tokens)
     patches = max(round(tower.side // tower.patch * side), 1) ** 2
     tokens = patches + tower.class_token
@@ -241,10 +243,10 @@ def _look(geometry: Geometry, side: float) -> int:
 
 
 def _read(decoder: Decoder, read: Read) -> int:
-    """One prompt through the decoder, and the logits of its last position.
+    """Operations of one prompt in the decoder, with the logits of its last position.
 
-    Where the last layer is spared it gives one position: the others have keys and values there (see ``last_layer.py``),
-    and the probed ones queries. Whoever prunes after it needs all.
+    A spared last layer is computed for one position: the others only get keys and values there (see ``last_layer.py``),
+    and the probed ones queries. If tokens are pruned after the last layer, it is computed for all positions.
     """
     attended = decoder.heads * decoder.head_width
     total, tokens, left = 0, read.tokens, dict(read.left)
@@ -264,7 +266,7 @@ def _read(decoder: Decoder, read: Read) -> int:
 
 
 def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
-    """One token behind a prompt, which sees what each layer still holds of it and what was written, and its logits."""
+    """Operations of one decoding step, whose token sees what each layer still holds of the prompt and the answer."""
     total, tokens, left = 0, read.tokens, dict(read.left)
     windows = decoder.windows or (None,) * decoder.layers
     for layer, window in enumerate(windows):
@@ -275,7 +277,7 @@ def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
 
 
 def _layer(decoder: Decoder, cached: int, rows: int, seen: int) -> int:
-    """Multiply-adds of a decoder layer: keys and values of the one, all else of the other, over so many positions."""
+    """Multiply-adds of a layer: keys and values of ``cached`` tokens, all else of ``rows`` tokens that see ``seen``."""
     attended = decoder.heads * decoder.head_width
     to_cache = 2 * decoder.width * decoder.kv_heads * decoder.head_width
     return cached * to_cache + rows * (

@@ -1,4 +1,4 @@
-"""The seam between methods and models: what a method may ask of a backbone."""
+"""The interface between methods and models: what a method may ask of a backbone."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from transformers import Cache
 
 Turns: TypeAlias = "str | Sequence[str]"
-"""A prompt: the user's turn, or the turns of a dialogue (user, model, user, ...), of which the last is the user's."""
+"""A prompt: one user turn, or the turns of a dialogue (user, model, user, ...), which ends with a user turn."""
 
 ProbedLayers: TypeAlias = Literal["last", "last3", "first3", "all"]
-"""Which of the decoder layers that have attention are probed; what they report is averaged."""
+"""Which decoder layers are probed, counted among those that have attention; their attention is averaged."""
 
 Shares: TypeAlias = Literal["picture", "text"]
-"""What is taken over from an earlier reading: all up to the end of the picture, or text behind it, too."""
+"""What is reused of an earlier reading's cache: all up to the end of the picture, or also the text after it as far as
+both prompts have the same."""
 
 ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize", "class_token", "tower"})
-"""What a method may need of a backbone beyond looking, reading and writing (see ``Backbone.supports``)."""
+"""What a method may need of a backbone beyond plain ``see``, ``read`` and ``write`` (see ``Backbone.supports``)."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class PictureTokens:
     """One picture as the language model receives it.
 
     Attributes:
-        features: [n, D], one row a visual token.
-        blocks: where they lie; the tokens of a block are neighbours, and blocks are in the tokens' order.
-        more: what else a family's language model needs of the picture, by a name of the family's own; and where
-            ``Backbone.see`` was asked for it "class_attention", [n] float32, and "tower_features", [n, C].
+        features: [n, D], one row per visual token.
+        blocks: the grids in which the tokens lie in the picture. The tokens of a block follow one another, and the
+            blocks are in the order of the tokens.
+        more: what else the language model of a family needs of the picture, under names of that family; if
+            ``Backbone.see`` was called with ``tower``, also "class_attention", [n] float32, and "tower_features",
+            [n, C].
     """
 
     features: Tensor
@@ -44,12 +47,12 @@ class PictureTokens:
 
     @property
     def cells(self) -> list[Cell]:
-        """Where each visual token lies, [n]."""
+        """Block, row and column of each visual token, [n]; the column of a separator is -1."""
         return [(index, *place) for index, block in enumerate(self.blocks) for place in block.places()]
 
     @property
     def separators(self) -> Tensor:
-        """Which visual tokens are separators, [n] bool; they are never dropped."""
+        """Which visual tokens are separators (such as line ends), [n] bool; they are never dropped."""
         import torch
 
         if all(block.separators == "none" for block in self.blocks):
@@ -57,13 +60,13 @@ class PictureTokens:
         return torch.tensor([column < 0 for _, _, column in self.cells], device=self.features.device)
 
     def __len__(self) -> int:
-        """n, how many tokens the picture gives."""
+        """n, the number of visual tokens."""
         return len(self.features)
 
 
 @dataclass(frozen=True)
 class VisualTokens:
-    """Pictures as the language model receives them; how many tokens a picture gives may differ."""
+    """Pictures as the language model receives them; they may differ in their number of tokens."""
 
     pictures: tuple[PictureTokens, ...]
 
@@ -73,7 +76,7 @@ class VisualTokens:
 
     @property
     def counts(self) -> list[int]:
-        """How many tokens each picture gives, [B]."""
+        """The number of visual tokens of each picture, [B]."""
         return [len(picture) for picture in self.pictures]
 
     def check_keep(self, keep: Sequence[Tensor] | None) -> None:
@@ -83,7 +86,8 @@ class VisualTokens:
             keep: bool [n_i] of each picture, or None.
 
         Raises:
-            ValueError: there are not as many masks as pictures, one is of another length or kind, or drops a separator.
+            ValueError: there are not as many masks as pictures, or a mask has the wrong length or dtype or drops a
+                separator.
         """
         if keep is None:
             return
@@ -106,22 +110,24 @@ class VisualTokens:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a language model makes of a batch of prompts.
+    """The result of reading (prefilling) a batch of prompts.
 
     Attributes:
-        logits: [B, V] float32, next-token logits over the true vocabulary.
+        logits: [B, V] float32, next-token logits: of LLaVA and VILA over the vocabulary they were trained with, of
+            ``hf`` models over all rows of the output layer.
         probe_attention: for each picture float32 [n_i], attention to its visual tokens, mean over the probed layers,
             their heads and the probe's tokens; 0 for dropped tokens. None without a probe.
-        cache: keys and values of the batch, to write on from.
-        attended: [B, L] bool for each decoder layer, which positions of its cache are not padding. Layers differ in
-            length where tokens were pruned on the way.
-        before: for each row, the ids of the tokens in front of the picture, where the cache holds the whole picture
-            behind them: such a reading can be continued. Empty otherwise.
-        evicted: [B], how far positions behind each row are ahead of the tokens that the first layer still sees, because
-            others were dropped and the positions stayed. None: in each layer they follow the tokens seen there.
-        visual_left: for each picture, how many visual tokens each decoder layer was given; None where no layer was
-            given fewer than the one before it.
-        behind: for each row, the ids of the tokens behind the picture.
+        cache: KV cache of the batch, from which ``Backbone.write`` continues.
+        attended: [B, L] bool for each decoder layer, which positions of its cache are attended to: neither padding nor
+            masked out. L differs between layers if tokens were pruned between them.
+        before: for each row, the token ids before the picture (``hf``: up to its end), if the cache holds the whole
+            picture, so that the reading can be continued. Empty otherwise.
+        evicted: [B], by how much the next position of each row exceeds the number of tokens that the first layer still
+            sees, because tokens were dropped and the others kept their positions. None: in each layer, the next
+            position follows the tokens seen there.
+        visual_left: for each picture, the number of visual tokens that each decoder layer received; None without
+            ``prune``.
+        behind: for each row, the token ids after the picture.
     """
 
     logits: Tensor
@@ -134,7 +140,7 @@ class Reading:
     behind: tuple[tuple[int, ...], ...] = ()
 
     def __getitem__(self, rows: Sequence[int]) -> Reading:
-        """Some of the rows, as a reading of their own: changing one does not change the other."""
+        """Some of the rows, as a new reading: changing one of the two does not change the other."""
         from transformers import DynamicCache
 
         chosen, cache = list(rows), DynamicCache()
@@ -153,18 +159,18 @@ class Reading:
 
 
 class Written(str):
-    """A text that a model wrote; ``tokens`` is how many it wrote, without the one at which it stopped."""
+    """A text that a model wrote; ``tokens`` is its number of tokens, without the stop token."""
 
     tokens: int
 
     def __new__(cls, text: str, tokens: int) -> Written:
-        """A text of so many tokens."""
+        """Make a text of a known number of tokens."""
         written = super().__new__(cls, text)
         written.tokens = tokens
         return written
 
     def __getnewargs__(self) -> tuple[str, int]:  # type: ignore[override]
-        """What a copy, also one in another process, is made of."""
+        """The arguments of ``__new__`` when the text is copied or unpickled, also in another process."""
         return str(self), self.tokens
 
 
@@ -173,22 +179,31 @@ class Prune(Protocol):
 
     @property
     def layers(self) -> Sequence[int]:
-        """Indices of the decoder layers after which something happens."""
+        """Indices of the decoder layers after which tokens are removed or merged."""
 
     def raters(self, visual: Tensor, text: Tensor) -> Tensor:
-        """Which tokens after the image judge the visual ones: [N_v, D], [N_t, D] input embeddings -> [N_t] bool."""
-
-    def step(self, layer: int, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The visual tokens that go on after a layer.
+        """Choose the text tokens after the picture that rate the visual tokens.
 
         Args:
-            layer: its index.
-            visual: [n, D] hidden states of one prompt's visual tokens after it, without separators.
-            scores: [n] attention of the raters to them in it, mean over raters and heads.
+            visual: [N_v, D], input embeddings of the visual tokens.
+            text: [N_t, D], input embeddings of the text after the picture.
 
         Returns:
-            Indices of those that stay, [k], ascending; new tokens made of others, [c, D], which stand behind the last
-            one; and for each of these the index of the token whose place it takes, [c]. k + c < n.
+            [N_t] bool.
+        """
+
+    def step(self, layer: int, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Choose the visual tokens that continue after a layer.
+
+        Args:
+            layer: index of the layer.
+            visual: [n, D], the layer's output for one prompt's visual tokens, without separators.
+            scores: [n], attention of the raters to these tokens in this layer, mean over raters and heads.
+
+        Returns:
+            Indices of the tokens that stay, [k], ascending; new tokens merged from others, [c, D], which are put after
+            the last token that stays; and for each new token the index of the token whose place it takes, [c].
+            k + c < n.
         """
 
 
@@ -196,24 +211,25 @@ class Prune(Protocol):
 class Cut(Protocol):
     """Keeps the visual tokens that a prompt's last token attends to most, mean over heads, and drops the others.
 
-    It is hashable, and compares by what it does.
+    An object is hashable, and equal to another one that does the same.
     """
 
     positions: ClassVar[Literal["closed", "kept"]]
-    """Of the tokens behind a dropped one, from the next layer on: they close up, or stay."""
+    """Positions of the tokens after a dropped one, from the next layer on: "closed", renumbered without gaps, or
+    "kept"."""
     ahead: ClassVar[bool]
-    """Whether tokens are rated by the attention that the next layer would give, not by that of the layer before."""
+    """Whether tokens are rated by the attention that the next layer would pay them, not by that of the layer before."""
 
     def left(self, layers: int, tokens: int) -> Mapping[int, int]:
-        """How many visual tokens go on, and from where.
+        """How many visual tokens continue, and after which layers.
 
         Args:
             layers: how many decoder layers the model has.
             tokens: N_v, of the picture.
 
         Returns:
-            By the index of the layer after which others are dropped, how many are left. The layers do not depend on
-            the picture.
+            The number of visual tokens left, by the index of the layer after which the others are dropped. These
+            layers do not depend on the picture.
         """
 
 
@@ -221,22 +237,23 @@ class Backbone(Protocol):
     """A multimodal model that a method can ask. All calls take a batch; no answer depends on the rest of its batch."""
 
     name: str
-    """The checkpoint, as it was asked for."""
+    """The checkpoint, as the user named it."""
     revision: str
     """What identifies its weights: a hub commit or a fingerprint of the folder."""
     settings: dict[str, str]
-    """What else decides an answer: dtype, prompt template, image preprocessing, positions ("closed": where visual
-    tokens are dropped the others close up; "kept": they keep the position they had)."""
+    """What else determines an answer: dtype, prompt template, image preprocessing, positions ("closed": when visual
+    tokens are dropped, the others are renumbered without gaps; "kept": they keep their positions)."""
     supports: frozenset[str]
-    """What ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
-    (``read`` with a prefix: prompts are the same up to the end of the picture), "resize" (``see`` with a side),
-    "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the features it
-    gives)."""
+    """Which of ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
+    (``read`` with a prefix: all prompts are the same up to the end of the picture), "resize" (``see`` with a side),
+    "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the tower's
+    features)."""
 
     def prepare(self, image: Image) -> int | None:
-        """Preprocess a picture before its turn, in any thread; ``see`` then need not, while the picture lives.
+        """Preprocess a picture ahead of time, in any thread; ``see`` uses the result while the picture object exists.
 
-        Returns how many visual tokens it will give, or None where all pictures give as many.
+        Returns:
+            How many visual tokens the picture will have, or None if all pictures have the same number.
         """
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
@@ -244,11 +261,11 @@ class Backbone(Protocol):
 
         Args:
             images: the pictures.
-            side: the tower's input side as a share of its usual one, for fewer tokens.
+            side: the side of the tower's input as a share of the usual side; below 1 there are fewer tokens.
             tower: put into each picture's ``PictureTokens.more`` what the projector does not pass on:
                 "class_attention", [n] float32, the attention of the class token to each visual token's patch in the
                 layer whose features are used (mean over heads), and "tower_features", [n, C], those features before
-                the projector. A backbone that supports neither "class_token" nor "tower" may do without this argument.
+                the projector. A backbone that supports neither "class_token" nor "tower" may lack this argument.
         """
 
     def read(
@@ -264,40 +281,41 @@ class Backbone(Protocol):
         shares: Shares = "picture",
         begun: Sequence[int] = (),
     ) -> Reading:
-        """Read one prompt a picture up to the point where the answer starts.
+        """Read (prefill) one prompt per picture, up to the point where the answer starts.
 
         Args:
-            prompts: the user's turns, or dialogues whose picture is in the first turn; the backbone adds its template
+            prompts: user turns, or dialogues whose picture is in the first turn; the backbone puts its chat template
                 around them.
             visual: the pictures; None for prompts without one.
-            keep: bool [n_i] for each picture. Visual tokens that are False are left out (Eq. 10); separators never are.
-                What becomes of the positions of the others is in ``settings``.
-            probe: a phrase of every prompt's last turn, or one phrase a prompt; the attention of the tokens that
-                overlap it is reported.
-            probe_layers: of which layers.
-            prune: removes visual tokens between decoder layers; positions close up, unless it says otherwise.
-            prefix: an earlier reading of the same pictures. Its cache is continued: the text behind the pictures is
+            keep: bool [n_i] for each picture. Visual tokens whose entry is False are left out (SEPM, Eq. 10);
+                separators must stay. ``settings`` says what happens to the positions of the others.
+            probe: a phrase of every prompt's last turn, or one phrase per prompt; the attention of the tokens that
+                overlap the phrase is reported.
+            probe_layers: the layers whose attention is reported.
+            prune: removes visual tokens between decoder layers. Positions are then renumbered without gaps, unless
+                ``prune`` says otherwise or they are places in the picture (M-RoPE).
+            prefix: an earlier reading of the same pictures, whose KV cache is reused: the text after the pictures is
                 cut off, tokens that ``keep`` drops are masked out, positions stay, and only the new text is read. The
-                kept tokens have then seen the dropped ones. The earlier reading is not changed.
-            shares: what is taken over from ``prefix``: "picture", or "text", which is besides the text behind the
-                picture as far as both prompts have the same. A probe's tokens are read in any case.
-            begun: token ids with which every answer begins; the logits are those of what follows them.
+                kept visual tokens have then already attended to the dropped ones. The earlier reading is not changed.
+            shares: what is reused of ``prefix``: "picture", all up to the end of the picture, or "text", also the
+                tokens after it with which both prompts begin. The tokens of a probe are always read anew.
+            begun: token ids with which every answer begins; the logits are those of the token after them.
 
         Raises:
-            ValueError: a prompt does not hold the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
+            ValueError: a prompt does not contain the probe's phrase, ``keep`` does not fit the pictures, or ``prefix``
                 cannot be continued.
         """
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
-        """Go on greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
+        """Decode greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
 
     def letter_ids(self, letters: str) -> list[int]:
-        """The token id with which an answer starts that is this letter, for each letter."""
+        """For each letter, the token id with which an answer starts that consists of this letter."""
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids with which an answer starts that is this text, for each text.
+        """For each text, the token ids with which an answer starts that consists of this text.
 
-        They may be more than those of the text alone: Llama's tokenizer writes "1" as a space and the digit.
+        There may be more of them than for the text alone: Llama's tokenizer writes "1" as a space and the digit.
 
         Raises:
             ValueError: the tokenizer joins a text to the end of the prompt.

@@ -1,11 +1,12 @@
-"""The decoder's last layer, computed for the last position alone.
+"""The decoder's last layer, computed for the last position only.
 
-A first token is chosen from the last position; what the last layer makes of the others is read by nobody. They only
-need keys and values there, for the cache. So their queries, attention, output projection and MLP are left out, and what
-a probe asks of this layer is computed from the few queries it names. Answers are the same up to rounding.
+The first token of an answer is chosen from the last position, so the last layer's output at the other positions is
+never used. In this layer they only need keys and values, for the KV cache. So their queries, attention, output
+projection and MLP are left out, and a probe of this layer is computed from the few query rows it names. Answers are the
+same up to rounding.
 
-The layer's own forward is kept: a hook in front of it fills the cache and hands on one position instead of all. It acts
-where the call says ``last_position_only``, and holds no state.
+The layer's own forward is kept: a hook in front of it writes the other positions into the cache and passes on only the
+last one. The hook acts if the call says ``last_position_only``, and holds no state.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def install(decoder: PreTrainedModel) -> None:
-    """Make a loaded decoder's last layer obey ``last_position_only``. One of another kind than Llama's computes all."""
+    """Make a loaded decoder's last layer obey ``last_position_only``; if it is not a Llama layer, nothing changes."""
     layer = decoder.layers[-1]
     if isinstance(layer, LlamaDecoderLayer):
         layer.register_forward_pre_hook(_narrow, with_kwargs=True)
@@ -33,11 +34,11 @@ def install(decoder: PreTrainedModel) -> None:
 def _narrow(
     layer: LlamaDecoderLayer, args: tuple[Tensor], kwargs: dict[str, Any]
 ) -> tuple[tuple[Tensor], dict[str, Any]]:
-    """What the layer is called with instead: the last of the positions [B, L, D], the others being in the cache."""
+    """Change the layer's arguments: of the positions [B, L, D] only the last remains, the others go to the cache."""
     if not kwargs.pop("last_position_only", False) or args[0].shape[1] == 1:
         return args, kwargs
     hidden, attention = args[0], layer.self_attn
-    normed = layer.input_layernorm(hidden)  # of a divided model, it brings the states to where this layer is computed
+    normed = layer.input_layernorm(hidden)  # in a divided model, this moves the states to the layer's device
     rotation = tuple(part.to(normed.device) for part in kwargs["position_embeddings"])
     key, value = _heads(attention, attention.k_proj, normed), _heads(attention, attention.v_proj, normed)
     key = _rotated(key, rotation)
@@ -57,13 +58,13 @@ def _narrow(
 
 
 def rate(decoder: PreTrainedModel, hidden: Tensor, places: Tensor, probe: probes.Probe) -> None:
-    """Fill a probe in with the attention that its one layer would give, without computing the layer.
+    """Fill in a probe of one layer with the attention that the layer would have, without running the layer.
 
     Args:
-        decoder: its layers are of Llama's kind.
-        hidden: [B, L, D], what the layer would be given.
+        decoder: a decoder with Llama-like layers.
+        hidden: [B, L, D], the input of the layer.
         places: [B, L], the positions.
-        probe: what is asked.
+        probe: the probe, which names one layer.
     """
     layer = decoder.layers[probe.layers[0]]
     attention, normed = layer.self_attn, layer.input_layernorm(hidden)
@@ -73,7 +74,7 @@ def rate(decoder: PreTrainedModel, hidden: Tensor, places: Tensor, probe: probes
 
 
 def _fill(attention: Any, normed: Tensor, key: Tensor, rotation: tuple[Tensor, ...], probe: probes.Probe) -> None:
-    """Fill a probe in from the normed states [B, L, D] and rotated keys [B, H_kv, L + cached, d] of a layer."""
+    """Fill in a probe from a layer's normalised states [B, L, D] and rotated keys [B, H_kv, L + cached, d]."""
     rows = probe.among(normed.shape[1])
     query = _heads(attention, attention.q_proj, _picked(normed, rows))
     query = _rotated(query, tuple(_picked(part, rows) for part in rotation))
@@ -81,15 +82,15 @@ def _fill(attention: Any, normed: Tensor, key: Tensor, rotation: tuple[Tensor, .
 
 
 def _heads(attention: Any, projection: nn.Module, states: Tensor) -> Tensor:
-    """[B, L, D] -> [B, H, L, d]."""
+    """Project states and split them into heads, [B, L, D] -> [B, H, L, d]."""
     return projection(states).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
 
 
 def _rotated(states: Tensor, rotation: tuple[Tensor, ...]) -> Tensor:
-    """After the rotary embedding, [B, H, L, d]."""
+    """Apply the rotary embedding to states [B, H, L, d]."""
     return apply_rotary_pos_emb(states, states, *rotation)[0]
 
 
 def _picked(states: Tensor, rows: Tensor) -> Tensor:
-    """[B, L, D] at the positions [B, R] -> [B, R, D]."""
+    """Select the positions [B, R] of states, [B, L, D] -> [B, R, D]."""
     return states.gather(1, rows.to(states.device)[..., None].expand(-1, -1, states.shape[-1]))

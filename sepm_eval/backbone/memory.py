@@ -1,4 +1,4 @@
-"""Memory: how much is free, how a lack of it is told from other errors, and what is done before another try."""
+"""Memory: how much is free, which errors mean that it ran out, and how to free some before another attempt."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import psutil
 import torch
 from torch import nn
 
-# What is said where an allocation fails and no class of its own says so, in lower case.
+# Messages, in lower case, of failed allocations that are raised as a plain RuntimeError.
 _SAID = (
-    "out of memory",  # CUDA, HIP, MPS, XPU, whether PyTorch's allocator or the driver says it
+    "out of memory",  # CUDA, HIP, MPS, XPU, from PyTorch's allocator or from the driver
     "defaultcpuallocator",
     "not enough memory: you tried to allocate",  # PyTorch on a CPU, under Windows
     "cublas_status_alloc_failed",
@@ -25,7 +25,7 @@ _SAID = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of the device or of the machine, did not suffice."""
+    """Whether an error means that the memory of the device or of the machine ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     said = str(error).lower()
@@ -33,9 +33,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: str) -> int:
-    """Bytes of memory that are free on a device; of the CPU, what this process may still have.
+    """Free memory of a device in bytes; on the CPU, what this process may still use.
 
-    What the system keeps of files in memory counts as free: it lets go of them first.
+    The system's file cache counts as free, because the system drops it first.
 
     Args:
         device: a torch device.
@@ -47,7 +47,7 @@ def free_memory(device: str) -> int:
 
 
 def used_memory() -> int:
-    """Bytes of memory in use: on all GPUs the most so far, without one what this process holds now."""
+    """Used memory in bytes: the peak so far over all CUDA GPUs; without one, what is in use now (MPS or process)."""
     if torch.cuda.is_available():
         return sum(torch.cuda.max_memory_reserved(at) for at in range(torch.cuda.device_count()))
     if torch.backends.mps.is_available():
@@ -56,14 +56,14 @@ def used_memory() -> int:
 
 
 def _left_by_limits(root: Path, membership: Path) -> list[int]:
-    """Bytes left by each memory limit on this process's control groups, as containers and batch systems set them.
+    """Bytes left under each memory limit of this process's control groups, as containers and batch systems set them.
 
-    The system's own figures do not know of them. Both versions of Linux's control groups are read; elsewhere there are
-    none.
+    The system's own figures do not take these limits into account. Both versions of Linux's control groups are read;
+    other systems have none.
 
     Args:
         root: where control groups are mounted.
-        membership: the file that names this process's groups, "number:controllers:/path" a line.
+        membership: the file that names this process's groups, one "number:controllers:/path" per line.
     """
     try:
         lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
@@ -81,7 +81,7 @@ def _left_by_limits(root: Path, membership: Path) -> list[int]:
             try:
                 limit, used = (int((place / name).read_text()) for name in names)
                 stat = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
-            except (OSError, ValueError):  # no limit ("max"), or a container that does not see the groups around it
+            except (OSError, ValueError):  # no limit ("max"), or a container that cannot see the groups around it
                 continue
             total = "" if second else "total_"
             files = int(stat.get(f"{total}inactive_file", 0)) + int(stat.get(f"{total}active_file", 0))
@@ -90,18 +90,18 @@ def _left_by_limits(root: Path, membership: Path) -> list[int]:
 
 
 def computes_on(module: nn.Module) -> torch.device:
-    """The device to which a module's input goes: where its first weights are or, of a divided model, are brought to."""
+    """Device for a module's input: where its first weights are or, if the model is divided, where they are moved to."""
     first = next(one for one in module.modules() if next(one.parameters(recurse=False), None) is not None)
     device = next(first.parameters(recurse=False)).device
     if device.type != "meta":
         return device
-    hook = first._hf_hook  # accelerate's, which fetches weights that lie elsewhere
+    hook = first._hf_hook  # accelerate's hook, which fetches weights that are kept elsewhere
     places = (getattr(one, "execution_device", None) for one in getattr(hook, "hooks", [hook]))
     return torch.device(next(place for place in places if place is not None))
 
 
 def release() -> None:
-    """Give back what nothing holds any more, PyTorch's reserves on a device among it."""
+    """Free memory that is no longer referenced, including PyTorch's reserve on a device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

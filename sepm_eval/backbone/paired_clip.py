@@ -1,4 +1,4 @@
-"""The CLIP that a vision tower is one half of: its text tower, and the projections that make both halves comparable."""
+"""The CLIP model that a vision tower comes from: its text tower, and the projections into CLIP's common space."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _VISION = ("vision_model.post_layernorm.weight", "vision_model.post_layernorm.bi
 
 
 class PairedClip:
-    """Embeddings of texts and of a tower's features in CLIP's common space, in float32."""
+    """Embeds texts and a vision tower's features in CLIP's common space, of width P, in float32."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
-        """Load what is needed: the text tower, and of the vision half its last norm and its projection.
+        """Load the parts that are needed: the text tower, and the last norm and the projection of the vision half.
 
         Raises:
-            ValueError: the checkpoint is no CLIP, or its weights are incomplete or damaged.
-            FileNotFoundError: it has no tokenizer.
+            ValueError: the checkpoint is not a CLIP, or its weights are incomplete or damaged.
+            FileNotFoundError: the checkpoint has no tokenizer.
         """
         self.name, config = checkpoint.name, checkpoint.config()
         if config.get("model_type") != "clip":
@@ -59,10 +59,10 @@ class PairedClip:
 
     @torch.inference_mode()
     def of_text(self, text: str) -> Tensor:
-        """A text's embeddings, [segments, P].
+        """Embed a text, [segments, P].
 
-        What does not fit into the tower's 77 positions is not cut off: the ids are cut into rows of that length, the
-        last one filled up with zeros that are masked out, and every row is a text of its own.
+        A text longer than the tower's 77 positions is not truncated: its ids are split into segments of that length,
+        the last one padded with zeros that are masked out, and every segment is embedded on its own.
         """
         ids, length = self.ids(text), self._text.config.max_position_embeddings
         rows = -(-len(ids) // length)
@@ -75,10 +75,10 @@ class PairedClip:
 
     @torch.inference_mode()
     def of_features(self, features: Tensor) -> Tensor:
-        """Embeddings of a vision tower's features, [n, C] -> [n, P].
+        """Embed a vision tower's features, [n, C] -> [n, P].
 
         Raises:
-            ValueError: the features are of another width than this CLIP's tower gives.
+            ValueError: the features do not have the width of this CLIP's vision tower.
         """
         width = len(self._norm)
         if features.shape[-1] != width:
@@ -93,7 +93,7 @@ class PairedClip:
 
 @functools.lru_cache(maxsize=1)
 def paired_clip(clip: str, device: str) -> PairedClip:
-    """The CLIP of a folder or hub id; the one used last is remembered.
+    """Load the CLIP of a folder or hub id; the last one used is cached.
 
     Args:
         clip: see ``find_checkpoint``.

@@ -1,9 +1,9 @@
-"""Attention rows of some layers, whatever kernel computes attention.
+"""Attention weights of a few query rows in some layers, whatever kernel computes attention.
 
-SDPA and flash kernels return no weights, eager attention those of all rows. transformers lets an attention function be
-registered by name and hands it query and key after the rotary embedding, so the few rows that SEPM reads can be
-computed beside the kernel: O(rows x length) instead of O(length^2), in the layers named. The probe travels as a keyword
-argument of the forward call; nothing of it stays with the model between calls.
+SDPA and flash kernels return no attention weights, and eager attention returns those of all rows. transformers lets an
+attention function be registered by name and passes it query and key after the rotary embedding, so the few rows that
+SEPM reads can be computed in addition to the kernel: O(rows x length) instead of O(length^2), in the named layers only.
+The probe is a keyword argument of the forward call; the model keeps nothing of it between calls.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Probe:
 
     Attributes:
         layers: indices of the decoder layers.
-        rows: [B, R] query positions in the padded sequence, which begins with what a cache held before; where ``valid``
-            is False the value is ignored.
+        rows: [B, R] query positions in the padded sequence, which includes the positions already in the cache; where
+            ``valid`` is False the value is ignored.
         valid: [B, R] bool.
-        attended: [B, L] bool, which positions are not padding.
-        found: for each layer [B, L] float32, filled in by the forward pass: mean over the valid rows and all heads.
-            They lie where ``attended`` does, whatever device computes the layer.
+        attended: [B, L] bool, which positions are attended to: neither padding nor masked out.
+        found: for each layer [B, L] float32, filled in by the forward pass: mean attention over the valid rows and all
+            heads. It is on the device of ``attended``, whatever device computes the layer.
     """
 
     layers: tuple[int, ...]
@@ -45,25 +45,25 @@ class Probe:
     found: dict[int, Tensor] = field(default_factory=dict)
 
     def among(self, new: int) -> Tensor:
-        """The rows as indices, [B, R], into the last ``new`` positions: those that no cache held before."""
+        """The rows as indices, [B, R], into the last ``new`` positions, which were not in the cache before."""
         return self.rows - (self.attended.shape[1] - new)
 
     def fill(self, layer: int, query: Tensor, key: Tensor, scaling: float) -> None:
-        """Compute what is ``found`` in a layer.
+        """Compute ``found`` for a layer.
 
         Args:
-            layer: its index.
+            layer: index of the layer.
             query: [B, H, R, d] of the rows, after the rotary embedding.
             key: [B, H_kv, L, d] of the whole prompt, after the rotary embedding, H a multiple of H_kv.
-            scaling: of the scores.
+            scaling: factor of the scores.
 
-        Each row's weights sum to 1 over the unpadded positions up to its own. Like transformers' eager attention,
-        scores are taken in the model's dtype and the softmax in float32.
+        Each row's weights sum to 1 over the attended positions up to its own. As in transformers' eager attention,
+        scores are computed in the model's dtype and the softmax in float32.
         """
         rows, attended, valid = (one.to(query.device) for one in (self.rows, self.attended, self.valid))
         batch, heads, _, width = query.shape
         length = key.shape[2]
-        grouped = query.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
+        grouped = query.reshape(batch, key.shape[1], -1, width)  # query heads that share a key head are adjacent
         scores = (grouped @ key.mT).view(batch, heads, -1, length).float() * scaling
         seen = torch.arange(length, device=key.device) <= rows[..., None]
         seen = (seen & attended[:, None, :])[:, None]
@@ -71,10 +71,10 @@ class Probe:
         self.found[layer] = mean.to(self.attended.device)
 
     def answered(self) -> Tensor:
-        """Mean over the layers, [B, L]; all must have answered, or tokens would be dropped for no reason, or none.
+        """Mean over the layers, [B, L]; without a layer's attention, tokens would be dropped for no reason, or none.
 
         Raises:
-            RuntimeError: a layer did not answer.
+            RuntimeError: a layer did not fill in the probe.
         """
         for layer in self.layers:
             if layer not in self.found:
@@ -88,14 +88,14 @@ class Probe:
 
 
 def choose_layers(which: str, layers: Sequence[int]) -> tuple[int, ...]:
-    """Which layers a probe is aimed at.
+    """Which layers a probe reads.
 
     Args:
         which: "last", "last3", "first3" or "all".
-        layers: the decoder layers that have attention, in order; a model of fewer than three gives all it has.
+        layers: the decoder layers that have attention, in order; of fewer than three, "last3" and "first3" take all.
 
     Raises:
-        ValueError: it is none of these words.
+        ValueError: ``which`` is none of these words.
     """
     chosen = {"last": layers[-1:], "last3": layers[-3:], "first3": layers[:3], "all": layers}
     if which not in chosen:
@@ -104,15 +104,15 @@ def choose_layers(which: str, layers: Sequence[int]) -> tuple[int, ...]:
 
 
 def aimed(probed: Sequence[Sequence[int]], behind: Sequence[int], length: int) -> tuple[Tensor, Tensor]:
-    """Query positions of tokens of the text that ends each row of a batch padded on the left.
+    """Query positions of probed tokens in a batch padded on the left, where a text ends each row.
 
     Args:
-        probed: of each row, indices into that text.
-        behind: of each row, how long the text is.
-        length: L, of the padded rows.
+        probed: for each row, indices of the probed tokens in that text.
+        behind: for each row, the length of that text.
+        length: L, the length of the padded rows.
 
     Returns:
-        The positions, [B, R], and which of them count, [B, R] bool: rows may have fewer than R.
+        The positions, [B, R], and which of them count, [B, R] bool: a row may have fewer than R.
     """
     width = max(map(len, probed))
     rows = torch.full((len(probed), width), length - 1)
@@ -134,7 +134,7 @@ def mean_attention(attention: Tensor, rows: Tensor) -> Tensor:
 
 
 def answer(module: Any, query: Tensor, key: Tensor, probe: Probe | None, scaling: float) -> None:
-    """Fill a probe in, if there is one and it is aimed at this layer among others; whatever kernel computes the output.
+    """Fill in a probe, if there is one and it names this layer; this does not depend on the attention kernel.
 
     query: [B, H, L, d]; key: [B, H_kv, L + cached, d].
     """
@@ -154,32 +154,33 @@ def probed(
     probe: Probe | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """One of transformers' attention functions that also answers a probe aimed at this layer.
+    """Run one of transformers' attention functions, and fill in a probe that names this layer.
 
     Args:
         module: the attention layer.
         query: [B, H, L, d].
         key: [B, H_kv, L + cached, d].
         value: [B, H_kv, L + cached, d].
-        attention_mask: what the kernel's own mask function makes, or which places are seen, [B, 1, L, L + cached] bool.
+        attention_mask: the result of the kernel's own mask function, or which positions are seen,
+            [B, 1, L, L + cached] bool.
         kernel: one of ``KERNELS``.
-        probe: what is asked.
-        kwargs: the kernel's own, ``scaling`` among them.
+        probe: the probe, or None.
+        kwargs: further arguments of the kernel, including ``scaling``.
     """
     answer(module, query, key, probe, kwargs["scaling"])
     if attention_mask is not None and attention_mask.ndim == 4 and attention_mask.dtype == torch.bool:
-        if kernel == "eager":  # adds its mask to the scores
+        if kernel == "eager":  # this kernel adds its mask to the scores
             least = torch.finfo(query.dtype).min
             attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill(~attention_mask, least)
-        elif kernel == "flash_attention_2":  # sees what is before a place by itself, and is told the padding
+        elif kernel == "flash_attention_2":  # this kernel is causal by itself, and is only told the padding
             attention_mask = attention_mask[:, 0, -1]
-    if kernel == "flash_attention_2":  # gaps between positions, where tokens were dropped, it takes for several prompts
+    if kernel == "flash_attention_2":  # it would take the gaps that dropped tokens leave in them for several prompts
         kwargs.pop("position_ids", None)
     return _function(module, kernel)(module, query, key, value, attention_mask, **kwargs)
 
 
 def _function(module: Any, kernel: str) -> Any:
-    """Transformers' own attention function; the eager one stands beside each architecture."""
+    """Transformers' own attention function of a kernel; the eager one is defined in each architecture's module."""
     if kernel == "eager":
         return sys.modules[type(module).__module__].eager_attention_forward
     if kernel == "sdpa":
@@ -192,17 +193,18 @@ def _function(module: Any, kernel: str) -> Any:
 
 
 def register(name: str, kernel: str, function: Any) -> str:
-    """Make an attention function known to transformers, with the mask of the kernel that it calls.
+    """Register an attention function with transformers, with the mask function of the kernel that it calls.
 
-    FlashAttention is chosen by its name, so there the function takes the place of whatever has it in this process.
+    transformers recognises FlashAttention by its name. So for that kernel the function is registered under the kernel's
+    own name, and replaces whatever has this name in this process.
 
     Args:
-        name: what it is to be called.
+        name: the name under which to register it.
         kernel: one of ``KERNELS``.
-        function: is given ``kernel`` beside what transformers gives.
+        function: the function, which is called with ``kernel`` in addition to transformers' arguments.
 
     Returns:
-        What it is called.
+        The name under which it was registered.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
@@ -214,12 +216,12 @@ def register(name: str, kernel: str, function: Any) -> str:
 
 
 def install(language_model: PreTrainedModel) -> None:
-    """Make a loaded transformers decoder answer probes; the kernel stays the one that its configuration names.
+    """Make a loaded transformers decoder fill in probes; the kernel stays the one that its configuration names.
 
-    Only this model's own configuration is changed; without a probe the function does what the kernel's own does.
+    Only this model's own configuration is changed; without a probe, attention is what the kernel alone computes.
 
     Raises:
-        ValueError: the configuration names another kernel than those of ``KERNELS``.
+        ValueError: the configuration names a kernel that is not in ``KERNELS``.
     """
     kernel = str(language_model.config._attn_implementation).removeprefix(_PREFIX)
     if kernel not in KERNELS:

@@ -1,4 +1,4 @@
-"""Visual tokens removed between decoder layers: what a ``Prune`` or ``Cut`` does to the rows of a batch."""
+"""Removing visual tokens between decoder layers: what a ``Prune`` or ``Cut`` does to the rows of a batch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sepm_eval.backbone.interface import Cut, Prune
 
 
 def layers_of(prune: Cut | Prune, count: int) -> tuple[int, ...]:
-    """After which layers of a model of so many something is pruned.
+    """The layers after which something is pruned, in a model of ``count`` layers.
 
     Raises:
-        ValueError: after none.
+        ValueError: there is no such layer.
     """
     wanted = tuple(prune.left(count, 1)) if isinstance(prune, Cut) else tuple(prune.layers)
-    last = count - 1 if isinstance(prune, Cut) else count  # behind the last layer nothing reads what is left
+    last = count - 1 if isinstance(prune, Cut) else count  # after the last layer, nothing reads what a ``Cut`` leaves
     found = tuple(layer for layer in wanted if 0 <= layer < last)
     if not found:
         raise ValueError(
@@ -29,12 +29,12 @@ def layers_of(prune: Cut | Prune, count: int) -> tuple[int, ...]:
 
 
 def raters(prune: Cut | Prune, visual: Sequence[Tensor], texts: Sequence[Tensor]) -> list[list[int]]:
-    """Which tokens of the text behind each picture rate its visual tokens, as indices into that text.
+    """Which tokens of the text after each picture rate its visual tokens, as indices into that text.
 
     visual: [n_i, D] each; texts: [t_i, D] each, the text's input embeddings.
 
     Raises:
-        FloatingPointError: none does in some row, so that nothing says what to remove.
+        FloatingPointError: in some row no token does, so that nothing says what to remove.
     """
     if isinstance(prune, Cut):
         return [[len(text) - 1] for text in texts]
@@ -50,17 +50,17 @@ def raters(prune: Cut | Prune, visual: Sequence[Tensor], texts: Sequence[Tensor]
 
 @dataclass(frozen=True)
 class Rows:
-    """Which tokens of a batch of prompts go into a layer, on their way to fewer visual ones.
+    """The tokens of a batch of prompts that enter a decoder layer, while visual tokens are removed between layers.
 
     Attributes:
         attended: [B, L] bool, which positions are not padding.
-        places: [B, L], the position of each token, or [B, L, 3] where it is a place in the picture (M-RoPE), which
+        places: [B, L], the position of each token, or [B, L, 3] with M-RoPE, where it is a place in the picture and
             stays whatever is dropped; padding has 0.
-        columns: [B, L], where each token stood in the padded prompts, counted from 1; padding has 0.
-        patches: [B, L] bool, the visual tokens that may go: all but separators.
-        behind: how many tokens each row has behind its last visual token.
-        whole: how many visual tokens each row had at first.
-        counts: how many it still has.
+        columns: [B, L], the column of each token in the original padded prompts, counted from 1; padding has 0.
+        patches: [B, L] bool, the visual tokens that may be removed: all but separators.
+        behind: for each row, the number of tokens after its last visual token.
+        whole: for each row, the number of visual tokens at first.
+        counts: for each row, the number of visual tokens that are left.
     """
 
     attended: Tensor
@@ -73,12 +73,12 @@ class Rows:
 
     @classmethod
     def of(cls, places: Sequence[Tensor], visual: Sequence[Tensor], patches: Sequence[Tensor]) -> Rows:
-        """Prompts in front of the first layer.
+        """The rows that enter the first layer.
 
         Args:
-            places: the positions of each prompt, [length_i] or [length_i, 3].
-            visual: [length_i] bool of each, which of its tokens are visual.
-            patches: [length_i] bool of each, which of those may go.
+            places: for each prompt [length_i] or [length_i, 3], its positions.
+            visual: for each prompt [length_i] bool, which of its tokens are visual.
+            patches: for each prompt [length_i] bool, which of its visual tokens may be removed.
         """
         placed, attended = _padded(places)
         columns = torch.arange(1, attended.shape[1] + 1, device=attended.device) * attended
@@ -87,24 +87,25 @@ class Rows:
         return cls(attended, placed, columns, _padded(patches)[0], behind, counts, counts)
 
     def to(self, device: torch.device) -> Rows:
-        """The same on another device."""
+        """The same rows on another device."""
         parts = {name: getattr(self, name).to(device) for name in ("attended", "places", "columns", "patches")}
         return replace(self, **parts)
 
     def pruned(
         self, prune: Cut | Prune, layer: int, layers: int, hidden: Tensor, attention: Tensor
     ) -> tuple[Rows, Tensor]:
-        """The rows without what goes after a layer, and their hidden states.
+        """Remove tokens after a layer, from the rows and from their hidden states.
 
         Args:
-            prune: what goes.
-            layer: the layer's index.
+            prune: decides which tokens are removed.
+            layer: index of the layer.
             layers: how many layers the decoder has.
-            hidden: [B, L, D], what the layer gave.
-            attention: [B, L], of the raters.
+            hidden: [B, L, D], the output of the layer.
+            attention: [B, L], mean attention of the raters to each position.
 
         Returns:
-            The rows, and [B, L', D]. Merged tokens stand behind the last visual one that stays.
+            The new rows, and their hidden states, [B, L', D]. Merged tokens stand after the last visual token that
+            stays.
 
         Raises:
             FloatingPointError: the attention is not finite.
@@ -118,7 +119,7 @@ class Rows:
         states, orders, counts = [], [], []
         for i, (text, whole, count) in enumerate(zip(self.behind, self.whole, self.counts, strict=True)):
             own = self.patches[i].nonzero().flatten()
-            separators = count - len(own)  # they stay in any case
+            separators = count - len(own)  # these always stay
             wanted = prune.left(layers, whole)[layer] - separators if isinstance(prune, Cut) else 0
             kept, merged, centres = _left(prune, layer, hidden[i, own], attention[i, own], max(wanted, 0))
             end = hidden.shape[1] - text
@@ -143,12 +144,12 @@ class Rows:
 
     @staticmethod
     def _picked(of: Tensor, orders: Sequence[Tensor]) -> Tensor:
-        """Some tokens of each row, padded on the left with 0."""
+        """Select tokens of each row, and pad the rows with 0 on the left."""
         return _padded([row[order] for row, order in zip(of, orders, strict=True)])[0]
 
 
 def _left(prune: Cut | Prune, layer: int, tokens: Tensor, scores: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What ``Prune.step`` gives; of a ``Cut``, which merges nothing, the ``count`` best rated tokens."""
+    """The result of ``Prune.step``; for a ``Cut``, which merges nothing, the ``count`` tokens with the best scores."""
     if isinstance(prune, Cut):
         kept = highest(scores, count)
         return kept, tokens[:0], kept[:0]
@@ -156,7 +157,7 @@ def _left(prune: Cut | Prune, layer: int, tokens: Tensor, scores: Tensor, count:
 
 
 def highest(scores: Tensor, count: int) -> Tensor:
-    """Indices of the highest scores in ascending order, [n] -> [min(count, n)]; of equal ones the first."""
+    """Indices of the ``count`` highest scores, ascending, [n] -> [min(count, n)]; of equal scores the first."""
     return scores.argsort(descending=True, stable=True)[:count].sort().values
 
 
@@ -166,9 +167,9 @@ def positions(attended: Tensor) -> Tensor:
 
 
 def causal(attended: Tensor, new: int) -> Tensor:
-    """What the last ``new`` positions see, [B, 1, new, L] bool: what is not padding, up to themselves.
+    """Causal mask of the last ``new`` positions, [B, 1, new, L] bool: they see attended positions up to themselves.
 
-    attended: [B, L] bool. Padding sees itself, so that no row is empty.
+    attended: [B, L] bool. A position that is not attended to still sees itself, so that no row of the mask is empty.
     """
     columns = torch.arange(attended.shape[1], device=attended.device)
     rows = columns[-new:, None]
@@ -176,7 +177,7 @@ def causal(attended: Tensor, new: int) -> Tensor:
 
 
 def pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """[length_i, D] each -> [B, L, D] and which positions are not padding, [B, L] bool."""
+    """Pad rows on the left, [length_i, D] each -> [B, L, D], and which positions are not padding, [B, L] bool."""
     length = max(len(row) for row in rows)
     padded = torch.stack([nn.functional.pad(row, (0, 0, length - len(row), 0)) for row in rows])
     lengths = torch.tensor([len(row) for row in rows], device=padded.device)
@@ -185,7 +186,7 @@ def pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The same for [length_i] each -> [B, L], too."""
+    """Like ``pad_left``, but also for rows of shape [length_i], which become [B, L]."""
     if rows[0].ndim == 2:
         return pad_left(rows)
     padded, attended = pad_left([row[:, None] for row in rows])

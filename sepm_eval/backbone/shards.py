@@ -1,4 +1,4 @@
-"""Which files of a folder hold its weights, and whether they are whole: seen from their headers, nothing is loaded."""
+"""Which files of a folder hold its weights, and whether they are complete, from headers alone; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-_LONGEST_HEADER = 100_000_000  # bytes, as the safetensors library has it
-# Bytes of a number by the name of its kind, in safetensors and in torch's own format.
+_LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors library
+# Bytes per number by the name of its type, in safetensors and in torch's own format.
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _STORAGES = {"DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2}
 _AGAIN = "download the checkpoint again"
@@ -20,8 +20,8 @@ _AGAIN = "download the checkpoint again"
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold a folder's weights, found in the order in which transformers looks for them.
 
-    These are ``model.safetensors``, or the shards that its index names, or any other ``*.safetensors``; where there are
-    none, ``pytorch_model.bin`` and so on.
+    These are ``model.safetensors``, or the shards that its index names, or any other ``*.safetensors``; if there are
+    none, ``pytorch_model.bin``, its shards, or any other ``pytorch_model*.bin``.
 
     Raises:
         FileNotFoundError: the folder holds no weights, or a shard is missing.
@@ -43,11 +43,11 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_files(folder: Path) -> None:
-    """See that the weights of a folder are all there and whole, as far as sizes and headers say.
+    """Check that the weights of a folder are complete and undamaged, as far as sizes and headers tell.
 
     Raises:
         FileNotFoundError: there are no weights, or a shard that the index names is missing.
-        ValueError: a file is empty, cut off or damaged, or is not the shard that the index takes it for.
+        ValueError: a file is empty, cut off or damaged, or lacks a tensor that the index says it holds.
     """
     files = weight_files(folder)
     for path in files:
@@ -67,14 +67,15 @@ def check_files(folder: Path) -> None:
 
 
 def bytes_in_memory(folder: Path, bytes_a_number: float) -> int:
-    """How much memory the weights of a folder take, from headers and sizes; nothing is loaded.
+    """How many bytes of memory the weights of a folder take, from headers and sizes; nothing is loaded.
 
-    A ``.bin`` file is taken to hold the widest kind of number that it names, so it may take more, never less.
+    A ``.bin`` file is assumed to hold only the widest type of number that it names, so its weights may take more memory
+    than computed, but not less.
 
     Args:
         folder: where the files are.
-        bytes_a_number: of a floating-point number in memory. Other numbers, as quantised checkpoints have them, stay as
-            they are stored.
+        bytes_a_number: bytes per floating-point number in memory. Other numbers, as in quantised checkpoints, take as
+            many bytes as they are stored in.
 
     Raises:
         FileNotFoundError: see ``check_files``.
@@ -98,12 +99,12 @@ def _in_memory(path: Path, bytes_a_number: float) -> float:
 
 
 def _names(path: Path) -> Collection[str] | None:
-    """Names of a file's tensors, for a ``.bin`` among other words; None if only loading would tell."""
+    """Names of a file's tensors, for a ``.bin`` mixed with other words; None if they are only known by loading it."""
     return _tensors(path).keys() if path.suffix == ".safetensors" else _pickled(path)
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """File by tensor, all in the index's own folder."""
+    """The file name of each tensor; all files are in the index's own folder."""
     try:
         found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = set(found.values())
@@ -116,7 +117,7 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def _tensors(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file: its length in eight bytes, JSON, and then nothing but the tensors."""
+    """The header of a safetensors file, which is: eight bytes with the header's length, the header as JSON, tensors."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -137,13 +138,13 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 
 def _pickled(path: Path) -> set[str] | None:
-    """All words in the description of a ``.bin`` file's tensors, read without running it; None of one without a table.
+    """All words in the pickle that describes a ``.bin`` file's tensors, read without running it; None before torch 1.6.
 
-    Since torch 1.6 such a file is a zip archive, whose table of contents is its end: a file that is cut off has none.
+    Since torch 1.6 such a file is a zip archive with its table of contents at the end: a file that is cut off has none.
     """
     with path.open("rb") as file:
         start = file.read(2)
-    if start[:1] == b"\x80":  # a bare pickle, as torch wrote before
+    if start[:1] == b"\x80":  # a bare pickle, as torch wrote before release 1.6
         return None
     if start != b"PK":
         raise ValueError(f"{path} is no file of weights (it begins with {start!r}): {_AGAIN}")
@@ -152,6 +153,6 @@ def _pickled(path: Path) -> set[str] | None:
             (inside,) = (name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl")
             described = pickletools.genops(archive.read(inside))
             words = [argument for _, argument, _ in described if isinstance(argument, str)]
-    except Exception as error:  # whatever a damaged archive makes of these readers
+    except Exception as error:  # whatever these readers raise for a damaged archive
         raise ValueError(f"{path} is cut off or damaged ({type(error).__name__}: {error}): {_AGAIN}") from error
     return {part for word in words for part in (word, *word.split(" "))}

@@ -1,8 +1,8 @@
-"""One look and one reading for all variants of a method that ask the same of a picture.
+"""Encode and read a picture once for all variants of a method that ask the same about it.
 
-Variants (methods, alphas, betas) mostly ask a model the same things: the picture's visual tokens, the coarse question,
-and a stage 2 that differs in few cases. ``Shared`` wraps a backbone and remembers, for one batch of pictures, what was
-read row by row; methods run on it unchanged.
+Variants (methods, alphas, betas) mostly ask a model the same: the same visual tokens, the same coarse question, and a
+stage 2 that differs in few cases. ``Shared`` wraps a backbone and remembers, for one batch of pictures, the result of
+every row that was read; methods run on it unchanged.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ _Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class _Row:
-    """What one picture was asked."""
+    """One question about one picture, with everything that determines its reading."""
 
-    picture: tuple[str, float]  # digest, and the share of the tower's side it was seen at
+    picture: tuple[str, float]  # the picture's digest, and the ``side`` given to ``Backbone.see``
     prompt: Turns
     keep: Tensor | None
     prune: Cut | Prune | None
-    prefix: _Key | None  # the earlier question whose reading this one went on from
+    prefix: _Key | None  # the earlier question whose reading this one continues
     shares: Shares
     begun: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What a reading says of one row, see ``Reading``."""
+    """The results of one row of a ``Reading``, and the seconds that it took."""
 
     logits: Tensor
     attention: Tensor | None
@@ -60,7 +60,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _SharedTokens(VisualTokens):
-    """Visual tokens that know whose they are."""
+    """Visual tokens that know their pictures: ``rows`` has the digest and ``side`` of each."""
 
     rows: tuple[tuple[str, float], ...] = ()
 
@@ -71,7 +71,7 @@ class _SharedTokens(VisualTokens):
 
 @dataclass(frozen=True)
 class _SharedReading(Reading):
-    """A reading put together from rows; what was asked is kept, to be read again if it has to be written from."""
+    """A reading assembled from remembered rows, without a cache; ``keys`` say what to read again for writing."""
 
     keys: tuple[_Key, ...] = ()
 
@@ -87,14 +87,14 @@ class _SharedReading(Reading):
 
 
 class Shared:
-    """A backbone that answers a question it was asked before from memory (see ``Backbone`` for its methods).
+    """A backbone that answers a repeated question from memory (see ``Backbone`` for its methods).
 
-    Keys and values are kept of the latest readings and of those that others went on from: all of them would fill the
-    memory of a large model. What is written out is remembered as text.
+    KV caches are kept only for the latest readings and for those that others continued: with a large model, all of them
+    would fill the memory. Written answers are remembered as text.
 
     Attributes:
-        saved_seconds: so much longer whoever asked would have waited so far, had nothing been remembered: what was
-            given from memory counts as what it took when it was asked of the backbone, divided equally among its batch.
+        saved_seconds: how much longer all calls would have taken so far if nothing had been remembered. A result from
+            memory counts with the time that the backbone took for it, divided equally among its batch.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -105,15 +105,15 @@ class Shared:
         self.forget()
 
     def forget(self) -> None:
-        """Begin with new pictures."""
+        """Forget everything, to start with new pictures."""
         self._seen: dict[_Key, PictureTokens] = {}
-        self._towers: set[_Key] = set()  # whose tokens were seen with what the tower has to show
+        self._towers: set[_Key] = set()  # the pictures that were seen with ``tower``
         self._read: dict[_Key, _Found] = {}
         self._asked: dict[_Key, _Row] = {}
         self._written: dict[_Key, Written] = {}
         self._latest: dict[_Key, tuple[Reading, int]] = {}
         self._prefixes: dict[_Key, tuple[Reading, int]] = {}
-        self._took: dict[Any, float] = {}  # seconds a picture took to be seen, by its key; a text to be written, by its
+        self._took: dict[Any, float] = {}  # seconds to see a picture or to write a text, by their keys
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``."""
@@ -128,13 +128,13 @@ class Shared:
         return self._backbone.prepare(image)
 
     def see(self, images: Sequence[Image], side: float = 1.0, tower: bool = False) -> VisualTokens:
-        """See ``Backbone.see``. What was seen with ``tower`` serves those who ask without it."""
+        """See ``Backbone.see``. A picture that was seen with ``tower`` is reused for calls without it."""
         keys = [(image_sha256(image), side) for image in images]
         known = self._towers if tower else self._seen
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in known}
         self.saved_seconds += sum(self._took[key] for key in keys if key not in new)
         if new:
-            wanted = {"tower": True} if tower else {}  # a backbone that has none to show need not know the argument
+            wanted = {"tower": True} if tower else {}  # a backbone without this ability may lack the argument
             begin = time.monotonic()
             pictures = self._backbone.see(list(new.values()), side, **wanted).pictures
             self._took.update(dict.fromkeys(new, _since(begin, pictures[0].features) / len(new)))
@@ -205,7 +205,7 @@ class Shared:
         return [self._written[(*key, max_new_tokens)] for key in keys]
 
     def _known(self, key: _Key) -> _Found:
-        """What is known of a row; one read with a probe serves where none is wanted."""
+        """The remembered result of a row; one that was read with a probe also serves a request without a probe."""
         if key in self._read:
             return self._read[key]
         return next(found for other, found in self._read.items() if other[:-1] == key[:-1])
@@ -234,7 +234,7 @@ class Shared:
         self._latest.update({key: (reading, row) for row, key in enumerate(keys)})
 
     def _ask(self, keys: Sequence[_Key], probes: Sequence[Any] | None = None) -> Reading:
-        """Read rows that were asked, from the backbone; probes: phrase and layers of each row, or None of all."""
+        """Have the backbone read some rows; probes: phrase and layers for each row, or None for all of them."""
         asked = [self._asked[key] for key in keys]
         visual = VisualTokens(tuple(self._seen[row.picture] for row in asked))
         keep = None
@@ -249,12 +249,12 @@ class Shared:
         if probes and probes[0] is not None:
             probed = {"probe": [phrase for phrase, _ in probes], "probe_layers": probes[0][1]}
         prefix = self._prefix([row.prefix for row in asked if row.prefix is not None])
-        first = asked[0]  # the others are alike
+        first = asked[0]  # the other rows have the same values, see ``_alike``
         more = {"prune": first.prune, "prefix": prefix, "shares": first.shares, "begun": first.begun, **probed}
         return self._backbone.read([row.prompt for row in asked], visual, keep=keep, **more)
 
     def _prefix(self, keys: Sequence[_Key]) -> Reading | None:
-        """One reading of these earlier questions, row by row; they are read again if it was let go."""
+        """One reading whose rows are these earlier questions, read again if no single kept reading has them all."""
         if not keys:
             return None
         held = {id(self._prefixes[key][0]) if key in self._prefixes else None for key in keys}
@@ -268,14 +268,14 @@ class Shared:
 
 
 def _since(begin: float, result: Tensor) -> float:
-    """Seconds since ``begin`` until a result is there: a GPU works on when the call for it has returned."""
+    """Seconds from ``begin`` until a result is computed; a GPU still works when the call has already returned."""
     if result.is_cuda:
         torch.cuda.synchronize(result.device)
     return time.monotonic() - begin
 
 
 def _alike(keys: Sequence[_Key], asked: dict[_Key, _Row]) -> list[list[_Key]]:
-    """Rows that can share one reading: alike in all but picture, prompt, tokens kept and the phrase that is probed."""
+    """Group rows that can share one reading: they may differ in picture, prompt, kept tokens, probed phrase, prefix."""
     groups: dict[_Key, list[_Key]] = {}
     for key in keys:
         row = asked[key if key in asked else key[:-1]]

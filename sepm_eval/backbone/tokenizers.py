@@ -1,10 +1,9 @@
-"""Text to token ids with their places in the text, from a tokenizer.json or a bare tokenizer.model.
+"""Token ids of a text with their character spans, from a tokenizer.json or a bare tokenizer.model.
 
-Prompts are tokenised piece by piece around the image, as the original LLaVA and VILA code does, and the pieces are
-needed with character offsets, so that a probe can name its tokens by phrase. The two libraries behind transformers'
-tokenizer classes are used directly: a class may rebuild itself from ``legacy`` and lose the space token after the
-image, and a folder with a bare tokenizer.model does not load through transformers with the protobuf that lmms-eval
-brings along.
+Prompts are tokenised in pieces around the image, as in the original LLaVA and VILA code. The character spans are needed
+because a probe names its tokens by a phrase. The two libraries behind transformers' tokenizer classes are used
+directly: a class may rebuild itself from ``legacy`` and lose the space token after the image, and a folder with a bare
+tokenizer.model does not load through transformers with the protobuf version that lmms-eval installs.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ class Tokenizer(Protocol):
     largest_id: int
     """Largest id of that vocabulary; the model must have an embedding for it."""
     adds_bos: bool
-    """Whether the original tokenizer puts a token of its own before every text."""
+    """Whether the original tokenizer puts a BOS token before every text."""
 
     @property
     def special(self) -> frozenset[str]:
-        """How the special tokens are spelt."""
+        """The special tokens as text, such as "</s>"."""
 
     def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids of a text and, for each, the span of characters it covers."""
@@ -41,7 +40,7 @@ class Tokenizer(Protocol):
         """The text of the ids."""
 
     def id_of(self, token: str) -> int | None:
-        """The id of a token by its name."""
+        """The id of a token by its name; None if there is no such token."""
 
 
 class JsonTokenizer:
@@ -51,7 +50,7 @@ class JsonTokenizer:
         from tokenizers import Tokenizer as Library
 
         self._library = Library.from_file(str(path))
-        self._library.no_truncation()  # transformers, and so the original code, takes no notice of either
+        self._library.no_truncation()  # transformers, and so the original code, ignores both settings of the file
         self._library.no_padding()
         self.vocab_size = self._library.get_vocab_size(with_added_tokens=False)
         self.largest_id = max(self._library.get_vocab(with_added_tokens=False).values(), default=-1)
@@ -115,9 +114,9 @@ class SentencePieceTokenizer:
 
 
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
-    """Character spans of SentencePiece pieces in their text (the library's own come through protobuf).
+    """Character spans of SentencePiece pieces in their text (the library's own spans need protobuf).
 
-    Llama's model puts a space in front and replaces nothing: the pieces' bytes are that space and the text's bytes.
+    Llama's tokenizer puts a space before the text and changes nothing: the pieces' bytes are the space and the text's.
 
     Raises:
         ValueError: the pieces do not spell the text, so this tokenizer normalises it.
@@ -161,31 +160,31 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def as_text(turns: str | Sequence[str], special: Iterable[str]) -> str | list[str]:
-    """Turns of a dialogue in which the model's hold no spelling of a special token.
+    """Remove the spellings of special tokens from the model's turns of a dialogue.
 
-    A tokenizer would take what a model spells, or reads out of a picture, for the end of a turn or for a picture.
+    If a model writes one, or reads one in a picture, a tokenizer would take it for the end of a turn or for a picture.
 
     Args:
-        turns: the user's turn, or user, model, user, ...
-        special: how special tokens are spelt.
+        turns: the user's turn, which is not changed, or user, model, user, ...
+        special: the special tokens as text.
     """
     if isinstance(turns, str):
         return turns
     found = list(turns)
     pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
     for place in range(1, len(found), 2):
-        while pattern.search(found[place]):  # what is left may spell one again
+        while pattern.search(found[place]):  # the text that is left may spell one again
             found[place] = pattern.sub("", found[place])
     return found
 
 
 def encode_further(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids and spans of a text behind a special token, where the original Llama tokenizer puts no space before it.
+    """Token ids and spans of a text after a special token, where the original Llama tokenizer puts no space before it.
 
-    (That is transformers' slow class with ``legacy=False``, which LLaVA-1.5 and VILA's Vicuna models are used with.)
+    The original is transformers' slow class with ``legacy=False``, which LLaVA-1.5 and VILA's Vicuna models use.
 
     Raises:
-        ValueError: the tokenizer does not write a line break in front of the text by itself.
+        ValueError: the tokenizer merges a line break before the text with the text.
     """
     lead, _ = tokenizer.encode("\n")
     ids, spans = tokenizer.encode(f"\n{text}")
@@ -197,17 +196,17 @@ def encode_further(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tup
 def last_tokens(
     name: str, ending: str, letters: str, before: Sequence[int], answers: Sequence[Sequence[int]]
 ) -> list[int]:
-    """The token of each letter behind a prompt.
+    """The token id of each letter when it follows a prompt.
 
     Args:
-        name: the checkpoint's, for messages.
-        ending: how the prompt ends, likewise.
+        name: the checkpoint's name, for error messages.
+        ending: how the prompt ends, for error messages.
         letters: the letters.
-        before: ids of the prompt.
-        answers: for each letter, ids of the prompt with it as the answer behind.
+        before: token ids of the prompt.
+        answers: for each letter, token ids of the prompt followed by the letter as its answer.
 
     Raises:
-        ValueError: a letter is not one token of its own there, or two are the same one.
+        ValueError: a letter is not a single token there, or two letters have the same token.
     """
     found = []
     for letter, ids in zip(letters, answers, strict=True):
@@ -225,10 +224,10 @@ def last_tokens(
 def tokens_behind(
     name: str, ending: str, texts: Sequence[str], before: Sequence[int], answers: Sequence[Sequence[int]]
 ) -> list[list[int]]:
-    """The tokens of each text behind a prompt; arguments as for ``last_tokens``.
+    """The token ids of each text when it follows a prompt; arguments as for ``last_tokens``.
 
     Raises:
-        ValueError: the prompt's last token and a text's first are one.
+        ValueError: the tokenizer merges the end of the prompt and the start of a text into one token.
     """
     for text, ids in zip(texts, answers, strict=True):
         if list(ids[: len(before)]) != list(before):

@@ -1,7 +1,7 @@
-"""Weights of a checkpoint folder as tensors by name: safetensors first, torch's own format without code otherwise.
+"""Weights of a checkpoint folder as tensors by name: from safetensors, or else from ``.bin`` without running its code.
 
-The files are mapped into memory, not read: a tensor's pages are fetched when it is used, and the system may let them go
-again. So a model that is made of them is never held twice.
+The files are memory-mapped, not read: a tensor's pages are loaded when it is used, and the system may drop them again.
+So the weights are never held in memory twice.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from sepm_eval.backbone.shards import weight_files
 
 
 def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """All tensors of a folder's weight files; ``.bin`` is read with ``weights_only``, so nothing runs.
+    """All tensors of a folder's weight files; ``.bin`` is read with ``weights_only``, so no code in it is run.
 
     Args:
         folder: where the files are.
-        dtype: what the model computes in. Mapped tensors are given as they are stored; a ``.bin`` of before torch 1.6
-            cannot be mapped, so its tensors are cast one by one before the next file is read. None: none is cast.
+        dtype: the dtype in which the model computes. Mapped tensors keep the dtype in which they are stored; a ``.bin``
+            from before torch 1.6 cannot be mapped, so its tensors are cast one by one before the next file is read.
+            None: no tensor is cast.
 
     Raises:
-        FileNotFoundError: the folder holds none, or not all (see ``weight_files``).
+        FileNotFoundError: the folder holds no weight files, or not all of them (see ``weight_files``).
         ValueError: a file is damaged, or holds anything but tensors by name.
     """
     weights: dict[str, Tensor] = {}
@@ -40,10 +41,10 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Te
 
 @contextmanager
 def whole_files(folder: Path) -> Iterator[None]:
-    """Around a loader of transformers, which lets through what the libraries below it raise of damaged files.
+    """Turn errors about damaged files, which a transformers loader passes on from other libraries, into ``ValueError``.
 
     Raises:
-        ValueError: a file is damaged, or a ``.bin`` holds more than tensors (transformers runs no code of it either).
+        ValueError: a file is damaged, or a ``.bin`` holds more than tensors (transformers runs no code in it either).
     """
     try:
         yield

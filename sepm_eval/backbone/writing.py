@@ -1,4 +1,4 @@
-"""Where an answer is being written: behind a reading, whose keys and values are shared and stay as they are."""
+"""Greedy decoding after a reading, whose KV cache is shared and never changed."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from sepm_eval.backbone.interface import Reading
 from sepm_eval.backbone.pruning import pad_left, positions
 
 CACHE = "cache" if "cache" in inspect.signature(LlamaDecoderLayer.forward).parameters else "past_key_values"
-"""What transformers calls keys and values among a forward pass's arguments and results: "cache" since 5.24."""
+"""Name of the KV cache among the arguments and results of transformers' forward passes: "cache" since 5.24."""
 
 
 SHORT = 8
-"""How many written tokens' keys and values are held alone; an answer of one letter has fewer tokens."""
+"""Up to so many written tokens, their keys and values are held apart; an answer of one letter has fewer tokens."""
 
 
 class Behind(DynamicLayer):
-    """Keys and values behind those of a reading's layer.
+    """A cache layer that continues the layer of a reading.
 
-    While they are few, only the new ones are held, and all of a layer stand together only while that layer is computed:
-    a short answer needs no second cache. For a longer one the reading's are copied once, in front of room for what is
-    to be written, instead of once for every token.
+    The first few new keys and values are held apart and joined to the reading's only while the layer is computed, so a
+    short answer needs no second cache. For a longer answer the reading's are copied once, into tensors with free room
+    for new tokens, instead of once for every token.
     """
 
-    keys: Tensor  # the new ones, as long as they are held alone
+    keys: Tensor  # the new ones, as long as they are held apart
     values: Tensor
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
-        """Begin behind keys and values of a layer, [B, H, L, d] each."""
+        """Continue the keys and values of a reading's layer, [B, H_kv, L, d] each."""
         super().__init__()
-        self._held = keys, values  # with room, of the same shape but longer
+        self._held = keys, values  # later with free room: longer along L
         self._read = self._length = int(keys.shape[-2])
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Add positions, [B, H, new, d] each, and return keys and values of all."""
+        """Append new positions, [B, H_kv, new, d] each; the result is the keys and values of all positions."""
         start, self._length = self._length, self._length + int(key_states.shape[-2])
         if self._length - self._read <= SHORT:
             new = super().update(key_states, value_states, *args, **kwargs)
@@ -57,11 +57,11 @@ class Behind(DynamicLayer):
         return keys, values
 
     def get_seq_length(self) -> int:
-        """How many positions there are, those of the reading among them."""
+        """The number of positions, including those of the reading."""
         return self._length
 
     def __getitem__(self, rows: Sequence[int]) -> Behind:
-        """Some of the rows, as a layer of their own."""
+        """Some of the rows, as a new layer."""
         keys, values = self._held
         chosen = Behind(keys[rows], values[rows])
         chosen._read, chosen._length = self._read, self._length
@@ -70,9 +70,9 @@ class Behind(DynamicLayer):
         return chosen
 
     def _make_room(self, filled: int) -> None:
-        """Copy the first so many positions, with room behind them for four times as many as were written."""
+        """Copy the first ``filled`` positions, with room after them for four times as many as were written so far."""
         parts = [[held[:, :, :filled]] for held in self._held]
-        if self._held[0].shape[-2] == self._read and self.is_initialized:  # no room was made so far
+        if self._held[0].shape[-2] == self._read and self.is_initialized:  # the first time: new ones are held apart
             parts = [[*part, new] for part, new in zip(parts, (self.keys, self.values), strict=True)]
             self.keys, self.values = self.keys[:, :, :0], self.values[:, :, :0]
         empty = 4 * (self._length - self._read)
@@ -84,12 +84,12 @@ class Behind(DynamicLayer):
 
 @dataclass
 class End:
-    """The end of a reading, to write on from; it grows and the reading does not.
+    """The end of a reading, where decoding continues: it grows, while the reading does not change.
 
     Attributes:
         cache: keys and values, in ``Behind`` layers.
-        attended: [B, L] bool, which positions are not padding: one for all layers or, where layers differ in length
-            because tokens were pruned on the way, one for each.
+        attended: [B, L] bool, which positions are attended to: one mask for all layers, or one for each layer if
+            pruning made them differ in length.
         gap: [B, 1], see ``Reading.evicted``.
     """
 
@@ -106,7 +106,7 @@ class End:
         return cls(_cache([Behind(layer.keys, layer.values) for layer in reading.cache.layers]), attended, gap)
 
     def grow(self) -> None:
-        """Attend to one more position."""
+        """Add one position, which is attended to."""
         self.attended = [torch.cat([layer, layer.new_ones(len(layer), 1)], dim=1) for layer in self.attended]
 
     def place(self, layer: int) -> Tensor:
@@ -116,7 +116,7 @@ class End:
         return positions(self.attended[0])[:, -1:] + self.gap
 
     def __getitem__(self, rows: Sequence[int]) -> End:
-        """Some of the rows, as an end of their own."""
+        """Some of the rows, as a new end."""
         chosen = list(rows)
         layers = [layer[chosen] for layer in self.cache.layers]
         gap = None if self.gap is None else self.gap[chosen]
@@ -124,7 +124,7 @@ class End:
 
 
 class Grows(Protocol):
-    """The end of a reading, as ``greedily`` needs it; by rows it gives an end of its own."""
+    """What ``greedily`` needs of the end of a reading: indexed by rows, it returns a new end of these rows."""
 
     def __getitem__(self, rows: Sequence[int]) -> Self: ...
 
@@ -135,19 +135,20 @@ E = TypeVar("E", bound=Grows)
 def greedily(
     logits: Tensor, end: E, stop_ids: Sequence[int], max_new_tokens: int, step: Callable[[Tensor, E], Tensor]
 ) -> list[list[int]]:
-    """Write the likeliest token of each row until it stops.
+    """Decode greedily: write the most likely token of each row until the row stops.
 
-    Rows that have stopped are let go, so that a long answer does not make the others' batch pay for it.
+    Rows that have stopped leave the batch, so that they cost nothing while a longer answer is still being written.
 
     Args:
         logits: [B, V], of the first token.
-        end: what is written behind.
+        end: the end of the reading that is continued.
         stop_ids: tokens that end an answer.
-        max_new_tokens: how many are written at most.
-        step: reads a token of each row that goes on, [B'] ids, behind an end, which grows by it; gives logits, [B', V].
+        max_new_tokens: how many tokens are written at most.
+        step: runs one decoding step: it takes one token id for each row that continues, [B'], and the end of these
+            rows, which it makes grow by one position; it returns logits, [B', V].
 
     Returns:
-        The new token ids of each row, up to and without the one that stops it.
+        The new token ids of each row, without the stop token.
     """
     stop = torch.tensor(stop_ids, device=logits.device)
     written: list[list[int]] = [[] for _ in logits]
@@ -168,9 +169,9 @@ def greedily(
 
 
 def kept_positions(stays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Positions of the tokens that stay, as if none had been dropped, and how many were.
+    """The original positions of the tokens that stay, and the number of dropped tokens of each row.
 
-    stays: of each row, [length] bool. Returns [B, L], where padding on the left gets 0, and [B].
+    stays: [length] bool for each row. The results are [B, L], where padding on the left gets 0, and [B].
     """
     rows = [row.nonzero() for row in stays]
     return pad_left(rows)[0][..., 0], torch.stack([(~row).sum() for row in stays])
