@@ -1,8 +1,8 @@
 """One file per architecture, named as users type it: its BACKBONES table holds an ``Architecture`` or a plain ``load``.
 
-Another package adds one by an entry point of the group ``sepm_eval.backbones``: its name is the backbone's name, its
-value the ``Architecture`` or the ``load``. A file or package is imported when its backbone is asked for, so one that is
-broken breaks nothing else.
+Another package adds a backbone by an entry point of the group ``sepm_eval.backbones``: the entry point's name is the
+backbone's name, its value the ``Architecture`` or the ``load``. A file or package is imported when its backbone is
+asked for, so a broken one does not affect the others.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ GROUP = "sepm_eval.backbones"
 
 
 def backbone_names() -> list[str]:
-    """The names of all backbones, those of other packages last. None of them is imported for it."""
+    """The names of all backbones, those of other packages last; no backbone is imported."""
     return list(dict.fromkeys([*_ours(), *(point.name for point in entries(GROUP))]))
 
 
 def find_backbone(name: str) -> Architecture:
-    """How a backbone is loaded and what is known of its checkpoints, from this folder or from another package.
+    """The ``Architecture`` of a backbone, from this folder or from another package.
 
     Raises:
-        ValueError: there is none of this name, or more than one, or the package that has it is broken.
+        ValueError: there is no backbone of this name, or more than one, or the package that has it is broken.
     """
     module = f"{__name__}.{name}"
     point = entry_named("backbone", name, GROUP, module if name in _ours() else None, backbone_names)
@@ -49,14 +49,14 @@ def find_backbone(name: str) -> Architecture:
         return _as_architecture(importlib.import_module(module).BACKBONES[name])
     try:
         return _as_architecture(point.load())
-    except Exception as error:  # whatever another package does when it is imported
+    except Exception as error:  # whatever another package raises when it is imported
         raise ValueError(
             f"backbone {name!r} cannot be used from {home(point)}: {type(error).__name__}: {error}"
         ) from error
 
 
 def find_backbones() -> Iterator[tuple[str, Architecture | ValueError]]:
-    """Every backbone by name, or the reason why it cannot be used."""
+    """Every backbone's name, with its ``Architecture`` or the reason why it cannot be used."""
     for name in backbone_names():
         try:
             yield name, find_backbone(name)
@@ -65,12 +65,12 @@ def find_backbones() -> Iterator[tuple[str, Architecture | ValueError]]:
 
 
 def outside_backbones() -> dict[str, str]:
-    """The backbones of other packages, and where each is from."""
+    """The names of the backbones of other packages, and the package of each."""
     return {point.name: home(point) for point in entries(GROUP)}
 
 
 def known_checkpoint(named: str) -> KnownCheckpoint | None:
-    """What is known of a checkpoint, by hub id or folder, whichever backbone it goes with."""
+    """What is known of a checkpoint, by hub id or folder, whichever backbone loads it; None if nothing is."""
     usable = [one for _, one in find_backbones() if isinstance(one, Architecture)]
     return next((known for one in usable if (known := one.known(named)) is not None), None)
 
@@ -86,7 +86,7 @@ def load_backbone(
             architecture's usual checkpoint on the hub.
         device: "auto" (cuda, then mps, then cpu) or a torch device.
         dtype: "auto" (the checkpoint's own on a GPU, float32 on a CPU) or a torch dtype's name.
-        options: the architecture's own, see ``backbone_options``.
+        options: the architecture's own options, see ``backbone_options``.
 
     Raises:
         ValueError: an unknown architecture or option, or a checkpoint of another kind, damaged or incomplete.
@@ -97,7 +97,7 @@ def load_backbone(
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"unknown options {unknown} for backbone {name!r}; it takes {known}")
-    from sepm_eval.model_wrappers._loading import named_faults  # imports torch, which names and layouts do without
+    from sepm_eval.model_wrappers._loading import named_faults  # imports torch, which the rest of this file avoids
 
     pretrained = default_checkpoint(name) if pretrained is None else pretrained
     with named_faults(name, pretrained):
@@ -107,7 +107,7 @@ def load_backbone(
 
 
 def _try_out(backbone: Backbone) -> None:
-    """One small question, because some damage to a configuration shows only when the model works."""
+    """Ask one small question, because some damage to a configuration only shows when the model runs."""
     from PIL import Image
 
     backbone.read(["A"], backbone.see([Image.new("RGB", (3, 2))]))
@@ -119,15 +119,15 @@ def backbone_options(name: str) -> list[str]:
 
 
 def option_defaults(name: str) -> dict[str, Any]:
-    """What the options that only this architecture takes are unless told otherwise."""
+    """The options that only this architecture takes, with their defaults."""
     return find_backbone(name).options()
 
 
 def default_checkpoint(name: str) -> str:
-    """The checkpoint an architecture loads unless told otherwise.
+    """The checkpoint that an architecture loads by default.
 
     Raises:
-        ValueError: it has no usual one, or as ``find_backbone``.
+        ValueError: the architecture has no default checkpoint, or see ``find_backbone``.
     """
     default = find_backbone(name).default_checkpoint()
     if default is None:
@@ -136,7 +136,7 @@ def default_checkpoint(name: str) -> str:
 
 
 def supported(name: str, pretrained: str | None, options: Mapping[str, Any]) -> frozenset[str]:
-    """What ``Backbone.supports`` will say, known before any weights are loaded.
+    """The value that ``Backbone.supports`` will have, known before any weights are loaded.
 
     Args:
         name: the architecture.

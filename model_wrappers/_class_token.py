@@ -1,4 +1,4 @@
-"""The attention of CLIP's class token to the patches in one layer of the tower, beside any kernel."""
+"""The attention of CLIP's class token to the patches in one layer of the tower, with any attention kernel."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 @dataclass
 class ClassToken:
-    """Filled in by a forward pass of the tower.
+    """What a forward pass of the tower leaves of one layer's attention.
 
     Attributes:
-        heads: attention heads.
-        scale: of the scores.
-        parts: the class token's query [B, 1, C] and all keys [B, 1 + n, C].
+        heads: number of attention heads.
+        scale: factor of the scores.
+        parts: the class token's "query" [B, 1, C] and all keys as "key" [B, 1 + n, C].
     """
 
     heads: int
@@ -26,9 +26,9 @@ class ClassToken:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
     def attention(self) -> Tensor:
-        """Its softmax row without itself, mean over heads, [B, n] float32.
+        """The class token's softmax row without the entry for itself, mean over heads, [B, n] float32.
 
-        Scores are taken in the tower's dtype and the softmax in float32, as in transformers' eager attention.
+        Scores are computed in the tower's dtype and the softmax in float32, as in transformers' eager attention.
         """
         query, key = (self.parts[name].unflatten(-1, (self.heads, -1)).transpose(1, 2) for name in ("query", "key"))
         scores = (query @ key.mT * self.scale).float()
@@ -37,11 +37,12 @@ class ClassToken:
 
 @contextmanager
 def class_token_of(tower: nn.Module, layer: int) -> Iterator[ClassToken]:
-    """Watch one layer of a tower during the forward passes inside; nothing is left behind.
+    """Record one layer of a tower in the forward passes inside the ``with`` block; its hooks are removed afterwards.
 
     Args:
-        tower: CLIP's, of transformers.
-        layer: its index; that of a negative ``vision_feature_layer`` is the layer which gives those features.
+        tower: CLIP's vision tower, of transformers.
+        layer: index of the layer. A negative ``vision_feature_layer`` is the index of the layer with those features as
+            its output.
     """
     clip: Any = getattr(tower, "vision_model", tower)
     attention = clip.encoder.layers[layer].self_attn

@@ -1,4 +1,4 @@
-"""What backbones share whose prompt puts one image first and text after it."""
+"""What is shared by backbones whose prompt has one image first and the text after it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def pick_positions(wanted: str) -> Literal["closed", "kept"]:
-    """What becomes of the positions where visual tokens are dropped: "auto" closes up, as SEPM's public code does.
+    """The option ``positions``, where "auto" is "closed": dropped tokens leave no gaps, as in SEPM's public code.
 
     Raises:
         ValueError: it is none of "auto", "closed" and "kept".
@@ -43,14 +43,14 @@ def pick_positions(wanted: str) -> Literal["closed", "kept"]:
 
 
 def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, side: float = 1.0) -> Tensor:
-    """Pixels of pictures for a vision tower, [B, 3, S, S]; of each picture the same whatever stands beside it.
+    """Pixels of pictures for a vision tower, [B, 3, S, S]; a picture's pixels do not depend on the other pictures.
 
     Args:
         processor: a Pillow-backed image processor of transformers.
         images: pictures of any mode.
-        size: the tower's usual input side.
-        patch: its patch side.
-        side: share of the usual side wanted; S is then the nearest whole number of patches.
+        size: usual side of the tower's input, in pixels.
+        patch: side of a patch, in pixels.
+        side: wanted share of the usual side; S is then the nearest whole number of patches.
 
     Raises:
         UnreadableImage: a picture is too large to be prepared.
@@ -68,7 +68,7 @@ def preprocess(processor: Any, images: Sequence[Image], size: int, patch: int, s
 
 
 class ImageFirst(ABC):
-    """Reading and writing around one image; a subclass adds ``see``, and how it cuts up input.
+    """Reading and writing with one image; a subclass adds ``see``, and how pictures and text become its input.
 
     Its methods are described in ``sepm_eval.backbone.interface.Backbone``.
     """
@@ -96,19 +96,19 @@ class ImageFirst(ABC):
                 f"{checkpoint.name}: its tokenizer has the id {tokenizer.largest_id}, its model only {rows} "
                 "embeddings; one of them is damaged or belongs to another checkpoint"
             )
-        self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
-        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out here
+        self._letter_ids: dict[str, list[int]] = {}  # remembered, because every question needs them
+        self.letter_ids("AB")  # fails here if the tokenizer cannot write a letter as one token
 
     def prepare(self, image: Image) -> None:
         """See ``Backbone.prepare``."""
-        key = id(image)  # pictures compare by content, which would take longer than to preprocess them
+        key = id(image)  # comparing pictures by content would take longer than preprocessing them
         if key in self._prepared:
             return
         known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
         self._prepared[key] = known, self._pixels([image], 1.0)
 
     def _prepared_pixels(self, images: Sequence[Image], side: float) -> Tensor:
-        """What ``_pixels`` gives, [B, 3, S, S], with what was prepared taken from there."""
+        """Like ``_pixels``, [B, 3, S, S], but pictures that were prepared are not preprocessed again."""
         found = [self._prepared.get(id(image)) if side == 1 else None for image in images]
         return torch.cat(
             [
@@ -119,7 +119,7 @@ class ImageFirst(ABC):
 
     @abstractmethod
     def _pixels(self, images: Sequence[Image], side: float) -> Tensor:
-        """The pictures as the tower takes them, on the CPU, [B, 3, S, S]."""
+        """Preprocess pictures for the vision tower, on the CPU, [B, 3, S, S]."""
 
     def read(
         self,
@@ -166,7 +166,7 @@ class ImageFirst(ABC):
         """See ``Backbone.letter_ids``.
 
         Raises:
-            ValueError: a letter after the prompt is not one token of its own.
+            ValueError: a letter after the prompt is not a single token.
         """
         if letters not in self._letter_ids:
             self._letter_ids[letters] = last_tokens(self.name, self._ending, letters, *self._answers(letters))
@@ -182,18 +182,18 @@ class ImageFirst(ABC):
         return self._template.after.lstrip(" ")
 
     def _answers(self, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        """The ids of a prompt's ending, and for each text those with the text as the answer behind it."""
+        """Token ids of a prompt's ending, and for each text those of the ending followed by the text as its answer."""
         before, _ = self._tokenizer.encode(self._ending)
         return before, [self._tokenizer.encode(f"{self._ending}{self._template.lead}{text}")[0] for text in texts]
 
     @abstractmethod
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Ids of the text before and after the image, and the spans of the latter's characters."""
+        """Token ids of the text before and after the image, and the character spans of the tokens after it."""
 
     def _encode_turns(
         self, before: str, after: str, *, dialogue: bool
     ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Like ``_encode``, but what follows a special token in a dialogue is tokenised as the original does it."""
+        """Like ``_encode``, but in a dialogue the text after a special token is tokenised as in the original code."""
         stop = self._template.stop
         if not dialogue or not stop:
             return self._encode(before, after)

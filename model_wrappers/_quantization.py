@@ -1,4 +1,4 @@
-"""Weights in fewer bits, through transformers: which quantisation is wanted, and whether it can run here."""
+"""Quantised weights, through transformers: which quantisation is wanted, and whether it can run on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-# What a name stands for. A kind of torchao's that is named by its class has that class's defaults.
+# The settings that a short name stands for. A torchao type that is given as a class name has that class's defaults.
 NAMES: dict[str, dict[str, Any]] = {
     "nf4": {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
     "fp4": {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
@@ -22,16 +22,16 @@ _NEEDED = "quantised loading needs the package {0} (pip install {0}) and a devic
 
 
 def parse_quantization(four: bool, eight: bool, config: Any) -> Callable[[torch.dtype], Any] | None:
-    """What makes a quantisation config of transformers, given the dtype to compute in; None if none is wanted.
+    """A function from the dtype to compute in to transformers' quantisation config; None if none is wanted.
 
     Args:
-        four: load_in_4bit.
-        eight: load_in_8bit.
-        config: one of ``NAMES``; or what transformers' quantisation configs hold, as a mapping or a JSON object, its
-            "quant_method" being one of ``METHODS``.
+        four: the setting load_in_4bit.
+        eight: the setting load_in_8bit.
+        config: one of ``NAMES``, or the fields of a quantisation config of transformers, as a mapping or a JSON object,
+            whose "quant_method" is one of ``METHODS``.
 
     Raises:
-        ValueError: it is none of these, or more than one is wanted.
+        ValueError: a setting has none of these values, or more than one quantisation is wanted.
     """
     form = f"use one of {', '.join(NAMES)}, or a JSON object with quant_method {' or '.join(METHODS)}"
     for name, value in (("load_in_4bit", four), ("load_in_8bit", eight)):
@@ -67,12 +67,12 @@ def _made(wanted: dict[str, Any], dtype: torch.dtype) -> Any:
         return AutoQuantizationConfig.from_dict({**copy.deepcopy(wanted), **computing})
     except ImportError as error:
         raise ValueError(_NEEDED.format(wanted["quant_method"], _sentence(error))) from error
-    except Exception as error:  # whatever a library makes of settings that are not its own
+    except Exception as error:  # whatever a library raises for settings that it does not know
         raise ValueError(f"quantization_config {wanted} cannot be used: {_sentence(error)}") from error
 
 
 def check_installed(config: Any, device_map: Any) -> None:
-    """See that a quantisation can run here.
+    """Check that a quantisation can run on this machine.
 
     Args:
         config: a quantisation config of transformers.
@@ -91,12 +91,12 @@ def check_installed(config: Any, device_map: Any) -> None:
 
 
 def stored_bytes(config: Any) -> float:
-    """Bytes of a number in quantised weights, at least."""
+    """Bytes per number in quantised weights, at least."""
     return 0.5 if getattr(config, "load_in_4bit", False) or "Int4" in str(config.to_dict()) else 1.0
 
 
 def spare(config: Any, modules: list[str]) -> Any:
-    """A quantisation config that leaves these modules, by their whole names, unless it says itself which it leaves."""
+    """Exclude these modules, by their full names, from a quantisation config, unless it has its own list of them."""
     key = "llm_int8_skip_modules" if hasattr(config, "llm_int8_skip_modules") else "modules_to_not_convert"
     if getattr(config, key, None) is None:
         setattr(config, key, modules)

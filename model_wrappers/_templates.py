@@ -1,4 +1,4 @@
-"""Conversation templates, byte for byte, as text before and after the image."""
+"""Conversation templates, byte for byte those of the originals, as text before and after the image."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Template:
         after: what stands after the user's text; the answer follows.
         lead: what stands between ``after`` and the letter of an answer, which is part of the letter's token.
         again: in a dialogue, what stands between the model's answer and the user's next turn.
-        stop: special token at the start of ``again`` behind which the original tokenises anew, without the space that
-            Llama's tokenizer puts before a text; "" where a tokenizer puts none.
+        stop: special token at the start of ``again``. The original tokenises the text after it separately, without the
+            space that Llama's tokenizer puts before a text; "" for a tokenizer that puts none.
     """
 
     before: str
@@ -26,7 +26,7 @@ class Template:
     stop: str = ""
 
     def around(self, turns: str | Sequence[str], *, image: bool) -> tuple[str, str]:
-        """The pieces before and after the image; without an image, one piece and an empty one.
+        """The text before and after the image; without an image, the whole text and an empty one.
 
         Args:
             turns: the user's turn, or those of a dialogue: user, model, user, ...

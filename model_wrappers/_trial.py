@@ -1,7 +1,7 @@
-"""A loaded model held to what ``Backbone`` promises, line by line: for a user's own checkpoint, whatever its kind.
+"""Check, promise by promise, that a loaded model does what ``Backbone`` says: for a user's checkpoint of any kind.
 
-Readings are compared with a plain forward pass: one row, no cache, nothing removed. What is left out of a reading is
-masked there, at the positions that the backbone gives.
+Readings are compared with a plain forward pass: one row, no cache, nothing removed. Tokens that are left out of a
+reading are masked in that pass, and the others have the positions that the backbone gives them.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _WRITTEN = 6
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the contract.
+    """One promise of the contract, and whether a model keeps it.
 
     Attributes:
-        what: that is promised.
-        verdict: whether it is kept; "no" where the model does not offer it.
-        words: what was measured, or why not.
+        what: the promise.
+        verdict: whether it is kept; "no" if the model does not offer it, or if it cannot be tried with the model.
+        words: what was measured, or the reason why nothing was.
     """
 
     what: str
@@ -45,7 +45,7 @@ class Line:
 
 
 class Inside(Protocol):
-    """What a trial has to know of a model beyond its ``Backbone`` side."""
+    """What a trial needs from a model beyond the ``Backbone`` interface."""
 
     @property
     def probed_layer(self) -> int:
@@ -57,23 +57,23 @@ class Inside(Protocol):
 
     @property
     def reads_prompt_both_ways(self) -> bool:
-        """Whether tokens of the prompt see those behind them."""
+        """Whether tokens of the prompt also attend to later ones (bidirectional attention)."""
 
     def masking_is_removing(self, length: int) -> bool:
-        """Whether a prompt of this length reads the same with tokens masked as without them."""
+        """Whether masking tokens in a prompt of this length has the same result as removing them."""
 
     def forward(self, text: str, picture: PictureTokens, keep: Tensor, written: Sequence[int] = ()) -> Tensor:
-        """Logits, [1, V], behind a prompt and the beginning of an answer; visual tokens not kept are masked."""
+        """Logits, [1, V], after a prompt and the beginning of an answer; visual tokens that are not kept are masked."""
 
     def write(self, reading: Reading, max_new_tokens: int) -> list[list[int]]:
-        """The ids that ``Backbone.write`` puts into words."""
+        """The token ids that ``Backbone.write`` turns into text."""
 
     def spelling(self, token: int) -> str:
         """How the tokenizer writes a token."""
 
 
 def inside(backbone: Backbone) -> Inside | None:
-    """The inside of a model of ours; None of another package's."""
+    """The inside of a model of this package; None for a model of another package."""
     if isinstance(backbone, Hf):
         return _InsideHf(backbone)
     return _InsideImageFirst(backbone) if isinstance(backbone, ImageFirst) else None
@@ -95,7 +95,7 @@ class _InsideHf:
         return self._decoder.read_masked(Prompt(ids, slots, [], prompt.text), picture, keep)
 
     def write(self, reading: Reading, max_new_tokens: int) -> list[list[int]]:
-        assert isinstance(reading, FamilyReading)  # its own
+        assert isinstance(reading, FamilyReading)  # this backbone makes no others
         return self._decoder.write(reading, max_new_tokens)
 
     def spelling(self, token: int) -> str:
@@ -135,10 +135,10 @@ class _InsideImageFirst:
 
 
 def hold_to_contract(backbone: Backbone) -> list[Line]:
-    """Try out a loaded model on two small pictures.
+    """Try every promise of the contract with a loaded model, on two small pictures.
 
     Raises:
-        Exception: memory does not suffice (see ``memory.is_out_of_memory``).
+        Exception: memory runs out (see ``memory.is_out_of_memory``).
     """
     trial = _Trial(backbone)
     lines: list[tuple[str, str, Callable[[], str]]] = [
@@ -171,15 +171,15 @@ def hold_to_contract(backbone: Backbone) -> list[Line]:
 
 
 class _Broken(Exception):
-    """A line is not kept; says what was measured."""
+    """A promise is not kept; the message says what was measured."""
 
 
 class _NotComparable(Exception):
-    """A line cannot be tried with this model; says why."""
+    """A promise cannot be tried with this model; the message says why."""
 
 
 class _Trial:
-    """The lines, each a method that says what it measured or raises ``_Broken``."""
+    """One method for each promise: it returns what it measured, or raises ``_Broken`` or ``_NotComparable``."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone, self._inside = backbone, inside(backbone)
@@ -208,7 +208,7 @@ class _Trial:
         return said
 
     def _keep(self) -> list[Tensor]:
-        """Every third token dropped, separators never."""
+        """Masks that drop every third visual token, but never a separator."""
         return [(torch.arange(len(one)) % 3 != 1) | one.separators.cpu() for one in self._visual.pictures]
 
     def whole(self) -> str:
@@ -235,7 +235,7 @@ class _Trial:
                 logits = own.forward(question, picture, mask, ids[:place])[0]
                 chosen = [ids[place]] if place < len(ids) else list(own.stop_ids)
                 short = ((logits.max() - logits[chosen].max()) / logits.std()).item()
-                if not short < 10 * self._most:  # of two tokens that are equally likely either may come first
+                if not short < 10 * self._most:  # two tokens that are equally likely may come in either order
                     raise _Broken(f"token {place} is {short:.1e} standard deviations below the most likely one")
                 count += 1
         return f"{count} tokens"
@@ -314,6 +314,6 @@ class _AllOfThem:
 
 
 def spelt(backbone: Backbone, ids: Sequence[int]) -> list[Any]:
-    """How the tokenizer writes these tokens; the ids themselves where that is not known."""
+    """How the tokenizer writes these tokens; for a model of another package, the ids themselves."""
     own = inside(backbone)
     return list(ids) if own is None else [own.spelling(token) for token in ids]

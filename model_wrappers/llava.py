@@ -1,4 +1,4 @@
-"""LLaVA-1.5 (7B, 13B): how it is loaded and which checkpoints it has. The model itself stands in ``_llava.py``."""
+"""LLaVA-1.5 (7B, 13B): how it is loaded and which checkpoints it has. The model itself is in ``_llava.py``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load(
     quantization_config: Any = None,
     attn_implementation: str = "sdpa",
 ) -> Backbone:
-    """Load LLaVA-1.5 from a hub id or folder, in either layout.
+    """Load LLaVA-1.5 from a hub id or folder, in the llava-hf layout or the original one.
 
     Args:
         pretrained: such as "llava-hf/llava-1.5-7b-hf" or "liuhaotian/llava-v1.5-7b", a folder, or "demo".
@@ -33,18 +33,18 @@ def load(
         dtype: see ``load_backbone``.
         image_aspect_ratio: "pad" to a square with the mean colour, as the original does, or "crop" the centre, as the
             preprocessor of the llava-hf repositories does.
-        positions: "closed" (also as "auto") numbers what is left anew, as the public SEPM code does; "kept" leaves
-            every token where it was.
+        positions: "closed" (also "auto") renumbers the tokens that are left when visual tokens are dropped, as the
+            public SEPM code does; "kept" leaves every token its position.
         device_map: which part goes to which device; this and the next five are explained in docs/loading.md.
         max_memory: how much each device may hold.
         load_in_4bit: quantise the language model to four bits.
-        load_in_8bit: quantise it to eight.
-        quantization_config: quantise it otherwise.
-        attn_implementation: the kernel of attention: "sdpa", "flash_attention_2" or "eager".
+        load_in_8bit: quantise the language model to eight bits.
+        quantization_config: quantise the language model in another way.
+        attn_implementation: the attention kernel: "sdpa", "flash_attention_2" or "eager".
 
     Raises:
         ValueError: the checkpoint is not LLaVA-1.5, or its weights are incomplete.
-        NotEnoughMemory: they do not fit into memory.
+        NotEnoughMemory: the weights do not fit into memory.
     """
     from sepm_eval.model_wrappers._llava import load as load_llava  # imports torch and transformers
 
@@ -64,7 +64,7 @@ def load(
 
 
 def shapes(folder: Path) -> Geometry | None:
-    """The shapes of a checkpoint in the llava-hf layout; the original one does not hold those of its vision tower."""
+    """The shapes of a checkpoint in the llava-hf layout; None for the original one, which lacks those of its tower."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if "text_config" not in config or "vision_config" not in config:
         return None
@@ -73,7 +73,7 @@ def shapes(folder: Path) -> Geometry | None:
 
 _CLIP_L_336 = Tower(336, 14, 1024, 4096, layers=24, class_token=True)
 
-# The output layers of the known shapes have the rows of the llava-hf files.
+# The vocabulary of these shapes is the number of output rows in the llava-hf files.
 CHECKPOINTS = (
     KnownCheckpoint(
         "llava-hf/llava-1.5-7b-hf",
