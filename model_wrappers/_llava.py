@@ -1,8 +1,9 @@
 """LLaVA-1.5 (7B, 13B) with current transformers, from the llava-hf layout or the original one.
 
-Reproduces haotian-liu/LLaVA at c121f04: pictures padded to square, tower features of the last but one layer without
-the class token, the vicuna_v1 prompt tokenised on either side of the image, logits over the vocabulary the model was
-trained with. Departures: float32 on a CPU instead of float16, and a batch may hold more than one prompt.
+It reproduces haotian-liu/LLaVA at c121f04: pictures padded to a square, features of the tower's second-to-last layer
+without the class token, the vicuna_v1 prompt tokenised separately before and after the image, logits over the
+vocabulary the model was trained with. Departures: float32 on a CPU instead of float16, and a batch may hold more than
+one prompt.
 """
 
 from __future__ import annotations
@@ -91,13 +92,13 @@ class Llava(ImageFirst):
         return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Either side of the image by itself, BOS first, as the original tokenizer_image_token does."""
+        """Tokenise each side of the image by itself, BOS first, as the original tokenizer_image_token does."""
         ids, spans = self._tokenizer.encode(after)
         return [self._bos, *self._tokenizer.encode(before)[0]], ids, spans
 
 
 def load(pretrained: str, image_aspect_ratio: str, positions: str, **placement: Any) -> Llava:
-    """See ``load`` in ``llava.py``; the placement is what ``settle`` takes."""
+    """See ``load`` in ``llava.py``; ``placement`` has the keyword arguments of ``settle``."""
     if image_aspect_ratio not in IMAGE_ASPECT_RATIOS:
         raise ValueError(f"image_aspect_ratio={image_aspect_ratio!r}: use one of {IMAGE_ASPECT_RATIOS}")
     chosen_positions = pick_positions(positions)
@@ -115,7 +116,7 @@ def load(pretrained: str, image_aspect_ratio: str, positions: str, **placement: 
 
 
 def _tower(checkpoint: Checkpoint) -> Checkpoint | None:
-    """The vision tower of the original layout, which is a checkpoint of its own; None in the llava-hf layout.
+    """The vision tower in the original layout, where it is a separate checkpoint; None in the llava-hf layout.
 
     Raises:
         ValueError: the checkpoint is not LLaVA-1.5.
@@ -141,14 +142,14 @@ def _load_hf(checkpoint: Checkpoint, loading: Loading) -> LlavaForConditionalGen
 def _load_original(
     checkpoint: Checkpoint, tower: Checkpoint, config: dict[str, Any], loading: Loading
 ) -> LlavaForConditionalGeneration:
-    """The original layout: our own key names for the language model, CLIP in a repository of its own."""
+    """Load the original layout: weights are renamed to transformers' names, and CLIP is in a repository of its own."""
     clip = tower.config()
     llava = LlavaConfig(
         vision_config=CLIPVisionConfig(**clip.get("vision_config", clip)),
         text_config=LlamaConfig(
             **{key: value for key, value in config.items() if key not in ("model_type", "architectures")}
         ),
-        image_token_index=config["vocab_size"],  # a value no text has: images are inserted as features
+        image_token_index=config["vocab_size"],  # an id that no text contains: images are inserted as features
         vision_feature_layer=config["mm_vision_select_layer"],
         vision_feature_select_strategy="default",
     )
@@ -166,7 +167,7 @@ def _load_original(
 
 
 def _hf_key(key: str) -> str:
-    """Name of an original LLaVA weight in transformers' model."""
+    """The name that a weight of the original LLaVA has in transformers' model."""
     for original, ours in (
         ("model.mm_projector.0.", "model.multi_modal_projector.linear_1."),
         ("model.mm_projector.2.", "model.multi_modal_projector.linear_2."),
@@ -179,9 +180,9 @@ def _hf_key(key: str) -> str:
 
 
 def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
-    """The original layout is shared by models that differ in projector, image grid or language model."""
+    """Refuse models in the original layout that differ from LLaVA-1.5 in projector, image grid or language model."""
     expected = {
-        "architectures": (["LlavaLlamaForCausalLM"], ["LlavaLlamaDynamicForCausalLM"], None),  # SparseVLM's code's name
+        "architectures": (["LlavaLlamaForCausalLM"], ["LlavaLlamaDynamicForCausalLM"], None),  # the second: SparseVLM's
         "mm_projector_type": ("mlp2x_gelu",),
         "mm_patch_merge_type": ("flat", None),
         "image_aspect_ratio": ("pad", None, "square"),
@@ -213,7 +214,7 @@ def seen_box(size: tuple[int, int], image_aspect_ratio: str) -> tuple[float, flo
 
     Args:
         size: width and height of the picture.
-        image_aspect_ratio: "pad" is the square around the picture, which reaches beyond it, "crop" the one inside.
+        image_aspect_ratio: "pad" for the square around the picture, which reaches beyond it, "crop" for the one inside.
     """
     width, height = size
     if image_aspect_ratio == "crop":

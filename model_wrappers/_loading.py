@@ -1,4 +1,4 @@
-"""What every loader does: fill a model with weights, see that they and the preprocessor fit, name faults."""
+"""What every loader does: fill a model with weights, check that weights and preprocessor fit, explain errors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _MOST_LAYERS = 1000
 
 @contextmanager
 def named_faults(name: str, pretrained: str) -> Iterator[None]:
-    """Around a whole loading: whatever the libraries make of a damaged checkpoint becomes an error that names it.
+    """Turn whatever libraries raise while they load a damaged checkpoint into an error that names the checkpoint.
 
-    They raise nearly anything, and those written in Rust a ``PanicException``, which is no ``Exception``. Missing
-    memory and what ends the process pass through.
+    Libraries raise nearly anything, and those written in Rust a ``PanicException``, which is no ``Exception``. Errors
+    about memory, and exceptions that end the process, pass through unchanged.
 
     Args:
         name: the architecture.
-        pretrained: the checkpoint as the user called it.
+        pretrained: the checkpoint as the user named it.
 
     Raises:
         ValueError: the checkpoint cannot be loaded.
@@ -67,30 +67,30 @@ def load_model(
     unread: str | None = None,
     leaves_out: bool = False,
 ) -> Any:
-    """Build a model of transformers without memory and put its weights straight into their places, one by one.
+    """Build a transformers model without memory and put its weights straight into their places, one by one.
 
-    Of a model that is quantised, what lies around its decoder is not; the names are noted in ``loading.quantization``.
-    The files are mapped into memory. On a CPU a weight that is stored in the wanted dtype stays there; any other is
-    cast and moved by itself. So the model is never held twice.
+    If a model is quantised, modules outside its decoder are not; ``loading.quantization`` is changed to name them. The
+    files are memory-mapped. On a CPU, a weight that is stored in the wanted dtype stays mapped; any other weight is
+    cast and moved by itself. So the model is never held in memory twice.
 
     Args:
         kind: a model class, or an Auto class.
         what: the checkpoint's name.
-        config: the configuration, as transformers holds it.
-        folders: where all its weights are. The first one is loaded by transformers, unless ``weights`` are given.
+        config: the configuration, as a transformers object.
+        folders: all folders with its weights. transformers loads from the first one, unless ``weights`` is given.
         loading: how it is to be loaded.
-        weights: gives the tensors by the model's own names, for layouts that transformers does not know.
-        unread: a module that was left out on purpose.
-        leaves_out: the files may hold more than the model reads.
+        weights: returns the tensors by the model's own names, for layouts that transformers does not know.
+        unread: a module that is left out on purpose; its weights may be in the files.
+        leaves_out: whether the files may hold more weights than the model uses.
 
     Raises:
-        ValueError: the model does not go with the files, or the weights do not all fit.
+        ValueError: the model does not match the files, or weights are missing or do not fit.
         NotEnoughMemory: ``loading`` puts more weights on a device than fit there.
     """
     known = {} if isinstance(kind, type) and issubclass(kind, nn.Module) else {"trust_remote_code": False}
     model = check_size(what, config, lambda: kind.from_config(config, **known) if known else kind(config), folders)
     loading, aside = _by_modules(what, model, loading), None
-    if loading.device_map is not None:  # weights that transformers cannot fetch from the files again are kept there
+    if loading.device_map is not None:  # holds offloaded weights that transformers cannot read from the files again
         aside = tempfile.TemporaryDirectory(prefix="sepm_eval_offload_")
     source = {"local_files_only": True, **known} if weights is None else {"state_dict": weights()}
     with whole_files(folders[0]):
@@ -110,7 +110,7 @@ def load_model(
 
 
 def _by_modules(what: str, model: Any, loading: Loading) -> Loading:
-    """``loading`` with what follows from the names of a model's modules: their places, and which are not quantised."""
+    """Add to ``loading`` what depends on the names of a model's modules: their places, and which are not quantised."""
     if isinstance(loading.device_map, dict):
         check_map(what, model, loading.device_map, loading.bytes_a_number)
         loading = loading.on(spell_out(model, loading.device_map))
@@ -118,7 +118,7 @@ def _by_modules(what: str, model: Any, loading: Loading) -> Loading:
 
 
 def _arguments(loading: Loading, offload_folder: str | None) -> dict[str, Any]:
-    """``loading`` in the words of ``from_pretrained``."""
+    """``loading`` as arguments of ``from_pretrained``."""
     more = {
         "dtype": loading.dtype,
         "offload_folder": offload_folder,
@@ -129,10 +129,10 @@ def _arguments(loading: Loading, offload_folder: str | None) -> dict[str, Any]:
 
 
 def outside_decoder(model: Any) -> list[str]:
-    """Names of the modules around a model's decoder, as few as will do: vision tower, projector, output layer.
+    """Names of the largest modules outside a model's decoder: vision tower, projector, output layer.
 
     Args:
-        model: of transformers, whose tensors need have no memory.
+        model: a transformers model; its tensors may be without memory.
     """
     decoder = model.get_decoder()
 
@@ -149,20 +149,22 @@ def outside_decoder(model: Any) -> list[str]:
 
 
 def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: Sequence[Path]) -> nn.Module:
-    """Make a model of tensors without memory, and refuse one that the weights cannot fill, before memory is asked for.
+    """Build a model without memory, and refuse it if the files are too small for its weights.
 
-    Every weight takes a byte at least, so there cannot be more of them than the files have bytes.
+    Every weight takes at least a byte (half a byte in a quantised checkpoint), so a model cannot have more weights than
+    its files have bytes.
 
     Args:
         what: the checkpoint's name.
-        config: the configuration, as transformers holds it.
+        config: the configuration, as a transformers object.
         build: makes the model; called where tensors have shapes but no memory.
         folders: where its weights are.
 
-    Returns the model.
+    Returns:
+        The model.
 
     Raises:
-        ValueError: the model is larger than the files, or has no possible number of layers.
+        ValueError: the model is larger than the files, or its number of layers is impossible.
     """
     for part in (config, *(getattr(config, key, None) for key in ("text_config", "vision_config"))):
         layers = getattr(part, "num_hidden_layers", 1)
@@ -175,7 +177,7 @@ def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: 
     wanted = sum(weight.numel() for weight in model.parameters())
     held = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
     if getattr(config, "quantization_config", None):
-        held *= 2  # two of four bits in a byte
+        held *= 2  # two weights of four bits in a byte
     if wanted > held:
         raise ValueError(
             f"{what}: its config.json describes a model of {wanted} weights, but its files have only {held} bytes; "
@@ -185,17 +187,17 @@ def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: 
 
 
 def check_map(what: str, model: nn.Module, device_map: Mapping[str, str], bytes_a_number: float) -> None:
-    """Refuse a division by hand that names no module of the model, leaves one out, or does not fit.
+    """Refuse a user's device map that names an unknown module, leaves weights without a place, or does not fit.
 
     Args:
         what: the checkpoint's name.
-        model: the model, whose tensors need have no memory.
+        model: the model; its tensors may be without memory.
         device_map: the place of each module, by its name.
-        bytes_a_number: of a weight in memory.
+        bytes_a_number: bytes per weight in memory.
 
     Raises:
-        ValueError: a name is no module's, or weights have no place.
-        NotEnoughMemory: a place has too little.
+        ValueError: a name belongs to no module, or weights have no place.
+        NotEnoughMemory: a place has too little memory.
     """
     modules = [name for name, _ in model.named_modules()]
     if unknown := [name for name in device_map if name not in modules]:
@@ -213,9 +215,10 @@ def check_map(what: str, model: nn.Module, device_map: Mapping[str, str], bytes_
 
 
 def keep_positions(model: nn.Module) -> None:
-    """Hold the table of positions of a vision tower where it is computed, even if the tower's weights are fetched anew.
+    """Keep a vision tower's position embeddings on its device, even if the tower's weights are offloaded.
 
-    It is fetched when it is called, but some towers, and others for smaller pictures, read it without a call.
+    Offloaded weights are fetched when their module is called, but some towers read the table of positions without a
+    call, and others do so for smaller pictures.
     """
     for tower in model.modules():
         table = getattr(tower, "position_embedding", None)
@@ -227,10 +230,10 @@ def keep_positions(model: nn.Module) -> None:
 
 
 def tell_of_disk(what: str, model: Any) -> None:
-    """Say, where a division put modules on disk, that they are read from there at every step.
+    """Log a warning if modules were put on disk, because they are read from there at every step.
 
     Raises:
-        NotEnoughMemory: all of it is there and nothing fetches it, as older releases of transformers leave it.
+        NotEnoughMemory: the whole model is on disk and nothing fetches it, as in older releases of transformers.
     """
     places = getattr(model, "hf_device_map", {})
     aside = [name for name, place in places.items() if place == "disk"]
@@ -243,18 +246,19 @@ def tell_of_disk(what: str, model: Any) -> None:
 def check_processor(where: Path, processor: Any) -> None:
     """Refuse an image processor that prepares pictures as neither LLaVA-1.5 nor VILA does.
 
-    Sizes are not looked at: loaders give their own, which are the tower's.
+    Sizes are not checked: loaders set those of the tower.
 
     Args:
         where: the folder whose preprocessor_config.json was read.
         processor: a Pillow-backed image processor of transformers.
 
     Raises:
-        ValueError: a value no such model has: a mean outside 0 to 1, a spread outside 0.01 to 1, and so on.
+        ValueError: a value that no such model has, such as a mean outside 0 to 1, or a standard deviation outside 0.01
+            to 1.
     """
 
     def three(values: Any, least: float, most: float) -> bool:
-        """Whether it is a number for each channel; NaN lies in no range."""
+        """Whether ``values`` is one number from ``least`` to ``most`` per channel; NaN lies in no range."""
         return (
             isinstance(values, (list, tuple))
             and len(values) == 3
@@ -285,9 +289,9 @@ _DERIVED = (".position_ids", ".rotary_emb.inv_freq")
 
 
 def check_complete(what: str, info: dict[str, Any], unread: str | None = None) -> None:
-    """Refuse a checkpoint whose weights do not all fit: the model would answer, with random layers.
+    """Refuse a checkpoint whose weights do not all fit the model, which would still answer, but with random layers.
 
-    info: transformers' loading info; unread: a module that was left out on purpose.
+    info: transformers' loading info; unread: a module that is left out on purpose.
     """
     found = {key: sorted(map(str, names)) for key, names in info.items() if key.endswith("_keys")}
     found["unexpected_keys"] = [

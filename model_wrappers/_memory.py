@@ -1,7 +1,7 @@
-"""Whether a checkpoint's weights will fit where they are to go, told before anything is loaded.
+"""Whether a checkpoint's weights will fit into the memory of their devices, checked before anything is loaded.
 
-The kernel ends a process that asks for too much, without a word. Only what is certain to fail is refused: weights that
-would not fit even alone. What an answer needs is not counted.
+The operating system kills a process that uses too much memory, without a message. Only what is certain to fail is
+refused: weights that would not fit even by themselves. The memory that answering needs is not counted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class NotEnoughMemory(MemoryError):
 
 
 def lack_of_memory(need: float, device: str, bytes_a_number: float) -> str:
-    """Why weights do not fit into a device's memory, in words; "" if they may.
+    """A message that says why weights do not fit into a device's memory; "" if they may fit.
 
     Args:
         need: bytes of the weights in memory.
-        device: a torch device to which they go.
-        bytes_a_number: how many of them a number takes.
+        device: the torch device to which they go.
+        bytes_a_number: bytes per weight.
     """
     free = free_memory(device)
     if need <= free:
@@ -38,12 +38,12 @@ def lack_of_memory(need: float, device: str, bytes_a_number: float) -> str:
 
 
 def lack_on_map(model: nn.Module, device_map: Mapping[str, str], bytes_a_number: float) -> str:
-    """Why a model divided by hand does not fit, in words; "" if it may.
+    """A message that says why a model does not fit with a user's device map; "" if it may fit.
 
     Args:
-        model: the model, whose tensors need have no memory.
-        device_map: the place of each module, by its name; "" stands for all others. Disk has room for all.
-        bytes_a_number: of a weight in memory.
+        model: the model; its tensors may be without memory.
+        device_map: the place of each module, by its name; "" stands for all others. The disk is taken to have room.
+        bytes_a_number: bytes per weight in memory.
     """
     needs: dict[str, float] = {}
     for name, weight in model.named_parameters():
@@ -59,17 +59,17 @@ def lack_on_map(model: nn.Module, device_map: Mapping[str, str], bytes_a_number:
 
 
 def spell_out(model: nn.Module, device_map: Mapping[str, str], name: str = "", place: str = "") -> dict[str, str]:
-    """A map in which no entry lies inside another, as accelerate wants it: what stands around them is named in parts.
+    """Rewrite a device map so that no entry lies inside another, as accelerate requires: outer modules become parts.
 
     Args:
-        model: the model, or the module of this name in it.
+        model: the model, or one of its modules.
         device_map: the place of modules, by name.
-        name: the module's.
-        place: where what surrounds it goes.
+        name: the module's name; "" for the model.
+        place: the place of the module around it.
     """
     place = device_map.get(name, place)
     if not any(key != name and (not name or key.startswith(f"{name}.")) for key in device_map):
-        # what has buffers alone needs no place of its own: it is computed where something is
+        # a module without a place has no weights, only buffers: any device that computes will do
         return {name: place or next(one for one in device_map.values() if one != "disk")}
     front = f"{name}." if name else ""
     own = [*model.named_parameters(recurse=False), *model.named_buffers(recurse=False)]
@@ -80,7 +80,7 @@ def spell_out(model: nn.Module, device_map: Mapping[str, str], name: str = "", p
 
 
 def _holder(weight: str, device_map: Mapping[str, str]) -> str:
-    """The entry of a map that says where a weight goes: the longest name in front of it."""
+    """The key of a device map that gives a weight its place: the longest one that the weight's name begins with."""
     return max((name for name in device_map if not name or f"{weight}.".startswith(f"{name}.")), key=len)
 
 

@@ -1,6 +1,6 @@
-"""How a checkpoint is to be loaded: device, number format, division among devices, quantisation, attention kernel.
+"""How a checkpoint is to be loaded: device, dtype, division among devices, quantisation, attention kernel.
 
-All of it is settled from what a user may set, and held against what the machine has, before any weight is read.
+All of it is decided from the user's settings, and checked against the machine, before any weights are read.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ STRATEGIES = ("auto", "balanced")
 
 @dataclass(frozen=True)
 class Loading:
-    """What was settled.
+    """How a checkpoint is to be loaded, as decided by ``settle``.
 
     Attributes:
-        device: where a model goes that is not divided.
-        dtype: what it computes in.
+        device: the device of a model that is not divided.
+        dtype: the dtype in which the model computes.
         device_map: one of ``STRATEGIES``, the place of each module by its name, or None: all on ``device``.
-        max_memory: bytes that a strategy may use on each device, by number or "cpu"; None is what is free.
+        max_memory: bytes that a strategy may use on each device, by number or "cpu"; None: what is free.
         quantization: a quantisation config of transformers, or None.
-        attention: the attention kernel, one of ``KERNELS``; None: what the model's class chooses.
+        attention: the attention kernel, one of ``KERNELS``; None: the one that the model's class chooses.
     """
 
     device: torch.device
@@ -47,12 +47,12 @@ class Loading:
 
     @property
     def bytes_a_number(self) -> float:
-        """What a weight takes in memory."""
+        """Bytes of memory per weight."""
         return self.dtype.itemsize if self.quantization is None else stored_bytes(self.quantization)
 
     @property
     def settings(self) -> dict[str, str]:
-        """What of it decides an answer, as ``Backbone.settings`` records it."""
+        """The part that determines an answer, in the form of ``Backbone.settings``."""
         quantised = "none"
         if self.quantization is not None:
             quantised = json.dumps(self.quantization.to_dict(), sort_keys=True, default=str)
@@ -63,10 +63,10 @@ class Loading:
         }
 
     def part(self, name: str) -> Loading:
-        """The same for one of several models that make up a checkpoint, whose name stands in front in a map.
+        """How to load one of the models that make up a checkpoint; its name is the prefix of its keys in a map.
 
         Raises:
-            ValueError: a map puts all of it on disk.
+            ValueError: a map puts all of this model on disk.
         """
         if not isinstance(self.device_map, dict):
             return self
@@ -84,17 +84,17 @@ class Loading:
         return self._but(device_map=found)
 
     def on(self, device_map: dict[str, str]) -> Loading:
-        """The same with another map."""
+        """The same loading with another device map."""
         return self._but(device_map=device_map)
 
     def sparing(self, *modules: str) -> Loading:
-        """The same, with these modules left out of quantisation; they are noted in ``quantization`` itself."""
+        """The same loading without quantising these modules; ``quantization`` itself is changed to name them."""
         if self.quantization is None:
             return self
         return self._but(quantization=spare(self.quantization, list(modules)))
 
     def undivided(self, what: str) -> torch.device:
-        """Where a model goes that is too small to be divided.
+        """The device of a model that is too small to be divided.
 
         Raises:
             ValueError: a map divides it, or puts it on disk.
@@ -107,11 +107,11 @@ class Loading:
         return torch.device(_place(*places))
 
     def whole(self) -> Loading:
-        """The same for a small model: not divided by a strategy, and not quantised."""
+        """The same loading for a small model: not divided by a strategy, and not quantised."""
         return self._but(device_map=self.device_map if isinstance(self.device_map, dict) else None, quantization=None)
 
     def after(self, used: int) -> Loading:
-        """The same for what is loaded next, where so many bytes of ``max_memory`` are used up on ``device``."""
+        """The same loading for the next model, with ``used`` bytes subtracted from ``max_memory`` on ``device``."""
         if self.max_memory is None:
             return self
         place = "cpu" if self.device.type == "cpu" else self.device.index or 0
@@ -142,21 +142,21 @@ def settle(
     quantization_config: Any = None,
     attn_implementation: str = "sdpa",
 ) -> Loading:
-    """Settle how a checkpoint is loaded, and refuse what cannot be done here. Nothing is loaded.
+    """Decide how a checkpoint is loaded, and refuse what cannot work on this machine. Nothing is loaded.
 
     Args:
         folders: all folders with its weights.
-        config: the config.json of its language model, or of the whole.
+        config: the config.json of its language model, or of the whole checkpoint.
         device: "auto" (cuda, then mps, then cpu) or a torch device.
-        dtype: a torch dtype's name, or "auto": the checkpoint's own on a GPU, on a CPU float32 or, where that does not
-            fit, bfloat16, which is logged.
+        dtype: a torch dtype's name, or "auto": on a GPU the checkpoint's own, on a CPU float32, or bfloat16 if float32
+            does not fit, which is logged.
         device_map: "auto", "balanced", or the place of each module by its name, as a mapping or JSON; a place is a
-            GPU's number, a torch device or "disk", and "" is all other modules. docs/loading.md has examples.
-        max_memory: how much "auto" and "balanced" may use, by GPU's number or "cpu", as a mapping or JSON.
+            GPU's number, a torch device or "disk", and "" means all other modules. docs/loading.md has examples.
+        max_memory: how much "auto" and "balanced" may use, by GPU number or "cpu", as a mapping or JSON.
         load_in_4bit: quantise the language model with bitsandbytes, to 4 bits with its defaults.
-        load_in_8bit: likewise, to 8 bits.
+        load_in_8bit: quantise the language model with bitsandbytes, to 8 bits.
         quantization_config: see ``parse_quantization``.
-        attn_implementation: the kernel of attention, one of ``KERNELS``.
+        attn_implementation: the attention kernel, one of ``KERNELS``.
 
     Raises:
         ValueError: a setting is impossible, or needs what is not installed.
@@ -181,7 +181,7 @@ def settle(
 
 
 def _check_memory(folders: Sequence[Path], loading: Loading) -> None:
-    """Refuse weights that do not fit on the one device they are to go to."""
+    """Refuse weights that do not fit into the memory of their one device."""
     need = sum(bytes_in_memory(folder, loading.bytes_a_number) for folder in folders)
     if lack := lack_of_memory(need, str(loading.device), loading.bytes_a_number):
         raise NotEnoughMemory(f"{folders[0]} cannot be loaded: {lack}")
@@ -210,7 +210,7 @@ def pick_dtype(wanted: str, device: torch.device, config: Mapping[str, Any]) -> 
 
 
 def _own_dtype(config: Mapping[str, Any]) -> str:
-    """The dtype a configuration names; half precision if it names none, as LLaVA's own code loads."""
+    """The dtype that a configuration names; float16 if it names none, as in LLaVA's own code."""
     text = config.get("text_config", {})
     named = next((c[key] for c in (config, text) for key in ("dtype", "torch_dtype") if c.get(key)), "float16")
     return str(named).removeprefix("torch.")
@@ -224,7 +224,7 @@ def _dtype(
     quantised: Any,
     divided: str | dict[str, str] | None,
 ) -> torch.dtype:
-    """``pick_dtype``, which on a CPU takes bfloat16 where float32 does not fit, or only some of it would be left."""
+    """Like ``pick_dtype``, but "auto" on a CPU is bfloat16 if float32 does not fit or the weights are quantised."""
     kind = pick_dtype(wanted, device, config)
     if wanted != "auto" or device.type != "cpu":
         return kind
@@ -243,7 +243,7 @@ def _dtype(
 
 
 def _check_attention(loading: Loading) -> None:
-    """Refuse a kernel that is unknown or cannot run here, before transformers finds out with the weights at hand."""
+    """Refuse a kernel that is unknown or cannot run here, before transformers does so after loading the weights."""
     if loading.attention not in KERNELS:
         raise ValueError(f"attn_implementation={loading.attention!r}: use one of {', '.join(KERNELS)}")
     if loading.attention != "flash_attention_2":
@@ -284,10 +284,10 @@ def _parse_map(device_map: Any) -> str | dict[str, str] | None:
 
 
 def _place(name: str) -> Any:
-    """A place of a map as accelerate takes it.
+    """A place of a device map in the form that accelerate takes.
 
     Raises:
-        RuntimeError: it is none.
+        RuntimeError: there is no such place.
     """
     if name.isdecimal():
         return int(name)
@@ -325,7 +325,7 @@ def _json_object(name: str, value: Any, form: str) -> dict[Any, Any]:
 
 
 def _room() -> dict[int | str, int]:
-    """What is free on each device; of the CPU, no more than this process may have."""
+    """Free memory of each device, in bytes; on the CPU, no more than this process may use."""
     from accelerate.utils import get_max_memory
 
     free = get_max_memory()

@@ -1,12 +1,12 @@
 """VILA-1.5 (3B, Llama-3 8B, 13B) with current transformers, from its original layout.
 
-Reproduces NVlabs/VILA at 0085724 (2024-07-07): pictures resized to the tower's square regardless of their shape, all
-patches of SigLIP's last but one layer, the ``mlp_downsample`` projector in that time's token order, and the
-tokenisation procedure with all its quirks. Later VILA code emits the same projector's tokens in another order, which
+It reproduces NVlabs/VILA at 0085724 (2024-07-07): pictures resized to the tower's square regardless of their shape, all
+patches of SigLIP's second-to-last layer, the ``mlp_downsample`` projector with the token order of that time, and the
+tokenisation procedure with all its quirks. In later VILA code the same projector has its tokens in another order, which
 these weights were not trained with. Departure: the original computes in float16 everywhere.
 
-Prompts of the Llama-3 models come in two versions, ``template=may2024`` and ``aug2024``. Which weights want which is an
-inference from the project's history, not stated by it: by default "-Fix" checkpoints get the later one.
+Prompts of the Llama-3 models come in two versions, ``template=may2024`` and ``aug2024``. Which weights need which one
+is not stated by the project but inferred from its history: by default, "-Fix" checkpoints get the later one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Projector(nn.Module):
             nn.GELU(),
             nn.Linear(width, width),
         ]
-        self.layers = nn.Sequential(nn.Identity(), *layers)  # the checkpoint numbers its layers so
+        self.layers = nn.Sequential(nn.Identity(), *layers)  # so layers have the numbers of the checkpoint
 
     def forward(self, patches: Tensor) -> Tensor:
         """[B, h * h, C] -> [B, ceil(h / 2)^2, D]."""
@@ -66,8 +66,8 @@ class Projector(nn.Module):
 def downsample(patches: Tensor) -> Tensor:
     """Join 2x2 patches, [B, h * h, C] -> [B, n * n, 4C] with n = ceil(h / 2).
 
-    An odd grid gets a row and a column of zeros. Channels come in the order (0, 0), (0, 1), (1, 0), (1, 1) of the
-    block's (row, column); tokens column by column: token t = j * n + i is block row i, block column j.
+    An odd grid gets a row and a column of zeros. Within a block, the channels of its patches (row, column) are in the
+    order (0, 0), (0, 1), (1, 0), (1, 1). Tokens run column by column: token t = j * n + i is block row i, column j.
     """
     side = round(patches.shape[1] ** 0.5)
     grid = patches.unflatten(1, (side, side))
@@ -126,10 +126,11 @@ class Vila(ImageFirst):
         return preprocess(self._processor, images, vision.image_size, vision.patch_size, side)
 
     def _encode(self, before: str, after: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Either side of the image by itself, as the original tokenizer_image_token does.
+        """Tokenise each side of the image by itself, as the original tokenizer_image_token does.
 
-        The Llama-3 template spells out a BOS and the tokenizer adds one, so there are two. If the tokenizer adds none,
-        the procedure takes the template's for the tokenizer's and cuts one token off the second piece too.
+        The Llama-3 template contains a BOS and the tokenizer adds another, so there are two. If the tokenizer adds
+        none, the original procedure takes the template's BOS for the tokenizer's, and so also cuts the first token off
+        the second text.
         """
         added = [self._bos] if self._tokenizer.adds_bos else []
         first = [*added, *self._tokenizer.encode(before)[0]]
@@ -140,7 +141,7 @@ class Vila(ImageFirst):
 
 
 def load(pretrained: str, template: str, positions: str, **placement: Any) -> Vila:
-    """See ``load`` in ``vila.py``; the placement is what ``settle`` takes."""
+    """See ``load`` in ``vila.py``; ``placement`` has the keyword arguments of ``settle``."""
     chosen_positions = pick_positions(positions)
     checkpoint = find_checkpoint(pretrained)
     config = checkpoint.config()
@@ -164,7 +165,7 @@ def load(pretrained: str, template: str, positions: str, **placement: Any) -> Vi
 def _load_parts(
     parts: Mapping[str, Checkpoint], loading: Loading
 ) -> tuple[SiglipVisionModel, Projector, PreTrainedModel]:
-    """Tower, projector and language model, each where ``loading`` puts it."""
+    """Load vision tower, projector and language model, each where ``loading`` puts it."""
     named = loading.device_map if isinstance(loading.device_map, dict) else {}
     if unknown := [key for key in named if key and key.partition(".")[0] not in PARTS]:
         raise ValueError(f"device_map names {unknown[:4]}, which begin with none of the parts {', '.join(PARTS)}")
@@ -181,12 +182,12 @@ def _load_parts(
 
 def _load_tower(part: Checkpoint, loading: Loading) -> SiglipVisionModel:
     config = SiglipVisionConfig.from_pretrained(part.folder, local_files_only=True)
-    config.vision_use_head = False  # it pools all patches into one vector, which nobody reads
+    config.vision_use_head = False  # the head pools all patches into one vector, which is not used
     return load_model(SiglipVisionModel, part.name, config, [part.folder], loading, unread="head")
 
 
 def _fill(projector: Projector, part: Checkpoint, loading: Loading) -> None:
-    """Give the projector its weights, which are too few to be divided."""
+    """Load the projector's weights, which are too few to be divided among devices."""
     keys = projector.load_state_dict(read_weights(part.folder, loading.dtype), strict=False, assign=True)
     check_complete(part.name, keys._asdict())
     projector.to(loading.undivided(part.name), loading.dtype)
@@ -202,7 +203,7 @@ def _image_processor(folder: Path, side: int) -> SiglipImageProcessorPil:
 
 
 def _refuse_other_vilas(name: str, config: dict[str, Any], configs: dict[str, dict[str, Any]]) -> None:
-    """The layout is shared by models that differ in tower, tiling, projector or number format."""
+    """Refuse models in the same layout that differ in tower, tiling, projector or number format."""
     reasons = {
         "s2": (bool(config.get("s2")), "its tower reads several scales"),
         "AWQ": ("quantization_config" in configs["llm"], "its language model is quantised"),
@@ -244,12 +245,12 @@ def block_of(size: tuple[int, int], side: int, patch: int) -> Block:
     """Where the visual tokens of a picture lie: column by column (see ``downsample``).
 
     Args:
-        size: width and height of the picture, all of which is stretched to the tower's square.
-        side: of that square, in pixels.
+        size: width and height of the picture, which is stretched to the tower's square.
+        side: side of that square, in pixels.
         patch: side of a patch, in pixels.
 
-    The grid covers twice as many patches as it has cells, which need not be the square: an odd number of patches gets
-    a row and a column of zeros, and a remainder of pixels is seen by no patch.
+    Along each side, the grid covers twice as many patches as it has cells. This need not be the whole square: an odd
+    number of patches gets a row and a column of zeros, and left-over pixels at the edge belong to no patch.
     """
     cells = -(-(side // patch) // 2)
     covered = 2 * cells * patch / side

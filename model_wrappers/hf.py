@@ -1,4 +1,4 @@
-"""Any picture-and-text model of transformers: how it is loaded and what it supports. The model stands in ``_hf/``."""
+"""Any picture-and-text model of transformers: how it is loaded and what it supports. The model is in ``_hf/``."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ def load(
         pretrained: such as "Qwen/Qwen2.5-VL-7B-Instruct", "OpenGVLab/InternVL3_5-8B-HF", or a folder.
         device: see ``load_backbone``.
         dtype: see ``load_backbone``.
-        positions: what becomes of the positions of tokens behind dropped ones: "closed" up, as in SEPM's public code,
-            or "kept"; "auto" keeps them where a position is a place in the picture (M-RoPE) and closes up elsewhere.
-        tiling: let the image processor cut pictures into tiles, where it can do without.
-        min_pixels: pictures with fewer are enlarged, where the image processor has such a limit (Qwen, GLM).
-        max_pixels: pictures with more are reduced.
+        positions: "closed" renumbers the tokens that are left when visual tokens are dropped, as the public SEPM code
+            does; "kept" leaves every token its position; "auto" is "kept" where a position is a place in the picture
+            (M-RoPE), and "closed" elsewhere.
+        tiling: let the image processor cut pictures into tiles, if it can be switched on and off.
+        min_pixels: pictures with fewer pixels are enlarged, if the image processor has such a limit (Qwen, GLM).
+        max_pixels: pictures with more pixels are reduced, likewise.
         device_map: which part goes to which device; this and the next five are explained in docs/loading.md.
         max_memory: how much each device may hold.
         load_in_4bit: quantise the language model to four bits.
-        load_in_8bit: quantise it to eight.
-        quantization_config: quantise it otherwise.
-        attn_implementation: the kernel of attention: "sdpa", "flash_attention_2" or "eager".
+        load_in_8bit: quantise the language model to eight bits.
+        quantization_config: quantise the language model in another way.
+        attn_implementation: the attention kernel: "sdpa", "flash_attention_2" or "eager".
 
     Raises:
-        ValueError: the checkpoint is of a kind that is refused, or fails the contract; the reason is said.
-        NotEnoughMemory: its weights do not fit into memory.
+        ValueError: the checkpoint is of a kind that is refused, or fails the contract; the message says why.
+        NotEnoughMemory: the weights do not fit into memory.
     """
     # long because: every option stands in the signature, in its explanation and in the call
     from sepm_eval.model_wrappers._hf.model import load as load_hf  # imports torch and transformers
@@ -76,10 +77,10 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
 
     Args:
         pretrained: see ``load``.
-        options: what ``load`` is to be given beside it.
+        options: the other arguments of ``load``.
 
     Raises:
-        ValueError: the checkpoint is of a kind that is refused, or an option does not go with it.
+        ValueError: the checkpoint is of a kind that is refused, or does not allow one of the options.
         FileNotFoundError: there is no such checkpoint.
     """
     from sepm_eval.model_wrappers._hf.model import supported as supported_by
@@ -88,7 +89,7 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
 
 
 def shapes(folder: Path) -> Geometry | None:
-    """The shapes of a checkpoint, for a picture of 640 x 480 pixels; None of a family whose costs are not known."""
+    """The shapes of a checkpoint, for a picture of 640 x 480 pixels; None for a family whose costs are not known."""
     pixels: dict[str, Any] = {}
     for name in ("preprocessor_config.json", "processor_config.json"):
         if (folder / name).is_file():
@@ -97,7 +98,7 @@ def shapes(folder: Path) -> Geometry | None:
     return geometry(json.loads((folder / "config.json").read_text(encoding="utf-8")), pixels)
 
 
-# Of the released files, as far as costs depend on them.
+# Values from the released files, as far as costs depend on them.
 _QWEN_PIXELS = {"size": {"shortest_edge": 3136, "longest_edge": 12845056}}
 _QWEN3_PIXELS = {"size": {"shortest_edge": 65536, "longest_edge": 16777216}}
 _GQA = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}

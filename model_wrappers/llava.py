@@ -1,4 +1,4 @@
-"""LLaVA-1.5 (7B, 13B): how it is loaded and which checkpoints it has. The model itself is in ``_llava.py``."""
+"""LLaVA-1.5 (7B, 13B): how it is loaded and which checkpoints it has. The model is in ``_llava.py``."""
 
 from __future__ import annotations
 

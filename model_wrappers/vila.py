@@ -1,4 +1,4 @@
-"""VILA-1.5 (3B, Llama-3 8B, 13B): how it is loaded and which checkpoints it has. The model stands in ``_vila.py``."""
+"""VILA-1.5 (3B, Llama-3 8B, 13B): how it is loaded and which checkpoints it has. The model is in ``_vila.py``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sepm_eval.backbone.cost import Decoder, Geometry, Tower, geometry_from_conf
 from sepm_eval.backbone.interface import ABILITIES, Backbone
 
 SUPPORTS = ABILITIES - {"class_token", "tower"}
-"""SigLIP has no class token, and four of its patches become one visual token."""
+"""What every checkpoint supports: SigLIP has no class token, and four of its patches become one visual token."""
 
 
 def load(
@@ -37,18 +37,18 @@ def load(
         device: see ``load_backbone``.
         dtype: see ``load_backbone``.
         template: "may2024" or "aug2024" (Llama-3), "vicuna_v1" (3B, 13B), or "auto": by the tokenizer and the name.
-        positions: "closed" (also as "auto") numbers what is left anew, as the public SEPM code does; "kept" leaves
-            every token where it was.
+        positions: "closed" (also "auto") renumbers the tokens that are left when visual tokens are dropped, as the
+            public SEPM code does; "kept" leaves every token its position.
         device_map: which part goes to which device; this and the next five are explained in docs/loading.md.
         max_memory: how much each device may hold.
         load_in_4bit: quantise the language model to four bits.
-        load_in_8bit: quantise it to eight.
-        quantization_config: quantise it otherwise.
-        attn_implementation: the kernel of attention: "sdpa", "flash_attention_2" or "eager".
+        load_in_8bit: quantise the language model to eight bits.
+        quantization_config: quantise the language model in another way.
+        attn_implementation: the attention kernel: "sdpa", "flash_attention_2" or "eager".
 
     Raises:
-        ValueError: the checkpoint is not VILA-1.5, of a kind that is not supported, or incomplete.
-        NotEnoughMemory: its weights do not fit into memory.
+        ValueError: the checkpoint is not VILA-1.5, is of a kind that is not supported, or is incomplete.
+        NotEnoughMemory: the weights do not fit into memory.
     """
     from sepm_eval.model_wrappers._vila import load as load_vila  # imports torch and transformers
 
@@ -73,7 +73,7 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
 
 
 def shapes(folder: Path) -> Geometry | None:
-    """The shapes of a checkpoint, whose parts lie in folders of their own."""
+    """The shapes of a checkpoint, whose parts are in separate folders; None if one of the two needed is missing."""
     parts = [folder / part / "config.json" for part in ("llm", "vision_tower")]
     if not all(part.is_file() for part in parts):
         return None

@@ -1,1 +1,1 @@
-"""The parts of the backbone that serves every family of transformers' image-and-text models (see ``hf``)."""
+"""The parts of the ``hf`` backbone, which serves every family of transformers' image-and-text models."""

@@ -1,8 +1,8 @@
-"""Attention rows of some decoder layers, for any family of transformers, beside its own fast attention.
+"""Attention weights of a few query rows in some decoder layers, for any family, in addition to its fast attention.
 
-Layers are told apart by the index their attention module carries, and whether a layer sees everything is read off the
-arguments it is called with. What is asked travels in a context variable, not as an argument of the forward call: models
-with recurrent layers hand such arguments on to kernels that do not know them.
+A layer is identified by the index in its attention module; whether it sees everything is taken from the arguments of
+its call. The request is passed in a context variable, not as an argument of the forward call, because models with
+recurrent layers pass such arguments on to kernels that do not accept them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from sepm_eval.backbone.probe import mean_attention, probed, register
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ATTENTION = "sepm_eval_watched"  # not named after SDPA: classes that cap their scores refuse that, and here it is done
+ATTENTION = "sepm_eval_watched"  # not "sdpa": classes that soft-cap scores refuse SDPA, but here it is done for them
 
 
 @dataclass
 class Watch:
-    """What is wanted of the decoder's attention in one forward pass.
+    """A request for the decoder's attention in one forward pass, which fills in the results.
 
     Attributes:
         layers: indices of the decoder layers.
-        rows: [B, R] query positions in the padded sequence; where ``valid`` is False the value is ignored.
+        rows: [B, R] query positions among the tokens being read, padded; where ``valid`` is False the value is ignored.
         valid: [B, R] bool.
-        windows: filled in: of every layer that has attention, the length of its window, None where it sees everything.
-        found: filled in: for each layer [B, L] float32, mean over the valid rows and all heads.
+        windows: result: for every layer with attention the length of its window, None if it sees everything.
+        found: result: for each of ``layers`` [B, L] float32, mean attention over the valid rows and all heads.
     """
 
     layers: frozenset[int] = frozenset()
@@ -43,10 +43,10 @@ class Watch:
     found: dict[int, Tensor] = field(default_factory=dict)
 
     def mean(self) -> Tensor:
-        """Mean of what was found over the layers, [B, L].
+        """Mean of ``found`` over the layers, [B, L].
 
         Raises:
-            RuntimeError: a layer did not answer; tokens would be dropped for no reason, or none.
+            RuntimeError: a layer reported no attention; without it, tokens would be dropped for no reason, or none.
         """
         silent = sorted(self.layers - set(self.found))
         if silent or not self.found:
@@ -60,11 +60,11 @@ _WATCH: ContextVar[Watch | None] = ContextVar("sepm_eval_watch", default=None)
 
 @contextmanager
 def watching(watch: Watch | None, kernel: str) -> Iterator[None]:
-    """Have ``watch`` filled in by the forward passes inside.
+    """Let the forward passes inside the ``with`` block fill in ``watch``.
 
     Args:
-        watch: what is wanted; None is nothing.
-        kernel: that of the decoder that runs inside.
+        watch: the request; None for nothing.
+        kernel: the attention kernel of the decoder that runs inside.
     """
     _register(kernel)
     token = _WATCH.set(watch)
@@ -75,19 +75,19 @@ def watching(watch: Watch | None, kernel: str) -> Iterator[None]:
 
 
 def install(decoder: PreTrainedModel, kernel: str) -> None:
-    """Make a decoder's attention ``watched``; the vision tower's stays what it was.
+    """Make ``watched`` the attention function of a decoder; the vision tower keeps its own.
 
     Args:
-        decoder: of transformers.
-        kernel: what computes its attention, one of ``KERNELS``.
+        decoder: a transformers decoder.
+        kernel: its attention kernel, one of ``KERNELS``.
     """
     decoder.set_attn_implementation(_register(kernel))
 
 
 def _register(kernel: str) -> str:
-    """Make ``watched`` known to transformers, and return its name there.
+    """Register ``watched`` with transformers; the result is its name there.
 
-    In FlashAttention's place it answers the probes of ``sepm_eval.backbone.probe`` too.
+    In FlashAttention's place it also fills in the probes of ``sepm_eval.backbone.probe``.
     """
     return register(f"{ATTENTION}{kernel.removeprefix('sdpa')}", kernel, watched)
 
@@ -103,9 +103,9 @@ def watched(
     softcap: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """One of transformers' attention functions that also fills in the ``Watch`` there is.
+    """Run one of transformers' attention functions, and fill in the current ``Watch``.
 
-    SDPA has no soft cap of the scores; where a model asks for one, they are computed as its eager attention would.
+    SDPA cannot soft-cap the scores; if a model wants that, attention is computed here as in its eager implementation.
     """
     watch, layer, window = _WATCH.get(), getattr(module, "layer_idx", None), kwargs.get("sliding_window")
     if watch is not None and layer is not None:
@@ -128,9 +128,10 @@ def watched(
 
 
 def _spelled_out(padding: Tensor | None, queries: int, key: Tensor, window: int | None) -> Tensor:
-    """What FlashAttention lets a place see, [B, 1, Q, K] bool: it is told the padding only.
+    """The attention mask that FlashAttention applies, [B, 1, Q, K] bool for Q queries; it is only given the padding.
 
-    padding: [B, K], False where it is, or None; key: [B, H_kv, K, d]; window: how many places a place sees, or None.
+    padding: [B, K], False for padding, or None; key: [B, H_kv, K, d]; window: how many positions a position sees, or
+    None.
     """
     length = key.shape[2]
     columns = torch.arange(length, device=key.device)
@@ -150,15 +151,15 @@ def _weights(
     scaling: float | None,
     softcap: float | None,
 ) -> Tensor:
-    """Softmax rows, [B, H, R, K] float32.
+    """Softmax attention weights of some query rows, [B, H, R, K] float32.
 
     query: [B, H, Q, d]; key: [B, H_kv, K, d], H a multiple of H_kv; attention_mask: [B or 1, 1 or H, Q, K], bool (True
-    is seen) or added to the scores, or None: causal, as SDPA takes it; rows: [B, R] of the queries. As in transformers'
-    eager attention, scores are taken in the model's dtype and the softmax in float32.
+    is seen) or added to the scores, or None: causal, as in SDPA; rows: [B, R], indices into the queries. As in
+    transformers' eager attention, scores are computed in the model's dtype and the softmax in float32.
     """
     batch, heads, _, width = query.shape
     picked = query.gather(2, rows[:, None, :, None].expand(-1, heads, -1, width))
-    grouped = picked.reshape(batch, key.shape[1], -1, width)  # query heads of one key head lie side by side
+    grouped = picked.reshape(batch, key.shape[1], -1, width)  # query heads that share a key head are adjacent
     scores = (grouped @ key.mT).view(batch, heads, -1, key.shape[2])
     scores = scores * (width**-0.5 if scaling is None else scaling)
     if softcap is not None:

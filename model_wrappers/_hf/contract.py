@@ -1,8 +1,8 @@
-"""What must hold of a model before it is used: checked on a small picture when it is loaded, whatever its family.
+"""What must be true of a model before it is used: checked on a small picture when it is loaded, whatever its family.
 
-A family that nobody has tried may differ in a way that raises no error and changes every answer. So what this backbone
-reads is compared with the model's own forward pass on pixels, and a reading without some visual tokens with one where
-they are masked.
+A family that nobody has tried may differ in a way that raises no error but changes every answer. So a reading of this
+backbone is compared with the model's own forward pass on pixels, and a reading without some visual tokens is compared
+with one in which they are masked.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ _QUESTION = "What do you feel?"
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """How much two readings of the same may differ (see ``difference``) in a model of this dtype."""
+    """How much two readings of the same input may differ (see ``difference``) in a model of this dtype."""
     return 1e-3 if dtype == torch.float32 else 0.1
 
 
 def difference(ours: Tensor, own: Tensor) -> float:
-    """How far logits, [B, V], are from others: root mean square, in standard deviations of the others."""
+    """How far logits, [B, V], are from others: root mean square difference, in standard deviations of ``own``."""
     return ((ours - own).square().mean().sqrt() / own.std().clamp(min=1e-6)).item()
 
 
 def masking_is_removing(decoder: Decoder, length: int) -> bool:
-    """Whether a prompt of this length reads the same with tokens masked as without them, once it was read.
+    """Whether masking tokens in a prompt of this length has the same result as removing them.
 
-    A window counts what is masked, and a recurrent layer goes over it.
+    It has not if the prompt is longer than an attention window, which counts masked tokens, or if a layer is recurrent,
+    because it processes masked tokens too. This is known after the first reading.
     """
     if any(window is not None and window < length for window in decoder.windows.values()):
         return False
@@ -43,27 +44,28 @@ def masking_is_removing(decoder: Decoder, length: int) -> bool:
 
 
 def own_reading(model: Any, prompts: Prompts, options: Mapping[str, Any]) -> tuple[list[int], Tensor]:
-    """Token ids and logits, [1, V], of the model's own forward pass on what its processor makes of the small picture.
+    """Token ids and logits, [1, V], of the model's own forward pass on the small picture, with its own processor.
 
-    To be asked before a ``Decoder`` takes the model over, whose attention function may not be what the model needs.
+    Call it before a ``Decoder`` takes over the model, because the decoder's attention function may not suit the model.
     """
     inputs = prompts.own_inputs(_QUESTION, _picture(), options)
     return inputs["input_ids"][0].tolist(), _own_logits(model, inputs)
 
 
 def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder, own: tuple[list[int], Tensor]) -> None:
-    """Hold a loaded model to the contract.
+    """Check that a loaded model fulfils the contract.
 
     Args:
         name: the checkpoint, for errors.
         prompts: its prompts.
         pictures: its vision side.
         decoder: its language model.
-        own: what ``own_reading`` gave.
+        own: the result of ``own_reading``.
 
     Raises:
-        ValueError: prompts are not the processor's own, a reading differs from the model's own, or leaving visual
-            tokens out is not what removing them would be.
+        ValueError: the processor makes other tokens of the prompt, the places of the visual tokens do not match them, a
+            reading differs from the model's own, no layer uses the registered attention function, or leaving out visual
+            tokens differs from masking them.
     """
     (seen,) = pictures.see([_picture()])
     prompt = prompts.encode(_QUESTION, seen.more["expansion"], None)
@@ -94,7 +96,7 @@ def _picture() -> Image.Image:
 
 @torch.inference_mode()
 def _own_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
-    """The model's own forward pass on what its processor made."""
+    """Logits of the last position, [1, V], of the model's own forward pass on its processor's output."""
     inner = model.model
     before, device = getattr(inner, "rope_deltas", None), computes_on(model.get_input_embeddings())
     given = {
@@ -110,7 +112,7 @@ def _own_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
 
 
 def _compare(name: str, what: str, ours: Tensor, own: Tensor, most: float) -> None:
-    """Hold two readings of the same against each other."""
+    """Refuse the model if two readings of the same input differ too much."""
     found = difference(ours, own)
     if not found < most:
         raise ValueError(

@@ -1,8 +1,9 @@
-"""Reading and writing with a model of transformers, by its own forward pass, whatever its family.
+"""Reading and writing with a transformers model of any family, through its own forward pass.
 
-A picture's visual tokens go in as features, and those that are dropped are removed before the first layer: their
-columns of the ids, the positions, the mask and the token types, their rows of the features and of the deep-stack
-features. Nothing is masked but padding, so recurrent layers and windows never see what was dropped.
+Visual tokens are passed in as features. Dropped tokens are removed before the first layer: their columns of the ids,
+positions, mask and token types, and their rows of the features and deep-stack features. Only padding is masked, so
+recurrent layers and windows never see a dropped token. (After a prefix, which only plain caches allow, dropped tokens
+are masked in the cache.)
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _TYPES = ("token_type_ids", "mm_token_type_ids")
 class Decoder:
     """The language model of a checkpoint, with the picture's tokens in its prompts.
 
-    Prompts of different length are padded on the left, and a prompt's answer does not depend on its neighbours.
+    Prompts of different length are padded on the left, and a prompt's answer does not depend on the rest of the batch.
     """
 
     def __init__(
@@ -42,32 +43,32 @@ class Decoder:
         """Take over a loaded model.
 
         Args:
-            model: of transformers, for pictures and text.
-            family: what is special in it.
-            kernel: what computes its attention, one of ``KERNELS``.
-            closes_up: whether positions close up behind dropped tokens; None is what suits the model: where a token's
-                position is its place in the picture it stays, elsewhere they close up.
+            model: a transformers model for pictures and text.
+            family: what is special about its family.
+            kernel: its attention kernel, one of ``KERNELS``.
+            closes_up: whether the tokens after dropped ones are renumbered without gaps; None: not if a token's
+                position is its place in the picture (M-RoPE), otherwise yes.
             stop_ids: tokens that end an answer.
         """
         self.model, self._family, self._kernel = model, family, kernel
         self.by_place = hasattr(model.model, "get_rope_index")
         self.closes_up = not self.by_place if closes_up is None else closes_up
         self.stop_ids = list(stop_ids)
-        self.windows: dict[int, int | None] = {}  # known from the first reading, at loading
+        self.windows: dict[int, int | None] = {}  # filled in by the first reading, at loading; see ``Watch``
         wanted = inspect.signature(model.forward).parameters
         self._types = [key for key in _TYPES if key in wanted]
         install(model.get_decoder(), kernel)
 
     @property
     def device(self) -> torch.device:
-        """Where prompts go, and, of a divided model, readings are kept but for their keys and values."""
+        """Device of the prompts; if the model is divided, also of readings, except for their KV caches."""
         return computes_on(self.model.get_input_embeddings())
 
     def probed_layers(self, which: str) -> list[int]:
-        """The decoder layers a probe means.
+        """The decoder layers that a probe reads.
 
         Args:
-            which: "last" (the last one that sees everything), or "last3", "first3", "all" of those that have attention.
+            which: "last" (the last one without a window), or "last3", "first3", "all" of those that have attention.
         """
         layers = sorted(self.windows)
         if which == "last":
@@ -93,9 +94,9 @@ class Decoder:
             prompts: one per row.
             pictures: one per row, or None.
             keep: bool [n_i] for each picture, or None for all.
-            layers: whose attention from the prompts' probed tokens to the picture is wanted.
-            prefix: an earlier reading of the same pictures to go on from, see ``Backbone.read``.
-            shares: what is taken over from it.
+            layers: the layers whose attention from the prompts' probed tokens to the picture is wanted, or None.
+            prefix: an earlier reading of the same pictures that is continued, see ``Backbone.read``.
+            shares: what is reused of it.
         """
         rows = [
             self._row(prompt, None if pictures is None else pictures[i], None if keep is None else keep[i])
@@ -128,15 +129,15 @@ class Decoder:
     ) -> FamilyReading:
         """Run the prompts through the model once, with visual tokens removed between layers.
 
-        Positions that are places in a picture stay; others do what ``prune`` says, and close up if it says nothing.
+        Positions that are places in a picture stay; others follow ``prune``, and have no gaps if it says nothing.
 
         Args:
             prompts: one per row.
             pictures: one per row.
-            prune: what happens after which layer.
+            prune: decides what is removed after which layer.
 
         Raises:
-            ValueError: the model has none of the layers after which something is to happen.
+            ValueError: the model has none of the layers after which ``prune`` acts.
             RuntimeError: a layer does not report its attention.
             FloatingPointError: a layer's attention is NaN or infinite, or no token rates the visual ones.
         """
@@ -164,7 +165,7 @@ class Decoder:
 
     @torch.inference_mode()
     def read_masked(self, prompt: Prompt, picture: PictureTokens, keep: Tensor) -> Tensor:
-        """Logits, [1, V], where tokens are masked instead of removed: for attention without a window the same."""
+        """Logits, [1, V], with tokens masked instead of removed; for attention without a window the result is equal."""
         row = self._row(prompt, picture, keep)
         extra: dict[str, Any] = {key: row.types[None].to(self.device) for key in self._types}
         extra["mm_encoder_outputs"] = {"image": self._features([picture], None)}
@@ -173,16 +174,16 @@ class Decoder:
 
     @torch.inference_mode()
     def write(self, reading: FamilyReading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
-        """Go on greedily from a reading; the reading itself is not changed.
+        """Decode greedily from a reading; see ``greedily`` for the result.
 
-        Returns what ``greedily`` does.
+        The reading itself is not changed.
         """
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
         return greedily(reading.logits, Ending.of(reading), self.stop_ids, max_new_tokens, self._step)
 
     def _step(self, token: Tensor, end: Ending) -> Tensor:
-        """Read one more token of each row, [B] ids, behind an ending, which grows by it; logits, [B, V]."""
+        """Run one decoding step: ``end`` grows by a token per row, [B] ids; the result is the logits, [B, V]."""
         position = end.position
         end.grow()
         places = position[:, None].expand(3, -1, -1) if self.by_place else position[:, None]
@@ -193,7 +194,7 @@ class Decoder:
     def _go_on(
         self, rows: Sequence[Row], prefix: FamilyReading, shares: Shares, layers: Sequence[int] | None
     ) -> FamilyReading:
-        """Read what stands behind the picture only, or behind the text that is taken over, too."""
+        """Read only the text after the picture, without the part of it that is reused from ``prefix``."""
         ends = [len(row.before) for row in rows]
         probed = [[place - end for place in row.prompt.probed] for row, end in zip(rows, ends, strict=True)]
         kept = [row.kept[:end] for row, end in zip(rows, ends, strict=True)]
@@ -223,7 +224,7 @@ class Decoder:
     def _given(
         self, rows: Sequence[Row], pictures: Sequence[PictureTokens] | None, keep: Sequence[Tensor] | None
     ) -> dict[str, Any]:
-        """What the forward pass is given of rows: the columns that stay, padded to one length."""
+        """Inputs of the forward pass: for each row the columns that stay, padded to one length."""
         longest, columns = max(len(row.columns) for row in rows), [row.columns for row in rows]
         types = picked([row.types for row in rows], columns, longest)
         given: dict[str, Any] = {key: types.to(self.device) for key in self._types}
@@ -251,7 +252,7 @@ class Decoder:
         return Row(prompt, kept, positions, places, prompt.slots.long() * (self._family.token_types == "picture"))
 
     def _places(self, prompt: Prompt, picture: PictureTokens | None) -> Tensor:
-        """Positions of the whole prompt, [L], or [3, L] where they are places in a picture; as its own forward has."""
+        """Positions of the whole prompt, [L], or [3, L] with M-RoPE, as the model's own forward pass computes them."""
         if not self.by_place:
             return torch.arange(len(prompt.ids)) + self._family.first_position
         if picture is None:
@@ -266,7 +267,7 @@ class Decoder:
     def _watch(
         self, rows: Sequence[Row], columns: Sequence[Tensor], longest: int, layers: Sequence[int] | None
     ) -> Watch:
-        """What is asked of the attention where these columns are read; without a probe only which layers have any."""
+        """A ``Watch`` for reading these columns; without a probe, it only records which layers have attention."""
         if layers is None:
             return Watch()
         width = max(len(row.prompt.probed) for row in rows)
@@ -281,7 +282,7 @@ class Decoder:
     def _on_pictures(self, rows: Sequence[Row], attended: Tensor, watch: Watch) -> list[Tensor]:
         """The part of each row's attention that falls on its picture, [n_i]; 0 where a token was dropped.
 
-        attended: [B, L] bool, which places hold a token that is seen.
+        attended: [B, L] bool, which positions are attended to.
         """
         found = []
         for row, places, attention in zip(rows, attended.to(self.device), watch.mean().to(self.device), strict=True):
@@ -291,7 +292,7 @@ class Decoder:
         return found
 
     def _features(self, pictures: Sequence[PictureTokens], keep: Sequence[Tensor] | None) -> SeenPictures:
-        """What the vision side would have given, without the dropped tokens and in the form the family has it."""
+        """The output of the vision side without the dropped tokens, in the form that the model's class expects."""
 
         def chosen(levels: Sequence[Tensor]) -> list[Tensor]:
             if keep is None:
@@ -315,9 +316,9 @@ class Decoder:
         cache: Any = None,
         **extra: Any,
     ) -> Any:
-        """The model's own forward pass, whose logits are the last position's only.
+        """Run the model's own forward pass, with logits of the last position only.
 
-        The mask is always given: gaps in the positions alone would be taken for several prompts in one row.
+        The mask is always passed: without it, gaps in the positions would be taken for several prompts in one row.
         """
         device = self.device
         with watching(watch, self._kernel), self._nothing_left_behind():
@@ -332,12 +333,12 @@ class Decoder:
             )
 
     def _logits(self, output: Any) -> Tensor:
-        """[B, V] of the last position."""
+        """Logits of the last position, [B, V] float32."""
         return output.logits[:, -1].float().to(self.device)
 
     @contextmanager
     def _nothing_left_behind(self) -> Iterator[None]:
-        """Models of the Qwen kind remember how far positions were ahead in their last prompt."""
+        """Restore ``rope_deltas``, where models like Qwen remember how far their last prompt's positions were ahead."""
         inner = self.model.model
         before = getattr(inner, "rope_deltas", None)
         try:

@@ -1,4 +1,4 @@
-"""What is special in a family of models, by the model_type of its config.json; which are refused, and why."""
+"""What is special about each family of models, by the model_type in config.json; which are refused, and why."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ TRANSFORMERS = "5.20.2"
 
 @dataclass(frozen=True)
 class Family:
-    """How a family departs from one grid, one-dimensional positions from 0, and causal attention.
+    """How a family differs from the usual: one grid, one-dimensional positions from 0, and causal attention.
 
     Attributes:
-        places: where its visual tokens lie; None where nobody has looked: a square, or else one row.
-        first_position: of a prompt.
-        token_types: what its ``token_type_ids`` mark, for those that take them.
-        reads_prompt_both_ways: what it makes of the picture depends on the question behind it.
-        resizes: a smaller picture gives fewer tokens.
-        needs_two_tokens: its class fails on pictures that become one token; with a second picture beside it does not.
+        places: function that says where the visual tokens lie; None if nobody has looked: a square, or else one row.
+        first_position: position of a prompt's first token.
+        token_types: what ``token_type_ids`` mark, if the model takes them.
+        reads_prompt_both_ways: whether attention in the prompt is bidirectional, so that what the model makes of the
+            picture depends on the question after it.
+        resizes: whether a smaller picture has fewer tokens.
+        needs_two_tokens: whether its class fails on a single visual token; it works with a second picture in the batch.
     """
 
     places: places.Places | None = None
@@ -88,10 +89,10 @@ def family_of(config: Mapping[str, Any], name: str) -> Family:
 
     Args:
         config: its config.json.
-        name: as the user called it.
+        name: the checkpoint as the user named it.
 
     Raises:
-        ValueError: it cannot be read as a picture-and-text model of transformers; the reason is said.
+        ValueError: it cannot be used as a picture-and-text model of transformers; the message says why.
     """
     kind = config.get("model_type")
     reason = REFUSED.get(str(kind)) or _unknown_to_transformers(config) or _thinks(name)
@@ -101,7 +102,10 @@ def family_of(config: Mapping[str, Any], name: str) -> Family:
 
 
 def _thinks(name: str) -> str | None:
-    """By its name: no template tells, because the empty think block of some is no off switch."""
+    """Why a model that always thinks is refused; None for others. Only the name tells, its chat template does not.
+
+    A template with an empty think block does not mean that thinking can be switched off.
+    """
     if "thinking" in name.rstrip("/").rsplit("/", 1)[-1].lower():
         return (
             "it always thinks before it answers, so its first token is no option letter; use the checkpoint without "

@@ -1,8 +1,8 @@
 """Any picture-and-text model of transformers, through its own classes (AutoModelForImageTextToText, AutoProcessor).
 
-The prompt is the checkpoint's own chat template with the picture in front of the question, preprocessing is what its
-own processor does, and logits are its own forward pass. What families differ in is in ``_hf.families``; a family that
-is not there is tried against ``_hf.contract``, as all are, and refused if it fails.
+The prompt comes from the checkpoint's own chat template, with the picture before the question, preprocessing from its
+own processor, and logits from its own forward pass. Differences between families are in ``_hf.families``. Every model,
+also one of a family that is not listed there, is checked against ``_hf.contract`` and refused if it fails.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Hf:
         self.name, self.revision = checkpoint.name, checkpoint.revision
         self.settings, self.supports = settings, supports
         self._prompts, self._pictures, self._decoder = prompts, pictures, decoder
-        self._letter_ids: dict[str, list[int]] = {}  # asked for with every question
+        self._letter_ids: dict[str, list[int]] = {}  # remembered, because every question needs them
 
     def prepare(self, image: Image) -> int:
         """See ``Backbone.prepare``."""
@@ -116,7 +116,7 @@ class Hf:
 
     def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
         """See ``Backbone.write``."""
-        assert isinstance(reading, FamilyReading)  # its own
+        assert isinstance(reading, FamilyReading)  # this backbone makes no others
         written = self._decoder.write(reading, max_new_tokens, rows)
         return [Written(self._prompts.decode(ids), len(ids)) for ids in written]
 
@@ -124,7 +124,7 @@ class Hf:
         """See ``Backbone.letter_ids``.
 
         Raises:
-            ValueError: a letter after the prompt is not one token of its own.
+            ValueError: a letter after the prompt is not a single token.
         """
         if letters not in self._letter_ids:
             self._letter_ids[letters] = self._prompts.letter_ids(letters)
@@ -144,7 +144,7 @@ def load(
     max_pixels: int | None,
     **placement: Any,
 ) -> Hf:
-    """See ``load`` in ``hf.py``; the placement is what ``settle`` takes."""
+    """See ``load`` in ``hf.py``; ``placement`` has the keyword arguments of ``settle``."""
     limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     checkpoint = find_checkpoint(pretrained)
     family, config = _kind(checkpoint)
@@ -172,7 +172,7 @@ def load(
 
 
 def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str]:
-    """What decides an answer beside checkpoint, question and loading."""
+    """The settings that determine an answer besides checkpoint, question and loading."""
     processor = prompts.processor
     return {
         "template": prompts.around("{question}"),
@@ -184,7 +184,7 @@ def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str
 
 
 def _resizer(image_processor: Any) -> str:
-    """An image processor's class, with the version of torchvision where its numbers are torchvision's."""
+    """The class of an image processor, with the version of torchvision if it computes with torchvision."""
     name = type(image_processor).__name__
     by_torchvision = any(one.__name__ == "TorchvisionBackend" for one in type(image_processor).__mro__)
     return f"{name}, torchvision {version('torchvision')}" if by_torchvision else name
@@ -200,7 +200,7 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _kind(checkpoint: Checkpoint) -> tuple[Family, Any]:
-    """The family of a checkpoint and its configuration as transformers holds it, unless it is refused."""
+    """The family of a checkpoint and its configuration as a transformers object; refused models raise an error."""
     family = family_of(checkpoint.config(), checkpoint.name)
     config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     _check_class(checkpoint.name, config)
@@ -221,10 +221,11 @@ def _supports(config: Any, family: Family) -> frozenset[str]:
 
 
 def _closes_up(name: str, config: Any, positions: str) -> bool | None:
-    """Whether positions close up; None is for the model to say.
+    """Whether positions are renumbered without gaps when tokens are dropped; None: the default of the model.
 
     Raises:
-        ValueError: no such word, or a model whose positions are places in the picture, which cannot close up.
+        ValueError: ``positions`` is not a known word, or the model's positions are places in the picture, which cannot
+            be renumbered.
     """
     if positions not in POSITIONS:
         raise ValueError(f"positions={positions!r}: use one of {POSITIONS}")
@@ -237,10 +238,10 @@ def _closes_up(name: str, config: Any, positions: str) -> bool | None:
 
 
 def _check_class(name: str, config: Any) -> None:
-    """Refuse a model that cannot be given features in the place of pixels.
+    """Refuse a model whose class does not accept visual features in the place of pixels.
 
     Raises:
-        ValueError: it is one, or the installed transformers is too old.
+        ValueError: the class does not, perhaps because the installed transformers is too old.
     """
     found = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
     if "mm_encoder_outputs" not in inspect.signature(found.forward).parameters:
@@ -267,10 +268,11 @@ def _processor(checkpoint: Checkpoint) -> Any:
 
 
 def _model(checkpoint: Checkpoint, config: Any, loading: Loading) -> Any:
-    """The model; releases carry parts that transformers' class leaves out, such as a draft head.
+    """Load the model; a checkpoint may hold parts that transformers' class does not have, such as a draft head.
 
-    Its attention is at first what its class chooses, by which the contract is checked: not every class takes every
-    kernel, and one that is wrong for a family (FlashAttention knows no pictures read both ways) is found out there.
+    At first the model has the attention kernel that its class chooses, because not every class accepts every kernel.
+    The contract compares against this kernel, so one that is wrong for a family is noticed: FlashAttention, for
+    example, cannot let the tokens of a picture see later ones.
     """
     folders, loading = [checkpoint.folder], replace(loading, attention=None)
     model = load_model(AutoModelForImageTextToText, checkpoint.name, config, folders, loading, leaves_out=True)

@@ -21,18 +21,18 @@ from sepm_eval.model_wrappers._loading import outside_decoder
 
 _EDGES = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}  # as image processors name them
 _TILING = ("crop_to_patches", "do_image_splitting")
-_TOGETHER = 2**23  # numbers of preprocessed pictures that the vision side is given at once: 13 of 448 x 448 pixels
-_BYTES_A_PIXEL = 36  # of a picture being enlarged: three colours in float32, and again in patches of two frames
+_TOGETHER = 2**23  # most values that the vision side is given at once: 13 pictures of 448 x 448 pixels
+_BYTES_A_PIXEL = 36  # while a picture is enlarged: three colours in float32, and again as patches of two frames
 
 
 @dataclass(frozen=True)
 class _Features:
-    """What a vision side makes of one picture.
+    """Output of the vision side for one picture.
 
     Attributes:
         features: [n, D].
-        deepstack: [n, D] for each level, where the family has them.
-        batched: the family gives one tensor, not one for each picture.
+        deepstack: deep-stack features, [n, D] for each level, if the family has them.
+        batched: whether the family returns one tensor for all pictures, not one for each.
     """
 
     features: Tensor
@@ -41,21 +41,21 @@ class _Features:
 
 
 class Pictures:
-    """Looks at pictures with one checkpoint; what is made of a picture depends on no other."""
+    """Turns pictures into visual tokens with one checkpoint; a picture's tokens do not depend on other pictures."""
 
     def __init__(self, name: str, model: Any, processor: Any, family: Family, options: Mapping[str, Any]) -> None:
         """Take over a model.
 
         Args:
             name: the checkpoint, for errors.
-            model: of transformers, for pictures and text.
+            model: a transformers model for pictures and text.
             processor: its processor.
-            family: what is special in it.
-            options: the image processor's, for every call (see ``image_options``).
+            family: what is special about its family.
+            options: options for every call of the image processor (see ``image_options``).
         """
         self._name, self._model, self._processor, self._family = name, model, processor, family
         self._tower = model.get_submodule(outside_decoder(model)[0])
-        self._tried = model.config.model_type in FAMILIES  # others get their pictures one by one
+        self._tried = model.config.model_type in FAMILIES  # other models are given pictures one by one
         self._visual_token = processor.tokenizer.convert_ids_to_tokens(model.config.image_token_id)
         self.options = dict(options)
         self._prepared: dict[int, tuple[weakref.ref[Image.Image], dict[str, Any]]] = {}
@@ -63,8 +63,8 @@ class Pictures:
         self._wanted = [key for key, one in wanted.items() if one.kind is not one.VAR_KEYWORD]
 
     def prepare(self, image: Image.Image) -> int:
-        """Preprocess a picture before its turn, in any thread; how many visual tokens it will give."""
-        key = id(image)  # pictures compare by content, which would take longer than to preprocess them
+        """Preprocess a picture ahead of time, in any thread; the result is its number of visual tokens."""
+        key = id(image)  # comparing pictures by content would take longer than preprocessing them
         if key not in self._prepared:
             known = weakref.ref(image, lambda _: self._prepared.pop(key, None))
             self._prepared[key] = known, self._process(image)
@@ -72,15 +72,15 @@ class Pictures:
 
     @torch.inference_mode()
     def see(self, images: Sequence[Image.Image], side: float = 1.0) -> tuple[PictureTokens, ...]:
-        """Preprocess pictures and run vision tower and projector, where the family can on several at once.
+        """Preprocess pictures and run vision tower and projector, on several pictures at once if the family can.
 
         Args:
             images: pictures of any mode.
-            side: the pictures' sides as a share of what the processor would make of them.
+            side: the wanted sides of the pictures as a share of those that the processor would give them.
 
         Raises:
             UnreadableImage: the processor refuses a picture, or it is too large.
-            ValueError: ``side`` is not 1 and this family gives the same number of tokens whatever the size.
+            ValueError: ``side`` is not 1, and this family has the same number of tokens whatever the size.
         """
         processed = [self._ready(image, side) for image in images]
         found: dict[int, PictureTokens] = {}
@@ -90,15 +90,15 @@ class Pictures:
         return tuple(found[row] for row in range(len(images)))
 
     def _ready(self, image: Image.Image, side: float) -> dict[str, Any]:
-        """A picture preprocessed, by now or before."""
+        """The preprocessed picture, from ``prepare`` if it was called."""
         known = self._prepared.get(id(image))
         inputs = known[1] if known is not None and known[0]() is image else self._process(image)
         return inputs if side == 1 else self._process(self._smaller(image, inputs, side), **self._no_least_size())
 
     def _alike(self, processed: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-        """Rows that the vision side is given at once: their tensors fit behind each other and are not too many."""
+        """Group rows that the vision side is given at once: their tensors can be joined and are not too large."""
         found: list[list[int]] = []
-        last: dict[Any, tuple[list[int], int]] = {}  # of each form of tensors the rows that may still grow, their size
+        last: dict[Any, tuple[list[int], int]] = {}  # by the tensors' shapes: the group that may still grow, its size
         for row, inputs in enumerate(processed):
             given = self._given(inputs).values()
             form = tuple(value.shape[1:] for value in given)
@@ -112,7 +112,7 @@ class Pictures:
         return found
 
     def _given(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
-        """What the vision side is given of a preprocessed picture."""
+        """The tensors of a preprocessed picture that the vision side takes."""
         return {key: value for key, value in inputs.items() if key in self._wanted and isinstance(value, Tensor)}
 
     def _picture(self, image: Image.Image, inputs: Mapping[str, Any], output: _Features) -> PictureTokens:
@@ -124,7 +124,7 @@ class Pictures:
         return PictureTokens(output.features, self._places(image, inputs, len(output.features)), more)
 
     def _features(self, processed: Sequence[Mapping[str, Any]]) -> list[_Features]:
-        """What the model's vision side makes of preprocessed pictures whose tensors fit behind each other."""
+        """Run the model's vision side on preprocessed pictures whose tensors can be joined along their first axis."""
         device, dtype = computes_on(self._tower), self._model.dtype
         pictures, tokens = [self._given(inputs) for inputs in processed], [self._tokens(inputs) for inputs in processed]
         if tokens == [1] and self._family.needs_two_tokens:
@@ -144,13 +144,13 @@ class Pictures:
         ]
 
     def _tokens(self, inputs: Mapping[str, Any]) -> int:
-        """How many visual tokens a preprocessed picture will give."""
+        """How many visual tokens a preprocessed picture will have."""
         return int(inputs["expansion"].count(self._visual_token))
 
     def _process(self, image: Image.Image, **changed: Any) -> dict[str, Any]:
-        """What the image processor makes of a picture, and what stands for it in the prompt ("expansion").
+        """The image processor's output for a picture, and the text that stands for it in the prompt ("expansion").
 
-        changed: options that this picture needs otherwise.
+        changed: options with other values for this picture.
         """
         check_size(image)
         self._check_room(image)
@@ -172,17 +172,17 @@ class Pictures:
         return {**inputs, "expansion": expansion}
 
     def _check_room(self, image: Image.Image) -> None:
-        """Refuse to enlarge a picture beyond what memory holds, before it is tried.
+        """Refuse to enlarge a picture beyond the free memory, before it is tried.
 
         Raises:
-            UnreadableImage: it would be.
+            UnreadableImage: the enlarged picture would not fit into memory.
         """
         least = self.options.get("size", {}).get(_EDGES["min_pixels"], 0)
         if least > image.width * image.height and (lack := _lack_of_memory(least)):
             raise UnreadableImage(f"{lack}; it has {image.width} x {image.height}")
 
     def _smaller(self, image: Image.Image, inputs: Mapping[str, Any], side: float) -> Image.Image:
-        """The picture so that its grid has ``side`` of the rows and columns the processor would give it."""
+        """Resize a picture so that its grid has ``side`` times the rows and columns that it would have otherwise."""
         if not self._family.resizes:
             raise ValueError(f"{self._name} gives a fixed number of visual tokens: a smaller picture has as many")
         (block,) = self._places(image, inputs, 0)
@@ -191,7 +191,7 @@ class Pictures:
         return image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
 
     def _no_least_size(self) -> dict[str, Any]:
-        """Options with which a picture that was made smaller is not enlarged again, where there is such a limit."""
+        """Options that keep a processor with a lower limit of pixels from enlarging a reduced picture again."""
         size = dict(self.options.get("size") or getattr(self._processor.image_processor, "size", None) or {})
         return {"size": {**size, "shortest_edge": 1}} if all(size.get(edge) for edge in _EDGES.values()) else {}
 
@@ -207,19 +207,19 @@ class Pictures:
 
 
 def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[str, int | None]) -> dict[str, Any]:
-    """The image processor's options of every call.
+    """Options for every call of the image processor.
 
-    Tiling is switched in the call: what a processor's file says of it is overruled by some classes' own default.
+    Tiling is set in every call, because the default of some classes overrides what the processor's file says about it.
 
     Args:
         name: the checkpoint, for errors.
-        processor: the checkpoint's.
-        tiling: let it cut pictures into tiles.
+        processor: the checkpoint's processor.
+        tiling: let the image processor cut pictures into tiles.
         limits: min_pixels and max_pixels, None for the processor's own.
 
     Raises:
-        ValueError: pixels are limited, and this image processor has no such limits, or the limits are impossible or ask
-            for more memory than is free.
+        ValueError: limits are given that this image processor does not have, that are impossible, or that need more
+            memory than is free; or ``tiling`` is neither True nor False.
     """
     if not isinstance(tiling, bool):
         raise ValueError(f"tiling={tiling!r}: use True or False")
@@ -245,7 +245,7 @@ def image_options(name: str, processor: Any, *, tiling: bool, limits: Mapping[st
 
 
 def _lack_of_memory(least: int) -> str:
-    """Why a picture cannot be enlarged to so many pixels, in words; "" if it may be."""
+    """A message that says why a picture cannot be enlarged to ``least`` pixels; "" if it can."""
     need, free = least * _BYTES_A_PIXEL, free_memory("cpu")
     if need <= free:
         return ""
@@ -256,15 +256,17 @@ def _lack_of_memory(least: int) -> str:
 
 
 def tiles(processor: Any) -> bool:
-    """Whether an image processor can cut pictures into tiles, and not do it."""
+    """Whether cutting pictures into tiles can be switched on and off in an image processor."""
     return any(hasattr(processor.image_processor, key) for key in _TILING)
 
 
 def _divided(features: Any, counts: list[int]) -> list[Tensor]:
-    """Features of pictures with so many visual tokens, in whatever form a model gives them, as [n, D] each.
+    """Divide the features of pictures, in whatever form a model returns them, into [n, D] for each picture.
+
+    counts: n, the number of visual tokens of each picture.
 
     Raises:
-        ValueError: they are more or fewer.
+        ValueError: there are not as many features as visual tokens.
     """
     parts = [features] if isinstance(features, Tensor) else list(features)
     whole = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])

@@ -1,7 +1,8 @@
 """Where the visual tokens of each family lie in a picture.
 
-Every function takes what the image processor made of one picture, how many tokens came of it, and the model and
-processor for their configuration; it returns the blocks in the order of the tokens. Boxes are in pixels of the picture.
+Every function takes a ``Seen``: the image processor's output for one picture, its number of tokens, and the
+configurations of model and processor. It returns the blocks in the order of the tokens. Boxes are in pixels of the
+picture.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Seen:
-    """One picture on its way through a model.
+    """One preprocessed picture, with what decides where its visual tokens lie.
 
     Attributes:
         size: width and height of the picture.
-        tokens: how many visual tokens came of it.
-        inputs: what the image processor made of it.
-        options: the image processor's options of the call.
+        tokens: number of its visual tokens.
+        inputs: the image processor's output.
+        options: the options with which the image processor was called.
         config: the model's configuration.
         processor: the checkpoint's processor.
     """
@@ -43,7 +44,7 @@ class Seen:
         return (0.0, 0.0, float(self.size[0]), float(self.size[1]))
 
     def option(self, name: str) -> Any:
-        """An option of the image processor: as called, or its own."""
+        """An option of the image processor: from its call, or else its own setting."""
         given = self.options.get(name)
         return getattr(self.processor.image_processor, name, None) if given is None else given
 
@@ -52,12 +53,12 @@ Places = Callable[[Seen], tuple[Block, ...]]
 
 
 def square(seen: Seen) -> tuple[Block, ...]:
-    """One square grid over the whole picture, which was squashed to a square."""
+    """One square grid over the whole picture, which was stretched to a square."""
     return (Block(seen.whole, *_square(seen.tokens)),)
 
 
 def cropped_square(seen: Seen) -> tuple[Block, ...]:
-    """One square grid over the largest square in the middle, where the image processor cuts it out."""
+    """One square grid over the largest square in the middle of the picture, if the image processor crops to it."""
     if not seen.option("do_center_crop"):
         return square(seen)
     width, height = seen.size
@@ -67,21 +68,21 @@ def cropped_square(seen: Seen) -> tuple[Block, ...]:
 
 
 def merged_grid(seen: Seen) -> tuple[Block, ...]:
-    """One grid with the picture's own shape: Qwen and GLM say its patches, some of which are merged to one token."""
+    """Qwen, GLM: one grid with the picture's own shape; their processors give its patches, merged into tokens here."""
     _, rows, columns = (int(side) for side in seen.inputs["image_grid_thw"][0])
     merge = seen.processor.image_processor.merge_size
     return (Block(seen.whole, rows // merge, columns // merge),)
 
 
 def patch_rows(seen: Seen) -> tuple[Block, ...]:
-    """Mistral-3: one grid; the tokens between its rows are text."""
+    """Mistral-3: one grid; the tokens between its rows are text tokens."""
     height, width = (int(side) for side in seen.inputs["image_sizes"][0])
     cell = seen.config.vision_config.patch_size * seen.config.spatial_merge_size
     return (Block(seen.whole, height // cell, width // cell),)
 
 
 def pooled_grid(seen: Seen) -> tuple[Block, ...]:
-    """Gemma-4: one grid; the processor gives column and row of each patch, -1 for padding."""
+    """Gemma-4: one grid; the processor gives the column and row of each patch, and -1 for padding."""
     columns, rows = (int(side) + 1 for side in seen.inputs["image_position_ids"][0].amax(0))
     pool = seen.option("pooling_kernel_size")
     return (Block(seen.whole, rows // pool, columns // pool),)
@@ -92,7 +93,7 @@ def canvas_tiles(seen: Seen) -> tuple[Block, ...]:
     count = len(seen.inputs["pixel_values"])
     if count == 1:
         return square(seen)
-    canvas_of = sys.modules[type(seen.processor.image_processor).__module__].get_optimal_tiled_canvas  # classes differ
+    canvas_of = sys.modules[type(seen.processor.image_processor).__module__].get_optimal_tiled_canvas  # one per class
     size = seen.option("size")
     width, height = seen.size
     columns, rows = canvas_of(
@@ -102,7 +103,7 @@ def canvas_tiles(seen: Seen) -> tuple[Block, ...]:
 
 
 def split_tiles(seen: Seen) -> tuple[Block, ...]:
-    """Idefics-3, SmolVLM: tiles row by row, then the whole picture; the processor says their number."""
+    """Idefics-3, SmolVLM: tiles row by row, then the whole picture; the processor gives the number of tiles."""
     rows, columns = int(seen.inputs["rows"][0][0]), int(seen.inputs["cols"][0][0])
     return _tiles(seen, rows, columns) if rows else square(seen)
 
@@ -127,7 +128,7 @@ def anyres_tiles(size: tuple[int, int], pinpoints: Any, tile: int) -> tuple[int,
 
     Args:
         size: width and height of the picture.
-        pinpoints: (height, width) of the canvases there are.
+        pinpoints: (height, width) of every possible canvas.
         tile: side of a tile.
     """
     from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
@@ -137,11 +138,11 @@ def anyres_tiles(size: tuple[int, int], pinpoints: Any, tile: int) -> tuple[int,
 
 
 def unpadded(size: tuple[int, int], tiles: tuple[int, int], side: int, limit: str | None) -> tuple[int, int]:
-    """Rows and columns of the finer grid: that of the tiles without padding, reduced where it is too large.
+    """Rows and columns of the finer grid: the grid of the tiles without padding, reduced if it is too large.
 
     Args:
         size: width and height of the picture.
-        tiles: rows and columns of them.
+        tiles: rows and columns of tiles.
         side: rows of visual tokens in a tile.
         limit: OneVision's vision_aspect_ratio, such as "anyres_max_9".
     """
@@ -159,7 +160,7 @@ def unpadded(size: tuple[int, int], tiles: tuple[int, int], side: int, limit: st
 
 
 def _tiles(seen: Seen, rows: int, columns: int) -> tuple[Block, ...]:
-    """Tiles row by row, and the whole picture behind them, each a square grid."""
+    """Tiles row by row, and after them the whole picture, each as a square grid."""
     width, height = seen.size
     grid = _square(seen.tokens // (rows * columns + 1))
     boxes = [

@@ -1,4 +1,4 @@
-"""From a user's turns to token ids: the checkpoint's own chat template and processor, with the picture in its place."""
+"""From a user's turns to token ids, with the checkpoint's own chat template and processor, and the picture in place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sepm_eval.backbone.tokenizers import as_text, last_tokens, overlapping, tok
 
 _OPEN_THOUGHT = re.compile(r"<think(ing)?>\s*$", re.IGNORECASE)
 _NO_DATE = "{%- macro strftime_now(form) -%}{{ form }}{%- endmacro %}"
-_UNIT = Image.new("RGB", (32, 32))  # stands for the picture where a processor only looks whether there is one
+_UNIT = Image.new("RGB", (32, 32))  # stands for the picture where a processor only checks whether there is one
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Prompt:
     """One tokenised prompt.
 
     Attributes:
-        ids: [L], with one token for each visual token.
-        slots: [L] bool, where visual tokens stand.
+        ids: [L], token ids, with one placeholder for each visual token.
+        slots: [L] bool, which of them are visual tokens.
         probed: indices of the tokens whose attention is read.
-        text: the prompt as it was rendered.
+        text: the prompt as the chat template renders it, with one placeholder for the picture.
     """
 
     ids: Tensor
@@ -45,17 +45,18 @@ class Prompts:
 
         Args:
             name: the checkpoint, for errors.
-            processor: of transformers.
+            processor: a processor of transformers.
             image_token_id: the id that stands for visual tokens.
 
         Raises:
-            ValueError: it has no chat template, its tokenizer does not say which characters a token covers or lacks
-                the placeholder, its prompt for an answer opens a thought, or letters are not single tokens.
+            ValueError: the processor has no chat template, its tokenizer does not say which characters a token covers
+                or lacks the placeholder, the prompt makes the model think before it answers, or letters are not
+                single tokens.
         """
         self._name, self.processor, self._image_token_id = name, processor, image_token_id
-        self._lock = threading.Lock()  # a tokenizer of Rust is not to be used by two threads at once
+        self._lock = threading.Lock()  # a tokenizer written in Rust must not be used by two threads at once
         found = getattr(processor, "chat_template", None)
-        self._template = (found.get("default") if isinstance(found, dict) else found) or ""  # by name, if several
+        self._template = (found.get("default") if isinstance(found, dict) else found) or ""  # several come by name
         if not self._template:
             raise ValueError(f"{name}: its processor has no chat template, so nobody knows how to ask it a question")
         if not getattr(processor.tokenizer, "is_fast", False):
@@ -72,16 +73,16 @@ class Prompts:
                 f"{name} always thinks before it answers (its chat template opens a thought even with "
                 "enable_thinking=False), so its first token is no option letter"
             )
-        self.letter_ids("AB")  # a tokenizer that cannot answer with a letter is found out before weights are loaded
+        self.letter_ids("AB")  # fails here, before weights are loaded, if a letter is not a single token
 
     @cached_property
     def _special(self) -> set[str]:
-        """How the tokenizer's special tokens are spelt, and the placeholder."""
+        """The tokenizer's special tokens as text, and the placeholder."""
         tokens = self.processor.tokenizer.added_tokens_decoder.values()
         return {token.content for token in tokens if token.special} | {self.processor.image_token}
 
     def around(self, text: str) -> str:
-        """The whole prompt of a question with a picture; in place of today's date stands the form it is written in."""
+        """The whole prompt of a question with a picture; today's date, if it is in there, is replaced by its format."""
         return self.render(text, image=True, chat_template=_NO_DATE + self._template)
 
     def render(self, turns: str | Sequence[str], *, image: bool, answer: str | None = None, **changed: str) -> str:
@@ -89,9 +90,9 @@ class Prompts:
 
         Args:
             turns: the user's turn, or those of a dialogue that begins and ends with the user's.
-            image: the picture stands in front of the first turn.
-            answer: the model's answer, to be shown behind it.
-            changed: ``chat_template``, if it is not to be the checkpoint's own.
+            image: whether a picture stands before the first turn.
+            answer: the model's answer, which is added after the turns; None: the prompt ends where the answer starts.
+            changed: ``chat_template``, to use another one than the checkpoint's own.
         """
         said = [turns] if isinstance(turns, str) else list(turns)
         said += [] if answer is None else [answer]
@@ -112,12 +113,12 @@ class Prompts:
 
         Args:
             turns: the user's turn, or those of a dialogue.
-            expansion: what the processor puts in the place of the picture; None for a prompt without one.
+            expansion: the text that the processor puts in the place of the picture; None for a prompt without one.
             probe: a phrase of the last turn whose tokens are wanted.
-            begun: ids with which the answer begins.
+            begun: token ids with which the answer begins.
 
         Raises:
-            ValueError: the prompt does not hold the phrase, or more than one picture's placeholder.
+            ValueError: the prompt does not contain the phrase, or not exactly one placeholder for its picture.
         """
         last = turns if isinstance(turns, str) else turns[-1]
         rendered = self.render(as_text(turns, self._special), image=expansion is not None)
@@ -136,7 +137,7 @@ class Prompts:
         return Prompt(tokens, tokens == self._image_token_id, probed, rendered)
 
     def _expand(self, rendered: str, expansion: str) -> str:
-        """The placeholder replaced, and whatever else the processor does to a prompt with a picture."""
+        """Replace the placeholder, and do whatever else the processor does to a prompt with a picture."""
         placeholder = self.processor.image_token
         found = rendered.count(placeholder)
         if found != 1:
@@ -150,7 +151,7 @@ class Prompts:
         return whole
 
     def _tokenise(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids and character spans; a text that begins with the tokenizer's bos gets no second one."""
+        """Token ids and character spans; a text that begins with the tokenizer's BOS token gets no second one."""
         tokenizer = self.processor.tokenizer
         bos = tokenizer.bos_token
         with self._lock:
@@ -158,10 +159,10 @@ class Prompts:
         return found["input_ids"], found["offset_mapping"]
 
     def letter_ids(self, letters: str) -> list[int]:
-        """The token id with which an answer starts that is this letter, for each letter.
+        """See ``Backbone.letter_ids``.
 
         Raises:
-            ValueError: a letter is not one token of its own there.
+            ValueError: a letter after the prompt is not a single token.
         """
         prompt, before, answers = self._answers(letters)
         return last_tokens(self._name, prompt[-20:], letters, before, answers)
@@ -172,7 +173,7 @@ class Prompts:
         return tokens_behind(self._name, prompt[-20:], texts, before, answers)
 
     def _answers(self, texts: Iterable[str]) -> tuple[str, list[int], list[list[int]]]:
-        """A prompt, its ids, and for each text the ids of the prompt with that as the answer behind it."""
+        """A prompt, its token ids, and for each text the token ids of the prompt followed by the text as its answer."""
         rendered = self.render("A", image=True)
         prompt = self._expand(rendered, self.processor.image_token)
         before, _ = self._tokenise(prompt)
@@ -180,11 +181,11 @@ class Prompts:
         return prompt, before, [self._tokenise(f"{prompt}{lead}{text}")[0] for text in texts]
 
     def _lead(self, rendered: str, prompt: str, ids: Sequence[int]) -> str:
-        """What stands between the prompt and an answer: a space, or nothing.
+        """What separates the prompt from an answer: a space, or nothing.
 
-        The template shows it where it puts an answer right behind the prompt. Where it does not (a think block is left
-        out of a finished turn, or the processor ends the prompt otherwise), an answer is set off from a visible
-        character, not from a space or a special token.
+        The template shows it if it puts an answer directly after the prompt. If it does not (it leaves the think block
+        out of a finished turn, or the processor ends the prompt differently), there is a space after a visible
+        character, and nothing after a space or a special token.
         """
         answered = self.render("A", image=True, answer="A")
         if answered.startswith(rendered) and prompt[-1:] == rendered[-1:]:
@@ -200,7 +201,7 @@ class Prompts:
             return self.processor.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
 
     def own_inputs(self, text: str, image: Image.Image, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What the processor itself makes of a prompt and its picture, in one call."""
+        """The model inputs that the processor itself makes from a prompt and its picture, in one call."""
         content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
         with self._lock:
             return dict(

@@ -1,9 +1,9 @@
-"""Visual tokens removed between the layers of a model that runs by its own forward pass.
+"""Removing visual tokens between the layers of a model that runs its own forward pass.
 
-The model's own loop over its layers goes on with rows of full length. Where tokens are gone, a hook in front of a layer
-hands it those that are left, with their mask and positions, and a hook behind it puts what the layer made of them back
-where they stood. What a family does between layers, such as Qwen3-VL's adding of deep-stack features, is then done to
-the right tokens, and what becomes of the others is read by nobody.
+The model's own loop over its layers continues with rows of full length. Once tokens are removed, a hook before each
+layer passes it only the tokens that are left, with their mask and positions, and a hook after the layer writes its
+output back to the columns of these tokens. So whatever a family does between layers, such as Qwen3-VL's adding of
+deep-stack features, is done to the right tokens, and the values of removed tokens are never used.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from sepm_eval.model_wrappers._hf.reading import Ending
 
 
 class Pruning:
-    """One reading in which a ``Prune`` or ``Cut`` acts.
+    """One reading in which a ``Prune`` or ``Cut`` removes tokens.
 
     Attributes:
-        watch: what is asked of the attention meanwhile.
-        attended: filled in: for each layer [B, L'] bool, which positions of its cache are not padding.
-        counts: filled in: for each layer, how many visual tokens of each row it was given.
+        watch: the request for attention during the reading.
+        attended: result: for each layer [B, L'] bool, which positions of its cache are not padding.
+        counts: result: for each layer, how many visual tokens of each row it was given.
     """
 
     def __init__(self, decoder: Any, prune: Cut | Prune, rows: Rows, rating: Sequence[Sequence[int]]) -> None:
         """Prepare a reading.
 
         Args:
-            decoder: of transformers; its layers are of the plain kind.
-            prune: what goes.
+            decoder: a transformers decoder, all of whose layers have plain causal attention.
+            prune: decides what is removed.
             rows: the padded prompts.
-            rating: of each row, which tokens of the text behind the picture rate its visual tokens.
+            rating: for each row, which tokens of the text after the picture rate its visual tokens.
 
         Raises:
-            ValueError: the model has none of the layers after which something is to happen.
+            ValueError: the model has none of the layers after which ``prune`` acts.
         """
         self._decoder, self._prune, self._rows, self._rating = decoder, prune, rows, rating
         self._layers = pruning.layers_of(prune, len(decoder.layers))
         self._ahead = isinstance(prune, Cut) and prune.ahead
-        self._whole: Tensor | None = None  # what the layer that is running would have been given
+        self._whole: Tensor | None = None  # the running layer's input at full length
         self._thinned = False
         self.watch = Watch()
         self.attended: list[Tensor] = []
@@ -56,12 +56,12 @@ class Pruning:
 
     @contextmanager
     def acting(self) -> Iterator[None]:
-        """Act in the forward pass inside."""
+        """Remove tokens in the forward pass inside the ``with`` block."""
         with _hooked(self._decoder.layers, self._enter, self._leave):
             yield
 
     def _enter(self, index: int, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Hand a layer the tokens that are left in front of it."""
+        """Before a layer, remove tokens if the previous layer is one after which to prune; pass on those left."""
         self._whole, home = args[0], self._rows.attended.device
         rows = self._rows.to(args[0].device)
         hidden = args[0]
@@ -78,27 +78,27 @@ class Pruning:
         return ((hidden, *args[1:]), kwargs | self._around(rows, hidden)) if self._thinned else None
 
     def _leave(self, index: int, layer: Any, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        """Put what a layer made of the tokens back where they stood."""
+        """After a layer, write its output back to the columns of its tokens."""
         if not self._thinned or self._whole is None:
             return None
         whole = nn.functional.pad(self._whole.to(output), (0, 0, 1, 0))
         return whole.scatter(1, _wide(self._rows.columns.to(output.device), output), output)[:, 1:]
 
     def _rate(self, index: int, layer: Any, rows: Rows, hidden: Tensor) -> Tensor:
-        """The attention that a layer would give, [B, L'], by its attention alone and without its cache."""
+        """The attention that a layer would have, [B, L'], by running only its attention, without the cache."""
         self._aim(index)
         normed = layer.input_layernorm(hidden)
         layer.self_attn(hidden_states=normed, **self._around(rows, hidden), **{CACHE: None})
         return self.watch.found[index]
 
     def _aim(self, index: int | None) -> None:
-        """Have one layer's attention watched, or none's."""
+        """Request the attention of one layer, or of none."""
         length = self._rows.attended.shape[1]
         self.watch.layers = frozenset(() if index is None else (index,))
         self.watch.rows, self.watch.valid = aimed(self._rating, self._rows.behind, length)
 
     def _around(self, rows: Rows, hidden: Tensor) -> dict[str, Any]:
-        """The mask and positions with which a layer, or its attention, is to be called."""
+        """The mask and positions for calling a layer, or its attention alone."""
         places = rows.places.permute(2, 0, 1) if rows.places.ndim == 3 else rows.places
         return {
             "attention_mask": causal(rows.attended, hidden.shape[1]),
@@ -109,11 +109,11 @@ class Pruning:
 
 @contextmanager
 def going_on(decoder: Any, end: Ending) -> Iterator[None]:
-    """Let the forward pass of one more token inside see in each layer what that layer's cache holds.
+    """Give each layer the mask of its own cache, in the decoding step inside the ``with`` block.
 
     Args:
-        decoder: of transformers.
-        end: what it is read behind, already grown by it.
+        decoder: a transformers decoder.
+        end: the end of the reading, which has already grown by the new token.
     """
 
     def enter(index: int, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -133,7 +133,7 @@ def going_on(decoder: Any, end: Ending) -> Iterator[None]:
 def _hooked(
     layers: nn.ModuleList, enter: Callable[..., Any], leave: Callable[..., Any] | None = None
 ) -> Iterator[None]:
-    """Call ``enter`` in front of each layer and ``leave`` behind it, both with its index, until the end."""
+    """Call ``enter`` before each layer and ``leave`` after it, both with its index, inside the ``with`` block."""
     handles = []
     try:
         for index, layer in enumerate(layers):
@@ -147,5 +147,5 @@ def _hooked(
 
 
 def _wide(columns: Tensor, states: Tensor) -> Tensor:
-    """[B, L'] columns as indices for states [B, L, D]."""
+    """Expand columns, [B, L'], to indices for gathering from or scattering to states [B, L, D]."""
     return columns[..., None].expand(-1, -1, states.shape[-1])

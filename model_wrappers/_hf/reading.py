@@ -1,4 +1,4 @@
-"""What a language model of any family has read, and its cache: taking rows of it, cutting it, writing on behind it."""
+"""Readings of models of any family, with their KV caches: selecting rows, cutting the cache, decoding from it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sepm_eval.backbone.writing import Behind
 
 @dataclass(frozen=True)
 class FamilyReading(Reading):
-    """A reading whose next token's position is not the number of tokens before it.
+    """A reading that knows the position of the next token, which need not be the number of tokens before it.
 
-    ``attended`` holds one mask, [B, L], or where tokens were pruned between layers one for each layer.
+    ``attended`` holds one mask, [B, L], or, if tokens were pruned between layers, one for each layer.
 
     Attributes:
-        position: [B], of the next token.
-        renumbered: whether it is instead, in each layer, behind the tokens that were left there.
+        position: [B], position of the next token.
+        renumbered: whether the next token instead has, in each layer, the position after the tokens left there.
     """
 
     position: Tensor | None = None
     renumbered: bool = False
 
     def __getitem__(self, rows: Sequence[int]) -> FamilyReading:
-        """Some of the rows, as a reading of their own."""
+        """Some of the rows, as a new reading."""
         chosen = list(rows)
         assert self.position is not None  # always given
         return replace(
@@ -50,12 +50,12 @@ class FamilyReading(Reading):
 
 @dataclass
 class Ending:
-    """The end of a reading, to write on from; it grows and the reading does not.
+    """The end of a reading, where decoding continues: it grows, while the reading does not change.
 
     Attributes:
         cache: plain layers share the reading's keys and values; recurrent and sliding ones are copies.
-        attended: [B, L] bool, one or as many as layers; see ``FamilyReading``.
-        position: [B], of the next token.
+        attended: [B, L] bool, one mask or one for each layer; see ``FamilyReading``.
+        position: [B], position of the next token.
         renumbered: see ``FamilyReading``.
     """
 
@@ -71,12 +71,12 @@ class Ending:
         return cls(_mapped(reading.cache, _behind), reading.attended, reading.position, reading.renumbered)
 
     def grow(self) -> None:
-        """Attend to one more position."""
+        """Add one position, which is attended to."""
         self.attended = [torch.cat([layer, layer.new_ones(len(layer), 1)], dim=1) for layer in self.attended]
         self.position = self.position + 1
 
     def __getitem__(self, rows: Sequence[int]) -> Ending:
-        """Some of the rows, as an end of their own."""
+        """Some of the rows, as a new end."""
         chosen = list(rows)
         cache = _mapped(self.cache, lambda layer: _rows(layer, chosen))
         return Ending(cache, [layer[chosen] for layer in self.attended], self.position[chosen], self.renumbered)
@@ -88,12 +88,12 @@ def is_plain(cache: Cache) -> bool:
 
 
 def cut(cache: Cache, end: int) -> Cache:
-    """The first places of a plain cache; see ``continuing.cut``."""
+    """The first ``end`` positions of a plain cache; see ``continuing.cut``."""
     return _mapped(cache, lambda layer: continuing.cut(layer, end))
 
 
 def _mapped(cache: Cache, change: Any) -> Cache:
-    """A cache of changed layers; ``change`` must not change the layer it is given."""
+    """A copy of a cache with every layer replaced by ``change(layer)``, which must not modify the layer itself."""
     other = copy.copy(cache)
     other.layers = [change(layer) for layer in cache.layers]
     return other

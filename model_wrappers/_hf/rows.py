@@ -16,27 +16,27 @@ from sepm_eval.model_wrappers._hf.prompts import Prompt
 
 @dataclass
 class SeenPictures(BaseModelOutputWithPooling):
-    """What the vision side gives. Its fields, no other attributes, come along from device to device.
+    """Output of the vision side; when it is moved between devices, only its fields are, no other attributes.
 
     Attributes:
-        deepstack_features: for each level, of each picture [n, D].
+        deepstack_features: for each level, a list with [n, D] of each picture.
     """
 
     deepstack_features: Any = None
 
 
 class Row:
-    """One row of a batch before padding: its prompt, which columns stay, and what each column is.
+    """One row of a batch before padding: its prompt, which columns (tokens) stay, and what each column is.
 
     Attributes:
         prompt: the whole prompt.
         kept: [L] bool, False for dropped visual tokens.
-        columns: the columns that stay.
-        positions: [L] or [3, L], as the model is given them.
-        places: the same with no token dropped.
-        types: [L], 1 for visual tokens where the family marks them.
-        before: the ids up to the end of the picture; empty without one.
-        behind: those of the text behind it.
+        columns: indices of the columns that stay.
+        positions: [L] or [3, L], the positions that the model is given.
+        places: [L] or [3, L], the positions if no token were dropped.
+        types: [L], token types: 1 for visual tokens if the family marks them, otherwise 0.
+        before: the token ids up to the end of the picture; empty without a picture.
+        behind: the token ids of the text after the picture.
     """
 
     def __init__(self, prompt: Prompt, kept: Tensor, positions: Tensor, places: Tensor, types: Tensor) -> None:
@@ -48,18 +48,18 @@ class Row:
         self.behind = tuple(prompt.ids[len(self.before) :].tolist())
 
     def patches(self, picture: PictureTokens) -> Tensor:
-        """Which tokens of the prompt may be dropped, [L] bool: those of the picture that are no separators."""
+        """Which tokens of the prompt may be dropped, [L] bool: the picture's tokens except separators."""
         found = self.prompt.slots.clone()
         found[self.prompt.slots] = ~picture.separators.cpu()
         return found
 
 
 def left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
-    """Rows padded with 0 on the left to one length, stacked: [..., B, L]."""
+    """Pad rows, [..., L_i] each, with 0 on the left to one length and stack them, [..., B, L]."""
     padded = [nn.functional.pad(row, (length - row.shape[-1], 0)) for row in rows]
     return torch.stack(padded, dim=batch_dim)
 
 
 def picked(rows: Sequence[Tensor], columns: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
-    """Some columns of each row, padded as ``left`` does."""
+    """Select columns of each row, and pad and stack them as ``left`` does."""
     return left([row[..., at] for row, at in zip(rows, columns, strict=True)], length, batch_dim)
