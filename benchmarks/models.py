@@ -147,7 +147,7 @@ def letter_head(head: nn.Module, embeddings: nn.Module, letters: list[int], stop
         weight[rows, 0] = 0
         weight[stop, 0] = 1 / 16  # above 0 behind a letter, where the letters give 0, and else below the best letter
         embedding[rows] = 0
-        embedding[rows, 0] = 1000
+        embedding[rows, 0] = 1000 * max(weight.shape[1] / 1024, 1) ** 2  # what layers add grows with their width
 
 
 @cache

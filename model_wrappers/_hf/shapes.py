@@ -1,16 +1,16 @@
 """The shapes of checkpoints of transformers' families, from their configuration files alone: what reading them costs.
 
-Multiply-adds of the towers as their classes compute them. Families whose decoder is of another kind than Llama's
-(recurrent layers, mixtures of experts, shared caches) are not here, and their runs are not priced.
+Multiply-adds of the towers as their classes compute them. Families whose decoder is of a kind that ``cost.Decoder`` does
+not know (such as layers that share a cache) are not here, and their runs are not priced.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sepm_eval.backbone.cost import Decoder, Encoder, Geometry
+from sepm_eval.backbone.cost import Decoder, Encoder, Experts, Geometry, Recurrent
 from sepm_eval.model_wrappers._hf.places import anyres_tiles, unpadded
 
 PICTURE = (640, 480)
@@ -32,7 +32,7 @@ def geometry(config: Config, pixels: Config, picture: tuple[int, int] = PICTURE)
         None of a family that is not known.
     """
     kind = str(config.get("model_type"))
-    if kind not in (*_ENCODERS, *_CUT_UP) or not _llama_like(config["text_config"]):
+    if kind not in (*_ENCODERS, *_CUT_UP) or not _known(config["text_config"]):
         return None
     grid = _GRIDS.get(kind, _fixed)(config, pixels, picture)
     encoder = _cut_up(config, grid, picture) if kind in _CUT_UP else _ENCODERS[kind](config, grid)
@@ -46,7 +46,7 @@ def _decoder(config: Config) -> Decoder:
     windows = tuple(text["sliding_window"] if kind == "sliding_attention" else None for kind in kinds)
     return Decoder(
         width=width,
-        intermediate=text["intermediate_size"],
+        intermediate=text.get("intermediate_size", 0),  # Qwen3.5 has experts in all layers
         layers=layers,
         heads=heads,
         kv_heads=text.get("num_key_value_heads") or heads,
@@ -54,14 +54,43 @@ def _decoder(config: Config) -> Decoder:
         vocabulary=text["vocab_size"],
         spared=False,
         windows=windows if any(windows) else (),
+        gated="linear_attention" in kinds,
+        recurrent=_recurrent(text, kinds),
+        experts=_experts(text),
     )
 
 
-def _llama_like(text: Config) -> bool:
-    """Whether every layer is attention and one gated MLP."""
+def _recurrent(text: Config, kinds: Sequence[str]) -> Recurrent | None:
+    """The layers of Qwen3.5 that have no attention."""
+    layers = frozenset(layer for layer, kind in enumerate(kinds) if kind == "linear_attention")
+    if not layers:
+        return None
+    return Recurrent(
+        layers=layers,
+        key_heads=text["linear_num_key_heads"],
+        key_width=text["linear_key_head_dim"],
+        value_heads=text["linear_num_value_heads"],
+        value_width=text["linear_value_head_dim"],
+        kernel=text["linear_conv_kernel_dim"],
+    )
+
+
+def _experts(text: Config) -> Experts | None:
+    """The mixture of experts as the Qwen or the GLM family writes it down."""
+    count = next((text[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if text.get(key)), 0)
+    if not count:
+        return None
+    inner = text["moe_intermediate_size"]
+    shared = text.get("shared_expert_intermediate_size") or inner * text.get("n_shared_experts", 0)
+    gated, first = "shared_expert_intermediate_size" in text, text.get("first_k_dense_replace", 0)
+    return Experts(count, text["num_experts_per_tok"], inner, shared, gated=gated, first=first)
+
+
+def _known(text: Config) -> bool:
+    """Whether every layer is one that ``cost.Decoder`` knows."""
     kinds = set(text.get("layer_types") or ())
-    experts = any("expert" in key and value for key, value in text.items())
-    return kinds <= {"full_attention", "sliding_attention"} and not experts
+    between = text.get("mlp_only_layers") or text.get("decoder_sparse_step", 1) != 1  # experts in some layers only
+    return kinds <= {"full_attention", "sliding_attention", "linear_attention"} and not between
 
 
 def _layers(config: Config, tokens: int, *, gated: bool = False, squares: int | None = None) -> int:
@@ -221,8 +250,8 @@ def _longest_edge(config: Config, pixels: Config, picture: tuple[int, int]) -> G
 
 
 _ENCODERS: dict[str, Callable[[Config, Grid], Encoder]] = {
-    **dict.fromkeys(("qwen3_vl",), _qwen3_vl),
-    **dict.fromkeys(("glm4v", "glm46v"), _glm4v),
+    **dict.fromkeys(("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"), _qwen3_vl),
+    **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), _glm4v),
     **dict.fromkeys(("paligemma", "gemma3", "smolvlm", "idefics3"), _one_matrix),
     "qwen2_5_vl": _qwen2_5_vl,
     "internvl": _internvl,
@@ -232,6 +261,7 @@ _ENCODERS: dict[str, Callable[[Config, Grid], Encoder]] = {
 }
 _CUT_UP = ("llava_next", "llava_onevision")
 _GRIDS: dict[str, Callable[[Config, Config, tuple[int, int]], Grid]] = {
-    **dict.fromkeys(("qwen2_5_vl", "qwen3_vl", "glm4v", "glm46v"), _smart),
+    **dict.fromkeys(("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"), _smart),
+    **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), _smart),
     "mistral3": _longest_edge,
 }

@@ -53,6 +53,54 @@ class Encoder:
 
 
 @dataclass(frozen=True)
+class Recurrent:
+    """Layers whose attention is replaced by a gated delta rule (Gated DeltaNet): memory of one size, whatever was read.
+
+    Counted as transformers' PyTorch code computes it: in chunks of ``CHUNK`` tokens, the last one filled up.
+
+    Attributes:
+        layers: which of the decoder's.
+        key_heads: heads of queries and keys.
+        key_width: width of one of them.
+        value_heads: heads of values.
+        value_width: width of one of them.
+        kernel: length of the convolution over queries, keys and values.
+    """
+
+    layers: frozenset[int]
+    key_heads: int
+    key_width: int
+    value_heads: int
+    value_width: int
+    kernel: int
+
+
+CHUNK = 64
+"""Tokens that a gated delta rule takes at once (``torch_chunk_gated_delta_rule`` in transformers' modeling_qwen3_5)."""
+
+
+@dataclass(frozen=True)
+class Experts:
+    """A mixture of experts in the place of the MLP.
+
+    Attributes:
+        count: how many there are; a router rates all of them.
+        active: how many a token goes through.
+        intermediate: width inside one.
+        shared: width inside the one that every token goes through; 0 without one.
+        gated: whether what the shared one gives is weighed by a gate.
+        first: the first layer that has experts; those before it have an MLP.
+    """
+
+    count: int
+    active: int
+    intermediate: int
+    shared: int = 0
+    gated: bool = False
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Decoder:
     """A Llama-like decoder: gated MLP, grouped-query attention.
 
@@ -66,6 +114,9 @@ class Decoder:
         vocabulary: rows of the output layer.
         spared: the last layer is computed for the last position only (see ``last_layer.py``).
         windows: for each layer, how many positions it sees while an answer is written, None for all; empty if all do.
+        gated: what attention gives is weighed by a gate as wide as the queries.
+        recurrent: layers without attention, if there are any.
+        experts: what some layers have in the place of the MLP, if there are any.
     """
 
     width: int
@@ -77,6 +128,9 @@ class Decoder:
     vocabulary: int
     spared: bool = True
     windows: tuple[int | None, ...] = ()
+    gated: bool = False
+    recurrent: Recurrent | None = None
+    experts: Experts | None = None
 
 
 @dataclass(frozen=True)
@@ -252,9 +306,9 @@ def _read(decoder: Decoder, read: Read) -> int:
         seen = read.cached + tokens
         alone = decoder.spared and layer == decoder.layers - 1 and layer not in left
         if alone:
-            total += _layer(decoder, tokens + 1, 1, seen)  # the layer projects its one position again
+            total += _layer(decoder, layer, tokens + 1, 1, seen)  # the layer projects its one position again
         else:
-            total += _layer(decoder, tokens, tokens, seen)
+            total += _layer(decoder, layer, tokens, tokens, seen)
         tokens = left.get(layer, tokens)
     seen = read.cached + read.tokens
     scores = seen * (attended + 1)  # and their mean
@@ -269,15 +323,37 @@ def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
     windows = decoder.windows or (None,) * decoder.layers
     for layer, window in enumerate(windows):
         seen = read.cached + tokens + written + 1
-        total += _layer(decoder, 1, 1, seen if window is None else min(seen, window))
+        total += _layer(decoder, layer, 1, 1, seen if window is None else min(seen, window))
         tokens = left.get(layer, tokens)
     return 2 * (total + decoder.width * decoder.vocabulary)
 
 
-def _layer(decoder: Decoder, cached: int, rows: int, seen: int) -> int:
+def _layer(decoder: Decoder, index: int, cached: int, rows: int, seen: int) -> int:
     """Multiply-adds of a decoder layer: keys and values of the one, all else of the other, over so many positions."""
-    attended = decoder.heads * decoder.head_width
+    recurrent, attended = decoder.recurrent, decoder.heads * decoder.head_width
+    if recurrent is not None and index in recurrent.layers:
+        return _remembered(decoder, recurrent, rows) + rows * _mlp(decoder, index)
     to_cache = 2 * decoder.width * decoder.kv_heads * decoder.head_width
-    return cached * to_cache + rows * (
-        2 * decoder.width * attended + 3 * decoder.width * decoder.intermediate + 2 * seen * attended
-    )
+    around = (3 if decoder.gated else 2) * decoder.width * attended  # queries, the gate, and what is made of the values
+    return cached * to_cache + rows * (around + 2 * seen * attended + _mlp(decoder, index))
+
+
+def _mlp(decoder: Decoder, index: int) -> int:
+    """Multiply-adds of one token's MLP, or of its experts."""
+    experts = decoder.experts
+    if experts is None or index < experts.first:
+        return 3 * decoder.width * decoder.intermediate
+    inner = experts.active * experts.intermediate + experts.shared
+    return decoder.width * (3 * inner + experts.count + experts.gated)
+
+
+def _remembered(decoder: Decoder, kind: Recurrent, rows: int) -> int:
+    """Multiply-adds of what a recurrent layer has in the place of attention; one token alone needs no chunk."""
+    keys, values = kind.key_heads * kind.key_width, kind.value_heads * kind.value_width
+    mixed = 2 * keys + values
+    project = rows * decoder.width * (mixed + 2 * values + 2 * kind.value_heads)
+    if rows == 1:
+        return project + 2 * mixed * kind.kernel
+    convolve = (max(rows, kind.kernel) + kind.kernel - 1) * mixed * kind.kernel  # padded on both sides
+    chunk = CHUNK**2 * (2 * kind.key_width + kind.value_width) + 3 * CHUNK * kind.key_width * kind.value_width
+    return project + convolve + -(-rows // CHUNK) * kind.value_heads * chunk
