@@ -1,7 +1,7 @@
 """The shapes of checkpoints of transformers' families, from their configuration files alone: what reading them costs.
 
-Multiply-adds of the towers as their classes compute them. Families whose decoder is of a kind that ``cost.Decoder`` does
-not know (such as layers that share a cache) are not here, and their runs are not priced.
+Multiply-adds of the towers as their classes compute them. Families whose decoder is of a kind that ``cost.Decoder``
+does not know (such as layers that share a cache) are not here, and their runs are not priced.
 """
 
 from __future__ import annotations
