@@ -82,7 +82,7 @@ def measure(sizes: list[int], runs: int = RUNS) -> list[Figure]:
         what = f"report on {size:,} items x {runs} runs"
         figures += [
             Figure(f"{what}: time", found["busy"], at_most=10 + 5 * runs, unit="s"),
-            Figure(f"{what}: memory", found["peak"] / 1e6, at_most=250 + 75 * runs, unit="MB"),
+            Figure(f"{what}: memory", found["peak"] / 1e6, at_most=300 + 70 * runs, unit="MB"),
         ]
     return figures
 
