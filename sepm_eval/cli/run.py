@@ -58,7 +58,12 @@ def run(
 
 
 def _print_result(found: PlanResult, folder: Path) -> None:
-    """Print the results of a plan; exit with status 1 if a part is missing or a pruning method never dropped a token."""
+    """Print the results of a plan; exit with status 1 if a part is missing, or if a method dropped no token but should.
+
+    Args:
+        found: the result of the plan.
+        folder: folder of the results.
+    """
     table = new_table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
     for one in sorted(found.done, key=lambda one: one.task):
         share = "none scored" if one.accuracy is None else f"{one.accuracy:.2f} %"

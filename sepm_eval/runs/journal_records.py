@@ -65,7 +65,7 @@ def fill_in(paths: Iterable[Path], wanted: Wanted, damaged: list[str] | None = N
                     if outcome.doc_id != doc_id:
                         continue
                     if text == outcome.output or (text is None and outcome.record is None):
-                        object.__setattr__(outcome, "record", record)  # an outcome is frozen as soon as it is whole
+                        object.__setattr__(outcome, "record", record)  # an Outcome is frozen; this completes it
 
 
 @contextmanager

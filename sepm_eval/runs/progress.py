@@ -19,7 +19,7 @@ class PlanBar:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        """Open the bar, with nothing to do yet.
+        """Open the bar with a total of zero questions.
 
         Args:
             quiet: show nothing.
