@@ -108,7 +108,7 @@ def _hindrance(model: ModelPlan) -> str:
     """Why a model of ours cannot be loaded on this machine with its arguments: memory, a package, or a device.
 
     Returns:
-        A sentence; "" if nothing stands against it, if its files are not downloaded yet, or if the model is not ours.
+        A sentence; "" if no obstacle is known, if the model's files are not downloaded yet, or if it is not ours.
     """
     if not model.ours:
         return ""

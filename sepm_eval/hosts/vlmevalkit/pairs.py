@@ -177,7 +177,7 @@ def watching(host: Any, pairs: Pairs) -> Iterator[None]:
         host: VLMEvalKit's module ``run``. Some of its functions are replaced within the context: the one that looks for
             earlier answers (called in the first process, and with --api-mode), and those that ask a model in this
             process (called in every process).
-        pairs: the pairs of the run, which are told what is learnt.
+        pairs: the pairs of the run; they record where their answers are kept and what is wrong with them.
     """
     former = {name: getattr(host, name) for name in ("prepare_reuse_files", *_JOBS)}
 
