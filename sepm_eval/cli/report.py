@@ -1,4 +1,4 @@
-"""``sepm-eval report``, ``compare``, ``leaderboard``, ``rescore`` and ``submit``: what is made of finished runs."""
+"""``sepm-eval report``, ``compare``, ``leaderboard``, ``rescore`` and ``submit``: commands for finished runs."""
 
 from __future__ import annotations
 
