@@ -87,7 +87,7 @@ RIVALS = {
         batches=(1, 4),
         needs="qwen_vl_utils",
     ),
-    "internvl_hf": Rival("internvl_hf", "internvl", "sepm_hf", {}, {"dtype": "bfloat16"}),
+    "internvl_hf": Rival("internvl_hf", "internvl", "sepm_hf", {}, {"dtype": "bfloat16", "tiling": True}),
 }
 
 
