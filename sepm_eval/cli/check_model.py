@@ -55,7 +55,7 @@ def check_model(
         console.print(table)
     failed = [line.what for line in lines if line.verdict == "fails"]
     if failed:
-        stop(f"{backbone.name} as {model} does not hold: {'; '.join(failed)}. Its answers cannot be trusted")
+        stop(f"{backbone.name} as {model} fails these checks: {'; '.join(failed)}. Its answers cannot be trusted")
 
 
 def _settings(written: list[str]) -> dict[str, Any]:

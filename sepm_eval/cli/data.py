@@ -26,7 +26,7 @@ def datasets(
     if name is not None:
         _show(_benchmark(name))
         return
-    table = Table("benchmark", "there", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table("benchmark", "on disk", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for header in ("N", "labels"):
         table.add_column(header, justify="right")
     for header in ("licence", "form", "votes"):
@@ -56,7 +56,7 @@ def _show(benchmark: Benchmark) -> None:
     home = data_folder() / benchmark.folder
     asked = "its own question for each item" if benchmark.own_questions else "one question for all"
     rows = [
-        ("there", there if there != "no" else f"no: {home} is not there"),
+        ("on disk", there if there != "no" else f"no: {home} is not there"),
         ("items", f"{size}; lists: {', '.join(benchmark.lists)} (set: {benchmark.chosen_list()})"),
         ("labels", f"{len(benchmark.names)}: {', '.join(benchmark.names)}; {asked}"),
         ("votes", "on each picture" if benchmark.votes else "none"),

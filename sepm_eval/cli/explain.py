@@ -46,7 +46,7 @@ def explain(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
 ) -> None:
-    """Answer one picture, say how sure the model was and of what, and draw what it looked at and what was dropped."""
+    """Answer one picture, say how probable each option was, and draw what it looked at and what was dropped."""
     from sepm_eval.hosts.loading import read_settings
     from sepm_eval.report.explanation import explain as put_beside
 

@@ -22,7 +22,7 @@ def grim(
     ],
     n: Annotated[str, typer.Option("--n", help="Numbers of items they may be of: 594,1980.")],
 ) -> None:
-    """List which counts k/N give a printed figure, rounded or cut; exits 1 if a figure can be of none of the N."""
+    """List which counts k/N give a printed figure, rounded or cut; exits 1 if a figure is impossible for every N."""
     from sepm_eval.report.grim import Printed, fits, read_table, sizes
 
     try:
@@ -39,7 +39,7 @@ def grim(
         stop(str(error))
     if impossible:
         told = "\n".join(
-            visible(", ".join(filter(None, (one.row, one.column, f"{one.figure} is no count of {n} items"))))
+            visible(", ".join(filter(None, (one.row, one.column, f"{one.figure} is not k/N for any N in {n}"))))
             for one in impossible
         )
         stop(told)

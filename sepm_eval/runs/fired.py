@@ -55,7 +55,7 @@ def never_pruned(run: Run) -> str:
 def _sentence(who: str, pictures: int) -> str:
     return (
         f"{who} dropped no visual token of any of {pictures} pictures, although its options say so: these are "
-        "zero-shot's answers under another name, and no result"
+        "zero-shot's answers under another name, and must not be reported as this method's"
     )
 
 

@@ -62,7 +62,7 @@ class FirstAnswers:
         if mean < LEAST:
             logger.warning(
                 "%s: in the first %d answers the letters of the options have %.0f %% of the next-token probability "
-                "(%.0f %% or more is usual); the answers begin with %s. They are written out and read as ever, but "
+                "(%.0f %% or more is usual); the answers begin with %s. They are written out and parsed as usual, but "
                 "probabilities of options mean little here: `sepm-eval check-model` shows what the model does",
                 *(self._model, len(self._found), 100 * mean, 100 * LEAST, beginnings(text for _, text in self._found)),
             )

@@ -201,7 +201,9 @@ def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[st
             if revision and known.get(key, revision) != revision
         ]
         if odd:
-            raise ValueError(f"{out} was begun with other things ({'; '.join(odd)}): name another folder with --out")
+            raise ValueError(
+                f"{out} was begun with another environment ({'; '.join(odd)}): name another folder with --out"
+            )
     now["checkpoints"] = {**before.get("checkpoints", {}), **{key: one for key, one in revisions.items() if one}}
     write_whole(out / ENVIRONMENT, json.dumps({**now, "starts": [*before["starts"], started]}, indent=1) + "\n")
     write_whole(out / PLAN, told)  # written last, so that a folder with a plan has both files

@@ -73,7 +73,7 @@ class ChatModel(lmms):
             text = "\n".join(texts)
             if documents.questions is not None and text != documents.questions[doc_id]:
                 raise ValueError(
-                    f"{task}: the host put other words around the question ({text[:200]!r}); leave out options such as "
+                    f"{task}: the host changed the text of the question ({text[:200]!r}); leave out options such as "
                     "--system_instruction and --num_fewshot, which change what is asked"
                 )
             return text, [open_image(image) if isinstance(image, str) else image for image in images]

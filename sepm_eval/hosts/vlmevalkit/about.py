@@ -153,7 +153,7 @@ def differences(former: About, now: About, *, answering: bool) -> list[str]:
 
 def _of_models(former: About, now: About, answering: bool) -> list[str]:
     if former.identity is None or now.identity is None:
-        return [] if former.identity is now.identity else ["the model is one of ours only now, or only was"]
+        return [] if former.identity is now.identity else ["only one of the two models is sepm_eval's"]
     skipped: tuple[str, ...] = () if answering else ("versions.",)
     if not answering and not now.identity.revision:
         skipped += ("revision", "weights.")
