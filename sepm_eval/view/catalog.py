@@ -55,8 +55,8 @@ class Items:
     def number(self, task: str, outcome: Outcome) -> int:
         """The number of an outcome's item; a new item is added.
 
-        Outcomes of a run that is still going on have no digest. Such an outcome is taken to be of the known item with the
-        same task, id and label, if there is one.
+        Outcomes of a run that is still going on have no digest. Such an outcome is taken to be of the known item with
+        the same task, id and label, if there is one.
         """
         key, name = (task, outcome.item, outcome.target, outcome.sha256), (task, outcome.item, outcome.target)
         number = self._numbers.get(key) if outcome.sha256 else self._unsigned.get(name)
