@@ -53,7 +53,7 @@ def speak_in_words(backbone: ImageFirst) -> None:
     with torch.no_grad():
         weight.zero_()
         weight[rows] = torch.randn(len(rows), weight.shape[1])
-        weight[rows[1::2]] = -weight[rows[::2]]  # of two opposite rows one is above 0, and all else is not
+        weight[rows[1::2]] = -weight[rows[::2]]  # one of two opposite rows gives a logit above 0; other rows give 0
     model.stop_ids = []
 
 

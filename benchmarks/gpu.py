@@ -205,7 +205,7 @@ def measure(
             each, memory = timed(task, device, seconds)
         except torch.OutOfMemoryError:
             return Run(model, label, kernel, batch, reason="out of memory")
-        done = flops.get(label, flops["sepm"]) * batch / each  # for the recipe, what SEPM needs
+        done = flops.get(label, flops["sepm"]) * batch / each  # the recipe counts with SEPM's operations
         used = done / (peak * 1e12) if peak and dtype == torch.bfloat16 else None
         return Run(model, label, kernel, batch, batch / each, memory, used)
 

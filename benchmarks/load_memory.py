@@ -105,7 +105,7 @@ def _qwen(folder: Path, shape: tuple[int, ...]) -> Any:
 
 
 def _change(folder: Path, values: dict[str, int]) -> dict[str, object]:
-    """Write other values into a config.json, and return all of it."""
+    """Change values in a config.json, and return the whole configuration."""
     path = folder / "config.json"
     config = {**json.loads(path.read_text()), **values, "torch_dtype": "float16"}
     path.write_text(json.dumps(config))

@@ -142,7 +142,7 @@ def letter_head(head: nn.Module, embeddings: nn.Module, letters: list[int], stop
     with torch.no_grad():
         weight.zero_()
         directions = torch.randn(len(rows), weight.shape[1], device=weight.device) / 4
-        directions[1::2] = -directions[:-1:2]  # of two opposite letters one is above 0; all else is not
+        directions[1::2] = -directions[:-1:2]  # one of two opposite letters has a logit above 0; others have 0
         weight[rows] = directions.to(weight.dtype)
         weight[rows, 0] = 0
         weight[stop, 0] = 1 / 16  # above 0 after a letter, where letters give 0; elsewhere below the best letter

@@ -33,7 +33,7 @@ class Recipe:
             self._model = LlavaForConditionalGeneration(config).eval()
         self._model.load_state_dict(original.state_dict(), assign=True)
         for ours, theirs in zip(self._model.modules(), original.modules(), strict=True):
-            for name, buffer in theirs.named_buffers(recurse=False):  # those that are in no state dict
+            for name, buffer in theirs.named_buffers(recurse=False):  # buffers that are in no state dict
                 setattr(ours, name, buffer)
         self._model.set_attn_implementation("eager")
 
@@ -78,7 +78,7 @@ class Recipe:
             attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=features.device),
             max_new_tokens=MAX_NEW_TOKENS,
             eos_token_id=self._stop_ids,
-            logits_to_keep=0,  # of every position
+            logits_to_keep=0,  # 0 means every position
             do_sample=False,
             pad_token_id=0,
             return_dict_in_generate=True,

@@ -82,7 +82,7 @@ def load(name: str) -> None:
         settings = {"pretrained": "demo", "device": "cpu", "journal": "journal.jsonl"}
     begin = time.perf_counter()
     entry(**settings)
-    found["loading"] = time.perf_counter() - begin - found["fingerprint"]  # loading makes it once more
+    found["loading"] = time.perf_counter() - begin - found["fingerprint"]  # loading computes it again
     print(json.dumps(found))
 
 

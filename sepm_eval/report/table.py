@@ -179,7 +179,7 @@ def state(run: Run) -> str:
 
 
 def groups(runs: Iterable[Run]) -> list[list[Run]]:
-    """Runs grouped by model and set of items. One table or figure never mixes two groups."""
+    """Group runs by model and set of items, for pages, tables and figures that show one such group."""
     found: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         found.setdefault((run.model, run.column), []).append(run)

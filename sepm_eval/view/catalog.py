@@ -1,4 +1,4 @@
-"""All that the list of items needs, as one value: which items there are, and what each run answered to them.
+"""All that the list of items needs, as one value: which items there are, and what each run answered.
 
 It is sent to the page as JSON. 50,000 items and some runs are a few megabytes, because an answer is one character and
 the number of a label. Prompts, texts and probabilities are sent later, for the items that are opened (``details.py``).

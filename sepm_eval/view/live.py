@@ -38,7 +38,7 @@ class LiveRuns:
         """The unfinished runs, with the answers so far.
 
         Args:
-            finished: the finished runs; a run all of whose documents they have is left out.
+            finished: the finished runs; a run is left out if they have all its documents.
         """
         done: dict[RunTask, set[int]] = {}
         for run in finished:

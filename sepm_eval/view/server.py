@@ -1,4 +1,4 @@
-"""The explorer as a local server: it answers only this machine, sends only pictures that runs name, writes nothing."""
+"""The explorer as a local server: it answers only this machine, sends only pictures of runs, and writes nothing."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _mvei(item: str, record: Any, text: str, target: str, where: str) -> Publish
 def _eemo(item: str, record: Any, text: str, target: str, where: str) -> Published:
     """Grade a question with lettered options: the first letter found in the text, even inside a word; if none, A.
 
-    An answer tag that contains the text of the right option is right, whatever the letters.
+    An answer is right, whatever its letters, if its answer tag is closed and contains the text of the right option.
     """
     options = _options(field_of(record, PROMPT, str, where))
     letter = target.strip()
