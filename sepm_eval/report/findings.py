@@ -71,8 +71,8 @@ def conclusion(compared: Sequence[Compared]) -> str:
         compared: the comparisons that ``of_methods`` selects.
 
     Returns:
-        Such as "Of 4 comparisons of a method with zero-shot: 1 better than zero-shot, 3 not told apart from it (p <
-        0.05, adjusted for all)."
+        Such as "Of 4 comparisons of a method with zero-shot: 1 better than zero-shot, 3 with no significant
+        difference (p < 0.05, adjusted for all)."
     """
     told = [verdict(one) for one in compared]
     if not told:
@@ -81,8 +81,8 @@ def conclusion(compared: Sequence[Compared]) -> str:
     words = {
         "helped": "better than zero-shot",
         "hurt": "worse",
-        "open": "not told apart from it",
-        "none": "without a dropped token, and no result",
+        "open": "with no significant difference",
+        "none": "without a dropped token and so no result",
     }
     parts = [f"{counts[word]} {words[word]}" for word in words if counts[word] or word == "helped"]
     asked = counted(len(told), "comparison")
@@ -126,7 +126,7 @@ def _sentence(group: Sequence[Compared], model: str) -> str:
     words = {
         "helped": "helped on",
         "hurt": "hurt on",
-        "open": "not told apart from zero-shot on",
+        "open": "no significant difference from zero-shot on",
         "none": "dropped no visual token, so no result, on",
     }
     parts = []

@@ -82,8 +82,8 @@ def controls(runs: Sequence[Run]) -> Table | None:
         return None
     columns = (*RUN_COLUMNS, "N", "chance %", "accuracy %", "to zero-shot", "answers changed %")
     notes = (
-        "The noise floor. Without the picture, or with its mean colour: what the text alone gives. With the options in "
-        "another order: a difference between methods that is no larger than this one tells nothing.",
+        "The noise floor. Without the picture, or with its mean colour: the accuracy from the text alone. With the "
+        "options in another order: a difference between methods that is no larger than this one is no evidence.",
     )
     return Table("controls", "Controls", columns, tuple(rows), notes, tuple(records))
 

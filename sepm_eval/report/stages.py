@@ -50,7 +50,7 @@ def calibration(runs: Sequence[Run]) -> Table | None:
     notes = (
         "Stage 1: probabilities of positive and negative, scaled to sum to 1. ECE over ten bins; Brier score of "
         "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha; of dan, several "
-        "emotions were about as likely, which its paper calls the trigger rate.",
+        "emotions were about equally likely, which its paper calls the trigger rate.",
     )
     return Table("calibration", "The coarse stage", columns, tuple(rows), notes, tuple(records))
 

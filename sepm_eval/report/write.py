@@ -167,7 +167,7 @@ def _flaw(run: Run) -> str:
     """Say how many questions of a run failed or were not asked; "" if none."""
     if not run.missing and not run.count("failed"):
         return ""
-    told = f"{counted(run.count('failed'), 'question')} failed and {run.missing} not asked"
+    told = f"{counted(run.count('failed'), 'question')} failed and {run.missing} were not asked"
     return f"{run.column}, {run.model}: {run.called} is incomplete: {told}. Failed questions are not scored."
 
 
