@@ -43,6 +43,9 @@ def writing_whole(path: Path, *, repeatable: bool = False) -> Iterator[BinaryIO]
             always the same one, so that a new writer overwrites what a killed writer left. Nothing waits for the disk,
             which would take long for thousands of files; so after a power cut the file may be damaged.
 
+    Yields:
+        The temporary file, opened for writing bytes.
+
     Raises:
         OSError: the file cannot be written; a file that existed before is unchanged.
     """

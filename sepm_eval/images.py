@@ -39,6 +39,9 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
         source: a path or an open file.
         name: the name of the picture in an error message; by default the path.
 
+    Returns:
+        The decoded picture, in mode RGB.
+
     Raises:
         UnreadableImage: the path does not exist or is no file; the file is empty, cut off, damaged, not a picture in
             one of ``FORMATS``, a decompression bomb (see ``check_size``), too slow to decode, or too large for the

@@ -42,6 +42,9 @@ def in_folder(package: str, folder: Iterable[str], table: str) -> Iterator[Found
         folder: the package's ``__path__``.
         table: the name of the variable that maps names to a module's objects, such as "BENCHMARKS"; a module may lack
             it.
+
+    Yields:
+        Each object of each module's table.
     """
     for info in pkgutil.iter_modules(folder, prefix=f"{package}."):
         if not info.ispkg:
@@ -57,7 +60,7 @@ def entries(group: str) -> tuple[EntryPoint, ...]:
 def entry_named(
     kind: str, name: str, group: str, ours: str | None, known: Callable[[], list[str]]
 ) -> EntryPoint | None:
-    """Find the entry point with a requested name, without loading it; None if the name belongs to a module of ours.
+    """Find the entry point with a requested name, without loading it.
 
     Args:
         kind: what such an object is called in messages, for example "method".
@@ -65,6 +68,9 @@ def entry_named(
         group: the group of entry points.
         ours: the module of ours that defines this name; None if there is none.
         known: returns all existing names, for the message.
+
+    Returns:
+        The entry point; None if the name belongs to a module of ours.
 
     Raises:
         ValueError: nothing has this name, or more than one object has it; the message says where they come from.
@@ -80,7 +86,7 @@ def entry_named(
 
 @functools.lru_cache(maxsize=16)
 def _entries(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    return tuple(sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)))  # some 20 ms
+    return tuple(sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)))  # takes some 20 ms
 
 
 @functools.cache
@@ -93,6 +99,9 @@ def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
         group: the group of entry points, such as "sepm_eval.benchmarks"; an entry point's name is the object's name.
         check: a function that takes the name and the loaded object, and raises TypeError or ValueError if the object is
             not of the kind that the group holds.
+
+    Returns:
+        The objects that passed the check.
     """
     found = []
     for entry in entries(group):

@@ -176,7 +176,9 @@ class Evidence:
         ambiguous: whether the confidence is too low to narrow the list of emotions; for DAN, whether more than one
             emotion is a candidate.
         candidates: the labels offered in stage 2; for DAN the most probable one first.
-        significance: [N_v] float32, attention of the focus tokens to each visual token (Eq. 8); None if not read.
+        significance: [N_v] float32, the scores by which visual tokens are dropped: in SEPM the attention of the focus
+            tokens to each visual token (Eq. 8), in other methods that of a whole question, or random numbers. None if
+            no such scores are used.
         dropped: indices of the visual tokens that stage 2 does not see, ascending (Eq. 9).
         scores: score of each label, weighted by its polarity (DAN, Eq. 4); None for methods without scores.
         analysis: what the model wrote about the emotional clues in the picture before the first question (DAN); it is
@@ -246,7 +248,7 @@ class Answer:
     """A model's answer to one question.
 
     Attributes:
-        text: what the model wrote.
+        text: what the model wrote; for DAN, in which it writes no answer, the letter of the most probable option.
         letter: the letter of the option it chose, or None if the text names none ("unparsed").
         label: the emotion of that option.
         option_probabilities: probability of each label's letter as the first token, by a softmax over the whole

@@ -10,5 +10,8 @@ def counted(number: int, one: str, many: str = "") -> str:
         number: how many there are.
         one: the noun in the singular.
         many: the noun in the plural; by default ``one`` with an s.
+
+    Returns:
+        The number, a space and the noun.
     """
     return f"{number} {one if number == 1 else many or one + 's'}"

@@ -118,7 +118,7 @@ class _Reader:
         bracketed = before in _OPENERS and after in _CLOSERS
         own = self._own_name_follows(index)
         if token.islower():
-            article = token in "ai" and before not in _INTRODUCING and not self.all_small  # "It is a", cut off
+            article = token in "ai" and before not in _INTRODUCING and not self.all_small  # "It is a" was cut off
             told = (
                 not article
                 and before in words.BEFORE_SMALL

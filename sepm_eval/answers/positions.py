@@ -115,7 +115,7 @@ def _leading(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
     if is_joined(items, place) or (after is not None and not sentence.closes_line and _rivals(after, item)):
         yield ""
     elif place and item.form == "name" and items[place - 1].kind == "word" and item.text not in POLARITY:
-        return  # "So sad."
+        return  # "So sad." is a remark, not an answer
     elif _is_whole(sentence, place):
         if after is None or item.form == "both" or _goes_with(sentence, after):
             yield item.letter
@@ -203,7 +203,7 @@ def _names(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
         and sentence.opens_line
         and sentence.closes_line
         and _is_whole(sentence, place)
-        and (sentence.items[0].kind == "choice" or sentence.items[place].text in POLARITY)  # and not "So sad."
+        and (sentence.items[0].kind == "choice" or sentence.items[place].text in POLARITY)  # "So sad." does not count
     ]
     if len({item.letter for _, item in lines}) > 1:
         yield ""

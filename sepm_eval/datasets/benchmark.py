@@ -124,6 +124,9 @@ class Benchmark:
                 the release. By default the list that the environment variable SEPM_EVAL_LISTS names for this
                 benchmark, or the first list.
 
+        Returns:
+            The items whose picture exists, without placeholders.
+
         Raises:
             MissingData: the release or some of its files are missing.
             ValueError: an item has an unknown label or an invalid id, or the list is unknown, names an item twice or

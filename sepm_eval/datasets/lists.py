@@ -72,6 +72,9 @@ def from_csv(benchmark: str, path: Path, items: Sequence[Item], labels: Collecti
         items: all items of the release.
         labels: the labels of the benchmark.
 
+    Returns:
+        The items, with the labels of the list.
+
     Raises:
         ValueError: the file cannot be read, or a row does not fit the benchmark; the message names its line.
     """

@@ -14,6 +14,9 @@ def inside(folder: Path, name: str, where: str) -> Path:
         name: the path as the list or archive gives it.
         where: the list and row, for messages.
 
+    Returns:
+        The path in the folder.
+
     Raises:
         ValueError: the path leads out of the folder, or is not a valid file name on every system.
     """

@@ -39,10 +39,7 @@ def ask(
     read_before: Sequence[int] = (),
     max_new_tokens: int | None = None,
 ) -> list[Answer]:
-    """Ask one question about each picture, let the model write the answers, and parse which option each chooses.
-
-    Every answer is decoded greedily until the model stops, and then parsed as a whole. The first token alone does not
-    decide, because in Llama-2's vocabulary the token of the letter F is also the first token of "Fear".
+    """Ask one question about each picture, decode the answers greedily, and parse which option each one chooses.
 
     Args:
         questions: the questions; an answer is parsed with the letters and names of its question.
@@ -51,8 +48,7 @@ def ask(
         visual: the pictures' visual tokens; None asks without pictures.
         keep: for each picture [n_i] bool, which visual tokens the model still sees.
         prune: how to remove visual tokens between the layers of the model.
-        prefix: an earlier reading of the same pictures to continue from: its KV cache is reused for the pictures and
-            for the text with which both prompts begin.
+        prefix: an earlier reading of the same pictures, whose KV cache is reused as far as both prompts begin alike.
         evidence: for each question, what the method found before.
         asked_before: for each question the prompt of an earlier stage, to be recorded in its answer.
         read_before: for each of these prompts, how many visual tokens were read with it.
@@ -99,7 +95,11 @@ def _answer(
     dropped: tuple[int, ...],
     tokens_left: float,
 ) -> Answer:
-    """Parse what a model wrote as an answer to the question; ``logits`` [1, V] are those of its first token."""
+    """Parse what a model wrote as an answer to the question; ``logits`` [1, V] are those of its first token.
+
+    The text is parsed as a whole. Its first token alone does not decide, because in Llama-2's vocabulary the token of
+    the letter F is also the first token of "Fear".
+    """
     row = answer_probabilities(logits, backbone.letter_ids(question.letters))[0].tolist()
     letter = parse_answer(text, Options(question.labels, question.names))
     return Answer(
@@ -122,11 +122,14 @@ def _indices(mask: Tensor) -> tuple[int, ...]:
 
 
 def names_by_polarity(question: Question, who: str) -> tuple[list[str], list[str]]:
-    """The shown names of a question's positive emotions and of its negative ones, each in the question's order.
+    """Divide the shown names of a question's emotions by polarity, in the question's order.
 
     Args:
         question: the question.
         who: the name of the method, for the message.
+
+    Returns:
+        The names of the positive emotions, and those of the negative ones.
 
     Raises:
         ValueError: the question offers no positive or no negative emotion.
@@ -140,7 +143,10 @@ def names_by_polarity(question: Question, who: str) -> tuple[list[str], list[str
 
 
 def check_finite(reading: Reading) -> Reading:
-    """Return the reading if its logits and its probe's attention hold neither NaN nor infinity.
+    """Make sure that neither the logits nor the probe's attention of a reading hold NaN or infinity.
+
+    Returns:
+        The given reading.
 
     Raises:
         FloatingPointError: they do; the message names the rows of the batch.

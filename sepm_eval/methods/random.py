@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 def random_scores(image: Image, tokens: int, seed: int) -> Tensor:
-    """A random number from 0 to 1 for each visual token of a picture, [tokens] float32.
+    """Draw a random number from 0 to 1 for each visual token of a picture.
 
     Args:
         image: the picture. The numbers depend on its content, not on its place in a batch or a benchmark.
         tokens: how many visual tokens the picture has.
         seed: the seed; another seed yields other numbers.
+
+    Returns:
+        [tokens] float32, on the CPU.
     """
     import torch
 
