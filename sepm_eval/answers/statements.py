@@ -229,7 +229,7 @@ def _is_denied(items: Sequence[Item], place: int) -> bool:
 
 
 def _back(items: Sequence[Item], place: int, over: Set[str]) -> int:
-    """Go left from an item over these words, opening brackets and bullets; the index reached, or -1 at the start."""
+    """Index of the nearest item at or left of ``place`` that is none of these words, "(" or "•"; -1 if none."""
     while (
         place >= 0 and (items[place].text in over or items[place].text in ("(", "•")) and items[place].kind != "choice"
     ):
@@ -329,7 +329,7 @@ def _joined_before(items: Sequence[Item], place: int) -> bool:
 
 
 def may_follow(items: Sequence[Item], place: int) -> bool:
-    """Whether a choice may be followed by these words: nothing, a mark or a reason; anything after letter and name."""
+    """Whether what follows lets a choice be the answer: nothing, a mark, a reason; after letter and name, anything."""
     item = items[place]
     following = next((one for one in items[place + 1 : place + 4] if one.text not in (")", "|")), None)
     after = "".join(one.text[:1] for one in items[place + 1 : place + 3])

@@ -41,8 +41,8 @@ class Dan:
         alpha: an emotion becomes a candidate if the variance of its score and the highest score is below alpha. This
             variance is at most 0.25, for the scores 0 and 1.
         beta: share of the visual tokens that are dropped for the last question.
-        k: maximum number of candidates besides the most probable emotion; it must be below the number of options. Only
-            k=2 is allowed with every question, because as in Algorithm 1 at least one option is never a candidate.
+        k: maximum number of candidates besides the most probable emotion. It must be below the number of options, but 2
+            is always allowed, because as in Algorithm 1 at least one option is never a candidate.
         layers: the decoder layers whose attention is used to choose visual tokens.
         gate: the weight of an emotion: the probability of its polarity ("soft"); 1 if its polarity is the more probable
             one and 0 otherwise ("hard"); or 1 for every emotion ("none").
@@ -164,7 +164,7 @@ class Dan:
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
         """Answer a batch of questions.
 
-        The pictures are encoded once. If the model supports "reuse", all their visual tokens are read only once.
+        The pictures are encoded once. If the model supports "reuse", the unpruned visual tokens are read only once.
         """
         check_needs(self, backbone.supports, backbone.name)
         for question in questions:

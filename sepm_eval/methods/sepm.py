@@ -99,7 +99,7 @@ class Sepm:
     kind: ClassVar[str] = "emotion"
     title: ClassVar[str] = "SEPM"
     needs_polarities: ClassVar[bool] = True
-    reads_focus: ClassVar[bool] = True  # whether the focus sentence (or ``select``) chooses tokens; not in subclasses
+    reads_focus: ClassVar[bool] = True  # whether the focus sentence or ``select`` chooses tokens; subclasses differ
 
     def __post_init__(self) -> None:
         if self.beta is None:
