@@ -43,13 +43,13 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
         The decoded picture, in mode RGB.
 
     Raises:
-        UnreadableImage: the path does not exist or is no file; the file is empty, cut off, damaged, not a picture in
+        UnreadableImage: the path does not exist or is not a file; the file is empty, cut off, damaged, not a picture in
             one of ``FORMATS``, a decompression bomb (see ``check_size``), too slow to decode, or too large for the
             available memory; or its values have no known range (32-bit integers or floats).
     """
     try:
         if isinstance(source, (str, Path)) and not Path(source).is_file():
-            raise OSError("no such file" if not Path(source).exists() else "it is no file")
+            raise OSError("no such file" if not Path(source).exists() else "it is not a file")
         return _within_time(lambda: _decode(source))
     except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes: struct.error, IndexError ...
         reason = "there is not enough memory for it" if isinstance(error, MemoryError) else str(error)

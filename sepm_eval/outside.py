@@ -110,7 +110,7 @@ def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
             check(entry.name, value)
         except Exception as error:  # foreign code may raise anything, and must not stop commands that do not need it
             logger.warning(
-                "%r is left out: %s cannot be used (%s: %s). Mend or uninstall that package",
+                "%r is left out: %s cannot be used (%s: %s). Fix or uninstall that package",
                 *(entry.name, home(entry), type(error).__name__, error),
             )
             continue

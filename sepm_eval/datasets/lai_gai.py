@@ -60,7 +60,7 @@ def _item(where: str, key: str, path: Path, numbers: dict[str, float], lowest: i
     above = {label: number - lowest for label, number in numbers.items()}
     total = sum(above.values())
     if not total:
-        raise ValueError(f"{where}: nobody felt anything at {key!r}: {numbers}")
+        raise ValueError(f"{where}: all ratings of {key!r} are at the lowest point: {numbers}")
     votes = {label: number / total for label, number in above.items()}
     return Item(key, path, max(votes, key=lambda label: votes[label]), {"votes": votes})
 

@@ -26,7 +26,7 @@ def inside(folder: Path, name: str, where: str) -> Path:
             f"{where}: the path {name!r} leads out of the release; write a relative one with /, without : and .."
         )
     if why := flaw(name):
-        raise ValueError(f"{where}: the path {name!r} is no file name: {why}")
+        raise ValueError(f"{where}: the path {name!r} is not a file name: {why}")
     return folder / path
 
 

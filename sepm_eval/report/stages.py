@@ -49,7 +49,7 @@ def calibration(runs: Sequence[Run]) -> Table | None:
     columns = (*RUN_COLUMNS, "N", "polarity right %", "ECE", "Brier", "ambiguous %")
     notes = (
         "Stage 1: probabilities of positive and negative, scaled to sum to 1. ECE over ten bins; Brier score of "
-        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha; of dan, several "
+        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha; of DAN, several "
         "emotions were about equally likely, which its paper calls the trigger rate.",
     )
     return Table("calibration", "The coarse stage", columns, tuple(rows), notes, tuple(records))

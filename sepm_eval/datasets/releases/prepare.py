@@ -69,7 +69,7 @@ def unpack(archive: Path, into: Path) -> Path:
         OSError: the disk is full.
     """
     if not archive.is_file():
-        raise BrokenArchive(f"{archive} is no file")
+        raise BrokenArchive(f"{archive} is not a file")
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]

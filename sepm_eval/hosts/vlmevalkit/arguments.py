@@ -132,7 +132,7 @@ def _from_config(
         found = {name: dict(told) for name, told in config["model"].items()}
         sets = {name: dict(told) for name, told in config["data"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadArguments(f"{path} is no file for --config, with the tables model and data ({error!r})") from error
+        raise BadArguments(f"{path} is not a file for --config, with the tables model and data ({error!r})") from error
     models: dict[str, dict[str, Any] | None] = {}
     for name, told in found.items():
         named = told.pop("class", None)
