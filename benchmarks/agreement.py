@@ -1,4 +1,4 @@
-"""How often the fast variant answers as the exact one, and how accurately: demo pictures, demo model."""
+"""How often SEPM's fast variant (reuse) answers like the exact one, and how accurately: demo pictures, demo model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH = 16
 
 
 def measure(pictures: int) -> list[Figure]:
-    """Agreement and difference in accuracy, with nothing dropped and at the paper's beta."""
+    """Measure agreement and difference in accuracy, with no token dropped and at the paper's beta."""
     backbone = load_backbone("llava", "demo", device="cpu")
     benchmark = find_benchmarks()["emotion_demo"]
     names = tuple(benchmark.names), tuple(benchmark.names.values())
@@ -45,7 +45,7 @@ def measure(pictures: int) -> list[Figure]:
 
 
 def main() -> None:
-    """Measure and show; exit 1 if answers differ although nothing was dropped."""
+    """Measure and show; exit 1 if answers differ although no token was dropped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=256)
     show(measure(parser.parse_args().pictures))

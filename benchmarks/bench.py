@@ -1,7 +1,7 @@
-"""All figures of speed that a CPU can give, in one table with their targets; exit 1 if one is missed (`make bench`).
+"""All speed figures that a CPU can give, in one table with their targets; exit 1 if one is missed (`make bench`).
 
-Each part runs in a process of its own, one after the other. Take the figures on a quiet machine: other work moves even
-the ratios.
+Each part runs in a process of its own, one after the other. Run this on an idle machine: other work changes even the
+ratios.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from table import Figure, show
 
-# A file of this folder, and what its ``measure`` is called with: sizes at which all of it takes under ten minutes.
-# Not in it: stock.py, processes.py and startup.py, which take minutes each, and gpu.py.
+# A file of this folder, and the arguments of its ``measure``: sizes at which all parts take under ten minutes.
+# Left out are stock.py, processes.py and startup.py, which take minutes each, gpu.py, and what measures memory alone.
 PARTS = {
     "speed": {"pictures": 4, "rounds": 4},
     "gains": {"rounds": 2},

@@ -1,8 +1,8 @@
 """Checkpoints with random weights and the shapes of released ones, as files that any host can load, or on a device.
 
-Tokenizer, processor and chat template are those of the demo model (LLaVA) and of the tiny families of tests/oracles, so
-prompts are as long as real ones; the vocabulary is as small as theirs unless a model is built at its full size. Answers
-are one letter, as in ``models``.
+Tokenizer, processor and chat template are those of the demo model (LLaVA) and of the tiny models of tests/oracles, so
+prompts are as long as real ones. The vocabulary is as small as theirs, unless a model is built at its full size.
+Answers are one letter, as in ``models``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FILES = ("*.jinja", "generation_config.json", "preprocessor_config.json", "proce
 _CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "projection_dim": 768}
 _GQA = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
 # Full widths, from the config.json of llava-hf/llava-1.5-7b-hf, Qwen/Qwen2.5-VL-7B-Instruct, Qwen/Qwen3-VL-4B-Instruct
-# and OpenGVLab/InternVL3_5-8B-HF. Their depths stand in ``DEPTHS``.
+# and OpenGVLab/InternVL3_5-8B-HF. Their depths are in ``DEPTHS``.
 WIDE: dict[str, dict[str, Any]] = {
     "llava": {
         "text_config": {
@@ -95,7 +95,7 @@ SCALED: dict[str, dict[str, Any]] = {
         "image_seq_length": 256,
     },
 }
-# Decoder layers, tower layers: of the released model, and so few that a CPU reads a picture in seconds.
+# Decoder layers, tower layers: "full" as in the released model, the others so few that a CPU takes seconds a picture.
 DEPTHS = {
     "scaled": {"llava": (8, 6), "qwen2_5_vl": (8, 6), "internvl": (8, 6)},
     "full": {"llava": (32, 24), "qwen2_5_vl": (28, 32), "qwen3_vl": (36, 24), "internvl": (36, 24)},
@@ -103,7 +103,7 @@ DEPTHS = {
 }
 VOCABULARY = {"llava": 32064, "qwen2_5_vl": 152064, "qwen3_vl": 151936, "internvl": 151936}
 DTYPES = {"llava": torch.float32, "qwen2_5_vl": torch.bfloat16, "qwen3_vl": torch.bfloat16, "internvl": torch.bfloat16}
-"""What each is stored in: lmms-eval's own entries load all but LLaVA in bfloat16, whatever is stored."""
+"""The dtype each is stored in: lmms-eval's own entries load all but LLaVA in bfloat16, whatever is stored."""
 
 
 def write(family: str, size: str, folder: Path, seed: int = 0) -> Path:
@@ -111,10 +111,10 @@ def write(family: str, size: str, folder: Path, seed: int = 0) -> Path:
 
     Args:
         family: one of ``SOURCES``.
-        size: "tiny", as the demo model and the oracles are; "scaled" to a CPU; "wide", of full width and few layers;
-            or "full".
-        folder: where to, which must not exist.
-        seed: of the weights.
+        size: "tiny", as the demo model and the oracles are; "scaled", small enough for a CPU; "wide", of full width and
+            few layers; or "full".
+        folder: the folder to write to, which must not exist.
+        seed: the random seed of the weights.
     """
     folder.mkdir(parents=True)
     _write_settings(family, size, folder)
@@ -128,15 +128,15 @@ def write(family: str, size: str, folder: Path, seed: int = 0) -> Path:
 def build_hf(
     family: str, size: str, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32, kernel: str = "sdpa"
 ) -> Hf:
-    """A backbone whose weights are drawn on the device and never written; its settings go into a folder.
+    """Build a backbone whose weights are drawn on the device and never written; only its settings go into a folder.
 
     Args:
-        family: one of ``SOURCES`` but LLaVA.
+        family: one of ``SOURCES``, except LLaVA.
         size: see ``write``.
-        folder: for the settings; it must not exist.
+        folder: the folder for the settings, which must not exist.
         device: a torch device.
-        dtype: of the weights.
-        kernel: of attention.
+        dtype: dtype of the weights.
+        kernel: the attention kernel.
     """
     folder.mkdir(parents=True)
     _write_settings(family, size, folder)
@@ -156,12 +156,12 @@ def build_hf(
 
 
 def speak_in_letters(model: PreTrainedModel, letters: list[int], stop: int) -> None:
-    """Every answer becomes one of these tokens, and ends behind it (see ``models``)."""
+    """Make every answer one of these tokens, with the end right behind it (see ``models``)."""
     letter_head(model.get_output_embeddings(), model.get_input_embeddings(), letters, stop)
 
 
 def _write_settings(family: str, size: str, folder: Path) -> None:
-    """All files of a checkpoint but the weights."""
+    """Write all files of a checkpoint except the weights."""
     for pattern in FILES:
         for path in SOURCES[family].glob(pattern):
             shutil.copy(path, folder)
@@ -180,7 +180,7 @@ def _widen(family: str, size: str, config: dict[str, Any]) -> None:
     text["num_hidden_layers"] = layers
     text.pop("layer_types", None)
     vision["depth" if "depth" in vision else "num_hidden_layers"] = depth
-    if "fullatt_block_indexes" in vision:  # every eighth, or the last of few
+    if "fullatt_block_indexes" in vision:  # every eighth layer, or the last one of few
         vision["fullatt_block_indexes"] = list(range(7, depth, 8)) or [depth - 1]
     if "deepstack_visual_indexes" in vision:
         vision["deepstack_visual_indexes"] = [depth * part // 4 for part in (1, 2, 3)] if depth > 3 else [0, 1, 2]
@@ -189,7 +189,7 @@ def _widen(family: str, size: str, config: dict[str, Any]) -> None:
 
 
 def _enlarge_pictures(family: str, folder: Path) -> None:
-    """The image processor's sizes of the released models."""
+    """Give the image processor the picture sizes of the released model."""
     if family.startswith("qwen"):
         _change(folder / "processor_config.json", {"size": {"longest_edge": 12845056, "shortest_edge": 3136}})
     elif family == "internvl":

@@ -1,9 +1,10 @@
-"""sepm_hf next to its floor: zero-shot over the bare forward pass, SEPM over its operations, padding in batches.
+"""sepm_hf against its lower bounds: zero-shot against the bare forward pass, SEPM against its operations; and padding.
 
-Qwen2.5-VL and InternVL on a scale for a CPU (``checkpoints.SCALED``), random weights, float32, one picture at a time,
-in turns in one process; figures are medians over the turns. The bare forward pass gets what the checkpoint's own
-processor makes of the same prompt and picture, and reads the letter behind it, as every answer is written until the
-model stops. Pictures are preprocessed before the clock starts, for both. Operations are counted by torch.
+Qwen2.5-VL and InternVL are scaled to a CPU (``checkpoints.SCALED``), with random weights, in float32, one picture at a
+time. The tasks take turns in one process; figures are medians over the turns. The bare forward pass gets what the
+checkpoint's own processor makes of the same prompt and picture. It then reads the letter in one decoding step, because
+every answer is written until the model stops. Pictures are preprocessed before the clock starts, for both. Operations
+are counted by torch.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.runner import Runner
 
 FAMILIES = ("qwen2_5_vl", "internvl")
-PICTURE = (640, 480)  # 391 visual tokens of Qwen2.5-VL; InternVL has 256 of any
+PICTURE = (640, 480)  # 391 visual tokens with Qwen2.5-VL; InternVL makes 256 of any picture
 SIZES = [(320 + 40 * (n * 7 % 13), 240 + 40 * (n * 5 % 11)) for n in range(64)]  # unequal pictures, in no order
 BATCH = 8
 
 
 class Bare:
-    """The model's own forward pass on its processor's inputs, and one step more."""
+    """The model's own forward pass on its processor's inputs, and one decoding step."""
 
     def __init__(self, backbone: Hf, question: Question) -> None:
-        """Have the inputs made."""
+        """Let the processor make the inputs."""
         self._model = backbone._decoder.model
         (asked,) = get_method("zero_shot").foreseen(question)
         inputs = backbone._prompts.own_inputs(asked, question.image.convert("RGB"), backbone._pictures.options)
@@ -48,24 +49,24 @@ class Bare:
 
     @torch.inference_mode()
     def __call__(self, _question: Question) -> Any:
-        """Read, and read on."""
+        """Run the prefill and one decoding step."""
         first = self._model(**self._inputs, use_cache=True, logits_to_keep=1)
         token, length = first.logits[:, -1:].argmax(-1), self._inputs["input_ids"].shape[1]
-        ahead = getattr(self._model.model, "rope_deltas", None)  # of models whose positions are places in a picture
+        ahead = getattr(self._model.model, "rope_deltas", None)  # if positions follow a picture's grid
         places = torch.full((1, 1), length) if ahead is None else (length + ahead).expand(3, 1, 1)
         more = {CACHE: getattr(first, CACHE), "attention_mask": torch.ones(1, length + 1, dtype=torch.long)}
         return self._model(input_ids=token, position_ids=places, use_cache=True, logits_to_keep=1, **more)
 
 
 def operations(task: Callable[[], object]) -> int:
-    """What torch counts of a task."""
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # it sees the products of that kernel
+    """The floating-point operations that torch counts in a task."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # it can count this kernel's products
         task()
     return int(counter.get_total_flops())
 
 
 def of_family(family: str, size: str, rounds: int) -> list[Figure]:
-    """One family's figures."""
+    """Measure the figures of one family."""
     with tempfile.TemporaryDirectory() as folder:
         backbone = build_hf(family, size, Path(folder) / family)
     (one,) = demo_questions(1)
@@ -90,7 +91,10 @@ def of_family(family: str, size: str, rounds: int) -> list[Figure]:
 
 
 def padding(batch: int) -> list[Figure]:
-    """Share of a run's batches that is padding where pictures of Qwen2.5-VL give unequal numbers of visual tokens."""
+    """Measure the share of a run's batches that is padding.
+
+    The pictures differ in their number of visual tokens, as they do for Qwen2.5-VL.
+    """
     with tempfile.TemporaryDirectory() as folder:
         backbone = build_hf("qwen2_5_vl", "tiny", Path(folder) / "tiny")
         backbone._pictures.options["size"] = {"shortest_edge": 3136, "longest_edge": 12845056}
@@ -114,7 +118,7 @@ def padding(batch: int) -> list[Figure]:
 
 
 def resized(asked: Asked, size: tuple[int, int]) -> Asked:
-    """The same question about a picture of another size."""
+    """The same question about the same picture in another size."""
 
     def load() -> tuple[str, list[Any]]:
         text, (image,) = asked.load()
@@ -124,7 +128,7 @@ def resized(asked: Asked, size: tuple[int, int]) -> Asked:
 
 
 def measure(rounds: int, size: str = "scaled", batch: int = BATCH) -> list[Figure]:
-    """All figures of this file."""
+    """Measure all figures of this file."""
     return [figure for family in FAMILIES for figure in of_family(family, size, rounds)] + padding(batch)
 
 

@@ -1,9 +1,10 @@
-"""What else costs how much: reading on behind a letter, DAN's prompts, and pruning at each budget.
+"""The time of three other things: reading on after an answer's letter, DAN's prompts, and pruning at each budget.
 
-On the model of ``speed.py``, in turns in one process; figures are medians over the turns. Reading on is the step in
-which a batch whose answers are letters is read to its end; in units of all else that zero-shot does. For DAN the output
-layer knows words and no end, so that every analysis is as long as it may be. Read anew means on the same model without
-"reuse" among what it supports, as DAN runs where a cache cannot be continued: the same prompts, each with the picture.
+The model is that of ``speed.py``. The tasks take turns in one process; figures are medians over the turns. "Reading on"
+is the decoding step that finds the end of answers that are letters; it is given as a share of all else that zero-shot
+does. For DAN, the output layer knows words but no end, so that every analysis has its full length. "Read anew" is the
+same model without "reuse" among the things it supports, as DAN runs where a KV cache cannot be continued: the prompts
+are the same, and each is read with the picture.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from sepm_eval.model_wrappers._image_first import ImageFirst
 
 WRITTEN = 128  # tokens of DAN's analysis
 BUDGETS = (192, 128, 64)
-# All that prune but cdpruner, which needs the paired text tower of real weights.
+# All pruning methods except cdpruner, which needs real weights with a paired text tower.
 PRUNING = ("uniform", "random", "divprune", "fastervlm", "vispruner", "zero_shot_downsample")
 PRUNING += ("fastv", "pyramiddrop", "sparsevlm")
 
 
 class Anew:
-    """A backbone that cannot go on from an earlier reading."""
+    """A backbone that cannot continue from an earlier reading."""
 
     def __init__(self, backbone: ImageFirst) -> None:
         self._backbone, self.supports = backbone, backbone.supports - {"reuse"}
@@ -44,7 +45,7 @@ class Anew:
 
 
 def speak_in_words(backbone: ImageFirst) -> None:
-    """Every answer becomes words without an end, which tokenise as they were written."""
+    """Make every answer words without an end, which give the same tokens again when they are tokenised."""
     model, tokenizer = backbone._language_model, backbone._tokenizer
     words = [" the", " image", " with", " following", " emotion", " best"]
     rows = torch.tensor([tokenizer.encode(f"it{word}")[0][-1] for word in words])
@@ -52,12 +53,12 @@ def speak_in_words(backbone: ImageFirst) -> None:
     with torch.no_grad():
         weight.zero_()
         weight[rows] = torch.randn(len(rows), weight.shape[1])
-        weight[rows[1::2]] = -weight[rows[::2]]  # one of two is above 0, as nothing else is
+        weight[rows[1::2]] = -weight[rows[::2]]  # one of two opposite rows gives a logit above 0; other rows give 0
     model.stop_ids = []
 
 
 def dan(geometry: Geometry, written: int, rounds: int) -> list[Figure]:
-    """How many times as fast DAN is for reading the picture once."""
+    """Measure how many times as fast DAN is because it reads the picture only once."""
     backbone = build("llava", geometry)
     speak_in_words(backbone)
     (question,), method = demo_questions(1), get_method("dan", analysis_tokens=written)
@@ -76,7 +77,7 @@ def dan(geometry: Geometry, written: int, rounds: int) -> list[Figure]:
 
 
 def pruning(geometry: Geometry, budgets: Sequence[int], rounds: int) -> list[Figure]:
-    """Each pruning method's time in units of zero-shot, and its floor."""
+    """Measure each pruning method's time in units of zero-shot's, and its floor."""
     backbone, (question,) = build("llava", geometry), demo_questions(1)
     plain = get_method("zero_shot")
     methods: dict[str, Method] = {"zero_shot": plain}
@@ -101,7 +102,7 @@ def pruning(geometry: Geometry, budgets: Sequence[int], rounds: int) -> list[Fig
 
 
 def reading_on(geometry: Geometry, batch: int, rounds: int) -> list[Figure]:
-    """What it adds to zero-shot that an answer which is a letter is read on to its end."""
+    """Measure how much time it adds to zero-shot to read on after a letter, until the answer ends."""
     backbone = Clocked(build("llava", geometry), ["write"])
     questions, method, added = demo_questions(batch), get_method("zero_shot"), []
     method.answer(questions, backbone)  # warm up
@@ -116,7 +117,7 @@ def reading_on(geometry: Geometry, batch: int, rounds: int) -> list[Figure]:
 def measure(
     rounds: int, geometry: Geometry = CPU, written: int = WRITTEN, budgets: Sequence[int] = BUDGETS, batch: int = 8
 ) -> list[Figure]:
-    """All figures of this file."""
+    """Measure all figures of this file."""
     return reading_on(geometry, batch, rounds) + dan(geometry, written, rounds) + pruning(geometry, budgets, rounds)
 
 

@@ -1,13 +1,14 @@
-"""Pictures a second, latency, memory and utilisation on a GPU, at the full size of four models.
+"""Measure pictures per second, latency, memory and utilisation on a GPU, at the full size of four models.
 
     python benchmarks/gpu.py                        # all models, batch 1, 4 and 16, bf16; writes tables in Markdown
-    python benchmarks/gpu.py --tiny --device cpu    # the same paths in seconds, to see that they work
+    python benchmarks/gpu.py --tiny --device cpu    # the same code on tiny models, in seconds, to see that it works
 
 Nothing is downloaded: weights are random and drawn on the device (``models``, ``checkpoints``), pictures ship with the
-package. It runs from the source tree, installed or not. First tiny checkpoints answer on the device and on the CPU in
-float32; the two must agree. Then every method is timed with torch's SDPA and, if the package flash-attn is there, with
-FlashAttention 2. Utilisation is the operations that torch counts against the device's dense peak in bf16, where that
-is known. Last, each model is asked the same questions one by one, 8 and 32 at once: the share of answers that change.
+package. The script runs from the source tree, whether the package is installed or not. First, tiny checkpoints answer
+in float32 on the device and on the CPU; the two must agree. Then every method is timed with torch's SDPA and, if the
+package flash-attn is there, with FlashAttention 2. Utilisation is operations per second, as torch counts them, over the
+device's dense peak in bf16, where that is known. Each model also answers the same questions in batches of 1, 8 and 32,
+which shows the share of answers that change with the batch size.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "sepm reuse": ("sepm", {"reuse": True}),
     "sparsevlm": ("sparsevlm", {}),
 }
-# Dense bf16 TFLOP/s by the makers' data sheets, by a part of the device's name.
+# Dense bf16 peak in TFLOP/s, from the makers' data sheets, by a part of the device's name.
 PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 4090": 165, "A10": 125}
-TOGETHER = (1, 8, 32)  # pictures at once between which answers are compared
+TOGETHER = (1, 8, 32)  # batch sizes between which answers are compared
 PICTURE = (640, 480)
 
 
@@ -87,7 +88,7 @@ def too_old() -> str:
 
 @contextmanager
 def backbone_of(model: str, tiny: bool, device: torch.device, dtype: torch.dtype) -> Iterator[Any]:
-    """A model with random weights."""
+    """Build a model with random weights."""
     if model in OURS:
         yield build(model, (TINY if tiny else FULL)[model], str(device), dtype)
         return
@@ -119,10 +120,10 @@ def unmeasurable(kernel: str, method: str, device: torch.device) -> str:
 
 
 def disagreements(device: str, models: Sequence[str]) -> list[str]:
-    """Where tiny checkpoints answer otherwise on the device than on the CPU, both in float32."""
+    """List where tiny checkpoints answer differently on the device and on the CPU, both in float32."""
     from checkpoints import ORACLES, SOURCES
 
-    torch.backends.cudnn.allow_tf32 = False  # a convolution in TensorFloat-32 is none in float32
+    torch.backends.cudnn.allow_tf32 = False  # convolutions in TensorFloat-32 are not in float32
     folders = {"llava": ORACLES / "llava15_tiny/hf", "vila": ORACLES / "vila15_tiny/checkpoint"}
     questions, found, most = demo_questions(4), [], common.MAX_NEW_TOKENS
     common.MAX_NEW_TOKENS = 4  # these models never stop
@@ -144,7 +145,7 @@ def disagreements(device: str, models: Sequence[str]) -> list[str]:
 
 
 def _methods(backbone: Any) -> dict[str, Method]:
-    """Those of ``METHODS`` that a model supports."""
+    """The methods of ``METHODS`` that a model supports."""
     found = {}
     for label, (name, options) in METHODS.items():
         method = get_method(name, **options)
@@ -157,7 +158,7 @@ def _methods(backbone: Any) -> dict[str, Method]:
 
 
 def timed(task: Callable[[], object], device: torch.device, seconds: float) -> tuple[float, int]:
-    """Seconds a call, after one to warm up, and the most memory held meanwhile (0 where it cannot be told)."""
+    """Seconds per call, after a first call to warm up, and the peak memory in bytes (0 where it is not known)."""
     task()
     cuda = device.type == "cuda"
     if cuda:
@@ -173,14 +174,14 @@ def timed(task: Callable[[], object], device: torch.device, seconds: float) -> t
 
 
 def operations(task: Callable[[], object]) -> int:
-    """What torch counts of a task, attention over the full square."""
+    """The floating-point operations that torch counts in a task, with attention over the full square."""
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         task()
     return int(counter.get_total_flops())
 
 
 def pictures(count: int, model: str) -> list[Question]:
-    """Questions about demo pictures, for families that take any size in one that a photograph may have."""
+    """Questions about demo pictures; families that take any size get them in the size of a photograph."""
     found = demo_questions(count)
     if model in OURS:
         return found
@@ -190,8 +191,8 @@ def pictures(count: int, model: str) -> list[Question]:
 def measure(
     model: str, backbone: Any, device: torch.device, dtype: torch.dtype, batches: Sequence[int], seconds: float
 ) -> list[Run]:
-    """All runs of one model."""
-    # Pictures as they come, already preprocessed: the runner does that beside the model.
+    """Measure all runs of one model."""
+    # The pictures are preprocessed before they are timed: the runner does that beside the model.
     questions = pictures(max(batches), model)
     for question in questions:
         backbone.prepare(question.image)
@@ -204,7 +205,7 @@ def measure(
             each, memory = timed(task, device, seconds)
         except torch.OutOfMemoryError:
             return Run(model, label, kernel, batch, reason="out of memory")
-        done = flops.get(label, flops["sepm"]) * batch / each  # the recipe is taken for the operations it needs
+        done = flops.get(label, flops["sepm"]) * batch / each  # the recipe counts with SEPM's operations
         used = done / (peak * 1e12) if peak and dtype == torch.bfloat16 else None
         return Run(model, label, kernel, batch, batch / each, memory, used)
 
@@ -226,7 +227,7 @@ def measure(
 
 
 def latency(model: str, backbone: Any, device: torch.device) -> dict[str, float]:
-    """Seconds from a picture in memory to its answer, preprocessing among them; median of five, by method."""
+    """Seconds from a picture in memory to its answer, with preprocessing; median of five, by method."""
     (question,), found = pictures(1, model), {}
     for label, method in _methods(backbone).items():
         seconds = []
@@ -242,7 +243,7 @@ def latency(model: str, backbone: Any, device: torch.device) -> dict[str, float]
 
 
 def changed(model: str, backbone: Any, together: Sequence[int]) -> dict[str, tuple[float, float]]:
-    """By method, the shares of answers and of dropped sets that differ between these numbers of pictures at once."""
+    """By method, the shares of answers and of sets of dropped tokens that differ between these batch sizes."""
     questions, found = pictures(max(together), model), {}
     for label, method in _methods(backbone).items():
         said: list[set[Any]] = [set() for _ in questions]
@@ -312,7 +313,7 @@ def report(
     batches: Sequence[int],
     seconds: float,
 ) -> list[str]:
-    """Measure and print everything; where the device's answers differ from the CPU's."""
+    """Measure and print everything; return where the device's answers differ from the CPU's."""
     print(f"{_name(device)}; torch {torch.__version__}, transformers {transformers.__version__}; {dtypes[0]}")
     if too_old():
         models = [model for model in models if model in OURS]

@@ -1,7 +1,7 @@
-"""A large journal: opened for a run, and read from end to end as a report does, in time and memory that stay small.
+"""The time and memory that a large journal takes: to open it for a run, and to read all of it as a report does.
 
-The records are as those SEPM writes about a picture of 576 visual tokens. Time is the processor's, so other
-work on the machine moves it little. Each of the two runs in a process of its own.
+The records are like those SEPM writes about a picture of 576 visual tokens. Time is processor time, which other work on
+the machine changes little. Opening and reading each run in a process of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TARGETS = {"open": (12, 300), "read": (15, 300)}  # seconds and MB for 500 MB
 
 
 def write(path: Path, size: int) -> int:
-    """Fill a journal with so many bytes; how many records that are."""
+    """Fill a journal with at least ``size`` bytes, and return the number of its records."""
     question = "\n".join(["Which of the following descriptions best represents the image?", *MIKELS])
     about = {
         "model": {"backbone": "llava", "pretrained": "llava-hf/llava-1.5-7b-hf", "revision": "0" * 40},
@@ -54,14 +54,14 @@ def write(path: Path, size: int) -> int:
 
 
 class _Every:
-    """Holds every key."""
+    """A container that holds every key."""
 
     def __contains__(self, key: object) -> bool:
         return True
 
 
 def run(what: str, path: Path) -> None:
-    """Open or read the journal; print seconds of the processor, peak memory in bytes, and how many records as JSON."""
+    """Open or read the journal; print processor seconds, peak memory in bytes, and the number of records as JSON."""
     begin = time.process_time()
     if what == "open":
         journal = Journal(path)
@@ -75,7 +75,7 @@ def run(what: str, path: Path) -> None:
 
 
 def measure(megabytes: int) -> list[Figure]:
-    """Time that opening and reading take, for 500 MB, and the process's peak memory."""
+    """Measure the time to open and to read, scaled to 500 MB, and the process's peak memory."""
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"

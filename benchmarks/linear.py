@@ -1,8 +1,9 @@
-"""A run over N pictures: memory must not grow with N, and a picture must not take longer.
+"""A run over N pictures: with N, neither memory nor the time per picture may grow.
 
-The demo pictures go through the runner over and over, each time with another pixel changed, so that the journal knows
-none of them; with SEPM and a tiny random model, so that all that is not the model weighs most. Each N runs in a process
-of its own. A picture's time is the median over hundreds of pictures; N = 100 has one, and is run five times.
+The demo pictures go through the runner over and over, each time with another value of one pixel, so that the journal
+knows none of them. The method is SEPM on a tiny random model, so that everything but the model weighs most. Each N runs
+in a process of its own. The time per picture is the median over groups of a hundred pictures; N = 100 has one group,
+and is run five times.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from sepm_eval.runs.runner import Runner
 SIZES = [100, 1000, 10000]
 FIRST = 200  # pictures before the clock starts: threads, caches and allocators fill up
 HUNDRED = 100
-LEAST = 5  # hundreds of pictures that a median is taken of
+LEAST = 5  # hundreds of pictures that a median is taken over, at least
 
 
 def distinct(asked: Asked, number: int, loaded: list[float]) -> tuple[str, list[Image]]:
-    """A picture that no other number gives: one pixel says it. When it is loaded is noted."""
+    """Load a picture that one pixel makes different from those of all other numbers, and note the time."""
     loaded.append(time.perf_counter())
     text, (picture,) = asked.load()
     picture.putpixel((0, 0), (number >> 16, number >> 8 & 255, number & 255))
@@ -45,8 +46,8 @@ def distinct(asked: Asked, number: int, loaded: list[float]) -> tuple[str, list[
 
 
 def run(count: int) -> None:
-    """Answer ``count`` pictures; print seconds a picture and peak memory as JSON."""
-    torch.set_num_threads(1)  # the model's tensors are too small to share out
+    """Answer ``count`` pictures; print seconds per picture and peak memory as JSON."""
+    torch.set_num_threads(1)  # the model's tensors are too small for several threads
     backbone, hundreds = build("llava", TINY["llava"], seed=4), list[float]()
     while len(hundreds) < LEAST:
         hundreds += answered(backbone, count, warm_up=not hundreds)
@@ -56,7 +57,10 @@ def run(count: int) -> None:
 
 
 def answered(backbone: Backbone, count: int, *, warm_up: bool) -> list[float]:
-    """Seconds of every hundred pictures of a run over so many: from loading one to loading the hundredth behind it."""
+    """Answer ``count`` pictures in one run, and return the seconds of every hundred of them.
+
+    They are counted from the loading of a picture to the loading of the hundredth after it.
+    """
     loaded: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         method, path = get_method("sepm"), Path(folder) / "journal.jsonl"
@@ -76,7 +80,7 @@ def answered(backbone: Backbone, count: int, *, warm_up: bool) -> list[float]:
 
 
 def measure(sizes: list[int]) -> list[Figure]:
-    """Time and memory of the largest run in units of the smallest."""
+    """Measure time and memory for each N, and those of the largest run in units of the smallest."""
     found = []
     for size in sizes:
         output = subprocess.run(

@@ -1,12 +1,12 @@
-"""What loading a checkpoint takes of memory, over the size of its files.
+"""The peak memory of loading a checkpoint, over the size of its files.
 
 Three checkpoints are generated, in float16: LLaVA-1.5 in its original layout, with two ``.bin`` shards and the tower
 beside it, VILA-1.5's three parts, and for ``hf`` a Qwen2.5-VL in one file. Each is loaded in a process of its own,
-after the tiny checkpoint of the same layout, whose memory (libraries, mostly) is taken off. Loading ends with one small
+after the tiny checkpoint of the same layout, whose memory (mostly libraries) is subtracted. Loading ends with one small
 question, as it does for a user, so that the weights have been used. Two peaks are taken, both from Linux:
 
-* resident: VmHWM. Pages of files that are mapped into memory count, though the system may let go of them at any time.
-* anonymous: RssAnon, looked at every 2 ms: what the system cannot let go of.
+* resident: VmHWM. It counts pages of files that are mapped into memory, though the system may free them at any time.
+* anonymous: RssAnon, read every 2 ms: memory that the system cannot free.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ KEYS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_l
 SMALL = {"language": (1024, 2752, 8, 2), "clip": (256, 1024, 4, 2), "siglip": (288, 1088, 4, 2)}
 FULL = {"language": (4096, 11008, 32, 2), "clip": (1024, 4096, 16, 24), "siglip": (1152, 4304, 16, 27)}
 VOCABULARY = 32000
-AT_MOST = 1.15  # of the files' size, where the weights are taken as they are stored
+AT_MOST = 1.15  # of the files' size; for resident memory only if the weights keep their dtype
 
 
 def generate(family: str, place: Path, shapes: dict[str, tuple[int, ...]]) -> Path:
@@ -105,7 +105,7 @@ def _qwen(folder: Path, shape: tuple[int, ...]) -> Any:
 
 
 def _change(folder: Path, values: dict[str, int]) -> dict[str, object]:
-    """Write other values into a config.json, and return all of it."""
+    """Change values in a config.json, and return the whole configuration."""
     path = folder / "config.json"
     config = {**json.loads(path.read_text()), **values, "torch_dtype": "float16"}
     path.write_text(json.dumps(config))
@@ -113,7 +113,7 @@ def _change(folder: Path, values: dict[str, int]) -> dict[str, object]:
 
 
 def _tensors(build: Callable[[], nn.Module], prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of a model by name, without memory."""
+    """The tensors of a model by name, on the meta device, where they take no memory."""
     with torch.device("meta"):
         return {f"{prefix}{key}": one for key, one in build().state_dict().items()}
 
@@ -136,15 +136,15 @@ def _shards(folder: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def _held(key: str) -> int:
-    """Bytes of a figure of /proc/self/status."""
+    """Read a value of /proc/self/status, in bytes."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
 
 
 def load(family: str, folder: Path, dtype: str) -> dict[str, int]:
-    """Load the tiny checkpoint and then this one; bytes at most held for the latter, resident and anonymous."""
+    """Load the tiny checkpoint and then this one; return the peak bytes of the latter, resident and anonymous."""
     load_backbone(family, str(LAYOUTS[family]), device="cpu", dtype=dtype)
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     before = {"resident": _held("VmRSS"), "anonymous": _held("RssAnon")}
     most, done = before["anonymous"], threading.Event()
 
@@ -164,7 +164,10 @@ def load(family: str, folder: Path, dtype: str) -> dict[str, int]:
 
 
 def measure(family: str, dtype: str, place: Path, shapes: dict[str, tuple[int, ...]]) -> list[Figure]:
-    """Both peaks over the size of the files. What is cast is held in the new dtype, of the same size here."""
+    """Measure both peaks over the size of the files.
+
+    Weights that are converted to another dtype are held in that dtype, which takes as many bytes here.
+    """
     folder = generate(family, place, shapes)
     size = sum(path.stat().st_size for path in place.rglob("*") if path.suffix in (".bin", ".safetensors"))
     command = [sys.executable, __file__, "--load", family, str(folder), dtype]

@@ -1,9 +1,10 @@
-"""What fits a card of 24 GB, told without one: peak memory at full size in bf16, batch 8.
+"""Whether models fit a card of 24 GB, estimated without one: peak memory at full size in bf16, batch 8.
 
-Full widths, three and four decoder layers on the CPU; torch's allocator counts the bytes of tensors. Every call of the
-backbone (pictures, stage 1, stage 2) has a peak of its own; what one layer more adds to it is taken for each of the
-others, since they are alike, and the largest counts. Not counted: the CUDA context (some 0.5 GB), workspaces of
-kernels, fragmentation; a CPU's kernels may hold more or less than a GPU's. ``gpu.py`` measures the real thing.
+The models have full width but three and four decoder layers, and run on the CPU; torch's allocator counts the bytes of
+tensors. Every call of the backbone (pictures, stage 1, stage 2) has a peak of its own. All layers are alike, so what
+the fourth layer adds to a peak is added once for every further layer of the full model; the largest peak counts. Not
+counted are the CUDA context (some 0.5 GB), workspaces of kernels and fragmentation; a CPU's kernels may hold more or
+less than a GPU's. ``gpu.py`` measures a real GPU.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def weights(backbone: ImageFirst) -> int:
 
 
 def marked(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A call whose time shows in a profile."""
+    """Wrap a call so that its time span shows in a profile."""
 
     @wraps(call)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -51,9 +52,10 @@ def marked(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def history(task: Callable[[], object]) -> tuple[list[Any], list[tuple[int, int]]]:
-    """What a task did, and (nanosecond, bytes of tensors held besides those there were before) at every change.
+    """The events of a task, and (nanosecond, bytes of tensors held in addition to those before it) at every change.
 
-    Counted by torch's allocator: what the process holds says little, since freed memory is not given back at once.
+    The bytes are counted by torch's allocator. The memory of the process would say little, since freed memory is not
+    returned to the system at once.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         task()
@@ -64,14 +66,14 @@ def history(task: Callable[[], object]) -> tuple[list[Any], list[tuple[int, int]
 
 
 def peaks(task: Callable[[], object]) -> list[int]:
-    """The most bytes of new tensors held during each marked call, in their order."""
+    """The most bytes of new tensors held during each marked call, in the order of the calls."""
     events, held = history(task)
     phases = [(event.start_ns(), event.end_ns()) for event in events if event.name().startswith(PHASE)]
     return [max(size for when, size in held if begin <= when <= end) for begin, end in phases]
 
 
 def measure(batch: int, models: dict[str, Any] | None = None, dtype: torch.dtype = torch.bfloat16) -> list[Figure]:
-    """Weights and peak of each model and method, in GB."""
+    """Measure weights and peak of each model and method, in GB."""
     questions: list[Question] = demo_questions(batch)
     figures = []
     for family, geometry in (models or FULL).items():

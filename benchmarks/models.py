@@ -1,8 +1,8 @@
-"""Backbones with random weights, made in code: the shapes of a checkpoint behind the library's own wrappers.
+"""Backbones with random weights, made in code: the shapes of a checkpoint in the library's own wrappers.
 
-Speed does not depend on what the weights know, except for how long answers are. So that an answer is a letter, as a
-trained model's is, the output layer speaks of the letters B to H alone, and of the end where a letter was read last.
-The tokenizer splits by word and punctuation, which comes close to Llama's lengths.
+Speed does not depend on the values of the weights, except through the length of answers. The answers of a trained model
+are letters. To get the same here, the output layer can give only the letters B to H, and the end after a letter. The
+tokenizer splits by word and punctuation, which comes close to the lengths of Llama's tokenizer.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from sepm_eval.model_wrappers._llava import Llava
 from sepm_eval.model_wrappers._templates import LLAMA_3_MAY2024, VICUNA_V1
 from sepm_eval.model_wrappers._vila import Projector, Vila
 
-# LLaVA-1.5-7B on a scale for two CPU cores: 576 visual tokens, and the tower's share of the work (4 %) about as there.
+# LLaVA-1.5-7B scaled to two CPU cores: it keeps the 576 visual tokens and about the tower's share of the work (4 %).
 CPU = Geometry(Tower(336, 14, 256, 1024, 6, class_token=True), Decoder(1024, 2752, 8, 16, 16, 64, 4096))
-# The same paths in milliseconds.
+# Tiny shapes, for the same code in milliseconds.
 TINY = {
     "llava": Geometry(Tower(56, 14, 32, 64, 2, class_token=True), Decoder(64, 96, 3, 4, 4, 16, 512)),
     "vila": Geometry(Tower(70, 14, 32, 64, 2, class_token=False), Decoder(64, 96, 3, 4, 2, 16, 512), merge=2),
@@ -50,7 +50,7 @@ UNUSED = "<unused>"
 
 
 def demo_questions(count: int) -> list[Question]:
-    """The first pictures of every emotion in turn, with EmoSet's options."""
+    """Questions about demo pictures, evenly spaced in the benchmark's list, with EmoSet's options."""
     benchmark = find_benchmarks()["emotion_demo"]
     names = tuple(benchmark.names), tuple(benchmark.names.values())
     items = benchmark.items()
@@ -60,14 +60,14 @@ def demo_questions(count: int) -> list[Question]:
 def build(
     family: str, geometry: Geometry, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> Llava | Vila:
-    """A backbone of these shapes, its weights drawn on the device.
+    """Build a backbone of these shapes, its weights drawn on the device.
 
     Args:
         family: "llava" or "vila".
         geometry: the shapes.
         device: a torch device.
-        dtype: of the weights.
-        seed: of the weights.
+        dtype: dtype of the weights.
+        seed: the random seed of the weights.
     """
     torch.manual_seed(seed)
     tokenizer = _tokenizer(geometry.decoder.vocabulary)
@@ -124,7 +124,7 @@ def _vision(tower: Tower) -> dict[str, int]:
 
 
 def _speak_in_letters(backbone: Llava | Vila) -> Llava | Vila:
-    """Every answer becomes a letter, and ends behind it."""
+    """Make every answer a letter, with the end right behind it."""
     model = backbone._language_model
     letters, embeddings = backbone.letter_ids("BCDEFGH"), model.decoder.get_input_embeddings()
     letter_head(model.head, embeddings, letters, model.stop_ids[0])
@@ -132,27 +132,27 @@ def _speak_in_letters(backbone: Llava | Vila) -> Llava | Vila:
 
 
 def letter_head(head: nn.Module, embeddings: nn.Module, letters: list[int], stop: int) -> None:
-    """Make an output layer know some letters, and the end behind them, alone.
+    """Make an output layer give only some letters, and the end after a letter.
 
-    The letters' embeddings are so long, and all of one direction, that no layer turns them away from it; the end is
-    what the output layer makes of that direction.
+    The embeddings of the letters all have one direction and are so long that no layer turns the hidden state away from
+    it; for that direction, the output layer gives the end.
     """
     weight, embedding = head.weight, embeddings.weight
     rows = torch.tensor(letters, device=weight.device)
     with torch.no_grad():
         weight.zero_()
         directions = torch.randn(len(rows), weight.shape[1], device=weight.device) / 4
-        directions[1::2] = -directions[:-1:2]  # of two opposite letters one is above 0, as nothing else is
+        directions[1::2] = -directions[:-1:2]  # one of two opposite letters has a logit above 0; others have 0
         weight[rows] = directions.to(weight.dtype)
         weight[rows, 0] = 0
-        weight[stop, 0] = 1 / 16  # above 0 behind a letter, where the letters give 0, and else below the best letter
+        weight[stop, 0] = 1 / 16  # above 0 after a letter, where letters give 0; elsewhere below the best letter
         embedding[rows] = 0
-        embedding[rows, 0] = 1000
+        embedding[rows, 0] = 1000 * max(weight.shape[1] / 1024, 1) ** 2  # what layers add grows with their width
 
 
 @cache
 def _tokenizer(size: int) -> JsonTokenizer:
-    """Words, punctuation and line breaks of our prompts; the rest of the vocabulary is never used."""
+    """Make a tokenizer of our prompts' words, punctuation and line breaks; the rest of the vocabulary is unused."""
     wording = prompts.WORDINGS["paper"]
     names = list(MIKELS.values())
     options = list(zip(prompts.letters(8), names, strict=True))

@@ -1,7 +1,7 @@
-"""Whether reading an answer takes time in proportion to its length, on texts that repeat what answers are made of.
+"""Whether the time to read an answer is proportional to its length, for texts that repeat typical parts of answers.
 
-An answer may be as long as a model likes; what takes the square of that would stop a run. Processor time of 40,000
-characters over that of 10,000, each the least of three.
+An answer may be as long as a model likes, so a time that grows with the square of the length could stop a run. The
+figure compares the processor time for 40,000 characters with that for 10,000, each the least of three.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LENGTHS = (10_000, 40_000)
 
 
 def seconds(text: str) -> float:
-    """The least of three."""
+    """The processor time of reading one text, the least of three."""
     found = []
     for _ in range(3):
         begin = time.process_time()
@@ -31,7 +31,7 @@ def seconds(text: str) -> float:
 
 
 def measure(lengths: tuple[int, int] = LENGTHS) -> list[Figure]:
-    """The worst of all pieces; those that take no time at either length are left out."""
+    """Measure the worst of all pieces; growth is taken only of those that take over 10 ms at the larger length."""
     growth, slowest = 0.0, 0.0
     for piece in PIECES:
         short, long = (seconds((piece * (length // len(piece) + 1))[:length]) for length in lengths)

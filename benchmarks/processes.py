@@ -1,7 +1,8 @@
 """How much faster two processes of one thread each are than one: ``torchrun --nproc-per-node 2 -m sepm_eval run``.
 
-LLaVA-1.5 on a scale for a CPU (``checkpoints.SCALED``), SEPM, one picture at a time. Each way runs twice, on a few
-pictures and on more; what the difference takes is the answering alone, since all else is the same in both.
+The model is LLaVA-1.5 scaled to a CPU (``checkpoints.SCALED``), the method SEPM, with one picture at a time. Each way
+runs twice, on a few pictures and on more. The difference between the two times is answering alone, since all else is
+the same in both.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ WAYS = {
 
 
 def seconds(processes: int, folder: Path, pictures: int) -> float:
-    """How long a whole run takes."""
+    """The seconds that a whole run takes."""
     out = folder / f"{processes}-{pictures}"
     command = [*WAYS[processes], "run", str(folder / "plan.yaml"), "--limit", str(pictures), "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -42,13 +43,13 @@ def seconds(processes: int, folder: Path, pictures: int) -> float:
 
 
 def measure(few: int, many: int, size: str = "scaled") -> list[Figure]:
-    """Answers a second of two processes over those of one."""
+    """Measure answers per second of two processes over those of one."""
     if os.cpu_count() == 1:
         raise SystemExit("one processor only: two processes cannot be faster here")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "plan.yaml").write_text(PLAN.format(folder=write("llava", size, folder / "llava")), encoding="utf-8")
-        seconds(1, folder, 1)  # the files are read once
+        seconds(1, folder, 1)  # reads the files once, so that the system has them in memory
         taken = {count: [seconds(count, folder, pictures) for pictures in (few, many)] for count in WAYS}
     alone, both = (longer - shorter for shorter, longer in taken.values())
     return [

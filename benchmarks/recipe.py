@@ -1,9 +1,9 @@
-"""SEPM the way its public code runs it, re-created on a backbone's own weights, to be faster than.
+"""SEPM as its public code runs it, re-created on a backbone's own weights, as the baseline for our speed.
 
-One picture at a time; eager attention in every layer with all attention maps returned; ``generate()`` for each answer,
-with the logits of every position, as the transformers 4.37.2 it is pinned to computes them; the picture encoded in each
-stage. What is asked and what is dropped is the same as in ``sepm_eval``, so answers can be
-compared. An answer ends after the letter, so two tokens are generated a stage.
+It answers one picture at a time. Attention is eager in every layer, and all attention maps are returned. Each answer
+comes from ``generate()``, with the logits of every position, as in transformers 4.37.2, to which the public code is
+pinned. The picture is encoded in each stage. Prompts and dropped tokens are the same as in ``sepm_eval``, so answers
+can be compared. An answer ends after the letter, so each stage generates two tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sepm_eval.model_wrappers._llava import Llava
 
 
 class Recipe:
-    """The recipe on the weights of a ``Llava``, which it shares."""
+    """The recipe on the weights of a ``Llava``, which both share."""
 
     def __init__(self, backbone: Llava, alpha: float = 0.1, beta: float = 0.2) -> None:
         self._backbone, self._alpha, self._beta = backbone, alpha, beta
@@ -33,13 +33,13 @@ class Recipe:
             self._model = LlavaForConditionalGeneration(config).eval()
         self._model.load_state_dict(original.state_dict(), assign=True)
         for ours, theirs in zip(self._model.modules(), original.modules(), strict=True):
-            for name, buffer in theirs.named_buffers(recurse=False):  # those that no state dict holds
+            for name, buffer in theirs.named_buffers(recurse=False):  # buffers that are in no state dict
                 setattr(ours, name, buffer)
         self._model.set_attn_implementation("eager")
 
     @torch.inference_mode()
     def answer(self, question: Question) -> tuple[str, list[int]]:
-        """The text of the answer, and which visual tokens were dropped."""
+        """The text of the answer, and the indices of the visual tokens that were dropped."""
         names = dict(zip(question.labels, question.names, strict=True))
         groups = [[names[label] for label in question.of_polarity(side)] for side in ("positive", "negative")]
         wording = prompts.WORDINGS["paper"]
@@ -78,7 +78,7 @@ class Recipe:
             attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=features.device),
             max_new_tokens=MAX_NEW_TOKENS,
             eos_token_id=self._stop_ids,
-            logits_to_keep=0,  # of every position
+            logits_to_keep=0,  # 0 means every position
             do_sample=False,
             pad_token_id=0,
             return_dict_in_generate=True,

@@ -1,7 +1,7 @@
-"""What SEPM costs in units of zero-shot, next to the floor that the operations set, and against the published recipe.
+"""The time of SEPM in units of zero-shot, next to the floor that the operations set, and against the published recipe.
 
-LLaVA-1.5 on a scale for a CPU (``models.CPU``), random weights behind the real wrapper, float32, one picture at a time.
-Everything is timed in one process, in turns; figures are medians over the turns.
+The model is LLaVA-1.5 scaled to a CPU (``models.CPU``), with random weights in the real wrapper, in float32, one
+picture at a time. The tasks take turns in one process; figures are medians over the turns.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sepm_eval import Answer, Question, get_method, prompts
 from sepm_eval.backbone import cost
 from sepm_eval.model_wrappers._image_first import ImageFirst
 
-# Lengths of the prompts of EmoSet's eight labels in the paper's wording, in Vicuna's template and tokens, when stage 1
-# was sure. Derived from the ids of the public code's wording (tests/oracles/real_tokenizer_ids.json), so within two or
-# three tokens.
+# Lengths of the prompts for EmoSet's eight labels in the paper's wording, in Vicuna's template and tokens, if stage 1
+# is not ambiguous. They are derived from the token ids of the public code's wording
+# (tests/oracles/real_tokenizer_ids.json), so they are right within two or three tokens.
 EMOSET = (cost.Text(35, (70,)), cost.Text(35, (82, 57), probed=6, shared=23))
 
 
 def lengths(backbone: ImageFirst, answer: Answer) -> cost.Text:
-    """Lengths of the prompts that an answer was asked with."""
+    """The lengths of the prompts with which an answer was asked, in tokens."""
     probe = prompts.WORDINGS["paper"].probe if answer.evidence is not None else None
     asked = [backbone._tokenise(prompt, image=True, probe=probe) for prompt in answer.prompts]
     shared = cost.common_start(*(one.after for one in asked[:2])) if asked[1:] else 0
@@ -47,9 +47,10 @@ def floors(geometry: cost.Geometry, zero_shot: cost.Text, sepm: cost.Text) -> di
 
 
 def in_turns(tasks: dict[str, Callable[[Question], object]], questions: Sequence[Question], rounds: int):
-    """Seconds of each task on each question, [rounds x questions] in the same order for every task.
+    """The seconds of each task on each question, [rounds x questions] in the same order for every task.
 
-    In turns, forth and back, so that the task in the middle always stands beside the others.
+    The tasks take turns, forwards and then backwards, so that the task in the middle is always timed next to the
+    others.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
@@ -79,7 +80,7 @@ def full_size() -> list[Figure]:
 
 
 def of_probe(backbone: ImageFirst, questions: Sequence[Question], prompt: str, rounds: int) -> list[Figure]:
-    """What reading with the probe costs over the same reading without, in time and peak memory."""
+    """Measure what a prefill with the probe costs over the same prefill without it, in time and peak memory."""
     probe, visual = prompts.WORDINGS["paper"].probe, backbone.see([questions[0].image])
     reads: dict[str, Callable[[Question], object]] = {
         "probed": lambda _: backbone.read([prompt], visual, probe=probe),
@@ -94,7 +95,7 @@ def of_probe(backbone: ImageFirst, questions: Sequence[Question], prompt: str, r
 
 
 def measure(pictures: int, rounds: int) -> list[Figure]:
-    """All figures of this file."""
+    """Measure all figures of this file."""
     backbone = build("llava", CPU)
     questions = demo_questions(pictures)
     methods = {
@@ -119,7 +120,8 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
     every = [floors(CPU, *(lengths(backbone, answer) for answer in pair)) for pair in pairs]
     floor = {name: statistics.mean(each[name] for each in every) for name in methods}
     seconds = in_turns(tasks, questions, rounds)
-    beside = in_turns(against, questions, rounds // 2)  # apart: after the recipe's large tensors, memory is had anew
+    # Apart from the others, because memory is allocated anew after the recipe's large tensors.
+    beside = in_turns(against, questions, rounds // 2)
 
     sepm, reuse = ratio(seconds, "sepm", "zero_shot"), ratio(seconds, "reuse", "zero_shot")
     return [

@@ -1,8 +1,9 @@
 """Where the time to the first answers goes: ours, lmms-eval's own entry for the same model, and ``sepm-eval run``.
 
-Three commands answer eight questions of the demo on the demo model. Each runs twice, first to warm the disk's cache.
-Python counts its imports (``-X importtime``), which itself costs some seconds; fingerprint and loading are timed in a
-process of their own, behind all imports, since those of torch and transformers are the same for any entry.
+Three commands answer eight questions of the demo with the demo model. Each runs twice, the first time to fill the
+disk's cache. Python times its imports (``-X importtime``), which itself costs some seconds. The fingerprint and the
+loading of the model are timed in a process of their own, after all imports, since those of torch and transformers are
+the same for any entry.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ models: [{model: sepm_llava, args: {pretrained: demo, device: cpu}, batch_size: 
 
 
 def whole(name: str) -> tuple[float, Counter[str]]:
-    """How long a command takes, and how long importing each package does; seconds."""
+    """The seconds that a command takes, and those that the import of each package takes."""
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "plan.yaml").write_text(YAML, encoding="utf-8")
@@ -56,7 +57,7 @@ def whole(name: str) -> tuple[float, Counter[str]]:
 
 
 def loading(name: str) -> dict[str, float]:
-    """Seconds of the fingerprint and of loading, of one of lmms-eval's entries, behind its imports."""
+    """The seconds of the fingerprint and of loading for one of lmms-eval's entries, after its imports."""
     command = [sys.executable, __file__, "--load", name]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as folder:
@@ -81,12 +82,12 @@ def load(name: str) -> None:
         settings = {"pretrained": "demo", "device": "cpu", "journal": "journal.jsonl"}
     begin = time.perf_counter()
     entry(**settings)
-    found["loading"] = time.perf_counter() - begin - found["fingerprint"]  # which loading takes once more
+    found["loading"] = time.perf_counter() - begin - found["fingerprint"]  # loading computes it again
     print(json.dumps(found))
 
 
 def measure() -> list[Figure]:
-    """Print where the time goes, and give what is ours."""
+    """Print where the time goes, and return the part that this package takes."""
     taken = {name: whole(name) for name in COMMANDS}
     loaded = {name: loading(name) for name in (OURS, STOCK)}
     rows: dict[str, list[float]] = {}

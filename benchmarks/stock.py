@@ -3,13 +3,13 @@
     python benchmarks/stock.py                    # tiny and of full width with few layers; a quarter of an hour
     python benchmarks/stock.py --sizes tiny       # tiny only
 
-Every entry is made as ``lmms-eval --model`` makes it and is given the same requests: lmms-eval's own as they are
-shipped, one picture at a time, and those that can with four; ours with zero-shot and SEPM. All of a checkpoint runs in
-one process, in turns; a figure is the median over turns of the stock entry's time over ours. Ours are told the stock
-entry's dtype and limits of pixels, so that both read as many visual tokens. Weights are random and answers one letter
-(see ``checkpoints``). The full width has so few decoder layers that the last one, which ours computes for one position
-where the family allows it, weighs more than at full depth. Tiny models run in one thread: their tensors are too small
-to share out.
+Every entry is made as ``lmms-eval --model`` makes it and gets the same requests: lmms-eval's own as they are shipped,
+one picture at a time, and those that can also with four; ours with zero-shot and SEPM. All entries of a checkpoint take
+turns in one process; a figure is the median over the turns of the stock entry's time over ours. Ours get the stock
+entry's dtype and limits of pixels, so that both read as many visual tokens. Weights are random, and answers are one
+letter (see ``checkpoints``). Models of full width have few decoder layers. The last one, which ours computes for one
+position where the family allows it, therefore weighs more than at full depth. Tiny models run in one thread: their
+tensors are too small for several.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from sepm_eval.datasets import find_benchmarks
 from sepm_eval.tasks.documents import documents
 from sepm_eval.tasks.functions import doc_to_text, doc_to_visual
 
-# What lmms-eval's own entries make of a picture: that of Qwen3-VL goes by qwen_vl_utils' limits alone.
+# Limits of a picture's pixels in lmms-eval's own entries; that of Qwen3-VL has only the limits of qwen_vl_utils.
 QWEN2_PIXELS = {"min_pixels": 256 * 28 * 28, "max_pixels": 1605632}
 QWEN3_PIXELS = {"min_pixels": 4 * 32 * 32, "max_pixels": 16384 * 32 * 32}
-PICTURE = (640, 480)  # of a model of full width; tiny ones are given the demo's own, of 112 x 112
+PICTURE = (640, 480)  # for models of full width; tiny ones get the demo's pictures, 112 x 112
 TASK = "emotion_demo"
 THREADS = torch.get_num_threads()
 
@@ -52,11 +52,11 @@ class Rival:
 
     Attributes:
         stock: lmms-eval's name of its entry.
-        family: of the checkpoint, see ``checkpoints.SOURCES``.
+        family: the family of the checkpoint, see ``checkpoints.SOURCES``.
         ours: lmms-eval's name of our entry.
         of_stock: arguments of the stock entry besides checkpoint, device and batch size.
-        of_ours: arguments of ours, with which both do the same.
-        batches: how many pictures at once both can.
+        of_ours: arguments of our entry with which it does the same as the stock entry.
+        batches: batch sizes that both can take.
         needs: a package that the stock entry imports and lmms-eval does not install.
     """
 
@@ -87,19 +87,19 @@ RIVALS = {
         batches=(1, 4),
         needs="qwen_vl_utils",
     ),
-    "internvl_hf": Rival("internvl_hf", "internvl", "sepm_hf", {}, {"dtype": "bfloat16"}),
+    "internvl_hf": Rival("internvl_hf", "internvl", "sepm_hf", {}, {"dtype": "bfloat16", "tiling": True}),
 }
 
 
 @cache
 def demo_documents(count: int) -> Any:
-    """So many of the demo's documents, of its emotions in turn; hashing their pictures is no part of answering."""
+    """Choose documents of the demo, evenly spaced; cached, since hashing their pictures is no part of answering."""
     found = documents(find_benchmarks()[TASK])
     return found.select(range(0, len(found), max(len(found) // count, 1))[:count])
 
 
 def requests(model: Any, count: int, size: str) -> list[Any]:
-    """The first pictures of the demo's emotions in turn, as lmms-eval asks a chat model for them."""
+    """Requests about demo pictures, as lmms-eval asks a chat model."""
     from lmms_eval.api.instance import Instance
 
     docs = demo_documents(count)
@@ -123,7 +123,7 @@ def requests(model: Any, count: int, size: str) -> list[Any]:
 
 
 def entries(rival: Rival, folder: Path, batch: int, journal: Path) -> dict[str, Any]:
-    """The stock entry, and ours with both methods on one load."""
+    """Make the stock entry, and ours with both methods, which share one loaded model."""
     from lmms_eval.models import get_model
 
     stock = get_model(rival.stock)(
@@ -141,14 +141,14 @@ def entries(rival: Rival, folder: Path, batch: int, journal: Path) -> dict[str, 
 
 
 def answers(model: Any, count: int, size: str) -> list[str]:
-    """The texts an entry gives, without what it shows on the way."""
+    """The texts that an entry answers; what it prints on the way is hidden."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         found = model.generate_until(requests(model, count, size))
     return [getattr(one, "text", one) for one in found]
 
 
 def compare(rival: Rival, size: str, batch: int, pictures: int, rounds: int) -> list[Figure]:
-    """Ours against a stock entry on one checkpoint, so many pictures at once."""
+    """Compare ours with a stock entry on one checkpoint, at one batch size."""
     torch.set_num_threads(1 if size == "tiny" else THREADS)
     with tempfile.TemporaryDirectory() as temporary:
         folder = write(rival.family, size, Path(temporary) / rival.family)
@@ -166,7 +166,7 @@ def compare(rival: Rival, size: str, batch: int, pictures: int, rounds: int) -> 
 
 
 def in_turns(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each task, one after the other, forth and back."""
+    """The seconds of each task; tasks take turns, forwards and then backwards."""
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(rounds):
         for name in list(tasks)[:: -1 if turn % 2 else 1]:
@@ -179,7 +179,7 @@ def in_turns(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, l
 def figures(
     what: str, seconds: dict[str, list[float]], said: dict[str, list[str]], pictures: int, size: str, batch: int
 ) -> list[Figure]:
-    """How many times as fast ours are, and how often zero-shot says what the stock entry says."""
+    """How many times as fast ours are, and how often our zero-shot gives the stock entry's answer."""
     faster = {
         name: statistics.median(stock / ours for stock, ours in zip(seconds["stock"], seconds[name], strict=True))
         for name in ("zero_shot", "sepm")
@@ -195,7 +195,7 @@ def figures(
 
 
 def measure(names: Sequence[str], sizes: Sequence[str], pictures: int, rounds: int) -> list[Figure]:
-    """All figures of some stock entries; one whose package is missing is left out, and that is said."""
+    """Measure all figures of some stock entries; one whose package is missing is left out with a message."""
     found = []
     for name in names:
         rival = RIVALS[name]

@@ -1,4 +1,4 @@
-"""One figure of a benchmark with its target, and how all of them are shown."""
+"""One figure of a benchmark with its target, and how a table of figures is shown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Figure:
     Attributes:
         what: what was measured.
         value: the number.
-        at_most: target from above, or None.
-        at_least: target from below, or None.
-        unit: behind the number, such as "x" or "%".
+        at_most: the target if it is an upper limit, or None.
+        at_least: the target if it is a lower limit, or None.
+        unit: the unit shown after the number, such as "x" or "%".
     """
 
     what: str
@@ -27,7 +27,7 @@ class Figure:
 
     @property
     def missed(self) -> bool:
-        """Whether there is a target and the number is beyond it."""
+        """Whether there is a target and the number does not meet it."""
         high = self.at_most is not None and not self.value <= self.at_most
         return high or (self.at_least is not None and not self.value >= self.at_least)
 
@@ -40,7 +40,7 @@ class Figure:
 
 
 def show(figures: Sequence[Figure]) -> None:
-    """Print the figures as a table in Markdown, and end the process with 1 if a target was missed."""
+    """Print the figures as a table in Markdown, and end the process with status 1 if a target was missed, else 0."""
     width = max(len(figure.what) for figure in figures)
     print(f"| {'figure':<{width}} | value     | target   |        |")
     print(f"|{'-' * (width + 2)}|-----------|----------|--------|")

@@ -1,7 +1,7 @@
-"""How much of a run is not spent in the model: loading, the journal, and all else that the runner does.
+"""How much of a run's time is not spent in the model: loading, the journal, and all else that the runner does.
 
-SEPM on ``models.CPU`` through the runner, as lmms-eval uses it. Time in the model is that of the backbone's ``see``,
-``read`` and ``write``.
+SEPM runs on ``models.CPU`` through the runner, as lmms-eval uses it. Time in the model is that of the backbone's
+``see``, ``read`` and ``write``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Clocked:
 
 
 def demo_asked(count: int) -> list[Asked]:
-    """The demo pictures as a harness asks for them, over and over until there are enough."""
+    """Questions about the demo pictures as a harness asks them; pictures repeat until there are enough."""
     benchmark = find_benchmarks()["emotion_demo"]
     text, items = benchmark.question(), benchmark.items()
 
@@ -54,7 +54,7 @@ def demo_asked(count: int) -> list[Asked]:
 
 
 def measure(pictures: int) -> list[Figure]:
-    """The share, and what a picture costs outside the model."""
+    """Measure the share of time outside the model, and that time per picture."""
     backbone = Clocked(build("llava", CPU))
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(

@@ -1,7 +1,7 @@
-"""What a sweep over ten alphas and five betas costs in one pass, in units of one SEPM run on the same pictures.
+"""The time of a sweep over ten alphas and five betas in one pass, in units of one SEPM run on the same pictures.
 
-Run one by one, the fifteen variants cost fifteen. Times are taken in one process, alternating; the picture of the cost
-that does not depend on the machine is the number of prompts read.
+Run one by one, the fifteen variants would take fifteen units. The two are timed in one process, alternating. A measure
+of the cost that does not depend on the machine is the number of prompts read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def measure(pictures: int, rounds: int) -> list[Figure]:
-    """The cost of the sweep."""
+    """Measure the cost of the sweep."""
     benchmark = find_benchmarks()["emotion_demo"]
     names = tuple(benchmark.names), tuple(benchmark.names.values())
     items = benchmark.items()

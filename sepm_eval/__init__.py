@@ -2,26 +2,27 @@
 
 Ask a model:
 
-* ``load_backbone``: a model from a checkpoint; ``Backbone`` is what it offers.
-* ``get_method``: a way to answer, such as SEPM or zero-shot; ``Method`` is what it offers.
+* ``load_backbone``: loads a model from a checkpoint; ``Backbone`` is the interface of every loaded model.
+* ``get_method``: makes a method of answering, such as SEPM or zero-shot; ``Method`` is the interface of every method.
 * ``Question``, ``Answer``, ``Evidence``: a picture with the emotions to choose from, the answer, what stage 1 found.
 * ``explain``, ``Explanation``: an answer beside its picture, for a notebook.
-* ``UnreadableImage``: the error of a picture that cannot be decoded.
+* ``UnreadableImage``: the error raised for a picture that cannot be decoded.
 
 Many variants on the same pictures:
 
-* ``Shared``: a backbone that remembers what it was asked.
-* ``Asked``, ``Runner``, ``answer_variants``: questions answered through a journal, by several methods at once.
+* ``Shared``: a backbone that remembers what it computed, so that several variants can share it.
+* ``Asked``, ``Runner``, ``answer_variants``: answer questions by several methods at once, and keep the answers in
+  journals.
 
 Read what runs have written:
 
 * ``read_journal``, ``records``: the answers of a journal.
 * ``read_runs``: finished runs of ``sepm-eval run`` or lmms-eval.
-* ``Options``, ``parse_answer``: which option an answer's text states.
-* ``checkpoint_revision``: which weights a checkpoint holds.
+* ``Options``, ``parse_answer``: find the option that an answer's text states.
+* ``checkpoint_revision``: identifies the weights of a checkpoint.
 
-Each name loads what it needs when it is first used. Importing the package is fast and changes nothing.
-``docs/api.md`` has their options and an example; ``__version__`` is the installed version.
+Each name is imported when it is first used, so importing the package is fast and has no side effects.
+``docs/api.md`` describes the options of these names, with an example; ``__version__`` is the installed version.
 """
 
 from __future__ import annotations
@@ -106,5 +107,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names; inner modules are imported by their own."""
+    """The public names; inner modules are not listed, and are imported by their own names."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

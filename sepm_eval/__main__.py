@@ -1,4 +1,4 @@
-"""``python -m sepm_eval`` is the ``sepm-eval`` command, for launchers that take a module."""
+"""Make ``python -m sepm_eval`` run the ``sepm-eval`` command, for launchers that take the name of a module."""
 
 from sepm_eval.cli import main
 

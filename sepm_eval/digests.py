@@ -1,9 +1,9 @@
-"""Digests of whole files, taken once: what a checkpoint and a picture are known by.
+"""SHA-256 digests of whole files, which identify checkpoints and pictures; a file is read again only if it changed.
 
-A digest is remembered in the user's cache folder under everything that changes when a file does: its path, size, inode,
-and the times of its last change in content (mtime) and in any respect (ctime, which no program can set). A file that
-changed within the last seconds is not remembered, because a second change could leave the same times. Without a
-writable cache every digest is taken anew.
+A digest is stored in the user's cache folder together with everything that changes when a file changes: its path, size,
+inode, and the times of its last change in content (mtime) and in any respect (ctime, which no program can set). The
+digest of a file that changed within the last seconds is not stored, because a second change could leave both times as
+they are. Without a writable cache folder every digest is computed anew.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ import platformdirs
 
 logger = logging.getLogger(__name__)
 
-_SETTLED = 10.0  # seconds after which a file's times tell of every change
+_SETTLED = 10.0  # seconds since a file's last change, after which any further change is sure to alter its times
 _WORKERS = 4
 _TABLE = "CREATE TABLE IF NOT EXISTS digests (file TEXT PRIMARY KEY, state TEXT NOT NULL, sha256 TEXT NOT NULL)"
 
 
 def file_sha256s(paths: Sequence[Path]) -> list[str]:
-    """SHA-256 of the content of each file.
+    """Compute or look up the SHA-256 of the content of each file.
 
     Args:
         paths: the files.
 
     Returns:
-        The digests in hexadecimal, in the same order.
+        The digests in hexadecimal, in the order of the paths.
 
     Raises:
         OSError: a file cannot be read.
@@ -59,24 +59,24 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return file_sha256s([path])[0]
 
 
 def readable_sha256s(paths: Sequence[Path]) -> list[str]:
-    """Like ``file_sha256s``, but a file that cannot be read has the digest ""."""
+    """Like ``file_sha256s``, but the digest of a file that cannot be read is the empty string."""
     try:
         return file_sha256s(paths)
     except OSError:
         if len(paths) == 1:
             return [""]
-        middle = len(paths) // 2  # halves, so that one bad file costs no more than reading the others again
+        middle = len(paths) // 2  # in halves, so that one bad file costs little more than reading the others again
         return readable_sha256s(paths[:middle]) + readable_sha256s(paths[middle:])
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What each file is remembered by: its folder without links, looked up once for all files in it, and its name."""
+    """The key of each file: its folder with links resolved (once for all files of a folder), and its name."""
     folders = {parent: os.path.realpath(parent) for parent in {path.parent for path in paths}}
     return [
         os.path.join(folders[path.parent], path.name).encode("utf-8", "backslashreplace").decode() for path in paths
@@ -94,7 +94,7 @@ def _last_change(path: Path) -> float:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a whole file, taken anew whatever is remembered."""
+    """Compute the SHA-256 of a whole file, even if its digest is stored."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
@@ -103,13 +103,13 @@ def sha256_of(path: Path) -> str:
 
 
 class _Memory:
-    """The digests of earlier calls. Without a database it remembers nothing."""
+    """The stored digests of earlier calls; without a database nothing is stored."""
 
     def __init__(self, database: sqlite3.Connection | None) -> None:
         self._database = database
 
     def find(self, names: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """For each of these files that is remembered, its state and its digest."""
+        """Look up the state and the digest of each of these files that has a stored digest."""
         if self._database is None:
             return {}
         found = {}
@@ -123,7 +123,7 @@ class _Memory:
         return found
 
     def keep(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Remember file, state and digest."""
+        """Store rows of file, state and digest."""
         if self._database is None or not rows:
             return
         try:

@@ -1,4 +1,4 @@
-"""How an answer looks in a notebook: a small piece of HTML in which nothing of a model's text is markup."""
+"""How an answer looks in a notebook: a small piece of HTML in which all text of the model is escaped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_BAR = 160  # pixels of a bar that stands for probability 1
-_THUMBNAIL = 224  # pixels, the longer side of a picture
+_BAR = 160  # length of the bar of probability 1, in pixels
+_THUMBNAIL = 224  # longer side of a thumbnail, in pixels
 
 
 def answer_html(
@@ -22,17 +22,17 @@ def answer_html(
     facts: Sequence[tuple[str, str]],
     pictures: Sequence[Image] = (),
 ) -> str:
-    """An answer as HTML.
+    """Show an answer as HTML.
 
     Args:
         label: the emotion answered; None is shown as "unparsed".
         text: what the model wrote.
-        probabilities: by label, each from 0 to 1; every one gets a bar.
-        facts: a name and a value each, shown below.
-        pictures: shown first, side by side, as thumbnails.
+        probabilities: the probability of each label, from 0 to 1; each is shown with a bar.
+        facts: pairs of a name and a value, shown below the probabilities.
+        pictures: pictures shown first, side by side, as thumbnails.
 
     Returns:
-        One ``<div>`` with its styles inside, so that it looks the same in every notebook.
+        One ``<div>`` with inline styles, so that it looks the same in every notebook.
     """
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{share:.4f}</td><td>{_bar(share, name == label)}</td></tr>"

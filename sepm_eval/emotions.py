@@ -63,8 +63,8 @@ SYNONYMS = {
     "irritability": "irritabilty",
 }
 
-# The adjective of each label for who feels it: what an answer may say for the name. A word that only means the same
-# ("scared", "happy") or says what arouses it ("amusing") is none.
+# The adjective for a person who feels the emotion of a label; an answer may use it in place of the label's name. The
+# table has no other words of the same meaning ("scared", "happy"), nor words for what arouses an emotion ("amusing").
 ADJECTIVES = {
     "affectionate": "affection",
     "amused": "amusement",
@@ -101,8 +101,8 @@ ADJECTIVES = {
     "sympathetic": "sympathy",
 }
 
-# The eight classes in the order every question lists them, with the name shown for each.
-# Alphabetical, as in the public SEPM code; EmoSet's own info.json numbers them differently.
+# The eight Mikels classes in the order in which every question lists them, with the name shown for each.
+# The order is alphabetical, as in the public SEPM code; EmoSet's own info.json numbers the classes differently.
 MIKELS = {
     "amusement": "Amusement",
     "anger": "Anger",
@@ -114,16 +114,16 @@ MIKELS = {
     "sadness": "Sad",
 }
 
-# Circles on which a distance between emotions is the number of steps, each the eighth part of the circle.
-# Mikels: Zhao et al., ACM Multimedia 2016 ("Predicting personalized emotion perceptions of social images"), who put the
-# eight classes of Mikels et al. (2005) on a wheel; the order is that of public code for it. Plutchik (1980) has all six
-# of Emotion6, and trust and anticipation, which no benchmark here asks for.
+# Emotion wheels: the distance between two emotions is the number of steps between them, and a step is an eighth of the
+# circle. Mikels: Zhao et al., ACM Multimedia 2016 ("Predicting personalized emotion perceptions of social images"), who
+# put the eight classes of Mikels et al. (2005) on a wheel; the order is that of public code for this wheel. Plutchik's
+# wheel (1980) has all six classes of Emotion6, and trust and anticipation, which no benchmark here asks for.
 WHEELS = {
     "Mikels": ("amusement", "contentment", "awe", "excitement", "fear", "sadness", "disgust", "anger"),
     "Plutchik": ("joy", "trust", "fear", "surprise", "sadness", "disgust", "anger", "anticipation"),
 }
 
-# Emotion6 lists six, in the order of its annotation file; neutral is a share of the votes, not a class.
+# The six classes of Emotion6, in the order of its annotation file; neutral is a share of the votes there, not a class.
 EMOTION6 = {
     "anger": "Anger",
     "disgust": "Disgust",
@@ -133,7 +133,8 @@ EMOTION6 = {
     "surprise": "Surprise",
 }
 
-# WebEmo's two levels: the release's id is the position here; (level 3, name shown, level 2).
+# WebEmo's two finer levels: (label of level 3 with 25 classes, name shown, label of level 2 with 7 classes). The
+# position in this tuple is the class id in the release.
 WEBEMO_CATEGORIES = (
     ("affection", "Affection", "love"),
     ("cheerfullness", "Cheerfulness", "joy"),
@@ -165,8 +166,8 @@ WEBEMO25 = {label: name for label, name, _ in WEBEMO_CATEGORIES}
 WEBEMO7 = {label: label.capitalize() for label in sorted({coarse for _, _, coarse in WEBEMO_CATEGORIES})}
 
 
-# The twelve feelings that viewers of LAI-GAI rated, in the order of the library's own tables. Four of them have no
-# polarity above: neutral has none, and of craving and the two kinds of love no source says which.
+# The twelve feelings that viewers of the LAI-GAI picture library rated, in the order of its own tables. Four of them
+# are not in POLARITY: neutral has no polarity, and for craving and the two kinds of love no source states one.
 LAI_GAI = {
     "amusement": "Amusement",
     "awe": "Awe",
@@ -182,21 +183,21 @@ LAI_GAI = {
     "sadness": "Sadness",
 }
 
-# UnBiasedEmo, as its folders are called.
+# The classes of UnBiasedEmo, named as its folders are.
 UNBIASEDEMO = {label: label.capitalize() for label in ("anger", "fear", "joy", "love", "sadness", "surprise")}
 
-# EEmo-Bench ranks seven: Emotion6's and neutral, in the alphabet's order as its questions list them.
+# EEmo-Bench ranks seven emotions, those of Emotion6 and neutral; its questions list them in alphabetical order.
 EEMO = {label: label.capitalize() for label in sorted([*EMOTION6, "neutral"])}
 
-# Polarity as an answer, of sets that ask for nothing else.
+# The two options of benchmarks that ask only for the polarity.
 SENTIMENTS = {"positive": "Positive", "negative": "Negative"}
 
 
 def label_of(name: str) -> str | None:
-    """The label that a display name or another spelling stands for.
+    """Find the label that a display name or another spelling stands for.
 
     Returns:
-        The label, or None if the name is no known emotion.
+        The label, or None if the name is not that of a known emotion.
     """
     key = name.strip().lower()
     key = SYNONYMS.get(key, key)

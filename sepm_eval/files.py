@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever stops the writing: a kill, a full disk, a power cut."""
+"""Atomic writing: a file exists whole or not at all, even if a kill, a full disk or a power cut stops the writing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _PART = ".part"
 
 
 def write_whole(path: Path, content: bytes | str, *, repeatable: bool = False) -> None:
-    """Write or replace a file in one step: at every moment there is the old one or the new one.
+    """Write or replace a file atomically: at every moment the path holds the old file or the new one.
 
     Args:
         path: the file; its folder must exist.
-        content: what it is to hold; a text is written as UTF-8.
+        content: the new content; a text is written as UTF-8.
         repeatable: see ``writing_whole``.
 
     Raises:
-        OSError: it cannot be written; what was there is as it was.
+        OSError: the file cannot be written; a file that existed before is unchanged.
     """
     with writing_whole(path, repeatable=repeatable) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -32,19 +32,22 @@ def write_whole(path: Path, content: bytes | str, *, repeatable: bool = False) -
 
 @contextmanager
 def writing_whole(path: Path, *, repeatable: bool = False) -> Iterator[BinaryIO]:
-    """A file to write to that gets its name at the end, when it is whole; for content that is made piece by piece.
+    """Open a temporary file that is renamed to ``path`` once it is whole; for content that is made piece by piece.
 
-    Until then it lies beside it under a name of its own, which no other process takes and which ends in ".part". It is
-    removed if anything fails.
+    The temporary file lies in the folder of ``path``. Its name ends in ".part", and no other process uses this name.
+    It is removed if anything fails.
 
     Args:
         path: the file; its folder must exist.
-        repeatable: only one process at a time writes this file, and can make it again. So its former name is always the
-            same, and a new writer takes what a killed one left; and nothing waits for the disk, which thousands of
-            files would do long: after a power cut the file may be damaged.
+        repeatable: only one process at a time writes this file, and can make it again. The temporary name is then
+            always the same one, so that a new writer overwrites what a killed writer left. Nothing waits for the disk,
+            which would take long for thousands of files; so after a power cut the file may be damaged.
+
+    Yields:
+        The temporary file, opened for writing bytes.
 
     Raises:
-        OSError: it cannot be written; what was there is as it was.
+        OSError: the file cannot be written; a file that existed before is unchanged.
     """
     key = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32] if repeatable else uuid.uuid4().hex
     part = path.with_name(f".{key}{_PART}")
@@ -65,22 +68,22 @@ def writing_whole(path: Path, *, repeatable: bool = False) -> Iterator[BinaryIO]
 
 @contextmanager
 def text_of(file: BinaryIO) -> Iterator[TextIO]:
-    """A file of ``writing_whole`` as one for text: UTF-8, lines ended as they are given. It stays open afterwards."""
+    """Wrap a file of ``writing_whole`` for text: UTF-8, line ends written as given; the file stays open afterwards."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     yield text
     text.detach()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers that were killed left anywhere below a folder that nobody is writing to now."""
+    """Remove the temporary files of killed writers anywhere below a folder; nobody may be writing there now."""
     for part in folder.rglob(f".*{_PART}"):
         if re.fullmatch(rf"\.[0-9a-f]{{32}}{re.escape(_PART)}", part.name):
             part.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
-    with suppress(OSError):  # Windows opens no folders, some file systems sync none
+    """Make new file names in a folder survive a power cut, where the system can do that."""
+    with suppress(OSError):  # Windows cannot open a folder, and some file systems cannot sync one
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Pictures from disk, whole or not at all."""
+"""Decode pictures from disk; a picture that is damaged or cut off is refused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile
 
-# What benchmarks consist of. Pillow's other readers are left out: the one of EPS starts Ghostscript.
+# The formats that benchmarks use. Pillow's readers of other formats are left out: that of EPS starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-MOST_PIXELS = 178_956_970  # where Pillow refuses; some tasks of lmms-eval lift Pillow's own limit for the process
-DECODE_SECONDS = 30.0  # the largest pictures that are let in take a few
+MOST_PIXELS = 178_956_970  # Pillow's own limit, which some tasks of lmms-eval switch off for the whole process
+DECODE_SECONDS = 30.0  # the largest pictures that are allowed take a few seconds
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _LOCK = threading.Lock()
 
@@ -27,26 +27,29 @@ class UnreadableImage(ValueError):
 
 
 def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.Image:
-    """Open and decode a picture as RGB, as the original code does: alpha dropped, first frame, no EXIF turn.
+    """Open and decode a picture as RGB, as the original code does: no alpha, first frame, no rotation by EXIF.
 
-    What a file is, is decided by its content, not by its name. Of 16-bit grey the upper byte is taken, as viewers do;
-    Pillow, and so the original code, would cut every value at 255 and see white.
+    The content of a file decides its format, not its name. Of 16-bit grey values the upper byte is taken, as picture
+    viewers do; Pillow, and so the original code, would clip every value at 255, which makes nearly all of it white.
 
-    A file can keep a decoder busy for minutes, and a decoder cannot be interrupted: after ``DECODE_SECONDS`` the
-    picture is given up, and its thread is left to end by itself.
+    A file can keep a decoder busy for minutes, and a decoder cannot be interrupted. So after ``DECODE_SECONDS`` the
+    call fails, and the decoder's thread is left to end by itself.
 
     Args:
         source: a path or an open file.
-        name: what an error calls it; by default the path.
+        name: the name of the picture in an error message; by default the path.
+
+    Returns:
+        The decoded picture, in mode RGB.
 
     Raises:
-        UnreadableImage: the file is missing, no file, empty, cut off, damaged, not a picture in one of ``FORMATS``, a
-            decompression bomb (see ``check_size``), too slow to decode, too large for the memory there is, or has
-            values without a known range (32-bit integers or floats).
+        UnreadableImage: the path does not exist or is not a file; the file is empty, cut off, damaged, not a picture in
+            one of ``FORMATS``, a decompression bomb (see ``check_size``), too slow to decode, or too large for the
+            available memory; or its values have no known range (32-bit integers or floats).
     """
     try:
         if isinstance(source, (str, Path)) and not Path(source).is_file():
-            raise OSError("no such file" if not Path(source).exists() else "it is no file")
+            raise OSError("no such file" if not Path(source).exists() else "it is not a file")
         return _within_time(lambda: _decode(source))
     except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes: struct.error, IndexError ...
         reason = "there is not enough memory for it" if isinstance(error, MemoryError) else str(error)
@@ -57,11 +60,11 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
 def check_size(image: Image.Image) -> None:
     """Refuse a picture that has no pixels, or so many that it could be a decompression bomb.
 
-    The square around it counts, because LLaVA pads to it: a PNG of 259 bytes can say 20,000 x 1. So no side may be
-    longer than 13,377 pixels, which photographs and panoramas are not.
+    The pixels of the square around the picture count, because LLaVA pads a picture to a square: a PNG of 259 bytes can
+    declare 20,000 x 1 pixels. So no side may be longer than 13,377 pixels; photographs and panoramas are smaller.
 
     Raises:
-        UnreadableImage: it is such a picture.
+        UnreadableImage: the picture has no pixels or too many.
     """
     width, height = image.size
     if not width or not height:
@@ -78,7 +81,7 @@ def check_size(image: Image.Image) -> None:
 
 @contextmanager
 def enough_memory(images: Sequence[Image.Image]) -> Iterator[None]:
-    """Around work on pictures: memory that does not suffice is a fault of theirs, not of the run.
+    """Treat a lack of memory during work on pictures as an error of these pictures, not of the run.
 
     Raises:
         UnreadableImage: there was not enough memory.
@@ -91,7 +94,11 @@ def enough_memory(images: Sequence[Image.Image]) -> Iterator[None]:
 
 
 def _within_time(decode: Callable[[], Image.Image]) -> Image.Image:
-    """What ``decode`` gives or raises, in a thread that the process does not wait for."""
+    """Call ``decode`` in a thread that the process does not wait for at exit; return or raise what it does.
+
+    Raises:
+        TimeoutError: the call took longer than ``DECODE_SECONDS``.
+    """
     found: list[Image.Image | BaseException] = []
 
     def work() -> None:
@@ -126,23 +133,23 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def image_sha256(image: Image.Image) -> str:
-    """What identifies a picture in the journal: the digest of its size and RGB values, whatever file they came from.
+    """Compute the digest that identifies a picture in the journal, from its size and RGB values, not from its file.
 
-    It is taken anew at every call, as a picture can be changed, unless ``remember_sha256`` has taken it before.
+    It is computed anew at every call, because a picture can be changed, unless ``remember_sha256`` has stored it.
     """
     known = _REMEMBERED.get(id(image))
     return known[1] if known is not None and known[0]() is image else _sha256(image)
 
 
 def remember_sha256(image: Image.Image) -> str:
-    """As ``image_sha256``, and remembered as long as the picture lives: for one that nobody changes from now on."""
-    key = id(image)  # pictures compare by content, which would take longer than the digest
+    """Like ``image_sha256``, but store the digest as long as the picture exists; nobody may change the picture then."""
+    key = id(image)  # pictures compare by content, which would take longer than computing the digest
     digest = image_sha256(image)
     _REMEMBERED[key] = weakref.ref(image, lambda _: _REMEMBERED.pop(key, None)), digest
     return digest
 
 
-_REMEMBERED: dict[int, tuple[weakref.ref[Image.Image], str]] = {}  # each step on it is one that threads cannot divide
+_REMEMBERED: dict[int, tuple[weakref.ref[Image.Image], str]] = {}  # only atomic dict operations, so it needs no lock
 
 
 def _sha256(image: Image.Image) -> str:
@@ -152,7 +159,7 @@ def _sha256(image: Image.Image) -> str:
 
 
 class _Strictness:
-    """How many threads decode at the moment, and what Pillow was told before the first of them."""
+    """How many threads decode at the moment, and the setting of Pillow before the first of them started."""
 
     decoding = 0
     former = False
@@ -160,7 +167,7 @@ class _Strictness:
 
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """Let Pillow refuse cut-off files, which lmms-eval tells it to fill with grey for the whole process."""
+    """Make Pillow refuse cut-off files; lmms-eval makes it fill them up with grey in the whole process."""
     with _LOCK:
         if not _Strictness.decoding:
             _Strictness.former = ImageFile.LOAD_TRUNCATED_IMAGES

@@ -1,6 +1,6 @@
-"""What is found by being there: files of one of our folders, and entry points of other installed packages.
+"""Discovery of plug-ins: files in one of our folders, and entry points of other installed packages.
 
-A package adds a benchmark, say, by an entry point in its ``pyproject.toml``:
+Nothing has to list them. A package adds, for example, a benchmark by an entry point in its ``pyproject.toml``:
 
     [project.entry-points."sepm_eval.benchmarks"]
     my_pictures = "my_package.pictures:MY_PICTURES"
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 class Found(NamedTuple):
-    """One thing that can be chosen by name.
+    """A plug-in that was found: an object that can be chosen by name.
 
     Attributes:
         name: the name it is chosen by.
-        value: what it is.
+        value: the object itself.
         home: where it comes from: a module of ours, or a package and the object that its entry point names.
     """
 
@@ -35,12 +35,16 @@ class Found(NamedTuple):
 
 
 def in_folder(package: str, folder: Iterable[str], table: str) -> Iterator[Found]:
-    """What the modules of one of our folders list.
+    """Find the objects that the modules of one of our folders list.
 
     Args:
         package: the folder's import name.
-        folder: its ``__path__``.
-        table: the variable that lists a module's things by name, such as "BENCHMARKS"; a module may have none.
+        folder: the package's ``__path__``.
+        table: the name of the variable that maps names to a module's objects, such as "BENCHMARKS"; a module may lack
+            it.
+
+    Yields:
+        Each object of each module's table.
     """
     for info in pkgutil.iter_modules(folder, prefix=f"{package}."):
         if not info.ispkg:
@@ -49,24 +53,27 @@ def in_folder(package: str, folder: Iterable[str], table: str) -> Iterator[Found
 
 
 def entries(group: str) -> tuple[EntryPoint, ...]:
-    """The entry points of a group, by name; nothing is loaded. They are looked up once for each ``sys.path``."""
+    """List the entry points of a group, sorted by name, without loading any; cached for each ``sys.path``."""
     return _entries(group, tuple(sys.path))
 
 
 def entry_named(
     kind: str, name: str, group: str, ours: str | None, known: Callable[[], list[str]]
 ) -> EntryPoint | None:
-    """The entry point that a name asked for stands for; None if it is ours. Nothing is loaded.
+    """Find the entry point with a requested name, without loading it.
 
     Args:
-        kind: what such things are called, for messages.
-        name: what was asked for.
+        kind: what such an object is called in messages, for example "method".
+        name: the requested name.
         group: the group of entry points.
-        ours: the module of ours that has it; None if none has.
-        known: gives all names there are.
+        ours: the module of ours that defines this name; None if there is none.
+        known: returns all existing names, for the message.
+
+    Returns:
+        The entry point; None if the name belongs to a module of ours.
 
     Raises:
-        ValueError: there is none of this name, or more than one; the message says where they come from.
+        ValueError: nothing has this name, or more than one object has it; the message says where they come from.
     """
     points = [entry for entry in entries(group) if entry.name == name]
     homes = [*([] if ours is None else [ours]), *map(home, points)]
@@ -79,28 +86,31 @@ def entry_named(
 
 @functools.lru_cache(maxsize=16)
 def _entries(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    return tuple(sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)))  # some 20 ms
+    return tuple(sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)))  # takes some 20 ms
 
 
 @functools.cache
 def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
-    """What other installed packages add. One that cannot be used is left out with one warning that names its package.
+    """Load what other installed packages add to a group; the result is cached for the process.
 
-    The packages are asked once in a process.
+    An entry point that cannot be used is left out, with one warning that names its package.
 
     Args:
-        group: the group of entry points, such as "sepm_eval.benchmarks"; an entry's name is the thing's name.
-        check: is given the name and the loaded value, and raises TypeError or ValueError if it is not what the group
-            holds.
+        group: the group of entry points, such as "sepm_eval.benchmarks"; an entry point's name is the object's name.
+        check: a function that takes the name and the loaded object, and raises TypeError or ValueError if the object is
+            not of the kind that the group holds.
+
+    Returns:
+        The objects that passed the check.
     """
     found = []
     for entry in entries(group):
         try:
             value = entry.load()
             check(entry.name, value)
-        except Exception as error:  # other people's code may raise anything, and must not stop what does not need it
+        except Exception as error:  # foreign code may raise anything, and must not stop commands that do not need it
             logger.warning(
-                "%r is left out: %s cannot be used (%s: %s). Mend or uninstall that package",
+                "%r is left out: %s cannot be used (%s: %s). Fix or uninstall that package",
                 *(entry.name, home(entry), type(error).__name__, error),
             )
             continue
@@ -109,25 +119,29 @@ def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
 
 
 def by_name(one: Found) -> str:
-    """The name that a thing is chosen by."""
+    """The name that an object is chosen by."""
     return one.name
 
 
 def joined(
     called: Mapping[str, Callable[[Found], str]], ours: Iterable[Found], others: Iterable[Found] = ()
 ) -> dict[str, Any]:
-    """All that was found, by name.
+    """Join our own objects and those of other packages into one table by name.
 
-    Two of ours with one name are a fault of ours. One of another package whose name is taken is left out, with one
-    warning in a process: a package must not stop the commands that do not need it.
+    Two of our own objects with the same name are an error. An object of another package whose name is already taken is
+    left out, with one warning in a process: a package must not stop the commands that do not need it.
 
     Args:
-        called: what must not occur twice: what these things are called, and how one gives that name.
-        ours: from ``in_folder``.
-        others: from ``outside``; of two with one name the first stays.
+        called: the kinds of names that must be unique: what a kind is called in messages, and a function that returns
+            this name of an object.
+        ours: our own objects, from ``in_folder``.
+        others: those of other packages, from ``outside``; if two have the same name, the first one is kept.
+
+    Returns:
+        The objects, by the name they are chosen by.
 
     Raises:
-        ValueError: two of ours have one name; the message says where both come from.
+        ValueError: two of our own objects have the same name; the message says where both come from.
     """
     homes: dict[tuple[str, str], Found] = {}
     kept: dict[str, Any] = {}
@@ -151,5 +165,5 @@ def _warn_once(message: str) -> None:
 
 
 def home(entry: EntryPoint) -> str:
-    """Where an entry point is from: its package, and the object it names."""
+    """Where an entry point comes from: the object it names, and its package with its version, if known."""
     return f"{entry.value} ({entry.dist.name} {entry.dist.version})" if entry.dist else entry.value

@@ -1,8 +1,8 @@
-"""Question text to options, and answer text to a letter. Strict both ways: what is not explicit is not read.
+"""Parse the options from a question's text, and the chosen letter from an answer's text, without any guessing.
 
-The shared extractors of the hosts guess (lmms-eval's reads "I cannot determine" as option I and "Anger" as option A;
-VLMEvalKit's reads "awesome joy" as awe). Here an answer counts when it is a letter, a name, or says which one it
-chooses; everything else is unparsed, and scored and counted as such. The grammar is in docs/answers.md.
+The shared answer extractors of the hosts guess: that of lmms-eval reads "I cannot determine" as option I and "Anger" as
+option A, and that of VLMEvalKit reads "awesome joy" as awe. Here an answer counts if it is a letter or a name, or says
+which one it chooses; everything else is unparsed, and is scored and counted as such. The grammar is in docs/answers.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sepm_eval.answers.positions import listed, stated_by_position
 from sepm_eval.answers.statements import stated_in_words
 from sepm_eval.answers.text import plain
 
-# One line, and no two parts that can take the same character: the time is linear in the text.
+# An option is one line. No two neighbouring parts can match the same character, so the time is linear in the text.
 _OPTION = re.compile(r"^[^\S\n]*\(?([A-Z])[.):][^\S\n]*(\S.*)$", re.MULTILINE)
 _SHORT = 40  # characters
 
@@ -33,12 +33,12 @@ class Options:
 
 
 def half_known(text: str) -> tuple[str, ...]:
-    """Options that are no known emotion, in a question that offers known emotions as well.
+    """Find the options that are no known emotion, in a question that also offers known emotions.
 
-    Such a question has most likely a misspelt label.
+    Such a question most likely has a misspelt label.
 
     Returns:
-        The unknown names; none if all options are known, or if none is.
+        The unknown names; empty if all options are known emotions, or if none is.
     """
     names = [name.rstrip() for _, name in _OPTION.findall(text)]
     unknown = tuple(name for name in names if emotions.label_of(name) is None)
@@ -48,8 +48,8 @@ def half_known(text: str) -> tuple[str, ...]:
 def parse_question(text: str) -> Options | None:
     """Read the emotions that a question offers.
 
-    A text is an emotion question when the lines that start with a letter run A, B, C ... without a gap, there are at
-    least two of them, and every one is a known emotion (``emotions.label_of``), each named once.
+    A text is an emotion question if its option lines ("A. Anger") have the letters A, B, C ... without a gap, there are
+    at least two of them, and each names a different known emotion (``emotions.label_of``).
 
     Returns:
         The options, or None if the text is no such question.
@@ -65,17 +65,17 @@ def parse_question(text: str) -> Options | None:
 
 
 def with_names(text: str, names: Sequence[str]) -> str:
-    """A question's text with other names behind the letters of its options.
+    """Replace the names of the options in a question's text.
 
     Args:
-        text: the question, one option a line.
-        names: from A on.
+        text: the question, with each option on its own line.
+        names: the new names, in the order of the letters from A on.
 
     Returns:
-        The text, changed in nothing else.
+        The text with nothing else changed.
 
     Raises:
-        ValueError: the text has not as many options.
+        ValueError: the text does not have exactly this number of options, with letters from A on.
     """
     found = list(_OPTION.finditer(text))
     if [one[1] for one in found] != list(ascii_uppercase[: len(names)]):
@@ -88,17 +88,17 @@ def with_names(text: str, names: Sequence[str]) -> str:
 def parse_answer(text: str, options: Options) -> str | None:
     """Read which option an answer states.
 
-    An answer counts if a choice opens the text or has a line to itself, or if it is said to be the answer ("the answer
-    is B", "I choose fear", "B is correct"). A choice is a letter, a name, or a letter with its own name. The whole
-    grammar is in docs/answers.md; the time is linear in the text.
+    A choice is a letter, a name, or a letter with its own name. It counts if it opens the text or is alone on a line,
+    or if the text says that it is the answer ("the answer is B", "I choose fear", "B is correct"). The whole grammar is
+    in docs/answers.md. The time is linear in the length of the text.
 
     Args:
         text: what the model wrote.
         options: what the question offered.
 
     Returns:
-        The letter, or None ("unparsed"): the answer states no option, denies or contradicts itself, names several
-        options, or only repeats them.
+        The letter. None ("unparsed") if the answer states no option, denies the option that it states, contradicts
+        itself, names several options, or only repeats them.
     """
     return _read_short(text, options) if len(text) <= _SHORT else _read(text, options)
 
@@ -107,7 +107,7 @@ def _read(text: str, options: Options) -> str | None:
     letters = ascii_uppercase[: len(options.labels)]
     names, others = _names(options)
     bare = plain(text)
-    if letter := names.get(bare.strip().rstrip(".").lower()):  # nothing but a name, which may have several words
+    if letter := names.get(bare.strip().rstrip(".").lower()):  # the text is only a name, which may have several words
         return letter
     said = sentences(bare, letters, names, others)
     lists = listed(said)
@@ -116,18 +116,18 @@ def _read(text: str, options: Options) -> str | None:
     return None if len(stated) != 1 or stated & (denied | {""}) else stated.pop()
 
 
-_read_short = lru_cache(maxsize=4096)(_read)  # most answers of a run are among a few
+_read_short = lru_cache(maxsize=4096)(_read)  # most answers of a run are one of a few short texts
 
 
 @lru_cache(maxsize=64)
 def _names(options: Options) -> tuple[dict[str, str], frozenset[str]]:
-    """Letter by every spelling of an option, and the spellings of all emotions that are not among them."""
+    """Map every spelling of an option to its letter, and list the spellings of all emotions that are not offered."""
     letters = _letters(options)
     return letters, frozenset({*emotions.POLARITY, *emotions.SYNONYMS, *emotions.ADJECTIVES} - set(letters))
 
 
 def _letters(options: Options) -> dict[str, str]:
-    """Letter by lower-case label, shown name, other spelling and adjective."""
+    """Map each option's label, shown name, other spellings and adjectives, all in lower case, to its letter."""
     found: dict[str, str] = {}
     for letter, label, name in zip(ascii_uppercase, options.labels, options.names, strict=False):
         others = (

@@ -1,9 +1,9 @@
-"""Every wording the model is shown, in one screen.
+"""All sentences and questions that the methods show to a model.
 
-Two presets, side by side. ``paper`` is the text of Fang et al., ICML 2025, Sec. 3.2 and 3.3; where the paper gives no
-wording or layout (line breaks, letters of a narrowed list, the ambiguous sentence) it follows the public code.
-``code`` is the wording of the public code (fuyyyyy/SEPM at c9f7c4f, ``llava/utils.py``); its stage-1 question file is
-not in that repository, so the sentences that name the two groups are the paper's there too.
+SEPM's wording has two presets. ``paper`` is the text of Fang et al., ICML 2025, Sec. 3.2 and 3.3; where the paper gives
+no wording or layout (line breaks, letters of a narrowed list, the ambiguous sentence), it follows the public code.
+``code`` is the wording of the public code (fuyyyyy/SEPM at c9f7c4f, ``llava/utils.py``). The file of stage-1 questions
+is not in that repository, so in this preset, too, the sentences that name the two groups are the paper's.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,13 @@ COARSE_OPTIONS = (("A", "Positive"), ("B", "Negative"))
 
 @dataclass(frozen=True)
 class Wording:
-    """The two sentences in which the presets differ, and the words whose attention is read (Eq. 6)."""
+    """The wording of a preset.
+
+    Attributes:
+        ask: the sentence that asks for the option.
+        reply: the sentence that says how to answer.
+        probe: the words whose attention to the visual tokens is read (Eq. 6).
+    """
 
     ask: str
     reply: str
@@ -40,16 +46,16 @@ WORDINGS = {
 
 
 def letters(count: int) -> str:
-    """The letters of a question.
+    """The letters of a question's options.
 
     Args:
-        count: how many options it has.
+        count: how many options the question has.
 
     Returns:
         "ABC...", one letter for each option.
 
     Raises:
-        ValueError: fewer than 2 options, or more than there are letters.
+        ValueError: there are fewer than 2 options, or more than 26.
     """
     if not 2 <= count <= len(ascii_uppercase):
         raise ValueError(f"a question has 2 to {len(ascii_uppercase)} options, not {count}")
@@ -57,16 +63,18 @@ def letters(count: int) -> str:
 
 
 def fine(options: Iterable[tuple[str, str]], wording: Wording, *, foe: bool = False, ambiguous: bool = False) -> str:
-    """The question that asks for the emotion (Q_f in the paper); with neither extra sentence the zero-shot question.
+    """The question that asks for the emotion (Q_f in the paper).
+
+    Without ``foe`` and ``ambiguous`` it is the zero-shot question.
 
     Args:
         options: letter and display name of each option offered. A narrowed list keeps the letters of the full list.
         wording: one of ``WORDINGS``.
         foe: put the focus-on-emotion sentence first.
-        ambiguous: say that stage 1 was unsure.
+        ambiguous: add the sentence that the emotion is ambiguous, for a picture on which stage 1 was unsure.
 
     Returns:
-        The user's turn, one sentence or option a line.
+        The user's turn, with each sentence and each option on its own line.
     """
     return "\n".join(
         [
@@ -89,7 +97,7 @@ def coarse(positive: Iterable[str], negative: Iterable[str], wording: Wording, *
         foe: put the focus-on-emotion sentence first.
 
     Returns:
-        The user's turn, one sentence or option a line.
+        The user's turn, with each option on its own line; the two sentences that name the groups share a line.
     """
     return "\n".join(
         [
@@ -108,15 +116,15 @@ OBJECT_CLUES = "Identify object-level clues that reflect emotions (e.g., facial 
 BY_ANALYSIS = "Based on the above analysis, choose an option that best represents the image:"
 BY_DISCRIMINATION = "Based on the discriminative visual image, choose an option that best represents the image:"
 BY_NUMBER = "Answer directly with the number of the chosen option."
-"""The sentences of DAN (arXiv 2609.36782, boxes of its appendix), whose options have numbers."""
+"""The sentences above are those of DAN (arXiv 2609.36782, boxes in its appendix), which numbers its options."""
 
 
 def clues(*, scene: bool, objects: bool) -> str:
-    """What DAN has written first (Q_a in its paper).
+    """The request for an analysis of the picture's emotional clues, which DAN makes first (Q_a in its paper).
 
     Args:
-        scene: look for clues in the scene.
-        objects: look for clues in objects. If only one of the two is wanted, it is step 1.
+        scene: ask for clues in the scene.
+        objects: ask for clues in objects. If only one of the two is asked for, it is step 1.
 
     Returns:
         The user's turn.
@@ -126,11 +134,11 @@ def clues(*, scene: bool, objects: bool) -> str:
 
 
 def numbered(names: Iterable[str], ask: str) -> str:
-    """A question whose options are numbered from 1 on one line (DAN's Q_f and Q_d).
+    """A question with its options on one line, numbered from 1 (DAN's Q_f and Q_d).
 
     Args:
         names: display names of the options.
-        ask: the sentence in front of them.
+        ask: the sentence in front of the options.
 
     Returns:
         The user's turn.
@@ -144,7 +152,7 @@ def numbered_polarity(positive: Iterable[str], negative: Iterable[str], ask: str
     Args:
         positive: display names of the positive emotions.
         negative: display names of the negative emotions.
-        ask: the sentence in front.
+        ask: the sentence in front of the options.
 
     Returns:
         The user's turn.
@@ -154,11 +162,13 @@ def numbered_polarity(positive: Iterable[str], negative: Iterable[str], ask: str
 
 
 def contrast(name: str, others: Iterable[str]) -> str:
-    """DAN's question why a picture shows one emotion and not others (Q_ctr); the space before the mark is the paper's.
+    """DAN's question why a picture shows one emotion rather than others (Q_ctr).
+
+    The text, with the space before the question mark, is the paper's.
 
     Args:
-        name: display name of the one.
-        others: display names of the others.
+        name: display name of the one emotion.
+        others: display names of the other emotions.
 
     Returns:
         The user's turn.

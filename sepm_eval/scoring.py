@@ -1,4 +1,4 @@
-"""One model output against one item: right, wrong, unparsed or failed."""
+"""Score a model's output on an item as right, wrong, unparsed or failed; metrics over many items."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from sepm_eval.parsing import Options, parse_answer
 
 _FAILURE = "[sepm_eval: not answered] "
 
-# What stands in an answer's place when there is none, by who writes it. A mark is how the text starts, or (with "$")
-# the whole of it; within an answer it is a quotation. Files are those of lmms-eval 0.7.3 and ms-vlmeval 0.0.20. Not
-# here, because a model may say the same: an empty text (lmms-eval's claude, qwen_vl_api, srt_api and others after
-# their last try), "Error: ..." with an exception's text (VLMEvalKit's jt_vl_chat) and refusals. Those are unparsed.
+# Texts that stand in place of an answer if there is none: a pattern, and which file writes the text. A pattern matches
+# the start of the text, or (with "$") the whole text; within an answer such a text is only a quotation. The files are
+# those of lmms-eval 0.7.3 and ms-vlmeval 0.0.20. Texts that a model itself may write are not in the list, and count as
+# unparsed: an empty text (lmms-eval's claude, qwen_vl_api, srt_api and others write it after their last try), "Error:
+# ..." with an exception's text (VLMEvalKit's jt_vl_chat), and refusals.
 FAILURE_MARKS = (
     (r"\[sepm_eval: not answered\]", "sepm_eval, failure_text"),
     (
@@ -38,10 +39,10 @@ class Score:
     """The verdict on one answer.
 
     Attributes:
-        status: "answered" (right or wrong), "unparsed" (an answer that states no option; scored wrong) or "failed" (no
-            answer, because the picture, the model or the service behind it failed; not scored).
-        label: the emotion answered; None if there is none.
-        correct: whether it is the item's label.
+        status: "answered" (right or wrong), "unparsed" (the answer states no option; scored as wrong) or "failed"
+            (there is no answer, because the picture, the model or the service behind it failed; not scored).
+        label: the emotion answered; None if the status is not "answered".
+        correct: whether ``label`` is the item's label.
     """
 
     status: Literal["answered", "unparsed", "failed"]
@@ -50,12 +51,12 @@ class Score:
 
 
 def failure_text(error: Exception) -> str:
-    """The text that is put in an answer's place if the question could not be asked; ``score`` counts it as failed."""
+    """The text that takes the place of an answer if the question could not be asked; ``score`` counts it as failed."""
     return f"{_FAILURE}{type(error).__name__}: {error}"
 
 
 def is_failure(output: str) -> bool:
-    """Whether a text is no answer but says that there is none: one of ``FAILURE_MARKS``, written by us or by a host."""
+    """Whether a text, written by us or by a host, says that there is no answer (see ``FAILURE_MARKS``)."""
     return _MARKS.match(output.strip()) is not None
 
 
@@ -63,12 +64,12 @@ def score(output: str, target: str, options: Options) -> Score:
     """Score what a model wrote.
 
     Args:
-        output: the text.
+        output: the text that the model wrote.
         target: the item's label.
         options: what the question offered.
 
     Returns:
-        Right or wrong, unparsed (wrong, too) or failed (not scored).
+        The verdict: right, wrong, unparsed (counts as wrong) or failed (not scored).
     """
     if is_failure(output):
         return Score("failed", None, False)
@@ -80,14 +81,14 @@ def score(output: str, target: str, options: Options) -> Score:
 
 
 def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
-    """How far a confidence is from how often it is right: the mean difference over ten bins of equal width.
+    """Expected calibration error (ECE): the mean gap between confidence and accuracy over ten bins of equal width.
 
     Args:
-        confidences: [N] from 0 to 1.
-        right: [N] whether the answer is right.
+        confidences: [N] confidence in each answer, from 0 to 1.
+        right: [N] whether each answer is right.
 
     Returns:
-        A number from 0 to 1; bins count by how many items they have.
+        A number from 0 to 1; each bin is weighted by its number of items.
     """
     bins: dict[int, list[tuple[float, bool]]] = {}
     for sure, hit in zip(confidences, right, strict=True):
@@ -97,11 +98,11 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
 
 
 def weighted_f1(targets: Sequence[str], answers: Sequence[str | None]) -> float:
-    """F1 of each label, averaged by how many items have it.
+    """Weighted F1: the mean of the labels' F1 scores, each weighted by how many items have the label.
 
     Args:
         targets: [N] the items' labels.
-        answers: [N] the labels answered; None is an unparsed answer, which no label gains from.
+        answers: [N] the labels answered; None is an unparsed answer, which counts as wrong.
 
     Returns:
         A number from 0 to 1.
@@ -110,11 +111,11 @@ def weighted_f1(targets: Sequence[str], answers: Sequence[str | None]) -> float:
 
 
 def macro_f1(targets: Sequence[str], answers: Sequence[str | None]) -> float:
-    """F1 of each label, averaged with equal weight; only labels that occur among the targets count.
+    """Macro F1: the mean of the F1 scores of the labels that occur among the targets, all with equal weight.
 
     Args:
         targets: [N] the items' labels.
-        answers: [N] the labels answered; None is an unparsed answer, which no label gains from.
+        answers: [N] the labels answered; None is an unparsed answer, which counts as wrong.
 
     Returns:
         A number from 0 to 1.

@@ -1,4 +1,4 @@
-"""The values that travel through an evaluation: a question, what stage 1 found, and the answer."""
+"""The data types of an evaluation: a question, what stage 1 found, and the answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def _picture(image: Image | str | Path) -> Image:
-    """The picture itself; a path is opened."""
-    from PIL import Image as pillow  # here, because importing the package loads nothing heavy
+    """The picture itself; if a path is given, its file is read."""
+    from PIL import Image as pillow  # imported here, because importing the package must load nothing heavy
 
     from sepm_eval.images import open_image
 
@@ -30,15 +30,15 @@ def _picture(image: Image | str | Path) -> Image:
 
 @dataclass(frozen=True, init=False)
 class Question:
-    """Which of these emotions does this picture show?
+    """A multiple-choice question: which of these emotions does this picture show?
 
     Attributes:
         image: the picture, decoded.
         labels: the emotions offered, in the order of their letters.
-        names: how each label is shown to the model; by default the label with a capital.
-        text: the question word for word as a harness asked it, if one did.
-        positive: which labels are positive. By default the known polarity of each label (``emotions.POLARITY``);
-            labels unknown to it need this.
+        names: how each label is shown to the model; by default the label with a capital letter.
+        text: the question word for word as an evaluation harness asked it; None if none did.
+        positive: which labels are positive. By default ``emotions.POLARITY`` decides; if it lacks a label, this must
+            be given.
     """
 
     image: Image = field(repr=False, compare=False)
@@ -55,21 +55,21 @@ class Question:
         text: str | None = None,
         positive: Collection[str] | None = None,
     ) -> None:
-        """Check a question, and read its picture if it is given as a path.
+        """Check the question, and read its picture if it is given as a path.
 
         Args:
             image: a PIL picture, or the path of a picture file. A file is read at once, by ``images.open_image``.
-            labels: the emotions offered; see the attributes, also for what follows.
-            names: as many as labels, or none.
-            text: the harness's own words.
-            positive: the positive ones among the labels; None looks each up in ``emotions.POLARITY``.
+            labels: the emotions offered, in the order of their letters.
+            names: the shown name of each label, or nothing for the labels with a capital letter.
+            text: the question word for word as an evaluation harness asked it, if one did.
+            positive: the positive ones among the labels; None looks each label up in ``emotions.POLARITY``.
 
         Raises:
-            UnreadableImage: the file is no picture that can be read; the message names file and reason.
+            UnreadableImage: the file cannot be read as a picture; the message names the file and the reason.
             TypeError: the image is neither a picture nor a path.
-            ValueError: labels, names or polarities make no question; the message says what is allowed.
+            ValueError: the labels, names or polarities make no valid question; the message says what is allowed.
         """
-        put = partial(object.__setattr__, self)  # a frozen dataclass is filled this way
+        put = partial(object.__setattr__, self)  # a frozen dataclass can only be filled this way
         put("labels", tuple(labels))
         put("names", tuple(names) or tuple(label.capitalize() for label in self.labels))
         put("text", text)
@@ -104,23 +104,24 @@ class Question:
 
     @property
     def letters(self) -> str:
-        """The letters of the options, in order."""
+        """The letters of the options, from A on."""
         return prompts.letters(len(self.labels))
 
     def options(self, labels: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
         """The options as they are shown.
 
         Args:
-            labels: which of the labels; None is all. A label has the same letter whichever others are shown.
+            labels: the labels to show; None is all of them. The letter of a label does not depend on which others are
+                shown.
 
         Returns:
-            Letter and shown name of each, in the question's order.
+            Letter and shown name of each option, in the question's order.
         """
         rows = zip(self.labels, self.letters, self.names, strict=True)
         return [(letter, name) for label, letter, name in rows if labels is None or label in labels]
 
     def of_polarity(self, polarity: emotions.Polarity) -> tuple[str, ...]:
-        """The labels that are positive, or those that are negative, in the question's order."""
+        """The labels of this polarity, in the question's order."""
         return tuple(label for label in self.labels if (label in self.positive) == (polarity == "positive"))
 
 
@@ -130,16 +131,16 @@ Cell = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A grid of visual tokens that covers a part of a picture, such as a tile or a thumbnail of the whole.
+    """A grid of visual tokens that covers a part of a picture, such as a tile or a thumbnail of the whole picture.
 
     Attributes:
-        box: left, top, right and bottom of that part, in pixels of the picture; it reaches beyond the picture where
-            this was padded.
-        rows: of the grid.
-        columns: of the grid, separators not counted.
-        separators: where tokens stand that show nothing and are never dropped: "rows" behind every row, "end" behind
-            the last one.
-        by_columns: the tokens run column by column, not row by row; without separators.
+        box: left, top, right and bottom of this part, in pixels of the picture; the box reaches beyond the picture
+            where the picture was padded.
+        rows: number of rows of the grid.
+        columns: number of columns of the grid; separators are not counted.
+        separators: where the grid has separators, tokens that show nothing of the picture and are never dropped: one at
+            the end of every row ("rows"), one at the end of the grid ("end"), or none.
+        by_columns: whether the tokens run column by column instead of row by row; only for a grid without separators.
     """
 
     box: tuple[float, float, float, float]
@@ -149,11 +150,11 @@ class Block:
     by_columns: bool = False
 
     def __len__(self) -> int:
-        """How many tokens it has, separators counted."""
+        """How many tokens the grid has, separators included."""
         return self.rows * self.columns + {"none": 0, "rows": self.rows, "end": 1}[self.separators]
 
     def places(self) -> list[tuple[int, int]]:
-        """Row and column of each token, in their order; the column of a separator is -1."""
+        """Row and column of each token, in the order of the tokens; the column of a separator is -1."""
         if self.by_columns:
             found = [(row, column) for column in range(self.columns) for row in range(self.rows)]
         else:
@@ -164,21 +165,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What stage 1 (the coarse stage) decided about one picture (SEPM, Sec. 3.2 and 3.3).
+    """What stage 1 (the coarse stage) decided about one picture (SEPM, Sec. 3.2 and 3.3; DAN where it is named).
 
     Attributes:
-        p_positive: probability of the letter A, over the whole vocabulary (Eq. 3).
-        p_negative: the same for B.
-        confidence: variance of the two (Eq. 4; the preset says which variance).
-        polarity: the likelier of the two.
-        ambiguous: the confidence is too low to narrow the list of emotions.
-        candidates: the labels offered in stage 2.
-        significance: [N_v] float32, attention of the focus tokens to each visual token (Eq. 8); None if not read.
+        p_positive: probability of the letter A (positive), by a softmax over the whole vocabulary (Eq. 3); for DAN that
+            of the number 1, by a softmax over the two numbers.
+        p_negative: the corresponding probability of the letter B (negative), for DAN of the number 2.
+        confidence: variance of the two probabilities (Eq. 4; the preset decides which variance).
+        polarity: the more probable polarity.
+        ambiguous: whether the confidence is too low to narrow the list of emotions; for DAN, whether more than one
+            emotion is a candidate.
+        candidates: the labels offered in stage 2; for DAN the most probable one first.
+        significance: [N_v] float32, the scores by which visual tokens are dropped: in SEPM the attention of the focus
+            tokens to each visual token (Eq. 8), in other methods that of a whole question, or random numbers. None if
+            no such scores are used.
         dropped: indices of the visual tokens that stage 2 does not see, ascending (Eq. 9).
-        scores: of each label, after the polarity's weight (DAN, Eq. 4); None for methods without.
-        analysis: what the model wrote of the picture's clues before it was asked (DAN); it is never read as an answer.
-        written: how many tokens the model wrote before the last question; None for methods that have nothing written.
-        discrepancy: [N_v] float32, how differently the candidates look at each visual token (DAN, Eq. 7).
+        scores: score of each label, weighted by its polarity (DAN, Eq. 4); None for methods without scores.
+        analysis: what the model wrote about the emotional clues in the picture before the first question (DAN); it is
+            never read as an answer. None for methods without an analysis.
+        written: how many tokens the model wrote before the last question; None for methods that let it write nothing
+            before.
+        discrepancy: [N_v] float32, how much the candidates' attention to each visual token differs (DAN, Eq. 7); None
+            if not read.
     """
 
     p_positive: float
@@ -195,7 +203,7 @@ class Evidence:
     discrepancy: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def facts(self) -> list[tuple[str, str]]:
-        """The same for people: one pair of a name and a value in words for each row to show."""
+        """The evidence in words for a reader: a pair of a name and a value for each row to show."""
         sides = {"positive": self.p_positive, "negative": self.p_negative}
         likelier = sides.pop(self.polarity)
         ((other, less_likely),) = sides.items()
@@ -215,7 +223,7 @@ class Evidence:
         return facts
 
     def discrepancy_summary(self) -> dict[str, float]:
-        """Discrepancy of visual tokens: mean of all, the largest, mean of those dropped; empty if none was read."""
+        """Discrepancy of the visual tokens: mean, largest, and mean of the dropped ones; empty if it was not read."""
         if self.discrepancy is None:
             return {}
         summary = {"mean": float(self.discrepancy.mean()), "largest": float(self.discrepancy.max())}
@@ -224,11 +232,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """How a question was shown, where its options stood in another order.
+    """How a question was shown to the model, if its options were shown in another order.
 
     Attributes:
-        labels: the labels in the order of the letters shown.
-        text: what the model wrote, in these letters.
+        labels: the labels in the order in which they were shown, from A on.
+        text: what the model wrote; its letters are those of this order.
     """
 
     labels: tuple[str, ...]
@@ -240,24 +248,25 @@ class Answer:
     """A model's answer to one question.
 
     Attributes:
-        text: what the model wrote.
-        letter: the option it chose, or None if the text names none ("unparsed").
+        text: what the model wrote; for DAN, in which it writes no answer, the letter of the most probable option.
+        letter: the letter of the option it chose, or None if the text names none ("unparsed").
         label: the emotion of that option.
-        option_probabilities: probability of each label's letter as the first token, over the whole vocabulary; labels
-            not offered in the last stage are included.
-        visual_tokens: how many visual tokens the picture gave, before any was dropped.
-        blocks: where they lie in the picture.
-        evidence: what the coarse stage found, for methods that have one.
-        prompts: the user's turns the model was shown, in order.
-        tokens_read: for each of them, how many visual tokens the model read with it: 0 where it continued from what
-            it had read with an earlier prompt.
-        dropped: indices of the visual tokens that the model did not see, ascending, of methods without a coarse stage;
-            those with one say it in their evidence.
-        tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average over the layers:
-            fewer than ``visual_tokens`` if any were dropped, before or inside the language model. None of an answer
-            that does not say.
-        shuffled: what the model was really shown and wrote, where the options stood in another order; ``text`` is then
-            the letter that the question itself has for the label, or what was written if that names no option.
+        option_probabilities: probability of each label's letter as the first token, by a softmax over the whole
+            vocabulary; labels that the last stage did not offer are included. For DAN, whose options are numbers, see
+            docs/dan.md.
+        visual_tokens: N_v, the number of visual tokens of the picture before any was dropped.
+        blocks: where the visual tokens lie in the picture.
+        evidence: what the coarse stage found; None for methods without a coarse stage.
+        prompts: the user's turns that the model was shown, in order.
+        tokens_read: for each prompt, how many visual tokens the model read with it; 0 if the model continued from the
+            KV cache of an earlier prompt.
+        dropped: indices of the visual tokens that the model did not see, ascending, for methods without a coarse stage;
+            for a method with one, they are in ``evidence``.
+        tokens_left: with the last prompt, the mean number of visual tokens over the decoder layers. It is smaller than
+            ``visual_tokens`` if any were dropped, before or inside the language model. None if it was not recorded.
+        shuffled: what the model was really shown and wrote, if the options were shown in another order. ``text`` is
+            then the letter that the label has in the question itself. If the model chose no option, ``text`` is what it
+            wrote, or empty if this would name an option in the question's own order.
     """
 
     text: str
@@ -275,7 +284,7 @@ class Answer:
 
     @property
     def kept(self) -> tuple[bool, ...]:
-        """For each visual token of the picture, whether the last stage saw it: [N_v] bool."""
+        """Whether the last stage saw each visual token of the picture, [N_v] bool."""
         dropped = set(self._dropped)
         return tuple(token not in dropped for token in range(self.visual_tokens))
 
@@ -284,17 +293,17 @@ class Answer:
         return self.dropped if self.evidence is None else self.evidence.dropped
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the label, a bar for each option, and what stage 1 found."""
+        """Show the answer in a notebook: the label, a bar for each option, and what stage 1 found."""
         return self.html()
 
     def html(self, pictures: Sequence[Image] = ()) -> str:
-        """What a notebook shows.
+        """Show the answer as HTML, as a notebook does.
 
         Args:
-            pictures: shown in front, as thumbnails.
+            pictures: pictures to show first, as thumbnails.
 
         Returns:
-            HTML in which nothing that a model said is markup.
+            HTML in which all text of the model is escaped.
         """
         facts: list[tuple[str, str]] = []
         if self.evidence is not None:

@@ -1,1 +1,1 @@
-"""lmms-eval's view of the benchmarks: a YAML file each, and the functions they share."""
+"""The benchmarks as tasks of lmms-eval: a YAML file for each, and the functions that these files share."""

@@ -1,4 +1,4 @@
-"""The documents of our tasks: ``process_docs`` of the task EMOSET is ``sepm_eval.tasks.documents.EMOSET``."""
+"""The documents of our tasks; the task emoset, for example, has ``process_docs`` sepm_eval.tasks.documents.emoset."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 
 def documents(benchmark: Benchmark) -> Dataset:
-    """A benchmark's items as lmms-eval documents.
+    """Make the items of a benchmark into documents of lmms-eval.
 
-    The column ``picture`` is the SHA-256 of the picture's file, or "" where it cannot be read: with id and label it
-    says what a run was asked on (``item_sets.item_set_digest``). An unreadable picture is a failed question later.
-    ``labels`` and ``names`` are what the question offers, so that nobody has to read it from the text; ``own_question``
-    says that every item is asked another one.
+    The column ``picture`` is the SHA-256 of the picture's file, or "" if the file cannot be read. Together with id and
+    label it identifies the items of a run (``item_sets.item_set_digest``). A question with an unreadable picture fails
+    later. ``labels`` and ``names`` are the options of the question, so that nobody has to parse them from its text.
+    ``own_question`` marks a benchmark in which every item has a question of its own.
 
-    lmms-eval repeats this call five times and hides what it raises in a RetryError. So a problem travels as the one
-    document of the set, and is raised when that is first looked at (``sepm_eval.tasks.functions``).
+    lmms-eval repeats this call five times, and hides an error that it raises in a RetryError. So if the data set cannot
+    be read, the error message is returned as the only document, and is raised when that document is first used
+    (``sepm_eval.tasks.functions``).
     """
     from datasets import Dataset
 
@@ -42,12 +43,12 @@ def documents(benchmark: Benchmark) -> Dataset:
 
 
 def _offered(asked: OwnQuestion) -> dict[str, Any]:
-    """A question as columns of a document."""
+    """The columns of a document that describe its question."""
     return {"question": asked.text, "labels": list(asked.options.labels), "names": list(asked.options.names)}
 
 
 def process_docs(benchmark: Benchmark) -> Callable[[Any], Dataset]:
-    """The function of a task's configuration that puts the benchmark's documents in the placeholder's place."""
+    """The ``process_docs`` function of a benchmark's task, which replaces the placeholder data set by the documents."""
 
     def in_its_place(_placeholder: Any) -> Dataset:
         return documents(benchmark)
@@ -56,7 +57,7 @@ def process_docs(benchmark: Benchmark) -> Callable[[Any], Dataset]:
 
 
 def __getattr__(name: str) -> Callable[[Any], Dataset]:
-    """What a task file names: the ``process_docs`` of the benchmark called so."""
+    """Look up a name that a task file uses: the ``process_docs`` function of the benchmark with this name."""
     benchmarks = find_benchmarks()
     if name not in benchmarks:
         raise AttributeError(f"{__name__}: there is no benchmark {name!r}; there are {sorted(benchmarks)}")

@@ -1,4 +1,4 @@
-"""What the task files point to: document -> picture and question, output -> metrics."""
+"""The functions that the task files name: document -> picture and question, model output -> metrics."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Doc = dict[str, Any]
 
 
 def doc_to_visual(doc: Doc) -> list[Image]:
-    """The picture, decoded when it is needed and not before."""
+    """The picture of a document, decoded at this call and not earlier."""
     return [open_image(doc["image"])]
 
 
 def doc_to_text(doc: Doc) -> str:
-    """The question.
+    """The question of a document.
 
     Raises:
         MissingData: the data set could not be read (see ``documents.documents``).
@@ -35,12 +35,12 @@ def doc_to_text(doc: Doc) -> str:
 
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """Metrics of one document.
+    """Compute the metrics of one document.
 
-    A failed question counts in ``n_failed`` and in nothing else. ``score`` repeats ``acc`` under the name that
-    lmms-eval's own statistics and --baseline look for. Item, list, labels and how they are shown, the picture's digest,
-    the votes behind the label, the time, and of our models the run's identity and the journal record go into the
-    samples log: it says by itself who answered what.
+    A failed question counts only in ``n_failed``. ``score`` repeats ``acc`` under the name that lmms-eval's own
+    statistics and --baseline look for. Some further values are not metrics but go into the samples log, so that it says
+    by itself who answered what: the item, its list, the labels and their shown names, the picture's digest, the votes
+    behind the label, the time, and for our models the run's identity and the journal record.
     """
     labels, names = doc["labels"], doc["names"]
     result = score(results[0], doc["label"], Options(tuple(labels), tuple(names)))
@@ -51,7 +51,7 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
         **answering.stamp(doc["benchmark"], doc["id"]),
     }
     if votes := {label: count for label, count in (doc.get("votes") or {}).items() if count is not None}:
-        about["votes"] = votes  # a set's columns are the same for all its items, so a label without votes may be None
+        about["votes"] = votes  # all documents of a set have the same columns, so a label without votes may be None
     if doc.get("own_question"):
         about["own_question"] = True
     if result.status == "failed":
@@ -65,13 +65,13 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
         "n_failed": 0,
         **about,
     }
-    if "seen" in doc:  # the demo's pictures, by whether training saw their artwork
+    if "seen" in doc:  # only in the demo: whether its model was trained on the artwork in the picture
         metrics["acc_seen" if doc["seen"] else "acc_unseen"] = correct
     return metrics
 
 
 def process_results_calibrated(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """As ``process_results``, with weighted F1 and, of models that tell their confidence, how well it fits."""
+    """Like ``process_results``, with weighted F1, and with calibration metrics for models that give a confidence."""
     metrics = process_results(doc, results)
     if "acc" not in metrics:
         return metrics
@@ -83,15 +83,16 @@ def process_results_calibrated(doc: Doc, results: Sequence[str]) -> dict[str, An
 
 
 def process_results_by_kind(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """As ``process_results``, with the accuracy also under the kind of question, as its authors report it."""
+    """Like ``process_results``, with the accuracy also for each kind of question, as the benchmark's authors report."""
     metrics = process_results(doc, results)
     return {**metrics, f"acc_{doc['kind']}": metrics["acc"]} if "acc" in metrics else metrics
 
 
 def process_results_rated(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """As ``process_results_by_kind``, with the level answered beside people's rating, for the two correlations.
+    """Like ``process_results_by_kind``, with the answered level and the human rating, for the two correlations.
 
-    A level counts as its place among the options: of three 0, 0.5 and 1. An answer that names none is left out.
+    The value of a level is its place among the options, for three levels 0, 0.5 and 1. An answer that names no level is
+    left out of the correlations.
     """
     metrics = process_results_by_kind(doc, results)
     label = metrics["answer_label"]
@@ -117,14 +118,14 @@ def aggregate_ece(items: Sequence[dict[str, Any]]) -> float:
 
 
 def aggregate_srcc(items: Sequence[dict[str, float]]) -> float:
-    """Spearman's rank correlation of levels answered and ratings; NaN where all levels or all ratings are the same."""
+    """Spearman's rank correlation of answered levels and human ratings; NaN if all levels or all ratings are equal."""
     from scipy.stats import spearmanr
 
     return _correlation(spearmanr, items)
 
 
 def aggregate_plcc(items: Sequence[dict[str, float]]) -> float:
-    """Pearson's linear correlation of the same."""
+    """Pearson's linear correlation of answered levels and human ratings; NaN if all levels or all ratings are equal."""
     from scipy.stats import pearsonr
 
     return _correlation(pearsonr, items)
@@ -138,5 +139,5 @@ def _correlation(of: Callable[[list[float], list[float]], Any], items: Sequence[
 
 
 def count(items: Sequence[int]) -> int:
-    """How many."""
+    """Sum a count over all documents, such as that of failed questions."""
     return sum(items)

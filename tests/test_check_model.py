@@ -285,4 +285,4 @@ def test_a_broken_line_exits_1_with_its_name(monkeypatch):
     see = Llava.see
     monkeypatch.setattr(Llava, "see", lambda self, images, side=1.0: see(self, images))
     said = call("demo", "--model", "llava", code=1, screen="stderr")
-    assert "demo as llava does not hold: resize: a smaller picture has fewer tokens. Its answers cannot" in said
+    assert "demo as llava fails these checks: resize: a smaller picture has fewer tokens. Its answers cannot" in said

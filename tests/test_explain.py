@@ -236,7 +236,7 @@ def explained(*arguments: str):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.mkdir(), "it is no file"),
+        (lambda path: path.mkdir(), "it is not a file"),
         (lambda path: None, "no such file"),
         (lambda path: path.write_bytes(b""), "cannot be read as a picture"),
         (lambda path: path.symlink_to(path), "cannot be read as a picture"),

@@ -77,7 +77,9 @@ def test_one_sentence_for_each_method(told):
     assert re.fullmatch(rf"SEPM on llava-1\.5-7b-hf: helped on emoset by {measured}\.", helped)
     assert others[-1].startswith("Zero-shot-CoT on llava-1.5-7b-hf: hurt on emoset by ")
     (pruned,) = [one for one in others if one.startswith("DivPrune, 192 tokens")]
-    assert re.search(rf": not told apart from zero-shot on emoset \([+-]{number} points, -{number} to {number}", pruned)
+    assert re.search(
+        rf": no significant difference from zero-shot on emoset \([+-]{number} points, -{number} to {number}", pruned
+    )
     (dead,) = [one for one in others if one.startswith("FastV, 0.25 of the tokens")]
     assert ": dropped no visual token, so no result, on emoset (" in dead
     assert len(others) == 3, "neither controls nor a stock model are methods"
@@ -85,8 +87,8 @@ def test_one_sentence_for_each_method(told):
 
 def test_the_first_sentence_counts_them(told):
     assert conclusion(of_methods(told)) == (
-        "Of 4 comparisons of a method with zero-shot: 1 better than zero-shot, 1 worse, 1 not told apart from it, "
-        "1 without a dropped token, and no result (p < 0.05, adjusted for all)."
+        "Of 4 comparisons of a method with zero-shot: 1 better than zero-shot, 1 worse, 1 with no significant "
+        "difference, 1 without a dropped token and so no result (p < 0.05, adjusted for all)."
     )
     assert conclusion([]) == ""
 

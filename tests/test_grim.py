@@ -89,7 +89,7 @@ def test_the_command_lists_the_counts():
     output = call("58.33", "--n", "594,1980")
     assert "58.33 594 none none" in output
     assert "58.33 1980 1155 1155" in output
-    assert "58.33 is no count of 594 items" in call("58.33", "55.21", "--n", "594", code=1)
+    assert "58.33 is not k/N for any N in 594" in call("58.33", "55.21", "--n", "594", code=1)
     assert "write numbers of items, such as 594,1980" in call("58.33", "--n", "many", code=1)
     assert "write numbers of items" in call("58.33", "--n", "0", code=1)
     assert "'58,33' is no percentage" in call("58,33", "--n", "594", code=1)
@@ -108,8 +108,8 @@ def test_the_command_reads_a_table(tmp_path):
     output = call(path, "--n", "594,280", code=1)
     assert "Emotion6 2 1 0 1" in output
     assert "Abstract 2 0 1 1" in output
-    assert "Qwen2.5-VL, Emotion6, 58.33 is no count of 594,280 items" in output
-    assert "Qwen2.5-VL, Abstract, 23.68 is no count of 594,280 items" in output
+    assert "Qwen2.5-VL, Emotion6, 58.33 is not k/N for any N in 594,280" in output
+    assert "Qwen2.5-VL, Abstract, 23.68 is not k/N for any N in 594,280" in output
     output = call(path, "--n", "594,228,280")
     assert "Emotion6 2 1 1 0 0" in output  # 133/228 is 58.33
     assert "Abstract 2 0 1 1 0" in output

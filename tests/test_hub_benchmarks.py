@@ -208,7 +208,7 @@ def without(rows, column):
         ([{**row, "Image_name": "../x"} for row in lai_gai_rows()], "leads out of the release"),
         ([{**row, "Joy": None} for row in lai_gai_rows()], "line 1: expected a rating or share of each"),
         ([{**row, "Joy": -1.0} for row in lai_gai_rows()], "line 1: expected a rating or share of each"),
-        ([{**row, **{label.capitalize(): 1 for label in LAI_GAI}} for row in lai_gai_rows()], "nobody felt anything"),
+        ([{**row, **{label.capitalize(): 1 for label in LAI_GAI}} for row in lai_gai_rows()], "at the lowest point"),
     ],
 )
 def test_a_copy_that_is_another(cache, rows, message):  # noqa: F811
@@ -244,7 +244,7 @@ def test_a_revision(cache):  # noqa: F811
 def test_what_cannot_be_had(cache):  # noqa: F811
     result = prepare("lai_gai", "--source", "hf:ACG-AMU/LAI-GAI")
     assert result.exit_code == 1
-    assert "hf:ACG-AMU/LAI-GAI cannot be had" in result.output
+    assert "hf:ACG-AMU/LAI-GAI cannot be fetched" in result.output
     assert "HF_HUB_OFFLINE" in result.output
     (cache("wudq/MVEI") / "README.md").write_text("x")
     result = prepare("mvei", "--source", "hf:wudq/MVEI")

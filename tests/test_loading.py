@@ -101,9 +101,9 @@ def test_before_torch_1_6_one_file_after_the_other_is_cast(tmp_path, monkeypatch
         (lambda whole: b"PK" + b"x" * 200, "is cut off or damaged"),
         (
             lambda whole: b"version https://git-lfs.github.com/spec/v1",
-            r"is no file of weights \(it begins with b've'\)",
+            r"is not a file of weights \(it begins with b've'\)",
         ),
-        (lambda whole: b"<html>", "is no file of weights"),
+        (lambda whole: b"<html>", "is not a file of weights"),
         (lambda whole: b"", "is empty"),
     ],
 )

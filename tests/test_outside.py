@@ -66,7 +66,7 @@ def test_a_broken_package_is_one_warning_and_the_others_work(install, caplog, co
     (message,) = caplog.messages
     assert message.startswith("'a' is left out: first_one:A (first-one 1.0) cannot be used (")
     assert reason in message
-    assert message.endswith("Mend or uninstall that package")
+    assert message.endswith("Fix or uninstall that package")
 
 
 def test_nothing_is_found_where_nobody_registers():

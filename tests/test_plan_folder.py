@@ -103,7 +103,7 @@ def test_weights_that_changed_are_not_gone_on_with(tmp_path):
     folder = copy_of_demo(tmp_path / "model")
     run_plan(plan({"pretrained": folder}), tmp_path / "out")
     change_weights(folder)
-    with pytest.raises(ValueError, match=r"was begun with other things \(.*weights files-.*, now files-"):
+    with pytest.raises(ValueError, match=r"was begun with another environment \(.*weights files-.*, now files-"):
         run_plan(plan({"pretrained": folder}), tmp_path / "out")
 
 

@@ -142,5 +142,5 @@ def test_words_of_the_host_around_a_question_are_refused(demo_backbone):
 
     assert asked([{"role": "user", "content": content}]) == benchmark.question()
     system = {"role": "system", "content": [{"type": "text", "text": "You are sad."}]}
-    with pytest.raises(ValueError, match="put other words around the question"):
+    with pytest.raises(ValueError, match="changed the text of the question"):
         asked([system, {"role": "user", "content": content}])

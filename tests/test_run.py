@@ -175,7 +175,7 @@ def test_another_plan_or_other_versions_need_another_folder(finished, tmp_path):
     told = json.loads((out / "environment.json").read_text())
     told["versions"]["torch"] = "1.0"
     (out / "environment.json").write_text(json.dumps(told))
-    assert "was begun with other things (versions: " in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    assert "was begun with another environment (versions: " in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
 
 
 @pytest.mark.parametrize("name", ["plan.yaml", "environment.json"])

@@ -43,7 +43,7 @@ def test_what_cannot_be_had_is_left_out_of_the_command_line(tmp_path, monkeypatc
 def test_a_config_file_that_is_none_is_refused(tmp_path, content):
     config = tmp_path / "config.json"
     config.write_text(content)
-    with pytest.raises(vlmevalkit.BadArguments, match="is no file for --config, with the tables model and data"):
+    with pytest.raises(vlmevalkit.BadArguments, match="is not a file for --config, with the tables model and data"):
         models_and_sets(SimpleNamespace(config=str(config), limit=None))
 
 

@@ -45,7 +45,7 @@ def pairs_of(work: Path, about: About, **settings) -> Pairs:
         ({"identity": identity(versions={"pillow": "13"})}, "versions.pillow: None, now 13"),
         ({"identity": identity(polarity={"awe": "negative"})}, "polarity.awe: None, now negative"),
         ({"identity": identity(checkpoint="/mine")}, "checkpoint: demo, now /mine"),
-        ({"identity": None}, "the model is one of ours only now, or only was"),
+        ({"identity": None}, "only one of the two models is sepm_eval's"),
         ({"arguments": {"dtype": "float16"}}, "dtype: default, now float16"),
         ({"questions": asked(item_list="mine")}, "item list: test, now mine"),
         ({"questions": asked(limit=1)}, "items asked: 2 of 2, now 1 of 2"),

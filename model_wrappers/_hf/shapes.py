@@ -1,38 +1,38 @@
-"""The shapes of checkpoints of transformers' families, from their configuration files alone: what reading them costs.
+"""The shapes of transformers checkpoints, from their configuration files alone, to compute what an answer costs.
 
-Multiply-adds of the towers as their classes compute them. Families whose decoder is of another kind than Llama's
-(recurrent layers, mixtures of experts, shared caches) are not here, and their runs are not priced.
+Vision towers are counted in multiply-adds, as their classes compute them. Families whose decoder ``cost.Decoder``
+cannot describe (such as those with layers that share a cache) are not included; their runs have no known cost.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sepm_eval.backbone.cost import Decoder, Encoder, Geometry
+from sepm_eval.backbone.cost import Decoder, Encoder, Experts, Geometry, Recurrent
 from sepm_eval.model_wrappers._hf.places import anyres_tiles, unpadded
 
 PICTURE = (640, 480)
-"""Width and height of the picture that is priced where the number of visual tokens depends on it."""
+"""Width and height of the picture for which costs are computed, where the number of visual tokens depends on it."""
 
 Config = Mapping[str, Any]
 Grid = tuple[int, int]  # rows and columns of patches
 
 
 def geometry(config: Config, pixels: Config, picture: tuple[int, int] = PICTURE) -> Geometry | None:
-    """The shapes of a model, and what it makes of a picture that is tiled only where it cannot do without.
+    """The shapes of a model, for a picture that is cut into tiles only if the model always does so.
 
     Args:
         config: the checkpoint's config.json.
-        pixels: what its image processor is set to.
-        picture: width and height of a picture, in pixels.
+        pixels: the settings of its image processor.
+        picture: width and height of the picture, in pixels.
 
     Returns:
-        None of a family that is not known.
+        The shapes, or None for a family that is not known.
     """
     kind = str(config.get("model_type"))
-    if kind not in (*_ENCODERS, *_CUT_UP) or not _llama_like(config["text_config"]):
+    if kind not in (*_ENCODERS, *_CUT_UP) or not _known(config["text_config"]):
         return None
     grid = _GRIDS.get(kind, _fixed)(config, pixels, picture)
     encoder = _cut_up(config, grid, picture) if kind in _CUT_UP else _ENCODERS[kind](config, grid)
@@ -46,7 +46,7 @@ def _decoder(config: Config) -> Decoder:
     windows = tuple(text["sliding_window"] if kind == "sliding_attention" else None for kind in kinds)
     return Decoder(
         width=width,
-        intermediate=text["intermediate_size"],
+        intermediate=text.get("intermediate_size", 0),  # Qwen3.5 has experts in all layers
         layers=layers,
         heads=heads,
         kv_heads=text.get("num_key_value_heads") or heads,
@@ -54,18 +54,47 @@ def _decoder(config: Config) -> Decoder:
         vocabulary=text["vocab_size"],
         spared=False,
         windows=windows if any(windows) else (),
+        gated="linear_attention" in kinds,
+        recurrent=_recurrent(text, kinds),
+        experts=_experts(text),
     )
 
 
-def _llama_like(text: Config) -> bool:
-    """Whether every layer is attention and one gated MLP."""
+def _recurrent(text: Config, kinds: Sequence[str]) -> Recurrent | None:
+    """The layers of Qwen3.5 that have no attention; None if there are none."""
+    layers = frozenset(layer for layer, kind in enumerate(kinds) if kind == "linear_attention")
+    if not layers:
+        return None
+    return Recurrent(
+        layers=layers,
+        key_heads=text["linear_num_key_heads"],
+        key_width=text["linear_key_head_dim"],
+        value_heads=text["linear_num_value_heads"],
+        value_width=text["linear_value_head_dim"],
+        kernel=text["linear_conv_kernel_dim"],
+    )
+
+
+def _experts(text: Config) -> Experts | None:
+    """The mixture of experts in the configuration of a Qwen or GLM model; None without one."""
+    count = next((text[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if text.get(key)), 0)
+    if not count:
+        return None
+    inner = text["moe_intermediate_size"]
+    shared = text.get("shared_expert_intermediate_size") or inner * text.get("n_shared_experts", 0)
+    gated, first = "shared_expert_intermediate_size" in text, text.get("first_k_dense_replace", 0)
+    return Experts(count, text["num_experts_per_tok"], inner, shared, gated=gated, first=first)
+
+
+def _known(text: Config) -> bool:
+    """Whether ``cost.Decoder`` can describe every layer."""
     kinds = set(text.get("layer_types") or ())
-    experts = any("expert" in key and value for key, value in text.items())
-    return kinds <= {"full_attention", "sliding_attention"} and not experts
+    between = text.get("mlp_only_layers") or text.get("decoder_sparse_step", 1) != 1  # experts in some layers only
+    return kinds <= {"full_attention", "sliding_attention", "linear_attention"} and not between
 
 
 def _layers(config: Config, tokens: int, *, gated: bool = False, squares: int | None = None) -> int:
-    """All layers of a tower over so many tokens; ``squares``: pairs of tokens that attend, of all layers together."""
+    """Multiply-adds of a tower's layers over ``tokens``; ``squares``: pairs of tokens that attend, in all layers."""
     vision = config["vision_config"]
     width, depth = vision["hidden_size"], vision.get("depth") or vision["num_hidden_layers"]
     mlp = (3 if gated else 2) * width * vision["intermediate_size"]
@@ -91,7 +120,7 @@ def _qwen2_5_vl(config: Config, grid: Grid) -> Encoder:
 
 
 def _in_windows(vision: Config, grid: Grid) -> int:
-    """Pairs of patches that attend to each other inside one window."""
+    """Number of pairs of patches that are in the same window, in one layer."""
     side = vision["window_size"] // vision["patch_size"]
     rows, columns = ([min(side, length - start) for start in range(0, length, side)] for length in grid)
     return sum((row * column) ** 2 for row in rows for column in columns)
@@ -105,7 +134,7 @@ def _qwen3_vl(config: Config, grid: Grid) -> Encoder:
 
 
 def _merged(config: Config, patches: int, look: int, joined: int, times: int = 1) -> Encoder:
-    """Some patches joined to one token, by two matrices."""
+    """An encoder whose patches are merged into tokens by two matrices, ``times`` times."""
     vision = config["vision_config"]
     tokens = patches // vision["spatial_merge_size"] ** 2
     return Encoder(tokens, look + times * tokens * (joined**2 + joined * vision["out_hidden_size"]), resizes=True)
@@ -134,7 +163,7 @@ def _internvl(config: Config, grid: Grid) -> Encoder:
 
 
 def _cut_up(config: Config, grid: Grid, picture: tuple[int, int]) -> Encoder:
-    """LLaVA-NeXT and OneVision: the whole picture, and its tiles as one finer grid whose rows end in a token more."""
+    """LLaVA-NeXT and OneVision: the whole picture, and its tiles as one finer grid with an extra token per row."""
     one, vision = _llava(config, grid), config["vision_config"]
     tiles = anyres_tiles(picture, config["image_grid_pinpoints"], vision["image_size"])
     rows, columns = unpadded(picture, tiles, grid[0], config.get("vision_aspect_ratio"))
@@ -142,7 +171,7 @@ def _cut_up(config: Config, grid: Grid, picture: tuple[int, int]) -> Encoder:
 
 
 def _llava(config: Config, grid: Grid) -> Encoder:
-    """Two matrices for each patch; CLIP's class token goes no further than the tower."""
+    """Two matrices for each patch; CLIP's class token is only used inside the tower."""
     classes = int("clip" in config["vision_config"]["model_type"])
     patches, width, out = (
         grid[0] * grid[1],
@@ -154,7 +183,7 @@ def _llava(config: Config, grid: Grid) -> Encoder:
 
 
 def _one_matrix(config: Config, grid: Grid) -> Encoder:
-    """PaliGemma, Gemma-3 (pooled), SmolVLM (joined): one matrix for each token."""
+    """PaliGemma, Gemma-3 (patches are pooled), SmolVLM (patches are joined): one matrix for each token."""
     patches, width, out = (
         grid[0] * grid[1],
         config["vision_config"]["hidden_size"],
@@ -196,7 +225,7 @@ def _fixed(config: Config, pixels: Config, picture: tuple[int, int]) -> Grid:
 
 
 def _smart(config: Config, pixels: Config, picture: tuple[int, int]) -> Grid:
-    """Qwen and GLM: the picture's own shape, in whole tokens, within limits of pixels."""
+    """Qwen and GLM: the picture's own shape, rounded to whole tokens, within the limits of pixels."""
     vision, size = config["vision_config"], pixels["size"]
     cell = vision["patch_size"] * vision["spatial_merge_size"]
     width, height = picture
@@ -213,7 +242,7 @@ def _smart(config: Config, pixels: Config, picture: tuple[int, int]) -> Grid:
 
 
 def _longest_edge(config: Config, pixels: Config, picture: tuple[int, int]) -> Grid:
-    """Mistral-3: the picture's own shape within its longest edge, in whole tokens."""
+    """Mistral-3: the picture's own shape within the longest edge, rounded up to whole tokens."""
     cell, most = config["vision_config"]["patch_size"] * config["spatial_merge_size"], pixels["size"]["longest_edge"]
     scale = max(max(picture) / most, 1)
     rows, columns = (math.ceil(math.floor(side / scale) / cell) for side in picture[::-1])
@@ -221,8 +250,8 @@ def _longest_edge(config: Config, pixels: Config, picture: tuple[int, int]) -> G
 
 
 _ENCODERS: dict[str, Callable[[Config, Grid], Encoder]] = {
-    **dict.fromkeys(("qwen3_vl",), _qwen3_vl),
-    **dict.fromkeys(("glm4v", "glm46v"), _glm4v),
+    **dict.fromkeys(("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"), _qwen3_vl),
+    **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), _glm4v),
     **dict.fromkeys(("paligemma", "gemma3", "smolvlm", "idefics3"), _one_matrix),
     "qwen2_5_vl": _qwen2_5_vl,
     "internvl": _internvl,
@@ -232,6 +261,7 @@ _ENCODERS: dict[str, Callable[[Config, Grid], Encoder]] = {
 }
 _CUT_UP = ("llava_next", "llava_onevision")
 _GRIDS: dict[str, Callable[[Config, Config, tuple[int, int]], Grid]] = {
-    **dict.fromkeys(("qwen2_5_vl", "qwen3_vl", "glm4v", "glm46v"), _smart),
+    **dict.fromkeys(("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"), _smart),
+    **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), _smart),
     "mistral3": _longest_edge,
 }

@@ -1,1 +1,1 @@
-"""The grammar of answers (docs/answers.md): plain text, words, choices, statements, and what stands where."""
+"""The grammar of answers (docs/answers.md): plain text, choices, statements by words and by position, word lists."""

@@ -1,7 +1,7 @@
-"""Plain answer text to sentences of words, marks and choices.
+"""Divide the plain text of an answer into sentences of words, punctuation marks and choices.
 
 A choice is a letter, a name, or both ("B. Anger", "Anger (B)", "option B"). The letters A and I are choices only where
-they cannot be words, lower-case letters only where something says that they are letters.
+they cannot be words. A lower-case letter is a choice only where the context shows that it is an option's letter.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ _INTRODUCING = frozenset({":", "=", "(", "-", "answer"})
 
 
 class Item(NamedTuple):
-    """One piece of a sentence.
+    """A word, a punctuation mark or a choice in a sentence.
 
     Attributes:
-        kind: what it is.
-        text: the word in lower case, or the mark; of a choice by name that name, of others nothing.
-        letter: the choice's letter, empty where letter and name contradict each other or no option has the letter.
-        form: how the choice is given; of a word, "name" for an emotion that is not on offer.
+        kind: which of these it is.
+        text: the word in lower case, or the mark. For a choice by name alone this is the name in lower case, for any
+            other choice it is empty.
+        letter: the letter of the chosen option; empty if letter and name contradict each other, or no option has the
+            letter.
+        form: for a choice, how it is given: by its letter, by a letter with a prefix such as "option" ("cited"), by its
+            name, or by both. For a word, "name" marks an emotion that the question does not offer.
     """
 
     kind: Literal["word", "mark", "choice"]
@@ -36,17 +39,17 @@ class Item(NamedTuple):
 
     @property
     def lettered(self) -> bool:
-        """Whether it is a choice that cannot be a word of prose."""
+        """Whether the item is a choice with a letter, which cannot be an ordinary word as a name can."""
         return self.kind == "choice" and self.form != "name"
 
     @property
     def blocks(self) -> bool:
-        """Whether it is a word that denies a choice, doubts it, or speaks of another one."""
+        """Whether the item is a word that negates a choice, doubts it, or refers to another one."""
         return self.text in words.BLOCKERS or self.text.endswith("n't")
 
     @property
     def bounds(self) -> bool:
-        """Whether a clause ends here: at a choice, a mark, or a word that begins another clause."""
+        """Whether a clause ends at this item: a choice, certain marks, or a word that begins another clause."""
         return (
             self.kind == "choice"
             or self.text in words.CLAUSE_MARKS
@@ -57,15 +60,15 @@ class Item(NamedTuple):
 
 @dataclass
 class Sentence:
-    """Items up to a full stop or the end of the line.
+    """The items up to an end mark (. ! ? ;) or the end of a line.
 
     Attributes:
-        items: without the mark that ends it.
-        end: that mark, or a line break.
-        opens_line: whether a line starts with it.
-        closes_line: whether a line ends with it.
-        bullet: whether a bullet or a number stands before it.
-        small: whether it starts with a small letter, as what goes on from the text before does.
+        items: the items, without the mark that ends the sentence.
+        end: the mark that ends the sentence, or a line break.
+        opens_line: whether the sentence is the first of its line.
+        closes_line: whether the sentence is the last of its line.
+        bullet: whether a bullet or a list number stands before it.
+        small: whether it starts with a small letter, which suggests that it continues the text before it.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -77,7 +80,7 @@ class Sentence:
 
 
 class _Reader:
-    """Reads tokens from left to right."""
+    """Finds choices in the tokens of a text, from left to right."""
 
     def __init__(self, text: str, letters: str, spellings: Mapping[str, str], others: Set[str]) -> None:
         self.letters, self.spellings, self.others = letters, spellings, others
@@ -89,7 +92,7 @@ class _Reader:
         self.one_word = sum(token[0].isalnum() for token in self.tokens) == 1
 
     def _split(self, token: str) -> list[str]:
-        """Take "B-Anger" apart, and leave "awe-inspiring" whole."""
+        """Split a token at its hyphen if both parts are letters or names: "B-Anger", but not "awe-inspiring"."""
         parts = token.split("-")
         if len(parts) == 2 and all(part.lower() in self.spellings or len(part) == 1 for part in parts):
             return [parts[0], "-", parts[1]]
@@ -115,7 +118,7 @@ class _Reader:
         bracketed = before in _OPENERS and after in _CLOSERS
         own = self._own_name_follows(index)
         if token.islower():
-            article = token in "ai" and before not in _INTRODUCING and not self.all_small  # "It is a", cut off
+            article = token in "ai" and before not in _INTRODUCING and not self.all_small  # "It is a" was cut off
             told = (
                 not article
                 and before in words.BEFORE_SMALL
@@ -135,7 +138,7 @@ class _Reader:
         return after != "..." and after != "'"
 
     def _own_name_follows(self, index: int) -> bool:
-        """Whether the letter's own name follows; with nothing between, A and I must be no words ("A Amusement")."""
+        """Whether the name of this letter's option follows; without a mark in between, A and I must not be words."""
         start = self.skip(index + 1, words.JOINTS)
         if self.name(start) != self.at(index).upper():
             return False
@@ -146,7 +149,7 @@ class _Reader:
         return name[0].isupper() and (self.at(index) == "I" or (self.at(index) == "A" and name[0] in "AEIOU"))
 
     def choice(self, index: int, before: str) -> tuple[Item, int] | None:
-        """The choice that starts at a token, even if it is said several times, and the index of the token behind it."""
+        """The choice that starts at a token, and the index of the token after it and its repetitions; None if none."""
         first = self.at(index)[0]
         said = self._one_choice(index, before) if first.isalnum() or first in _OPENERS else None
         if said is None or not said[0].letter:
@@ -188,7 +191,7 @@ class _Reader:
         return Item("choice", "", letter if named == letter else "", "both"), start + 1
 
     def _names_another(self, index: int) -> bool:
-        """Whether what stands behind a letter is a name that is not on offer: "B. Rage", "B. Outrage"."""
+        """Whether a name that the question does not offer follows a letter: "B. Rage", "B. Outrage"."""
         token, after = self.at(index), self.skip(index + 1, _ENDS)
         alone = token[0].isupper() and self.at(after) == "\n" and token not in words.STARTS
         unknown = token.lower() not in words.AFTERTHOUGHTS | words.COURTESIES
@@ -210,14 +213,14 @@ class _Reader:
 
 
 class _Writer:
-    """Gathers items into sentences."""
+    """Collects items into sentences."""
 
     def __init__(self) -> None:
         self.found: list[Sentence] = []
         self.current = Sentence()
 
     def close(self, end: str) -> None:
-        """End the sentence, and with a line break the line."""
+        """End the current sentence, and if ``end`` is a line break, also the line."""
         closes_line = end == "\n"
         self.current.end, self.current.closes_line = end, closes_line
         if self.current.items:
@@ -227,7 +230,7 @@ class _Writer:
         self.current = Sentence(opens_line=closes_line or (self.current.opens_line and not self.current.items))
 
     def add(self, token: str, item: Item) -> None:
-        """Add a word or a mark."""
+        """Add a word or a mark to the current sentence; a bullet at its start is only noted."""
         if token == "•" and not self.current.items:
             self.current.bullet = True
             return
@@ -239,16 +242,17 @@ def sentences(text: str, letters: str, spellings: Mapping[str, str], others: Set
     """Divide a text into sentences of words, marks and choices.
 
     Args:
-        text: what ``answers.text.plain`` gives.
+        text: the output of ``answers.text.plain``.
         letters: the options' letters in order.
-        spellings: letter by name in lower case.
-        others: emotions that are not on offer, in lower case: behind a letter such a name is a contradiction.
+        spellings: name in lower case -> letter of its option.
+        others: names in lower case of the emotions that the question does not offer. After a letter, such a name is a
+            contradiction.
 
     Returns:
         The sentences, in order.
     """
     reader, writer = _Reader(text, letters, spellings, others), _Writer()
-    plain: dict[str, Item] = {}  # of tokens that start no choice
+    plain: dict[str, Item] = {}  # cache: token that starts no choice -> its item
     index = 0
     while index < len(reader.tokens):
         token, items = reader.tokens[index], writer.current.items

@@ -1,4 +1,4 @@
-"""Which option an answer states by where it stands: at the head of the text, alone on a line, at the end."""
+"""Find the option that an answer states by position: at the start of the text, alone on a line, or at the end."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from sepm_eval.emotions import POLARITY
 def listed(sentences: Sequence[Sentence]) -> set[int]:
     """Find lists of options in an answer.
 
-    A list is two or more sentences that start with choices whose letters ascend ("A. Amusement", "B. Anger", ...), or
-    names with something said of each ("Fear: ...", "Anger: ..."). What stands before or after it is not part of it. One
-    sentence that is nothing but letters with their names from A on is a list, too.
+    A list is two or more sentences that start with choices in ascending order of their letters ("A. Amusement", "B.
+    Anger", ...), or that start with choices and explain each of them ("Fear: ...", "Anger: ..."). A single sentence
+    that consists only of letters with their names, from A on, is a list, too. The text before and after a list is not
+    part of it.
 
     Returns:
         The indices of the sentences that belong to a list.
@@ -43,14 +44,14 @@ def listed(sentences: Sequence[Sentence]) -> set[int]:
 
 
 def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[str]:
-    """Which choices stand where an answer stands.
+    """Find the choices in the positions where an answer is usually given.
 
     Args:
-        sentences: the whole answer.
+        sentences: the sentences of the whole answer.
         lists: indices of the sentences that belong to a list of options.
 
     Returns:
-        Their letters; an empty letter stands for several choices at once.
+        The letters of these choices; an empty letter stands for several choices at once.
     """
     courtesy = next((n for n, one in enumerate(sentences) if not _is_courtesy(one)), len(sentences))
     said = sentences[courtesy:]
@@ -60,19 +61,19 @@ def stated_by_position(sentences: Sequence[Sentence], lists: Set[int]) -> set[st
 
 
 def _is_list(sentence: Sentence) -> bool:
-    """Such as "A. Amusement B. Anger C. Awe"."""
+    """Whether a sentence is a list of options, such as "A. Amusement B. Anger C. Awe"."""
     choices = [item for item in sentence.items if item.kind != "mark"]
     letters = "".join(item.letter for item in choices)
     return len(choices) > 1 and all(item.form == "both" for item in choices) and ascii_uppercase.startswith(letters)
 
 
 def _is_courtesy(sentence: Sentence) -> bool:
-    """Such as "Sure!", "Of course!": nothing, before the answer."""
+    """Whether a sentence is only a polite opening before the answer, such as "Sure!" or "Of course!"."""
     return all(item.text in words.COURTESIES for item in sentence.items)
 
 
 def _start(sentence: Sentence) -> int:
-    """The place behind opening marks and connectives."""
+    """Index of the first item after opening marks and connectives."""
     items = sentence.items
     for place, item in enumerate(items):
         if item.kind == "choice" or (item.kind == "word" and item.text not in words.CONNECTIVES) or item.text == "...":
@@ -86,7 +87,7 @@ def _start(sentence: Sentence) -> int:
 
 
 def _head(sentence: Sentence) -> int | None:
-    """The place of the choice that a sentence consists of or is about ("B. Anger", "B: the man ...")."""
+    """Index of the choice that a sentence consists of or explains ("B. Anger", "B: the man ..."); None if none."""
     place = _start(sentence)
     if place >= len(sentence.items) or sentence.items[place].kind != "choice":
         return None
@@ -96,7 +97,7 @@ def _head(sentence: Sentence) -> int | None:
 
 
 def _is_whole(sentence: Sentence, place: int) -> bool:
-    """Whether nothing but marks follows the choice, or a word that makes nothing else of it ("B, definitely")."""
+    """Whether only marks follow the choice, or words that do not change its meaning ("B, definitely")."""
     return all(
         (item.kind == "mark" and item.text[0] not in "+/&%") or item.text in words.AFTERTHOUGHTS
         for item in sentence.items[place + 1 :]
@@ -114,7 +115,7 @@ def _leading(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
     if is_joined(items, place) or (after is not None and not sentence.closes_line and _rivals(after, item)):
         yield ""
     elif place and item.form == "name" and items[place - 1].kind == "word" and item.text not in POLARITY:
-        return  # "So sad."
+        return  # "So sad." is a remark, not an answer
     elif _is_whole(sentence, place):
         if after is None or item.form == "both" or _goes_with(sentence, after):
             yield item.letter
@@ -123,7 +124,7 @@ def _leading(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
 
 
 def _rivals(after: Sentence, item: Item) -> bool:
-    """Whether the next sentence starts with another choice and says nothing of it."""
+    """Whether the next sentence starts with another choice and does not explain it in words."""
     place = _start(after)
     if place >= len(after.items) or after.items[place].letter == item.letter or after.items[place].kind != "choice":
         return False
@@ -131,7 +132,7 @@ def _rivals(after: Sentence, item: Item) -> bool:
 
 
 def _goes_with(sentence: Sentence, after: Sentence) -> bool:
-    """Whether a leading letter or name is one whatever the next sentence is: an explanation, and no end of its own."""
+    """Whether the next sentence allows the choice of the first sentence to be the answer, as an explanation does."""
     first = after.items[0]
     if sentence.end == "?":
         return after.items[-1].text == "so" and not any(one.blocks for one in after.items)  # "B? I think so."
@@ -150,7 +151,7 @@ def _goes_with(sentence: Sentence, after: Sentence) -> bool:
 
 
 def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool:
-    """Whether what follows a leading choice in its sentence says something about it and not against it."""
+    """Whether the words after a leading choice in its sentence explain it, and do not contradict it."""
     item, mark, rest = items[place], items[place + 1].text, items[place + 2 :]
     if not may_follow(items, place) or any(one.text in ("if", "unless") for one in rest):
         return False
@@ -170,7 +171,7 @@ def _is_explained(items: Sequence[Item], place: int, *, connected: bool) -> bool
 
 
 def _lines(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
-    """Letters that have a line below the first to themselves, or start it with their names and are explained."""
+    """Letters that are alone on a line after the first sentence, or start it with their names and are explained."""
     of_options = bool(sentences) and _speaks_of_options(sentences[0])
     for number, sentence in enumerate(sentences[1:], 1):
         place = _start(sentence)
@@ -193,7 +194,7 @@ def _speaks_of_options(sentence: Sentence) -> bool:
 
 
 def _names(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
-    """Names that have a line below the first to themselves; an empty letter where lines disagree."""
+    """Letters of the names that are alone on a line below the first; an empty letter if such lines disagree."""
     lines = [
         (number, sentence.items[place])
         for number, sentence in enumerate(sentences)
@@ -202,7 +203,7 @@ def _names(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
         and sentence.opens_line
         and sentence.closes_line
         and _is_whole(sentence, place)
-        and (sentence.items[0].kind == "choice" or sentence.items[place].text in POLARITY)  # and not "So sad."
+        and (sentence.items[0].kind == "choice" or sentence.items[place].text in POLARITY)  # "So sad." does not count
     ]
     if len({item.letter for _, item in lines}) > 1:
         yield ""
@@ -213,7 +214,10 @@ def _names(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
 
 
 def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
-    """What the first and the last sentence end with, and a last sentence that is a choice on a line with others."""
+    """Choices at the end of the first and the last sentence, and a last sentence that is itself a choice.
+
+    The latter counts if it does not start a line; otherwise ``_lines`` and ``_names`` decide.
+    """
     if sentences:
         yield from _tail(sentences[0])
     if len(sentences) < 2 or len(sentences) - 1 in lists:
@@ -230,7 +234,7 @@ def _closing(sentences: Sequence[Sentence], lists: Set[int]) -> Iterator[str]:
 
 
 def _tail(sentence: Sentence) -> Iterator[str]:
-    """Such as "Based on the picture, B." or "..., so B.": a phrase and a letter that ends it."""
+    """The letter that ends a sentence after a suitable phrase: "Based on the picture, B." or "..., so B."."""
     items = sentence.items
     if len(items) < 3 or not items[-1].lettered or any(item.kind == "choice" for item in items[:-1]):
         return
@@ -243,7 +247,7 @@ def _tail(sentence: Sentence) -> Iterator[str]:
 
 
 def _offered(sentences: Sequence[Sentence]) -> Iterator[str]:
-    """An empty letter for a further choice that is offered behind the first, as in "B. Or maybe C"."""
+    """An empty letter for each further choice that is offered as an alternative, as in "B. Or maybe C"."""
     for sentence in sentences[1:]:
         texts = [item.text for item in sentence.items[:4]]
         if texts[0] in words.OFFERS and any(item.kind == "choice" for item in sentence.items[1:4]):

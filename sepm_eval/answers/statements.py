@@ -1,6 +1,7 @@
-"""Which option an answer states. The grammar is written down in docs/answers.md; the names here are those there.
+"""Find the option that an answer states in words. docs/answers.md describes the grammar, with the terms used here.
 
-Words are looked at outwards from each choice and no further than the next ones, so the time is linear in the text.
+In these functions, ``place`` is the index of an item in its sentence, mostly that of a choice. The words around a
+choice are examined only up to the neighbouring choices, so the time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from sepm_eval.emotions import POLARITY
 
 
 def stated_in_words(sentences: Sequence[Sentence], listed: Set[int]) -> tuple[set[str], set[str]]:
-    """Which choices the words around them call the answer.
+    """Find the choices that the words around them state as the answer.
 
     Args:
-        sentences: the whole answer.
+        sentences: the sentences of the whole answer.
         listed: indices of the sentences that belong to a list of options.
 
     Returns:
-        The letters that are said to be the answer, and those that are said not to be. An empty letter among the first
-        stands for a contradiction, or for several choices at once.
+        The letters that are stated as the answer, and the letters that are denied. An empty letter among the stated
+        ones stands for a contradiction, or for several choices at once.
     """
     stated: set[str] = set()
     denied: set[str] = set()
@@ -30,7 +31,7 @@ def stated_in_words(sentences: Sequence[Sentence], listed: Set[int]) -> tuple[se
         above = sentences[number - 1] if number and sentence.opens_line and number not in listed else None
         for place, item in enumerate(sentence.items):
             if item.kind == "choice":
-                only = number + 1 == len(sentences) and number == bool(denied)  # or "It is not B. It is C."
+                only = number + 1 == len(sentences) and number == bool(denied)  # also in "It is not B. It is C."
                 stated.update(_spoken(sentence, place, above, only=only))
                 if _is_denied(sentence.items, place):
                     denied.add(item.letter)
@@ -38,7 +39,7 @@ def stated_in_words(sentences: Sequence[Sentence], listed: Set[int]) -> tuple[se
 
 
 def is_heading(sentence: Sentence) -> bool:
-    """Whether a line announces the answer on the next: "Answer", "The best description is:"."""
+    """Whether a line announces the answer on the next line: "Answer", "The best description is:"."""
     items = sentence.items
     if items[-1].text in (":", "=", "is", "be"):
         return True
@@ -54,7 +55,7 @@ def is_heading(sentence: Sentence) -> bool:
 
 
 def _spoken(sentence: Sentence, place: int, above: Sentence | None, *, only: bool) -> list[str]:
-    """What a sentence says of one choice: its letter, an empty one for a choice among several, or nothing."""
+    """The letter of a choice that its sentence states as the answer, "" if it is one of several, or no letter."""
     items = sentence.items
     if above is not None and all(one.text in words.OPENING_MARKS for one in items[:place]) and is_heading(above):
         items = [*above.items, Item("mark", ":"), *items]
@@ -76,7 +77,7 @@ def _spoken(sentence: Sentence, place: int, above: Sentence | None, *, only: boo
 
 
 def _announced(items: Sequence[Item], place: int, *, only: bool) -> bool:
-    """Such as "The answer is B", "Answer: B", "it is B"."""
+    """Whether the words before a choice announce it: "The answer is B", "Answer: B", "it is B"."""
     item, link = items[place], _back(items, _before_not_but(items, place), words.NEAR)
     if link < 0:
         return False
@@ -110,7 +111,7 @@ def _announced(items: Sequence[Item], place: int, *, only: bool) -> bool:
 
 
 def _noun_before(items: Sequence[Item], link: int, item: Item, *, colon: bool) -> bool:
-    """Whether what stands before "is" or a colon is the answer, the choice, the picture's emotion ..."""
+    """Whether the subject before "is" or a colon is the answer, the choice, the picture's emotion or the like."""
     about_picture = True
     for place in range(link - 1, -1, -1):
         one = items[place]
@@ -125,7 +126,7 @@ def _noun_before(items: Sequence[Item], link: int, item: Item, *, colon: bool) -
 
 
 def _is_thing(items: Sequence[Item], subject: int, item: Item, *, only: bool) -> bool:
-    """Such as "It is B"; of a name only in so many words, or as somebody's opinion."""
+    """Whether "it is" states a choice, as in "It is B"; a name only as an opinion, or if the text says nothing else."""
     if not _is_clean(items, subject, item):
         return False
     opinion = any(one.text in words.SPEAKERS for one in items[max(subject - 6, 0) : subject])
@@ -133,7 +134,7 @@ def _is_thing(items: Sequence[Item], subject: int, item: Item, *, only: bool) ->
 
 
 def _chosen(items: Sequence[Item], place: int) -> bool:
-    """Such as "I choose B", "I'd go with B", "I would say fear", "choose B"."""
+    """Whether the speaker chooses it: "I choose B", "I'd go with B", "I would say fear", "choose B"."""
     verb = _back(items, place - 1, words.TOWARDS)
     if verb > 0 and items[verb].text == "answer" and items[verb - 1].text in words.CHOOSE | {"the", "my"}:
         verb = _back(items, verb - 1, words.TOWARDS | {"my"})
@@ -154,7 +155,7 @@ def _chosen(items: Sequence[Item], place: int) -> bool:
 
 
 def _described(items: Sequence[Item], place: int) -> bool:
-    """Such as "The picture is best described as fear", "I would describe it as fear"."""
+    """Whether the picture is described as this choice: "is best described as fear", "I would describe it as fear"."""
     item, link = items[place], _back(items, place - 1, words.THE_FEELING)
     if link < 0 or items[link].text not in ("by", "as", "with", "under"):
         return False
@@ -170,7 +171,7 @@ def _described(items: Sequence[Item], place: int) -> bool:
 
 
 def _pointed_at(items: Sequence[Item], place: int) -> bool:
-    """Such as "This corresponds to option B", "the picture best represents fear", "the face shows B. Anger"."""
+    """Whether something points to it: "This corresponds to option B", "best represents fear", "shows B. Anger"."""
     item, verb = items[place], _back(items, place - 1, words.THE_FEELING | {"to", "with"})
     if verb < 0:
         return False
@@ -183,7 +184,7 @@ def _pointed_at(items: Sequence[Item], place: int) -> bool:
 
 
 def _is_said_of(items: Sequence[Item], place: int) -> bool:
-    """Such as "B is the answer", "fear is the best description", "option B best describes it"."""
+    """Whether the words after a choice state it: "B is the answer", "fear is the best description", "B best fits"."""
     start = _back(items, place - 1, words.NEAR | {"(", "emotion"})
     if start >= 0 and not items[start].bounds and items[start].text not in words.CHOOSE | words.BEFORE_SAID:
         return False
@@ -214,7 +215,7 @@ def _is_said_of(items: Sequence[Item], place: int) -> bool:
 
 
 def _is_denied(items: Sequence[Item], place: int) -> bool:
-    """Such as "Not B", "rule out option B", "B is wrong"."""
+    """Whether a choice is denied: "Not B", "rule out option B", "B is wrong"."""
     before = _back(items, place - 1, {"option", "the", "emotion", "of", "out", "be", "answer"})
     if before >= 0 and items[before].text in words.NEGATION:
         return True
@@ -224,11 +225,11 @@ def _is_denied(items: Sequence[Item], place: int) -> bool:
     return any(text in words.NEGATION or text.endswith("n't") for text in said)
 
 
-# Around a choice
+# The words around a choice
 
 
 def _back(items: Sequence[Item], place: int, over: Set[str]) -> int:
-    """The last place, going left, that holds none of these words and no opening bracket; -1 where there is none."""
+    """Index of the nearest item at or left of ``place`` that is none of these words, "(" or "•"; -1 if none."""
     while (
         place >= 0 and (items[place].text in over or items[place].text in ("(", "•")) and items[place].kind != "choice"
     ):
@@ -237,7 +238,10 @@ def _back(items: Sequence[Item], place: int, over: Set[str]) -> int:
 
 
 def _is_clean(items: Sequence[Item], place: int, item: Item) -> bool:
-    """Whether the clause up to here holds nothing that turns it round; of a name also nobody whose feeling it is."""
+    """Whether nothing in the clause before an item reverses or weakens it.
+
+    For a choice by name, the clause must also not attribute the emotion to somebody in the picture.
+    """
     for number in range(place - 1, -1, -1):
         one = items[number]
         if one.bounds:
@@ -246,7 +250,7 @@ def _is_clean(items: Sequence[Item], place: int, item: Item) -> bool:
         if one.blocks or one.text in words.OWNERS or (one.text in words.POSSIBLE and not qualified):
             return False
         if items[place].text in ("word", "term") and number == place - 1 and one.text == "the":
-            return False  # in the picture, perhaps
+            return False  # "the word is ...": it may be a word that is written in the picture
         if one.text in ("first", "last") and items[place].text != "choice":
             return False
         if one.text == "one" and items[number + 1].text in ("would", "will"):
@@ -260,7 +264,7 @@ def _is_clean(items: Sequence[Item], place: int, item: Item) -> bool:
 
 
 def _before_not_but(items: Sequence[Item], place: int) -> int:
-    """Where to look for "the answer is" in "the answer is not A but B"."""
+    """The index from which to look left for "the answer is", also in "the answer is not A but B"."""
     start = _back(items, place - 1, {"rather", "instead"})
     if start > 0 and items[start].text == "but":
         start -= items[start - 1].text == ","
@@ -273,7 +277,7 @@ def _before_not_but(items: Sequence[Item], place: int) -> int:
 
 
 def _clause_after(items: Sequence[Item], place: int, over: Container[str] = (")", "|")) -> list[Item]:
-    """The words behind a choice up to the end of its clause or the next choice."""
+    """The items after a choice up to the end of its clause, or up to and including the next choice."""
     said: list[Item] = []
     for number in range(place + 1, len(items)):
         item = items[number]
@@ -288,7 +292,7 @@ def _clause_after(items: Sequence[Item], place: int, over: Container[str] = (")"
 
 
 def _is_supposed(items: Sequence[Item], place: int) -> bool:
-    """Whether the sentence states a condition or an example, before the choice or up to the next one."""
+    """Whether a condition or an example stands before the choice, or a condition between it and the next choice."""
     for item in reversed(items[max(place - 60, 0) : place]):
         if item.text in ("so", "but", "therefore", "thus", "hence"):
             break
@@ -299,7 +303,7 @@ def _is_supposed(items: Sequence[Item], place: int) -> bool:
 
 
 def is_joined(items: Sequence[Item], place: int) -> bool:
-    """Whether another choice is named in the same breath: "B or C", "A, B", "B and maybe C"."""
+    """Whether another choice is joined to this one: "B or C", "A, B", "B and maybe C"."""
     joints: list[str] = []
     for number in range(place + 1, len(items)):
         item = items[number]
@@ -325,7 +329,7 @@ def _joined_before(items: Sequence[Item], place: int) -> bool:
 
 
 def may_follow(items: Sequence[Item], place: int) -> bool:
-    """Whether what follows a choice leaves it one: an end, a mark, a reason; behind a letter with its name anything."""
+    """Whether what follows lets a choice be the answer: nothing, a mark, a reason; after letter and name, anything."""
     item = items[place]
     following = next((one for one in items[place + 1 : place + 4] if one.text not in (")", "|")), None)
     after = "".join(one.text[:1] for one in items[place + 1 : place + 3])

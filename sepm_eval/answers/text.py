@@ -1,22 +1,22 @@
-# ruff: noqa: RUF001 - the look-alikes of ASCII are what this file is about
-"""What a model wrote, as the plain text its answer is read from: no thinking, no special tokens, no markup.
+# ruff: noqa: RUF001 - this file has to contain characters that look like ASCII
+"""Reduce a model's output to the plain text from which its answer is parsed: no thinking, special tokens or markup.
 
-Every step looks at a character a bounded number of times, so the time is linear in the text.
+Every step looks at each character a bounded number of times, so the time is linear in the length of the text.
 """
 
 from __future__ import annotations
 
 import re
 
-# Thinking, as chat templates mark it: DeepSeek, Qwen and GLM; Kimi; Magistral; Seed.
+# Marks of thinking in the chat templates of DeepSeek, Qwen and GLM; Kimi; Magistral; Seed.
 _THINK_OPEN = re.compile(r"<(?:seed:)?(?:think|thinking|thought)>|◁think▷|\[THINK\]", re.IGNORECASE)
 _THINK_CLOSE = re.compile(r"</(?:seed:)?(?:think|thinking|thought)>|◁/think▷|\[/THINK\]", re.IGNORECASE)
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,40}<\|message\|>")
-# Reasoning that is asked for in tags of its own, beside an answer in others.
+# Reasoning that a prompt asks for in tags of its own, separate from the tags of the answer.
 _ASIDE_OPEN = re.compile(r"<(reasoning|reason|rationale|explanation|analysis|scratchpad)>", re.IGNORECASE)
 _ASIDE_CLOSE = re.compile(r"</(?:reasoning|reason|rationale|explanation|analysis|scratchpad)>", re.IGNORECASE)
 
-# A turn is over at any of these: what stands behind it was not asked for.
+# Any of these ends the model's turn; the text after it does not belong to the answer.
 _END_OF_TURN = re.compile(
     r"</s>|<\|(?:im_end|eot_id|end|endoftext|end_of_text|end▁of▁sentence|return|user|eom_id|end_of_turn)\|>"
     r"|<eos>|<end_of_turn>|<turn\|>|<end_of_utterance>|\[EOS\]|^\s*(?:USER|Human|### ?Human|### ?User)\s*:",
@@ -39,7 +39,7 @@ _VERSUS = re.compile(r"\bvs\.", re.IGNORECASE)
 _INITIALS = re.compile(r"\b([A-Za-z])\.(?=[A-Za-z]\.)")  # "E.g.", "U.S."
 _PLURAL = re.compile(r"(?<=[a-z])\((?:s|es)\)")
 
-# Phrases that hold a word of negation or condition, and mean neither.
+# Phrases that contain a word of negation or condition, but mean neither.
 _NEUTRAL = re.compile(
     r"\b(?:without (?:a |any )?(?:doubt|question)|(?:there is )?no doubt(?: that)?"
     r"|if (?:i|we) (?:had|have|must|were|was)(?: to)?(?: (?:choose|pick|select|guess|answer|decide|say|forced))?"
@@ -64,7 +64,7 @@ _CHARACTERS = {
 }
 _FULL_WIDTH_BAR = str.maketrans({"｜": "|", "＜": "<", "＞": ">"})
 
-# Chinese is read by the same rules: its words for them are put in English first, the longest that fits.
+# Chinese answers are read by the same rules: words of the grammar are first translated, the longest match first.
 _CHINESE = {
     "答案": "answer",
     "选项": "option",
@@ -165,13 +165,13 @@ _CHINESE_EDGE = re.compile(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z])|(?<=[A-Za-z])(?=[\
 
 
 def plain(text: str) -> str:
-    """Reduce what a model wrote to the plain text that the answer is read from.
+    """Reduce what a model wrote to the plain text from which the answer is parsed.
 
     Bullets become "•", all brackets become round ones, quotes are removed, a boxed or tagged answer becomes
-    "answer: ...", and Chinese words of the grammar become their English ones.
+    "answer: ...", and Chinese words of the grammar are translated to English.
 
     Returns:
-        The text; empty if the model was still thinking when it stopped.
+        The plain text; empty if the model was still thinking when it stopped.
     """
     text = text.strip().translate(_FULL_WIDTH_BAR)
     text = _without_asides(_after_thinking(text))
@@ -189,7 +189,7 @@ def plain(text: str) -> str:
 
 
 def _after_thinking(text: str) -> str:
-    """What follows the last end of thinking; nothing where thinking began and did not end."""
+    """The text after the last end of thinking; empty if thinking began and did not end."""
     channels = list(_CHANNEL.finditer(text))
     if channels:
         text = text[channels[-1].end() :] if channels[-1][1] == "final" else ""

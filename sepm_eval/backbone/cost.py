@@ -53,6 +53,54 @@ class Encoder:
 
 
 @dataclass(frozen=True)
+class Recurrent:
+    """Layers with a gated delta rule (Gated DeltaNet) instead of attention: their memory has a fixed size.
+
+    The count follows transformers' PyTorch code: in chunks of ``CHUNK`` tokens, the last one padded.
+
+    Attributes:
+        layers: indices of these layers in the decoder.
+        key_heads: number of heads of queries and keys.
+        key_width: width of one of these heads.
+        value_heads: number of heads of values.
+        value_width: width of one of these heads.
+        kernel: length of the convolution over queries, keys and values.
+    """
+
+    layers: frozenset[int]
+    key_heads: int
+    key_width: int
+    value_heads: int
+    value_width: int
+    kernel: int
+
+
+CHUNK = 64
+"""Tokens in a chunk of a gated delta rule (``torch_chunk_gated_delta_rule`` in transformers' modeling_qwen3_5)."""
+
+
+@dataclass(frozen=True)
+class Experts:
+    """A mixture of experts in the place of the MLP.
+
+    Attributes:
+        count: number of experts; a router rates all of them.
+        active: number of experts that a token goes through.
+        intermediate: width inside an expert.
+        shared: width inside the shared expert that every token goes through; 0 without one.
+        gated: whether the output of the shared expert is multiplied by a gate.
+        first: the first layer that has experts; the layers before it have an MLP.
+    """
+
+    count: int
+    active: int
+    intermediate: int
+    shared: int = 0
+    gated: bool = False
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Decoder:
     """A Llama-like decoder: gated MLP, grouped-query attention.
 
@@ -65,8 +113,10 @@ class Decoder:
         head_width: width of one head.
         vocabulary: number of rows of the output layer.
         spared: whether the last layer is computed for the last position only (see ``last_layer.py``).
-        windows: for each layer, how many positions it sees while an answer is written, None if it sees all; empty if
-            every layer sees all.
+        windows: for each layer, how many positions it sees while an answer is written, None for all; empty if all do so.
+        gated: whether the output of attention is multiplied by a gate as wide as the queries.
+        recurrent: the layers without attention; None if there are none.
+        experts: the mixture of experts that layers have in the place of the MLP; None without one.
     """
 
     width: int
@@ -78,6 +128,9 @@ class Decoder:
     vocabulary: int
     spared: bool = True
     windows: tuple[int | None, ...] = ()
+    gated: bool = False
+    recurrent: Recurrent | None = None
+    experts: Experts | None = None
 
 
 @dataclass(frozen=True)
@@ -129,8 +182,7 @@ class Read:
         probed: number of tokens whose attention is read.
         layers: number of layers in which it is read, the last layer being one of them.
         written: number of tokens written after the prompt; the last of them is not read.
-        left: (layer, tokens) for every layer after which visual tokens are pruned: so many of the prompt's tokens are
-            left after it.
+        left: (layer, tokens) where visual tokens are pruned: so many of the prompt's tokens are left after this layer.
     """
 
     tokens: int
@@ -254,9 +306,9 @@ def _read(decoder: Decoder, read: Read) -> int:
         seen = read.cached + tokens
         alone = decoder.spared and layer == decoder.layers - 1 and layer not in left
         if alone:
-            total += _layer(decoder, tokens + 1, 1, seen)  # the layer projects its one position again
+            total += _layer(decoder, layer, tokens + 1, 1, seen)  # the layer projects its one position again
         else:
-            total += _layer(decoder, tokens, tokens, seen)
+            total += _layer(decoder, layer, tokens, tokens, seen)
         tokens = left.get(layer, tokens)
     seen = read.cached + read.tokens
     scores = seen * (attended + 1)  # and their mean
@@ -266,20 +318,42 @@ def _read(decoder: Decoder, read: Read) -> int:
 
 
 def _step(decoder: Decoder, read: Read, written: int = 0) -> int:
-    """Operations of one decoding step, whose token sees what each layer still holds of the prompt and the answer."""
+    """Operations of one decoding step with its logits; the token sees what each layer still holds of what was read."""
     total, tokens, left = 0, read.tokens, dict(read.left)
     windows = decoder.windows or (None,) * decoder.layers
     for layer, window in enumerate(windows):
         seen = read.cached + tokens + written + 1
-        total += _layer(decoder, 1, 1, seen if window is None else min(seen, window))
+        total += _layer(decoder, layer, 1, 1, seen if window is None else min(seen, window))
         tokens = left.get(layer, tokens)
     return 2 * (total + decoder.width * decoder.vocabulary)
 
 
-def _layer(decoder: Decoder, cached: int, rows: int, seen: int) -> int:
+def _layer(decoder: Decoder, index: int, cached: int, rows: int, seen: int) -> int:
     """Multiply-adds of a layer: keys and values of ``cached`` tokens, all else of ``rows`` tokens that see ``seen``."""
-    attended = decoder.heads * decoder.head_width
+    recurrent, attended = decoder.recurrent, decoder.heads * decoder.head_width
+    if recurrent is not None and index in recurrent.layers:
+        return _remembered(decoder, recurrent, rows) + rows * _mlp(decoder, index)
     to_cache = 2 * decoder.width * decoder.kv_heads * decoder.head_width
-    return cached * to_cache + rows * (
-        2 * decoder.width * attended + 3 * decoder.width * decoder.intermediate + 2 * seen * attended
-    )
+    around = (3 if decoder.gated else 2) * decoder.width * attended  # projections: queries, output, the gate if any
+    return cached * to_cache + rows * (around + 2 * seen * attended + _mlp(decoder, index))
+
+
+def _mlp(decoder: Decoder, index: int) -> int:
+    """Multiply-adds of one token's MLP, or of its experts."""
+    experts = decoder.experts
+    if experts is None or index < experts.first:
+        return 3 * decoder.width * decoder.intermediate
+    inner = experts.active * experts.intermediate + experts.shared
+    return decoder.width * (3 * inner + experts.count + experts.gated)
+
+
+def _remembered(decoder: Decoder, kind: Recurrent, rows: int) -> int:
+    """Multiply-adds of a recurrent layer without its MLP; a single token is not computed in a chunk."""
+    keys, values = kind.key_heads * kind.key_width, kind.value_heads * kind.value_width
+    mixed = 2 * keys + values
+    project = rows * decoder.width * (mixed + 2 * values + 2 * kind.value_heads)
+    if rows == 1:
+        return project + 2 * mixed * kind.kernel
+    convolve = (max(rows, kind.kernel) + kind.kernel - 1) * mixed * kind.kernel  # padded on both sides
+    chunk = CHUNK**2 * (2 * kind.key_width + kind.value_width) + 3 * CHUNK * kind.key_width * kind.value_width
+    return project + convolve + -(-rows // CHUNK) * kind.value_heads * chunk

@@ -147,7 +147,7 @@ def _pickled(path: Path) -> set[str] | None:
     if start[:1] == b"\x80":  # a bare pickle, as torch wrote before release 1.6
         return None
     if start != b"PK":
-        raise ValueError(f"{path} is no file of weights (it begins with {start!r}): {_AGAIN}")
+        raise ValueError(f"{path} is not a file of weights (it begins with {start!r}): {_AGAIN}")
     try:
         with zipfile.ZipFile(path) as archive:
             (inside,) = (name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl")

@@ -1,4 +1,4 @@
-"""The ``sepm-eval`` command. Every file of this folder adds its commands to the application."""
+"""The ``sepm-eval`` command; the files of this folder add their subcommands to the application."""
 
 from sepm_eval.cli import check_model, data, doctor, explain, grim, report, run, view, vlmevalkit
 from sepm_eval.cli._app import app
@@ -7,5 +7,5 @@ __all__ = ["app", "check_model", "data", "doctor", "explain", "grim", "main", "r
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point of the ``sepm-eval`` command."""
     app()

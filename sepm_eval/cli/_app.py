@@ -1,4 +1,4 @@
-"""What the commands share: the application, the screen, and how a command stops."""
+"""What all commands share: the application, the console, tables, and how a command stops with an error."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def common(
 
 
 class _Fitting(Table):
-    """A table that is shown otherwise where the screen has no room for the longest word of each column.
+    """A table that changes its form if the screen is too narrow for the longest word of each column.
 
-    What is the same in all rows then stands above it; if that does not suffice, each row is shown as lines, one a cell.
-    So no word is broken in two unless it is longer than the screen is wide.
+    Columns with the same value in all rows are then shown as lines above the table. If the rest is still too wide, each
+    row is shown as lines, one for each cell. So no word is broken unless it is longer than the screen is wide.
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -69,32 +69,36 @@ class _Fitting(Table):
             yield from (_told(column, str(cell)) for column, cell in zip(rest.columns, row, strict=True))
 
     def _widths(self, room: int) -> list[int] | None:
-        """A width for each column, so that the table fits and no word is broken; None if there are no such widths."""
+        """Widths of the columns with which the table fits and no word is broken; None if there are none.
+
+        Args:
+            room: width of the screen in characters.
+        """
         least, whole = [], []
         for column in self.columns:
             told = [one if isinstance(one, Text) else Text.from_markup(str(one)) for one in column.cells]
             lines = [line for text in (Text(str(column.header)), *told) for line in text.plain.splitlines()]
             least.append(max((cell_len(word) for line in lines for word in line.split()), default=0))
             whole.append(max(map(cell_len, lines), default=0))
-        spare = room - 3 * len(self.columns) - 1 - sum(least)  # a border and a space on either side of each column
+        spare = room - 3 * len(self.columns) - 1 - sum(least)  # each column needs a border and two spaces
         if spare < 0:
             return None
         wanted = [most - few for few, most in zip(least, whole, strict=True)]
         for rank, place in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
-            given = min(wanted[place], spare // (len(wanted) - rank))  # who wants little gets all of it
+            given = min(wanted[place], spare // (len(wanted) - rank))  # columns that want least come first
             least[place] += given
             spare -= given
         return least
 
 
 def _told(column: Column, cell: str) -> Text:
-    """A cell with what its column is called, on a line of its own."""
+    """A line with a column's header and one of its cells."""
     line = Text(f"{column.header}: " if column.header else "", style="bold", overflow="fold")
     return line.append_text(Text.from_markup(cell))
 
 
 def new_table(*headers: str, title: str = "") -> Table:
-    """A table whose long cells are wrapped between words and not cut; for narrow screens see ``_Fitting``."""
+    """Make a table that wraps long cells between words and never cuts them; for narrow screens see ``_Fitting``."""
     table = _Fitting(title=title)
     for header in headers:
         table.add_column(header, overflow="fold")
@@ -103,10 +107,10 @@ def new_table(*headers: str, title: str = "") -> Table:
 
 @contextmanager
 def faults_said() -> Iterator[None]:
-    """Around a command's work with a model: what a user can mend stops it with a sentence.
+    """Within this context, errors that a user can fix are printed and stop the command; others are raised unchanged.
 
     Raises:
-        typer.Exit: there was such a fault.
+        typer.Exit: there was an error that a user can fix, such as a wrong setting or a lack of memory.
     """
     from sepm_eval.backbone.memory import is_out_of_memory
 
@@ -121,6 +125,6 @@ def faults_said() -> Iterator[None]:
 
 
 def stop(message: str) -> NoReturn:
-    """Say on standard error what went wrong, and exit with status 1."""
+    """Print an error message on standard error, and exit with status 1."""
     Console(stderr=True).print(message, style="red", markup=False, soft_wrap=True)
     raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``sepm-eval check-model``: what of a checkpoint works here, before days of a GPU are spent on it."""
+"""``sepm-eval check-model``: checks what works with a checkpoint, before days of GPU time are spent on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sepm_eval.backbone.interface import Backbone
     from sepm_eval.model_wrappers._trial import Line
 
-_SIZE = (1024, 768)
+_SIZE = (1024, 768)  # pixels of the picture whose visual tokens are counted
 _LETTERS = "ABCDEFGH"
 _LONGEST_ANSWER = 16  # tokens
 _COLOURS = {"holds": "green", "fails": "red", "no": "yellow"}
@@ -55,14 +55,14 @@ def check_model(
         console.print(table)
     failed = [line.what for line in lines if line.verdict == "fails"]
     if failed:
-        stop(f"{backbone.name} as {model} does not hold: {'; '.join(failed)}. Its answers cannot be trusted")
+        stop(f"{backbone.name} as {model} fails these checks: {'; '.join(failed)}. Its answers cannot be trusted")
 
 
 def _settings(written: list[str]) -> dict[str, Any]:
-    """Settings as they stand in a plan, which is YAML.
+    """Parse settings from --set; their values are YAML, as in a plan.
 
     Raises:
-        ValueError: one has not the form name=value, or is none of the backbone's own.
+        ValueError: a setting does not have the form name=value, is given twice, or has its own option or argument.
     """
     from sepm_eval.hosts.loading import OF_A_MODEL
 
@@ -88,7 +88,7 @@ def _show_lines(lines: list[Line], title: str) -> None:
 
 
 def _facts(backbone: Backbone) -> Iterator[tuple[str, str]]:
-    """What a user wants to know of a model, each with its value in words."""
+    """Yield facts about a model for the user, each as a name and a value in words."""
     from PIL import Image
 
     from sepm_eval.model_wrappers._trial import inside, spelt
@@ -113,7 +113,7 @@ def _facts(backbone: Backbone) -> Iterator[tuple[str, str]]:
 
 
 def _answers(backbone: Backbone) -> Iterator[tuple[str, str]]:
-    """How it answers the first demo pictures zero-shot, one at a time, and how fast."""
+    """Yield facts about zero-shot answers to the first demo pictures, asked one at a time, and about the speed."""
     from sepm_eval.datasets import find_benchmarks
     from sepm_eval.methods.evidence import answer_probabilities
     from sepm_eval.model_wrappers._trial import inside

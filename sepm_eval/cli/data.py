@@ -1,4 +1,4 @@
-"""``sepm-eval datasets``, ``prepare``, ``verify`` and ``download``: getting and checking the releases."""
+"""``sepm-eval datasets``, ``prepare``, ``verify`` and ``download``: getting and checking the data sets' releases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def datasets(
     if name is not None:
         _show(_benchmark(name))
         return
-    table = Table("benchmark", "there", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table("benchmark", "on disk", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for header in ("N", "labels"):
         table.add_column(header, justify="right")
     for header in ("licence", "form", "votes"):
@@ -50,13 +50,13 @@ def _in_order() -> list[Benchmark]:
 
 
 def _show(benchmark: Benchmark) -> None:
-    """All that is known of a benchmark, one fact a line."""
+    """Print all facts about a benchmark, one on each line."""
     there, count = state(benchmark)
     size = count or (f"{benchmark.size} as published" if benchmark.size else "not known")
     home = data_folder() / benchmark.folder
     asked = "its own question for each item" if benchmark.own_questions else "one question for all"
     rows = [
-        ("there", there if there != "no" else f"no: {home} is not there"),
+        ("on disk", there if there != "no" else f"no: {home} is not there"),
         ("items", f"{size}; lists: {', '.join(benchmark.lists)} (set: {benchmark.chosen_list()})"),
         ("labels", f"{len(benchmark.names)}: {', '.join(benchmark.names)}; {asked}"),
         ("votes", "on each picture" if benchmark.votes else "none"),
@@ -170,7 +170,11 @@ def _benchmark(name: str) -> Benchmark:
 
 
 def _linked(name: str) -> tuple[Callable[[], Path], Links]:
-    """How to find and read the release whose pictures are links; ``name`` is a benchmark's or its folder's."""
+    """The functions that find and read a release that lists its pictures as links.
+
+    Args:
+        name: name of a benchmark, or of its folder in lower case.
+    """
     linked: dict[str, tuple[Callable[[], Path], Links]] = {}
     for benchmark in find_benchmarks().values():
         if benchmark.links is not None:
@@ -182,10 +186,10 @@ def _linked(name: str) -> tuple[Callable[[], Path], Links]:
 
 
 def _columns(told: list[str] | None) -> dict[str, str]:
-    """What --column says.
+    """Parse the values of --column.
 
     Raises:
-        ValueError: one is not of the form WHAT=NAME.
+        ValueError: a value does not have the form WHAT=NAME.
     """
     pairs = [one.partition("=") for one in told or ()]
     if odd := [what for what, equals, name in pairs if not (what and equals and name)]:
@@ -194,7 +198,11 @@ def _columns(told: list[str] | None) -> dict[str, str]:
 
 
 def _use(benchmark: Benchmark, source: str, columns: dict[str, str]) -> None:
-    """Put the release into the data folder, or make the folder around it the data folder."""
+    """Copy or unpack a release into the data folder; if it is a folder already, use that or its parent as data folder.
+
+    Raises:
+        ValueError: the source is neither a folder nor a file nor a copy on the hub.
+    """
     from sepm_eval.datasets.releases import hub_copies
     from sepm_eval.datasets.releases.prepare import unpack
 
@@ -212,10 +220,10 @@ def _use(benchmark: Benchmark, source: str, columns: dict[str, str]) -> None:
 
 
 def state(benchmark: Benchmark) -> tuple[str, str]:
-    """Look whether the release of a benchmark is there.
+    """Check whether the release of a benchmark is there.
 
     Returns:
-        "yes", "no", "in part" or "broken: ..."; and how many pictures, "" if that is not known.
+        "yes", "no", "in part" or "broken: ..."; and the number of items as text, "" if it is not known.
     """
     try:
         return "yes", str(len(benchmark.items()))

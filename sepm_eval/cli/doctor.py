@@ -1,4 +1,4 @@
-"""``sepm-eval doctor``: in one screen, what is installed, what is ready, and what will not work and why."""
+"""``sepm-eval doctor``: one table of what is installed, what is ready, and what will not work and why."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from sepm_eval.model_wrappers import backbone_names, find_backbones, outside_bac
 from sepm_eval.runs import environment
 from sepm_eval.runs.identity import OUR_ENTRIES
 
-Finding = tuple[str, str, str]  # what, "ok" | "note" | "broken", in words
+Finding = tuple[str, str, str]  # what was checked, "ok" | "note" | "broken", the finding in words
 
-_LEAST_FREE = 5 * 2**30
+_LEAST_FREE = 5 * 2**30  # bytes of free disk below which a note is given
 
 
 @app.command()
@@ -45,7 +45,7 @@ def doctor() -> None:
 
 
 def _readable(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What a look finds, and, where it meets a folder that it may not read, that."""
+    """Yield the findings of a check; if it cannot read a file or folder, that is its last finding."""
     try:
         yield from look()
     except OSError as error:
@@ -87,7 +87,7 @@ def _hosts() -> Iterator[Finding]:
 
 
 def _methods() -> Iterator[Finding]:
-    """The methods of other packages."""
+    """Yield a finding for each method of another package, and for each that cannot be loaded."""
     for name in method_names():
         try:
             home = find_method(name).__module__
@@ -99,7 +99,7 @@ def _methods() -> Iterator[Finding]:
 
 
 def _backbones() -> Iterator[Finding]:
-    """The backbones of other packages, those that cannot be used, and packages that have the name of one of ours."""
+    """Yield findings about backbones of other packages, unusable backbones, and packages named like one of ours."""
     outside = outside_backbones()
     for name, found in find_backbones():
         if isinstance(found, ValueError):
@@ -112,13 +112,13 @@ def _backbones() -> Iterator[Finding]:
 
 
 def _checkpoints() -> Iterator[Finding]:
-    """Each backbone's usual checkpoint, and what the hub's cache holds of the other known ones."""
+    """Yield findings about each backbone's usual checkpoint, and about other known checkpoints in the hub's cache."""
     from sepm_eval.backbone.checkpoints import cached_checkpoint
 
     yield "checkpoint", "ok", "demo: in the package"
     for name, architecture in find_backbones():
         if isinstance(architecture, ValueError):
-            continue  # said above
+            continue  # already reported by _backbones
         usual = architecture.default_checkpoint()
         known = [one.pretrained for one in architecture.checkpoints]
         for pretrained in dict.fromkeys(one for one in (usual, *known) if one and one.count("/") == 1):

@@ -1,4 +1,4 @@
-"""``sepm-eval explain``: one picture, one answer, and why."""
+"""``sepm-eval explain``: answers one picture and shows why the model answered so."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sepm_eval.wording import counted
 if TYPE_CHECKING:
     from sepm_eval.types import Answer, Question
 
-_LONGEST_TEXT = 60  # characters of an answer above the table
-_LONGEST_STEM = 80  # characters of the picture's name in the name of what is written
+_LONGEST_TEXT = 60  # characters of an answer that are shown above the table
+_LONGEST_STEM = 80  # characters of the picture's name that are kept in the name of the written file
 
 
 @app.command()
@@ -46,7 +46,7 @@ def explain(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
 ) -> None:
-    """Answer one picture, say how sure the model was and of what, and draw what it looked at and what was dropped."""
+    """Answer one picture, say how probable each option was, and draw what it looked at and what was dropped."""
     from sepm_eval.hosts.loading import read_settings
     from sepm_eval.report.explanation import explain as put_beside
 
@@ -71,10 +71,10 @@ def explain(
 
 
 def _question(image: Path, labels: str) -> Question:
-    """The question that the command line asks.
+    """Make the question from the command line's picture and labels.
 
     Raises:
-        ValueError: the labels make no question, or the polarity of one is not known and not said.
+        ValueError: the labels make no valid question, or a label's polarity is neither known nor given.
     """
     from sepm_eval.types import Question
 
@@ -95,7 +95,7 @@ def _question(image: Path, labels: str) -> Question:
 
 
 def _show(answer: Answer, question: Question, name: str) -> None:
-    """The answer to a picture of this name, its probabilities and its evidence."""
+    """Print the answer to the picture of this name, with its probabilities and its evidence."""
     table = Table(
         "option",
         "emotion",
@@ -113,12 +113,12 @@ def _show(answer: Answer, question: Question, name: str) -> None:
 
 
 def _short(text: str) -> str:
-    """The beginning of what a model wrote, with control characters as escapes."""
+    """The beginning of a model's text, quoted, with control characters as escapes."""
     return repr(text) if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]!r} ..."
 
 
 def _free_name(image: Path) -> Path:
-    """A file in this folder that is not there yet, named after a picture."""
+    """A name for a new file in the current folder, made from the picture's name."""
     stem = f"{image.stem[:_LONGEST_STEM]}-explained"
     names = (Path(f"{stem}{'' if number == 1 else f'-{number}'}.png") for number in count(1))
     return next(name for name in names if not name.exists())
@@ -128,8 +128,8 @@ def _check_out(out: Path, image: Path) -> None:
     """Check that a picture can be written to a path.
 
     Raises:
-        ValueError: it is a folder or the picture that is asked about, its folder does not exist or cannot be written,
-            or its ending is no picture format.
+        ValueError: the path is a folder or the picture that is asked about, its parent folder does not exist or cannot
+            be written to, or its suffix is not that of a picture format.
     """
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder; give the name of a picture, such as explained.png")

@@ -1,4 +1,4 @@
-"""``sepm-eval grim``: which numbers of items a published figure can be of."""
+"""``sepm-eval grim``: whether a published percentage is possible for a given number of items."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def grim(
     ],
     n: Annotated[str, typer.Option("--n", help="Numbers of items they may be of: 594,1980.")],
 ) -> None:
-    """List which counts k/N give a printed figure, rounded or cut; exits 1 if a figure can be of none of the N."""
+    """List which counts k/N give a printed figure, rounded or cut; exits 1 if a figure is impossible for every N."""
     from sepm_eval.report.grim import Printed, fits, read_table, sizes
 
     try:
@@ -39,14 +39,14 @@ def grim(
         stop(str(error))
     if impossible:
         told = "\n".join(
-            visible(", ".join(filter(None, (one.row, one.column, f"{one.figure} is no count of {n} items"))))
+            visible(", ".join(filter(None, (one.row, one.column, f"{one.figure} is not k/N for any N in {n}"))))
             for one in impossible
         )
         stop(told)
 
 
 def _show_counts(printed: Sequence[Printed], asked: Sequence[int]) -> None:
-    """One line for each figure and number of items: the counts there are."""
+    """Print a table with one row for each figure and number of items: the counts k that give the figure."""
     from sepm_eval.report.grim import counts, shown
 
     table = new_table("figure", "N", "k, rounded", "k, cut")
@@ -58,7 +58,7 @@ def _show_counts(printed: Sequence[Printed], asked: Sequence[int]) -> None:
 
 
 def _show_columns(path: str, printed: Sequence[Printed], asked: Sequence[int]) -> None:
-    """One line for each column of a table: how many of its figures can be of each number of items."""
+    """Print a table with one row for each column: how many of its figures are possible for each number of items."""
     from sepm_eval.report.grim import fits
 
     table = new_table("column", "figures", *(f"k/{size}" for size in asked), "of none", title=visible(Path(path).name))

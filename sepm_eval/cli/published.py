@@ -1,4 +1,4 @@
-"""What ``sepm-eval rescore --from PROJECT`` shows: answers that a project published, scored by its rule and by ours."""
+"""``sepm-eval rescore --from PROJECT``: answers that a project published, scored by its rule and by ours."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from sepm_eval.report.text import visible
 if TYPE_CHECKING:
     from sepm_eval.report.published.answers import AnswerFile, Published
 
-_LONGEST = 300  # characters of an answer shown, half from its beginning and half from its end
+_LONGEST = 300  # characters shown of a long answer, half from its beginning and half from its end
 
 
 def rescore_published(project: str, folders: Sequence[Path]) -> None:
-    """Show for every file the project's figures by either rule, and every answer that they read differently."""
+    """Print for every file the figures by both rules, and every answer that the two rules read differently.
+
+    Args:
+        project: name of the project whose answers these are.
+        folders: folders with the project's published files.
+    """
     from sepm_eval.report.published import read_published
 
     try:

@@ -1,4 +1,4 @@
-"""``sepm-eval report``, ``compare``, ``leaderboard``, ``rescore`` and ``submit``: what is made of finished runs."""
+"""``sepm-eval report``, ``compare``, ``leaderboard``, ``rescore`` and ``submit``: commands for finished runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def report(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("report"),
 ) -> None:
-    """What helped, tables, figures and what went wrong: a page, one a model and task, Markdown, CSV, PNG and SVG."""
+    """What helped, tables, figures and what went wrong: a page each for model and task, Markdown, CSV, PNG and SVG."""
     from sepm_eval.report.links import link_of
     from sepm_eval.report.write import write_report
     from sepm_eval.runs.results import read_runs

@@ -1,4 +1,4 @@
-"""``sepm-eval run``: a whole plan, resumable, with an exit status that means something."""
+"""``sepm-eval run``: runs a whole plan, can be resumed, and exits with status 1 if anything is missing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,12 @@ def run(
 
 
 def _print_result(found: PlanResult, folder: Path) -> None:
-    """Say what a run came to; status 1 if anything is missing."""
+    """Print the results of a plan; exit with status 1 if a part is missing, or if a method dropped no token but should.
+
+    Args:
+        found: the result of the plan.
+        folder: folder of the results.
+    """
     table = new_table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
     for one in sorted(found.done, key=lambda one: one.task):
         share = "none scored" if one.accuracy is None else f"{one.accuracy:.2f} %"
@@ -126,7 +131,7 @@ def _print_measured(plan: Plan, count: int) -> None:
 
 
 def duration(seconds: float) -> str:
-    """A time in words, such as "3.1 h", as exact as an estimate can be."""
+    """A duration as text with two significant digits, such as "3.1 h"."""
     for name, unit in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * unit:
             return f"{seconds / unit:.2g} {name}"

@@ -1,4 +1,4 @@
-"""``sepm-eval view``: runs looked at picture by picture, in a browser."""
+"""``sepm-eval view``: shows runs picture by picture in a browser."""
 
 from __future__ import annotations
 

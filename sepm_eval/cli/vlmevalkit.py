@@ -1,4 +1,4 @@
-"""``sepm-eval vlmeval``: VLMEvalKit's own run on our data sets and models."""
+"""``sepm-eval vlmeval``: runs VLMEvalKit's own command with our data sets and models added."""
 
 from __future__ import annotations
 

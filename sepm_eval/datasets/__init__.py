@@ -1,7 +1,7 @@
-"""One file per benchmark, from its official layout on disk to items; each ends with BENCHMARKS.
+"""The benchmarks, one file each, which reads the official layout on disk; each file ends with a BENCHMARKS table.
 
-Other packages add benchmarks by entry points of the group ``sepm_eval.benchmarks``: name -> a ``Benchmark``. Which
-pictures are evaluated is data: a benchmark has named item lists, and a user may give one as a CSV file.
+Other packages add benchmarks by entry points of the group ``sepm_eval.benchmarks``: name -> a ``Benchmark``. An item
+list says which pictures are evaluated: a benchmark has named item lists, and a user may give another as a CSV file.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ GROUP = "sepm_eval.benchmarks"
 
 
 def find_benchmarks() -> dict[str, Benchmark]:
-    """Every benchmark by its name: those of the files in this folder, and those of other packages.
+    """Find all benchmarks, those of the files in this folder and those of other packages, by their names.
 
-    One of another package whose name here or in VLMEvalKit is taken is left out with a warning.
+    A benchmark of another package is left out with a warning if its name, here or in VLMEvalKit, is already taken.
 
     Raises:
-        ValueError: two files name the same one; the message says which.
+        ValueError: two files define a benchmark of the same name; the message says which.
     """
     called = {"benchmark": by_name, "VLMEvalKit data set": _table_name}
     return joined(called, in_folder(__name__, __path__, "BENCHMARKS"), outside(GROUP, _check))
 
 
 def _table_name(one: Found) -> str:
-    """The name in VLMEvalKit; users may type it in capitals or not, so it is compared in small letters."""
+    """The name in VLMEvalKit in lower case, because users may type it in capitals or not."""
     return one.value.table_name.lower()
 
 
 def _check(name: str, value: Any) -> None:
-    """Refuse what is no benchmark of this name.
+    """Make sure that an object is a benchmark of this name.
 
     Raises:
-        TypeError: it is no ``Benchmark``.
-        ValueError: it has another name.
+        TypeError: it is not a ``Benchmark``.
+        ValueError: the benchmark has another name.
     """
     if not isinstance(value, Benchmark):
         raise TypeError(f"expected a sepm_eval.datasets.Benchmark, found {type(value).__name__}")

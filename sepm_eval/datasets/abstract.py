@@ -1,8 +1,8 @@
 """Abstract: eight emotions, 280 abstract paintings (Machajdik & Hanbury, ACM MM 2010).
 
-Labels are votes: ``ABSTRACT_groundTruth.csv`` puts its text cells in single quotes and the first cell of its header is
-empty. Fifty-one paintings have no single winner; the SEPM paper's accuracies are whole numbers of 280, so ties must
-have been broken, most likely by the first column.
+Labels come from votes in ``ABSTRACT_groundTruth.csv``; its text cells are in single quotes, and the first cell of its
+header is empty. Fifty-one paintings have no single emotion with most votes. The accuracies in the SEPM paper are
+multiples of 1/280, so the paper must have broken these ties, most likely in favour of the first column.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COUNT = re.compile("[0-9]{1,6}")
 
 
 def read(folder: Path) -> list[Item]:
-    """The rows of ABSTRACT_groundTruth.csv, labelled by the first column with the most votes.
+    """Read the rows of ABSTRACT_groundTruth.csv, labelled by the first column with the most votes.
 
     Raises:
         ValueError: the file is missing or a row is broken.

@@ -9,7 +9,7 @@ from sepm_eval.emotions import MIKELS, label_of
 
 
 def read(folder: Path) -> list[Item]:
-    """The pictures of the folder, labelled by the part of their name before the first underscore.
+    """Read the pictures of the folder, labelled by the part of their name before the first underscore.
 
     Raises:
         ValueError: a name does not begin with an emotion, or there are no pictures.

@@ -1,4 +1,4 @@
-"""A benchmark: the question it asks, and its items with every check that they are there and fit."""
+"""A benchmark: its question and its items, with checks that the pictures exist and the labels are valid."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class Benchmark:
 
     Attributes:
         name: the task's name.
-        names: label -> name shown, in the order the question lists them.
-        read: all items, from the release's folder.
-        folder: name of the release's folder inside the data folder, or a path of its own.
-        obtain: where the release is to be had and how to lay it out.
+        names: label -> name shown, in the order in which the question lists them.
+        read: function that reads all items from the release's folder.
+        folder: name of the release's folder inside the data folder, or a path elsewhere.
+        obtain: where to get the release and how to lay it out.
         terms: terms of use, as far as they are known.
-        lists: item lists by name, each a choice among what ``read`` gives; the first is the default.
-        partial: pictures of the release may have vanished from the web; those that are there are evaluated, and the
-            placeholders that came instead of others are left out.
-        title: the set's name in VLMEvalKit; by default the task's.
-        links: of a release that lists its pictures as links: from the release's folder and a number of rows (None for
-            all of them) the URL and the file of each picture, and what is wrong with rows that name none. `sepm-eval
-            download` fetches them. By default a release brings its pictures with it.
+        lists: item lists by name, each a function that selects among the items of ``read``; the first is the default.
+        partial: whether pictures of the release may have vanished from the web. Then the existing ones are evaluated,
+            and placeholder pictures that a site returned instead are left out.
+        title: the name of the data set in VLMEvalKit; by default the task's name.
+        links: for a release that lists its pictures as links, a function of the release's folder and a number of rows
+            (None for all). It returns the URL and the file of each picture, and an error message for each row without
+            a valid link. `sepm-eval download` fetches the pictures. None if the release contains its pictures.
         hub: copies on the Hugging Face hub that `sepm-eval prepare` can fetch.
-        archive: the file that one downloads from the release's own site; "" if there is none.
+        archive: the file to download from the release's own site; "" if there is none.
         size: how many items the default list has in the whole release, as published; None if that is not known.
         licence: the terms in a word or two.
         form: whether a form must be filled in to get the release: "no", "yes" or "unclear".
-        votes: people voted on each picture, and every item has their votes (``Item.extra``).
-        own_questions: every item brings its own question (``Item.question``); ``names`` are then the labels that an
-            answer can have, and a letter stands for another text in each question.
+        votes: whether people voted on each picture, so that every item has votes (see ``Item.extra``).
+        own_questions: whether every item has a question of its own (``Item.question``). ``names`` are then the labels
+            that an answer can have, and a letter stands for a different text in each question.
     """
 
     name: str
@@ -70,28 +70,28 @@ class Benchmark:
 
     @property
     def table_name(self) -> str:
-        """The benchmark's name in VLMEvalKit, and of its TSV file."""
+        """The benchmark's name in VLMEvalKit, which is also that of its TSV file."""
         return self.title or self.name
 
     @property
     def options(self) -> Options:
-        """What the question offers."""
+        """The options of the question."""
         return Options(tuple(self.names), tuple(self.names.values()))
 
     def question(self) -> str:
-        """The question every model is asked, in the paper's wording; of own questions an example of their form."""
+        """The question in the paper's wording; for a benchmark with own questions only an example of their form."""
         options = zip(prompts.letters(len(self.names)), self.names.values(), strict=True)
         return prompts.fine(options, prompts.WORDINGS["paper"])
 
     def asked(self, item: Item) -> OwnQuestion:
-        """What is asked of an item."""
+        """The question of an item: its own, or the benchmark's."""
         return item.question or OwnQuestion(self.question(), self.options)
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What to type to get the pictures, the hub's copies first, and last the lists that come from other copies.
+        """The shell commands to get the pictures: copies on the hub first, and item lists made from other copies last.
 
-        What is not from the hub has to be downloaded before, as ``obtain`` says.
+        Files that are not from the hub have to be downloaded first, as ``obtain`` says.
         """
         get = f"sepm-eval prepare {self.name} --source"
         found = [f"{get} hf:{copy.repository}" for copy in self.hub if not copy.item_list]
@@ -103,10 +103,10 @@ class Benchmark:
         return (*found, *lists)
 
     def release(self) -> Path:
-        """The release's folder.
+        """The folder of the release.
 
         Raises:
-            MissingData: it is not there.
+            MissingData: the folder does not exist.
         """
         folder = data_folder() / self.folder
         if not folder.is_dir():
@@ -114,18 +114,23 @@ class Benchmark:
         return folder
 
     def items(self, chosen: str | None = None) -> list[Item]:
-        """The items of one list.
+        """Read and check the items of one list.
 
-        A named list has its classes interleaved (``interleaved``), so that its first items ask for every class; a
-        user's CSV keeps its order.
+        The classes of a named list are interleaved (see ``interleaved``), so that its first items cover every class; a
+        user's CSV file keeps its order.
 
         Args:
-            chosen: name of a list, or a CSV file with the columns id and, if labels are to differ, label. By default
-                what the environment variable SEPM_EVAL_LISTS names for this benchmark, or the first list.
+            chosen: name of a list, or a CSV file with the column id, and a column label if labels should differ from
+                the release. By default the list that the environment variable SEPM_EVAL_LISTS names for this
+                benchmark, or the first list.
+
+        Returns:
+            The items whose picture exists, without placeholders.
 
         Raises:
-            MissingData: the release or some of its files are not there.
-            ValueError: an item has a label that the benchmark does not know, or the list is unknown or does not fit.
+            MissingData: the release or some of its files are missing.
+            ValueError: an item has an unknown label or an invalid id, or the list is unknown, names an item twice or
+                does not fit the release.
             OSError: a folder cannot be read.
         """
         folder = self.release()
@@ -147,14 +152,14 @@ class Benchmark:
         return interleaved(there, self.names) if chosen in self.lists else there
 
     def chosen_list(self) -> str:
-        """The item list set for this benchmark, or its default."""
+        """The item list that SEPM_EVAL_LISTS names for this benchmark, or its default list."""
         return list_settings().get(self.name, next(iter(self.lists)))
 
     def _there(self, items: Sequence[Item], everything: Sequence[Item]) -> list[Item]:
-        """Those of the items whose picture is there.
+        """Select the items whose picture exists.
 
         Raises:
-            MissingData: some are not, and the release is one that can be had whole; or none is.
+            MissingData: some pictures are missing although the release is not ``partial``, or all are missing.
         """
         here = [item for item in items if _has_content(item.path)]
         if len(here) < len(items):

@@ -1,4 +1,4 @@
-"""What ``sepm-eval prepare --source hf:...`` makes of Parquet files: ``items.jsonl``, one line a row, and pictures."""
+"""Read ``items.jsonl`` and the pictures that ``sepm-eval prepare --source hf:...`` writes from Parquet files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ ITEMS, IMAGES, ROWS = "items.jsonl", "images", "rows"
 
 
 def rows(folder: Path) -> Iterator[tuple[str, str, Path, dict[str, Any]]]:
-    """Of each row where it stands, its id, its picture and its other columns, as ``HubCopy.columns`` names them.
+    """Read the rows of ``items.jsonl``; each line is a row of a Parquet file.
+
+    Yields:
+        For each row its place in the file (for messages), its id, the path of its picture, and its other columns, named
+        as in ``HubCopy.columns``.
 
     Raises:
         ValueError: the list is missing or damaged; the message names the line.

@@ -1,25 +1,28 @@
 """EEmo-Bench, single pictures: questions on the emotions that a picture evokes (Gao et al., ACM MM 2025).
 
-The release (hub Workerred/EEmo-Bench_single) is a JSON list of questions and a folder ``images``. Of an entry are used
-``id``, ``image_url`` (the file's name), ``question``, ``options`` (a table of letters and texts, as a Python literal),
-``correct_answer`` (a letter), ``question_type``, ``perceptual_dimension`` and ``question_concern``; the last two may be
-absent. These fields are known from the authors' published answers to the questions on pairs and from the script that
-asks the single ones; the list itself could not be looked at.
+The release (hub Workerred/EEmo-Bench_single) is a JSON list of questions and a folder ``images``. These fields of an
+entry are used: ``id``, ``image_url`` (the file's name), ``question``, ``options`` (a table of letters and texts, as a
+Python literal), ``correct_answer`` (a letter), ``question_type`` and ``perceptual_dimension``, which may be absent.
+The fields are known from the authors' published answers to the questions on pairs of pictures, and from the script that
+asks the questions on single ones; we could not look at the list itself.
 
-``eemo_single`` asks the perception questions, "Yes-or-No" and "What/How". Open ones have no option to score, and are
-left out. The authors' rank of the three strongest emotions and their valence, arousal and dominance of a picture
-travel along as ``ranking`` and ``vad``, where an entry has a text like "Ranking:{'Anger': 33, ...} ... Valence:5.33
-Arousal:6.44 Dominance:5.44". Three benchmarks ask for them, of every picture that has them:
+``eemo_single`` asks the perception questions of the types "Yes-or-No" and "What/How". Open questions have no options to
+score, and are left out. If an entry has a text like "Ranking:{'Anger': 33, ...} ... Valence:5.33 Arousal:6.44
+Dominance:5.44", its ranking of the three strongest emotions and its valence, arousal and dominance of the picture
+become the columns ``ranking`` and ``vad`` of the item. Three benchmarks ask for them, for every picture that has them:
 
 * ``eemo_emotion``: which of seven emotions is ranked first.
-* ``eemo_ranking``: which is first, second, third, each as a question. The authors have three written in order.
-* ``eemo_vad``: valence, arousal and dominance, each as a question with three levels; the label is the third of the
-  scale from 1 to 9 that people's mean lies in, and ``rating`` that mean. The authors' README reads a number off the
-  probabilities of three words ("Positive", "Neutral", "Negative" for valence, which count 1, 0.5 and 0) behind a
-  sentence begun for the model. Their words for the others are in their paper, which we do not have; the ends here are
-  the README's description of the scales ("intense" to "calm", "powerful" to "helpless").
+* ``eemo_ranking``: which is first, second and third, with a question for each. The authors instead let the model write
+  three emotions in order.
+* ``eemo_vad``: valence, arousal and dominance, with a question for each that offers three levels. The label is the
+  third of the scale from 1 to 9 in which the mean of people's ratings lies; ``rating`` is this mean. The authors'
+  README instead computes a number from the probabilities of three words ("Positive", "Neutral" and "Negative" for
+  valence, with the values 1, 0.5 and 0) after a sentence that is begun for the model. Their words for arousal and
+  dominance are in their paper, which we do not have; the outer levels here are from the README's description of the
+  scales ("intense" to "calm", "powerful" to "helpless").
 
-A letter stands for another text in each question, so an answer's label is the letter's place: option_a, option_b ...
+In ``eemo_single`` a letter stands for a different text in each question, so a label is the place of an option:
+option_a, option_b ...
 """
 
 from __future__ import annotations
@@ -46,17 +49,17 @@ _SCALES = {  # dimension -> how its levels are shown
     "arousal": ("Calm", "Neutral", "Intense"),
     "dominance": ("Helpless", "Neutral", "Powerful"),
 }
-_LEAST, _MOST = 1.0, 9.0  # of a rating: the nine points of the Self-Assessment Manikin
+_LEAST, _MOST = 1.0, 9.0  # range of a rating: the nine points of the Self-Assessment Manikin
 _PLACES = ("first", "second", "third")
 _RANKING = re.compile(r"Ranking:\s*(\{[^{}]*\})")
 _VAD = re.compile(r"(Valence|Arousal|Dominance):\s*([0-9]+(?:\.[0-9]+)?)")
 
 
 def read(folder: Path) -> list[Item]:
-    """The perception questions, in the release's order.
+    """Read the perception questions, in the release's order.
 
     Raises:
-        ValueError: there is not one list of questions, or an entry is not as described; the message names it.
+        ValueError: there is not exactly one list of questions, or an entry is not as described; the message names it.
     """
     found = sorted(folder.glob("*.json"))
     if len(found) != 1:
@@ -90,10 +93,10 @@ def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
 
 
 def read_emotion(folder: Path) -> list[Item]:
-    """Every picture that has a rank once, labelled by the emotion with the largest number in it.
+    """Read every picture that has a ranking once, labelled by the emotion with the largest number in its ranking.
 
     Raises:
-        ValueError: as ``read``; or a rank names an emotion that is none of the seven.
+        ValueError: see ``read``; or a ranking names an emotion that is none of the seven.
     """
     return [
         Item(f"image_{item.path.stem}", item.path, ranked[0], _both(item)) for item, ranked in _ranked_pictures(folder)
@@ -101,10 +104,10 @@ def read_emotion(folder: Path) -> list[Item]:
 
 
 def read_ranking(folder: Path) -> list[Item]:
-    """Of every picture that has a rank, a question for each of its first three places.
+    """Make a question for each of the first three places in the ranking of every picture that has one.
 
     Raises:
-        ValueError: as ``read_emotion``.
+        ValueError: see ``read_emotion``.
     """
     return [
         Item(f"image_{item.path.stem}#{place}", item.path, label, {"kind": place, **_both(item)}, _rank_question(place))
@@ -114,10 +117,10 @@ def read_ranking(folder: Path) -> list[Item]:
 
 
 def read_vad(folder: Path) -> list[Item]:
-    """Of every picture that has numbers, a question for each of valence, arousal and dominance that is told.
+    """Make a question for each rating of valence, arousal and dominance of every picture that has any.
 
     Raises:
-        ValueError: as ``read``; or a number is outside the scale.
+        ValueError: see ``read``; or a rating is outside the scale.
     """
     found = []
     for item in _pictures(folder, "vad"):
@@ -133,7 +136,7 @@ def read_vad(folder: Path) -> list[Item]:
 
 
 def _pictures(folder: Path, told: str) -> list[Item]:
-    """The first question of every picture of which an entry tells its "ranking" or its "vad"."""
+    """For every picture, the first of its questions that has a value in the column ``told``, "ranking" or "vad"."""
     found: dict[str, Item] = {}
     for item in read(folder):
         if item.extra[told]:
@@ -142,7 +145,7 @@ def _pictures(folder: Path, told: str) -> list[Item]:
 
 
 def _ranked_pictures(folder: Path) -> list[tuple[Item, list[str]]]:
-    """Every picture that has a rank, and the labels ranked, the strongest first."""
+    """Every picture that has a ranking, and the labels in it, the strongest first."""
     found = []
     for item in _pictures(folder, "ranking"):
         ranking = json.loads(item.extra["ranking"])
@@ -174,7 +177,7 @@ def _lettered(ask: str, options: Options) -> OwnQuestion:
 
 
 def _options(told: Any) -> dict[str, Any]:
-    """The table of letters and texts, in the letters' order; empty if there is none."""
+    """Parse a table of letters and texts, in the order of its keys; empty if there is none."""
     try:
         found = ast.literal_eval(told) if isinstance(told, str) and len(told) < 10_000 else told
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -183,7 +186,7 @@ def _options(told: Any) -> dict[str, Any]:
 
 
 def _attributes(entry: dict[str, Any]) -> dict[str, str]:
-    """The rank of emotions and the numbers that an entry tells of its picture, as JSON; "" where it does not."""
+    """The ranking of emotions and the ratings in an entry's text, each as JSON; "" if the text has none."""
     told = next((text for key, text in sorted(entry.items()) if key.endswith("label") and isinstance(text, str)), "")
     ranking = _RANKING.search(told)
     numbers = {name.lower(): float(number) for name, number in _VAD.findall(told)}

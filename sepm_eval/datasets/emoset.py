@@ -1,12 +1,14 @@
 """EmoSet-118K: eight emotions, 17,716 test pictures (Yang et al., ICCV 2023; github.com/JingyuanYY/EmoSet).
 
 The release is a folder with ``test.json`` (and val.json, train.json) and ``image/<emotion>/<emotion>_NNNNN.jpg``. The
-lists' rows are documented as [emotion, image_id, image_path, annotation_path], but those shipped have three elements,
-without the id; both are read. Labels are EmoSet's names; the numbers of its info.json are not used.
+rows of these lists are documented as [emotion, image_id, image_path, annotation_path], but the published files have
+three elements, without the id; both forms are read. Labels are EmoSet's names; the numbers in its info.json are not
+used.
 
-The copies on the hub are unofficial, and none could be looked at. One has the test split as Parquet. Another,
-fuyyy74/EmoSet2k, is the 2,000 test pictures that later work of SEPM's first author is scored on: it makes the item list
-``emoset2k`` of a release that is there, matched by id or by picture.
+The copies on the hub are unofficial, and we could not look at any of them. One has the test split as Parquet. Another,
+fuyyy74/EmoSet2k, has the 2,000 test pictures on which later work of SEPM's first author is evaluated. From it,
+`prepare` makes the item list ``emoset2k`` for a release that is in the data folder: its pictures are matched by id or
+by content.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ SPLITS = ("test", "val", "train")
 
 
 def read(folder: Path) -> list[Item]:
-    """The rows of test.json, and of val.json and train.json where they are; ``extra`` says which.
+    """Read the rows of test.json, and of val.json and train.json if they exist; ``extra`` names the split.
+
+    A folder without test.json may hold the hub's copy instead, as ``sepm-eval prepare`` converts it.
 
     Raises:
         ValueError: a list is broken; the message names the row.

@@ -1,12 +1,13 @@
 """Emotion6: six emotions, 1,980 pictures (Peng et al., CVPR 2015).
 
-The release is a folder with ``images/<keyword>/<n>.jpg`` and ``ground_truth.txt``: tab-separated, a header whose names
-stand in brackets, then file name, valence, arousal and the shares of the votes for six emotions and neutral. Columns
-are read by position. The keyword a picture was found by is not always what people see in it, so there are two label
-rules: the keyword (balanced, 330 a class; what SEPM-style evaluations use) and the emotion with the most votes.
+The release is a folder with ``images/<keyword>/<n>.jpg`` and ``ground_truth.txt``. This file is tab-separated. After a
+header with names in brackets, each row has the file name, valence, arousal, and the shares of the votes for six
+emotions and neutral; columns are read by position. People do not always see the emotion of the keyword by which a
+picture was found. So there are two rules for labels: the keyword (balanced, 330 pictures per class; evaluations like
+SEPM's use it) and the emotion with the most votes.
 
-There is no official split. The SEPM paper's accuracies are whole numbers of 594 pictures, 30 % of the set; which 594
-is not published. The default list is a class-balanced choice of as many, and not theirs.
+There is no official split. The accuracies in the SEPM paper are multiples of 1/594, so it used 594 pictures, 30 % of
+the set; which ones is not published. The default list is a class-balanced choice of 594 pictures, not theirs.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, inside, propo
 from sepm_eval.emotions import EMOTION6
 
 _VOTES = (*EMOTION6, "neutral")
-_SHARE = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?(e-[0-9]{1,2})?")  # float() takes 0_1 and other digits
+_SHARE = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?(e-[0-9]{1,2})?")  # float() also accepts 0_1 and non-ASCII digits
 
 
 def read(folder: Path) -> list[Item]:
-    """The rows of ground_truth.txt, labelled by keyword, with the votes beside.
+    """Read the rows of ground_truth.txt, labelled by keyword, with the votes in ``extra``.
 
     Raises:
-        ValueError: a row is broken, or the folder is the other data set of nearly the same name.
+        ValueError: a row is broken, or the folder holds Emotion-6, another data set of nearly the same name.
     """
     if (folder / "images" / "love").is_dir():
         raise ValueError(
@@ -58,7 +59,7 @@ def _winner(votes: dict[str, float]) -> str:
 
 
 def _by_votes(pick: ItemList) -> ItemList:
-    """The same pictures, labelled by the emotion with the most votes (neutral left out; the first of equals)."""
+    """The pictures of a list, labelled by the emotion with the most votes (without neutral; ties go to the first)."""
 
     def relabelled(items: list[Item]) -> list[Item]:
         return [replace(item, label=_winner(item.extra["votes"])) for item in pick(items)]

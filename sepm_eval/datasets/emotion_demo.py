@@ -1,6 +1,6 @@
-"""The emoji scenes that ship with the package: eight emotions, half of the pictures with artwork not seen in training.
+"""The emoji scenes that ship with the package: eight emotions; half of the pictures have artwork not seen in training.
 
-How they were made, and by whom the artwork is: demo/README.md.
+demo/README.md says how they were made and who made the artwork.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sepm_eval.emotions import MIKELS
 
 
 def read(folder: Path) -> list[Item]:
-    """The lines of items.jsonl."""
+    """Read the items from items.jsonl."""
     rows = [json.loads(line) for line in (folder / "items.jsonl").read_text(encoding="utf-8").splitlines()]
     return [Item(r["id"], folder / r["image"], r["label"], {"seen": r["seen"], "artwork": r["artwork"]}) for r in rows]
 

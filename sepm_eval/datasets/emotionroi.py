@@ -1,8 +1,9 @@
 """EmotionROI: six emotions, 1,980 pictures with an official split (Peng et al., ICIP 2016; Cornell, chenlab).
 
-The sister release of Emotion6: ``EmotionROI/images/<emotion>/<n>.jpg`` and ``training_testing_split/training.txt`` and
-``testing.txt``, one "<emotion>/<n>.jpg" a line. The maps in ``ground_truth/`` of where people see the emotion are not
-used. A picture's label is its folder; Emotion6's votes are not part of this release.
+The sister release of Emotion6. It has ``EmotionROI/images/<emotion>/<n>.jpg``, and in ``training_testing_split`` the
+lists ``training.txt`` and ``testing.txt`` with one "<emotion>/<n>.jpg" per line. The maps in ``ground_truth/``, which
+show where people see the emotion, are not used. A picture's label is its folder; the votes of Emotion6 are not part of
+this release.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ SPLITS = {"test": "testing", "train": "training"}
 
 
 def read(folder: Path) -> list[Item]:
-    """The pictures of both lists.
+    """Read the pictures of both lists.
 
     Raises:
         ValueError: a list is missing or a line is broken; the message names it.

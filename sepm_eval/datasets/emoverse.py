@@ -1,9 +1,9 @@
 """EmoVerse: eight Mikels emotions, **labels made by models** (arXiv 2511.12554; hub PiLabUSTC/EmoVerse-Dataset).
 
-Multimodal LLMs labelled its 219,000 to 234,000 pictures, so an accuracy here is agreement with those models, and no
-evidence of what people see. Of its Parquet files, which could not be looked at, one column is known,
-``emotion_category``. That the picture's is called ``image`` is assumed, and ids are taken from the pictures' own names
-where no column is called ``image_id``.
+Multimodal LLMs labelled its 219,000 to 234,000 pictures, so an accuracy here measures agreement with those models, and
+says nothing about what people see. We could not look at its Parquet files, and know only their column
+``emotion_category``. We assume that the column of pictures is called ``image``; if no column is called ``image_id``,
+ids are taken from the pictures' file names.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sepm_eval.datasets.converted import rows
 from sepm_eval.emotions import MIKELS, label_of
 
 COLUMNS = {"picture": ("image",), "id": ("image_id",), "label": ("emotion_category",)}
-"""What is needed of a row, and what its column is called; ``sepm-eval prepare --column`` names another."""
+"""What a row must have -> possible names of its column; the user can name another by ``sepm-eval prepare --column``."""
 
 
 def read(folder: Path) -> list[Item]:
-    """The test pictures.
+    """Read the test pictures.
 
     Raises:
         ValueError: a label is none of the eight emotions; the message names the row.

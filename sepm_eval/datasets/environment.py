@@ -1,4 +1,4 @@
-"""What environment variables say about benchmarks: where their releases lie, and which item lists are asked."""
+"""Environment variables about benchmarks: where their releases are, and which item lists are evaluated."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LISTS_VARIABLE = "SEPM_EVAL_LISTS"
 
 
 def data_folder() -> Path:
-    """Where releases are looked for: the environment variable SEPM_EVAL_DATA, or the user's data folder."""
+    """The folder that holds the releases: the environment variable SEPM_EVAL_DATA, or the user's data folder."""
     named = os.environ.get(DATA_VARIABLE)
     return Path(os.path.expanduser(named)) if named else platformdirs.user_data_path("sepm_eval", appauthor=False)
 
 
 def list_settings() -> dict[str, str]:
-    """Item lists by benchmark, from the environment variable SEPM_EVAL_LISTS ("emotion6=full,abstract=unique").
+    """Benchmark -> item list, from the environment variable SEPM_EVAL_LISTS ("emotion6=full,abstract=unique").
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: the variable does not have this form.
     """
     found = {}
     for part in filter(None, os.environ.get(LISTS_VARIABLE, "").split(",")):

@@ -1,7 +1,7 @@
 """FI: eight Mikels emotions, about 23,000 photographs (You et al., AAAI 2016; qzyou.github.io).
 
-The release is a folder for each class; public readers count 23,308 or 23,185 pictures, some of them damaged, which
-`sepm-eval prepare` names. There is no official split, so all pictures are evaluated by default.
+The release has a folder for each class. Public code that reads it counts 23,308 or 23,185 pictures, some of them
+damaged; `sepm-eval prepare` names those. There is no official split, so all pictures are evaluated by default.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from sepm_eval.emotions import MIKELS
 
 
 def read(folder: Path) -> list[Item]:
-    """The pictures, labelled by their folder.
+    """Read the pictures, labelled by their folder.
 
     Raises:
-        ValueError: the folders are not the eight emotions'.
+        ValueError: the folders are not those of the eight emotions.
     """
     return by_folder(folder, MIKELS, "FI")
 

@@ -11,18 +11,18 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 
 
 def by_folder(folder: Path, labels: Collection[str], release: str) -> list[Item]:
-    """The pictures below the folders named after the labels.
+    """Read the pictures below the folders that are named after the labels.
 
     Args:
-        folder: holds a folder for each label.
-        labels: the names, in small letters.
-        release: which release this should be, for messages.
+        folder: the folder that holds a folder for each label.
+        labels: the labels, in lower case.
+        release: the name of the expected release, for messages.
 
     Returns:
-        The items; an id is the path below ``folder`` without its ending.
+        The items; an id is the path relative to ``folder``, without the file's suffix.
 
     Raises:
-        ValueError: a folder is called otherwise, one of a label is not there or empty, or two pictures have one id.
+        ValueError: the folders are not exactly those of the labels, or one of them holds no pictures.
     """
     there = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     names = [path.name.lower() for path in there]

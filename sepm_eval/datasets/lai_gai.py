@@ -1,12 +1,12 @@
 """LAI-GAI: what people felt at 847 generated pictures (Adam Mickiewicz University; hub ACG-AMU/LAI-GAI, CC-BY-4.0).
 
-In six studies 63,682 answers of viewers were collected; each rates twelve feelings from 1 to 7. ``votes`` of a picture
-are the twelve as shares: the mean rating above the scale's lowest point, divided by the sum of the twelve. The label is
-the strongest, of equals the first in the order of ``emotions.LAI_GAI``. How the library's authors label a picture for
-their accuracies (arXiv 2602.00123) is not known here; those tables may differ.
+In six studies, viewers gave 63,682 answers; each rates twelve feelings from 1 to 7. The ``votes`` of a picture are
+shares of the twelve feelings: the mean rating minus the scale's lowest point, divided by the sum of these differences.
+The label is the feeling with the largest share; ties go to the first in the order of ``emotions.LAI_GAI``. We do not
+know how the authors of the library label a picture for their accuracies (arXiv 2602.00123); their tables may differ.
 
-The hub's files could not be looked at. ``COLUMNS`` assumes one row a picture, and columns called as in the studies' own
-tables (OSF, doi 10.17605/OSF.IO/V8DKM), with mean ratings; shares or counts are recognised, see ``read``.
+We could not look at the files on the hub. ``COLUMNS`` assumes one row per picture, and columns of mean ratings with the
+names of the studies' own tables (OSF, doi 10.17605/OSF.IO/V8DKM); shares or counts are recognised, see ``read``.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "id": ("Image_name",),
     **{label: (label.capitalize(), label) for label in LAI_GAI},
 }
-"""What is needed of a row, and what its column is called; ``sepm-eval prepare --column`` names another."""
+"""What a row must have -> possible names of its column; the user can name another by ``sepm-eval prepare --column``."""
 
 SIX = ("anger", "awe", "disgust", "fear", "joy", "sadness")
-"""The labels of the six-way task: our choice, four negative and two positive. The paper's six have surprise, which
-LAI-GAI does not rate, so they cannot be these."""
+"""The labels of the six-way task, our choice: four negative and two positive ones. They cannot be the paper's six,
+which include surprise, because LAI-GAI does not rate surprise."""
 
-LOWEST, HIGHEST = 1, 7  # of the rating scale
+LOWEST, HIGHEST = 1, 7  # ends of the rating scale
 
 
 def read(folder: Path) -> list[Item]:
-    """All pictures, labelled by the strongest feeling.
+    """Read all pictures, labelled by the strongest feeling.
 
-    If every number in the set is from 1 to 7, they are mean ratings; if any is below 1 they are taken for shares or
-    counts, since a mean rating cannot be.
+    If every number in the set is from 1 to 7, the numbers are taken as mean ratings; otherwise as shares or counts,
+    because a mean rating cannot be outside this range.
 
     Raises:
-        ValueError: a number is none, negative, or all of a picture's are 0 or at the scale's lowest point.
+        ValueError: a number is missing, not finite or negative, or all numbers of a picture are 0 (shares or counts) or
+            at the lowest point of the scale (ratings).
     """
     found = [(where, key, path, _numbers(where, row)) for where, key, path, row in rows(folder)]
     ratings = all(LOWEST <= number <= HIGHEST for _, _, _, numbers in found for number in numbers.values())
@@ -59,13 +60,13 @@ def _item(where: str, key: str, path: Path, numbers: dict[str, float], lowest: i
     above = {label: number - lowest for label, number in numbers.items()}
     total = sum(above.values())
     if not total:
-        raise ValueError(f"{where}: nobody felt anything at {key!r}: {numbers}")
+        raise ValueError(f"{where}: all ratings of {key!r} are at the lowest point: {numbers}")
     votes = {label: number / total for label, number in above.items()}
     return Item(key, path, max(votes, key=lambda label: votes[label]), {"votes": votes})
 
 
 def read_six(folder: Path) -> list[Item]:
-    """The pictures whose strongest feeling is one of ``SIX``; their votes are on all twelve."""
+    """Read the pictures whose strongest feeling is one of ``SIX``; their votes still cover all twelve feelings."""
     return [item for item in read(folder) if item.label in SIX]
 
 

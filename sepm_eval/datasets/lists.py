@@ -1,4 +1,4 @@
-"""Item lists: which pictures are asked about, and in which order."""
+"""Item lists: which pictures are evaluated, and in which order."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sepm_eval.datasets.types import Item, ItemList, MissingData
 
 
 def whole(items: list[Item]) -> list[Item]:
-    """The list of all items."""
+    """An item list of all items."""
     return items
 
 
 def proportional(count: int) -> ItemList:
-    """A list of ``count`` items with the classes in proportion (largest remainders), the same on every machine.
+    """An item list of ``count`` items with the proportions of the classes, the same on every machine.
 
-    Of equal remainders the class whose label comes first in the alphabet is rounded up. Within a class the items that
-    ``interleaved`` puts first are taken, so the choice depends on ids alone, not on an order of files or a random
-    generator.
+    The items per class are rounded by the method of largest remainders; if two remainders are equal, the class whose
+    label is first in the alphabet is rounded up. Within a class, the items that ``interleaved`` puts first are taken.
+    So the choice depends on ids and labels alone, not on the order of files or on a random generator.
     """
 
     def pick(items: list[Item]) -> list[Item]:
@@ -42,14 +42,17 @@ def proportional(count: int) -> ItemList:
 
 
 def interleaved(items: Iterable[Item], labels: Iterable[str]) -> list[Item]:
-    """The same items, one of each class after another, so that a list's beginning asks for every class.
+    """Order items so that the classes take turns, and the first items of a list cover every class.
+
+    Within a class, items are ordered by the digest of their id: releases put pictures of one search, artist or upload
+    next to each other, while the beginning of a list should be a fair sample of the class.
 
     Args:
-        items: in any order; what comes out does not depend on it.
-        labels: the classes, in the order they take turns. A class that has run out is left out.
+        items: the items; their order does not matter.
+        labels: the classes, in the order in which they take turns. A class with no items left is skipped.
 
-    Within a class items come by the digest of their id: releases put pictures of one search, artist or upload side by
-    side, and a beginning should be a fair sample of the class.
+    Returns:
+        The items in the new order.
     """
     groups = _by_label(items)
     turns = [
@@ -61,10 +64,19 @@ def interleaved(items: Iterable[Item], labels: Iterable[str]) -> list[Item]:
 
 
 def from_csv(benchmark: str, path: Path, items: Sequence[Item], labels: Collection[str]) -> list[Item]:
-    """The user's own list: the items it names, in its order, with its labels where it has any.
+    """Read a user's own list: the items that it names, in its order, with its labels if it has any.
+
+    Args:
+        benchmark: the name of the benchmark, for messages.
+        path: the CSV file, with the column id and possibly label.
+        items: all items of the release.
+        labels: the labels of the benchmark.
+
+    Returns:
+        The items, with the labels of the list.
 
     Raises:
-        ValueError: the file cannot be read, or a row does not fit; the message names its line.
+        ValueError: the file cannot be read, or a row does not fit the benchmark; the message names its line.
     """
     known = {item.id: item for item in items}
     columns, rows = _read(benchmark, path)
@@ -87,15 +99,15 @@ def from_csv(benchmark: str, path: Path, items: Sequence[Item], labels: Collecti
 
 
 def from_file(benchmark: str, file: str, source: str) -> ItemList:
-    """A list that ``sepm-eval prepare --source`` writes into the data folder, when it has found which items it names.
+    """An item list whose CSV file is written into the data folder by ``sepm-eval prepare --source``.
 
     Args:
-        benchmark: its name.
-        file: the CSV, below the data folder.
-        source: where the list comes from.
+        benchmark: the name of the benchmark.
+        file: the CSV file, relative to the data folder.
+        source: the source from which the list is made, for messages.
 
     Returns:
-        The list. It raises ``MissingData`` as long as it has not been written.
+        The item list. It raises ``MissingData`` as long as the file does not exist.
     """
 
     def pick(items: list[Item]) -> list[Item]:
@@ -110,7 +122,7 @@ def from_file(benchmark: str, file: str, source: str) -> ItemList:
 
 
 def _read(benchmark: str, path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The columns of a list, and its rows with their lines."""
+    """The columns of a CSV list, and its rows with their line numbers."""
     line = 0
     try:
         if not path.is_file():

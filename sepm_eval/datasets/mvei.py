@@ -1,13 +1,13 @@
-"""MVEI: is a statement about a picture's emotion true (Wu et al., ICLR 2026; hub wudq/MVEI).
+"""MVEI: is a statement about a picture's emotion true? (Wu et al., ICLR 2026; hub wudq/MVEI).
 
-3,086 pairs of a picture of EmoSet and a statement, labelled correct or incorrect, in four dimensions: sentiment
-polarity, emotion interpretation, scene context, perception subjectivity. The release is ``MVEI_metadata.json``, a list
-with one entry a picture (``image_id``, ``ov_emotion`` and a ``statement_list`` of ``statement``, ``label``, ``class``
-and ``subclass``), and ``images.zip``, unpacked as ``images/<image_id>``; both may lie in a folder MVEI. That is known
-from the authors' README and code; the files could not be looked at.
+The set has 3,086 pairs of a picture of EmoSet and a statement, which is labelled correct or incorrect, in four
+dimensions: sentiment polarity, emotion interpretation, scene context, perception subjectivity. The release is
+``MVEI_metadata.json``, a list with one entry per picture (``image_id``, ``ov_emotion`` and a ``statement_list`` of
+``statement``, ``label``, ``class`` and ``subclass``), and ``images.zip``, unpacked as ``images/<image_id>``; both may
+be in a folder MVEI. This is known from the authors' README and code; we could not look at the files.
 
-An item's id is the picture's with the number of its statement, as in "contentment/contentment_14236.jpg#0". The authors
-have "Correct" or "Incorrect" written; here the two are options with letters, and the statement stands before them.
+An item's id is the picture's id with the number of its statement, as in "contentment/contentment_14236.jpg#0". The
+authors let the model write "Correct" or "Incorrect"; here the two are options with letters, after the statement.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ASK = "Does the statement match what the image conveys?"
 
 
 def read(folder: Path) -> list[Item]:
-    """All statements, in the release's order.
+    """Read all statements, in the release's order.
 
     Raises:
         ValueError: the list is missing or an entry is not as described; the message names it.
@@ -65,7 +65,7 @@ def _item(key: str, path: Path, where: str, told: Any) -> Item:
 
 
 def question(statement: str) -> OwnQuestion:
-    """Whether a statement is true, as it is asked."""
+    """The question whether a statement is true."""
     lines = [f"Statement: {' '.join(statement.split())}", ASK]
     lines += [f"{letter}. {name}" for letter, name in zip("AB", NAMES.values(), strict=True)]
     text = "\n".join([*lines, prompts.WORDINGS["paper"].reply])

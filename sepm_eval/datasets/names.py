@@ -1,4 +1,4 @@
-"""Names and texts that come out of a release, checked before anything is done with them."""
+"""Checks of names and texts from a release, made before they are used."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from pathlib import Path, PurePosixPath
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
-    """A path named by a release's list or archive, which must not lead out of the release on any system.
+    """The path of a file that a release's list or archive names; it must not lead out of the release on any system.
+
+    Args:
+        folder: the folder of the release.
+        name: the path as the list or archive gives it.
+        where: the list and row, for messages.
+
+    Returns:
+        The path in the folder.
 
     Raises:
-        ValueError: it does, or is no file name everywhere; ``where`` says in which list and row.
+        ValueError: the path leads out of the folder, or is not a valid file name on every system.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name or ":" in name:
@@ -18,15 +26,15 @@ def inside(folder: Path, name: str, where: str) -> Path:
             f"{where}: the path {name!r} leads out of the release; write a relative one with /, without : and .."
         )
     if why := flaw(name):
-        raise ValueError(f"{where}: the path {name!r} is no file name: {why}")
+        raise ValueError(f"{where}: the path {name!r} is not a file name: {why}")
     return folder / path
 
 
 def read_text(path: Path, release: str) -> str:
-    """The text of a list that a release must have.
+    """Read a text file that a release must have; ``release`` is the name of the release, for messages.
 
     Raises:
-        ValueError: it is not there, not a file, or not UTF-8; the message names it.
+        ValueError: the path does not exist, is not a file, or is not UTF-8; the message names it.
     """
     if not path.is_file():
         raise ValueError(f"{path.parent} has no {path.name}: it is not {release}")
@@ -37,12 +45,12 @@ def read_text(path: Path, release: str) -> str:
 
 
 def unprintable(text: str) -> bool:
-    """Whether a text has characters that would act on a screen or tear a table, or bytes that are not UTF-8."""
+    """Whether a text has control characters, which disturb terminals and tables, or bytes that are not UTF-8."""
     return _UNPRINTABLE.search(text) is not None
 
 
 def flaw(name: str) -> str:
-    """Why a name would not survive tables, logs and other systems; "" if it would."""
+    """Why a name cannot be used in tables, in logs or on other systems; "" if it can."""
     if unprintable(name):
         return "it has control characters or is not UTF-8"
     if any(len(part.encode()) > _LONGEST for part in name.split("/")):
@@ -52,6 +60,6 @@ def flaw(name: str) -> str:
     return ""
 
 
-_LONGEST = 255  # bytes of a file name, on every usual file system
-_LONGEST_PATH = 1024  # leaves room for the folder on systems that stop at 4096
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # the last are bytes that are not UTF-8
+_LONGEST = 255  # bytes of a file name on all common file systems
+_LONGEST_PATH = 1024  # bytes; leaves room for the parent folder on systems with a limit of 4096
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # the last range: bytes that are not UTF-8

@@ -1,4 +1,4 @@
-"""Pictures that stand in for others which were taken down: one file that many links give."""
+"""Placeholder pictures, which a site returns for pictures that were taken down: the same file for many links."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from sepm_eval.digests import readable_sha256s
 
-NAMES = 3  # a picture under two names may have been uploaded twice; under three it is taken for a placeholder
+NAMES = 3  # a picture with two file names may have been uploaded twice; one with three is taken as a placeholder
 
 
 def placeholders(paths: Sequence[Path]) -> set[Path]:
-    """Those of the files whose content stands under at least three different file names.
+    """Find the files whose content occurs under at least three different file names.
 
-    The folder does not count: a picture that a release lists under two labels is one file name in two folders. Files
-    that cannot be read are not among them.
+    Folders are ignored: a picture that a release lists under two labels is one file name in two folders. Files that
+    cannot be read are not included.
     """
     same: dict[str, list[Path]] = defaultdict(list)
     for path, digest in zip(paths, readable_sha256s(paths), strict=True):

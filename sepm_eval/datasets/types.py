@@ -1,4 +1,4 @@
-"""What a benchmark is made of: its items, and the error that says its data are not there."""
+"""The parts of a benchmark: its items with their questions, its copies on the hub, and the error for missing data."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sepm_eval.parsing import Options
 
 
 class MissingData(FileNotFoundError):
-    """A benchmark's release is not where it was looked for; the message says where, and how to get it."""
+    """A benchmark's release was not found; the message says where it was expected, and how to get it."""
 
 
 @dataclass(frozen=True)
 class OwnQuestion:
-    """What is asked of one picture and of no other, such as whether a statement about it is true.
+    """A question that belongs to one item only, such as whether a statement about its picture is true.
 
     Attributes:
-        text: the question word for word, its options lettered from A, each on a line.
-        options: what it offers.
+        text: the question word for word, with its options lettered from A, each on its own line.
+        options: the options of the question.
     """
 
     text: str
@@ -29,18 +29,18 @@ class OwnQuestion:
 
 @dataclass(frozen=True)
 class HubCopy:
-    """A data set of the Hugging Face hub that holds a benchmark's pictures and labels.
+    """A data set on the Hugging Face hub that holds a benchmark's pictures and labels.
 
     Attributes:
-        repository: its id.
-        files: patterns of the files needed. Parquet files are read if there are ``columns``; others are filed as they
-            lie, zip files unpacked.
-        columns: of Parquet files, what is needed of a row -> the names its column may have, of which the first that is
-            there counts. "picture" is a picture, or a list of one; "id" is what it is called, and may be left out:
-            then the picture's own file name counts, and where it has none, the row's number.
-        optional: which of them the files may lack.
-        item_list: the copy holds pictures of a release that one has already, and is a choice among them: the name of
-            that item list.
+        repository: the id of the data set on the hub.
+        files: patterns of the needed files. If there are ``columns``, Parquet files are read row by row; otherwise the
+            files are copied as they are, and zip files are unpacked.
+        columns: for Parquet files, what is needed of a row -> the possible names of its column, of which the first that
+            exists is used. "picture" is a picture, or a list of one. "id" is the item's id and may be left out; then
+            the picture's own file name is used, or the row's number if it has none.
+        optional: the keys of ``columns`` that the files may lack.
+        item_list: if the copy is a selection of the pictures of a release that the user must already have, the name of
+            the item list that it defines; otherwise "".
     """
 
     repository: str
@@ -52,16 +52,16 @@ class HubCopy:
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a benchmark.
+    """One item of a benchmark: a picture with its label.
 
     Attributes:
-        id: what the release calls it; unique in the benchmark.
-        path: the file.
-        label: its emotion, a key of the benchmark's names.
-        extra: further columns. ``votes`` is known to the report: how many people chose each label, or what share of
-            them did (``{"awe": 6, "fear": 1}``), also of labels that the question does not offer; left out of an item
-            that nobody voted on.
-        question: its own question; None of a benchmark that asks all pictures the same.
+        id: the item's id in the release, unique in the benchmark.
+        path: the picture's file.
+        label: the right answer, a key of the benchmark's names.
+        extra: further columns. The report uses ``votes``: how many people chose each label, or the share of people who
+            did (``{"awe": 6, "fear": 1}``); this may include labels that the question does not offer. An item on which
+            nobody voted has no ``votes``.
+        question: the item's own question; None if the benchmark asks the same question for all items.
     """
 
     id: str

@@ -1,7 +1,7 @@
-"""UnBiasedEmo: six emotions, each over the same kinds of objects (Panda et al., ECCV 2018; 3,045 pictures).
+"""UnBiasedEmo: six emotions, each with the same kinds of objects (Panda et al., ECCV 2018; 3,045 pictures).
 
-The release is ``UnBiasedEmo/images/<emotion>/<kind>/<picture>``; its zip file holds ``images.zip``, to be unpacked
-there. It has the class love and no disgust. There is no official split, so all pictures are evaluated.
+The release is ``UnBiasedEmo/images/<emotion>/<kind>/<picture>``. Its zip file holds another, ``images.zip``, which must
+be unpacked as well. It has the class love, but not disgust. There is no official split, so all pictures are evaluated.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from sepm_eval.emotions import UNBIASEDEMO
 
 
 def read(folder: Path) -> list[Item]:
-    """The pictures, labelled by their folder.
+    """Read the pictures, labelled by their folder.
 
     Raises:
-        ValueError: the folders are not the six emotions', or ``images.zip`` has not been unpacked.
+        ValueError: the folders are not those of the six emotions, or ``images.zip`` has not been unpacked.
     """
     if not (folder / "images").is_dir() and (folder / "images.zip").is_file():
         raise ValueError(f"{folder} holds images.zip: unpack it there, so that there is {folder / 'images'}")

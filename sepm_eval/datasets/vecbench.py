@@ -1,12 +1,12 @@
-"""VECBench: nine tasks over samples of six known sets (Wu et al., arXiv 2512.15528; hub wudq/VECBench).
+"""VECBench: nine tasks on samples of six known data sets (Wu et al., arXiv 2512.15528; hub wudq/VECBench).
 
 The repository has pictures and, for the test split, ``VECBench/test_metadata.csv`` with the columns task, split,
-image_path and label; a path is relative to the repository's root. That is known from public code that reads it; the
-files could not be looked at. Labels are compared in small letters, "content" and "sad" as known other spellings. One
-task is spelt "UnbaisedEmo-6" by some of the authors' files; both spellings are read.
+image_path and label; a path is relative to the repository's root. This is known from public code that reads it; we
+could not look at the files. Labels are compared in lower case, and known other spellings such as "content" and "sad"
+are accepted. Some of the authors' files spell one task "UnbaisedEmo-6"; both spellings are read.
 
-The question is ours, as for all benchmarks: the authors ask with wordings and candidate lists of their own, and read an
-answer by the first candidate that it contains.
+As for all benchmarks, the question is ours. The authors use their own wordings and candidate lists, and take the first
+candidate that an answer contains.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ TASKS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
     "artphoto": (("Artphoto-8",), MIKELS, 806),
     "abstract": (("Abstract-8",), MIKELS, 229),
 }
-"""By the end of our task's name: the table's names of it, its labels, and how many pictures it is published to have."""
+"""End of our task's name -> the names of the task in the table, its labels, and its published number of pictures."""
 
 
 def reader(tasks: tuple[str, ...], labels: dict[str, str]) -> Callable[[Path], list[Item]]:
-    """A reader of one task's pictures."""
+    """Make a ``Benchmark.read`` function for the pictures of one task; ``tasks`` are the task's names in the table."""
 
     def read(folder: Path) -> list[Item]:
         path = folder / TABLE

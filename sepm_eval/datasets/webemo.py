@@ -1,9 +1,9 @@
-"""WebEmo: stock photos by 25 emotions, and by the seven they belong to (Panda et al., ECCV 2018).
+"""WebEmo: stock photos labelled with 25 emotions, which are grouped into seven (Panda et al., ECCV 2018).
 
-The release is text: ``category.txt`` and lists of "URL id" rows, no pictures. ``test25.txt`` has 53,489 rows but
-51,212 URLs; a URL that occurs again always has another id, so an item is an id and a file name together. Pictures are
-looked for where ``sepm-eval download webemo`` puts them, ``images/test25/<id>/<file>``. Many have vanished from the
-web since 2017; those that are there are evaluated, and N says how many.
+The release has no pictures, only text: ``category.txt`` and lists of rows "URL id". ``test25.txt`` has 53,489 rows but
+51,212 URLs; a URL that occurs again always has another class id, so an item is identified by class id and file name.
+Pictures must be where ``sepm-eval download webemo`` puts them, ``images/test25/<id>/<file>``. Many have vanished from
+the web since 2017; the existing ones are evaluated, and N says how many they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sepm_eval.emotions import WEBEMO7, WEBEMO25, WEBEMO_CATEGORIES
 
 
 def rows(folder: Path) -> list[tuple[str, int]]:
-    """URL and id of each row of test25.txt.
+    """Read the URL and the class id of each row of test25.txt.
 
     Raises:
         ValueError: the file is missing or a row is broken.
@@ -25,11 +25,14 @@ def rows(folder: Path) -> list[tuple[str, int]]:
 
 
 def links(folder: Path, limit: int | None = None) -> tuple[list[tuple[str, Path]], list[str]]:
-    """URL and place of each row, and what is wrong with the rows that name none.
+    """List the URL and the file path of each row.
 
     Args:
-        folder: the release's.
-        limit: only so many rows.
+        folder: the release's folder.
+        limit: how many rows to read; None for all.
+
+    Returns:
+        The URL and path of each valid row, and an error message for each of the other rows.
 
     Raises:
         ValueError: the file is missing.
@@ -58,7 +61,11 @@ def _row(where: str, line: str) -> tuple[str, int]:
 
 
 def place(folder: Path, url: str, label: int) -> Path:
-    """Where the picture of a row lies."""
+    """The file path of the picture of a row.
+
+    Raises:
+        ValueError: the URL is invalid, or has no valid file name.
+    """
     try:
         name = PurePosixPath(urlsplit(url).path).name
     except ValueError as error:
@@ -67,12 +74,12 @@ def place(folder: Path, url: str, label: int) -> Path:
 
 
 def read25(folder: Path) -> list[Item]:
-    """The test rows by the 25 emotions."""
+    """Read the test rows, labelled with the 25 emotions."""
     return [_item(folder, url, label, WEBEMO_CATEGORIES[label][0]) for url, label in rows(folder)]
 
 
 def read7(folder: Path) -> list[Item]:
-    """The test rows by the seven emotions of level 2."""
+    """Read the test rows, labelled with the seven emotions of level 2."""
     return [_item(folder, url, label, WEBEMO_CATEGORIES[label][2]) for url, label in rows(folder)]
 
 

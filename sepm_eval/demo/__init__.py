@@ -3,7 +3,7 @@
 from pathlib import Path
 
 MODEL = Path(__file__).with_name("model")
-"""A LLaVA checkpoint in the llava-hf layout; ``pretrained=demo``."""
+"""A LLaVA checkpoint in the llava-hf layout, which ``pretrained=demo`` loads."""
 
 PICTURES = Path(__file__).with_name("pictures")
 """The test pictures of task ``emotion_demo`` and their list, items.jsonl."""

@@ -1,1 +1,1 @@
-"""The evaluation harnesses we plug into; only these files import one."""
+"""The evaluation harnesses (hosts) that this package plugs into; only the files of this folder import a harness."""

@@ -1,4 +1,4 @@
-"""From what a user may set to a model that answers questions; the same for every host and command.
+"""From a user's settings to a loaded model that answers questions; every host and command uses this code.
 
 Settings arrive as text (``--model_args``) or as typed values (a plan's YAML). ``read_settings`` is the one place that
 converts and checks them, before anything is loaded.
@@ -26,21 +26,21 @@ from sepm_eval.runs.identity import OUR_ENTRIES, Identity
 from sepm_eval.runs.runner import Runner
 from sepm_eval.wording import counted
 
-MOST = 2**31 - 1  # a count: what torch numbers tokens and rows by on every device
-OF_A_MODEL = ("pretrained", "device", "dtype", "polarity")  # what every host and plan takes, whatever the backbone
+MOST = 2**31 - 1  # largest count: on every device torch can index tokens and rows up to it
+OF_A_MODEL = ("pretrained", "device", "dtype", "polarity")  # settings that every host and plan takes for any backbone
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a user may set of a model of ours, checked; nothing is loaded yet.
+    """The checked settings of one of our models; nothing is loaded yet.
 
     Attributes:
-        backbone: the architecture.
+        backbone: name of the architecture.
         pretrained: the checkpoint; the architecture's usual one if none was named.
         device: see ``load_backbone``.
         dtype: see ``load_backbone``.
-        polarity: by label, the polarity it is to have.
-        options: the backbone's own.
+        polarity: by label, a polarity set by hand.
+        options: the backbone's own options that were set.
     """
 
     backbone: str
@@ -54,12 +54,12 @@ class Settings:
         """Load the checkpoint.
 
         Args:
-            methods: those that will ask it. What they need is held against what it supports, and their own weights are
-                looked for, before weights are loaded.
+            methods: the methods that will use the model. Before any weights are loaded, the model is checked for what
+                the methods need, and the methods' own weights are looked up.
 
         Raises:
-            ValueError: a method cannot work with it, or see ``load_backbone``, as the next.
-            FileNotFoundError: see there.
+            ValueError: a method cannot work with the model; or see ``load_backbone``.
+            FileNotFoundError: weights that a method names do not exist; or see ``load_backbone``.
         """
         supports = supported(self.backbone, self.pretrained, self.options) if methods else frozenset()
         for method in methods:
@@ -77,15 +77,15 @@ class Settings:
         resume: bool = True,
         shard: str = "",
     ) -> Runner:
-        """A runner that asks with one method, its journal open.
+        """Make a runner for one method; this opens its journal.
 
         Args:
-            backbone: what ``load`` gave, or a ``Shared`` one around it.
-            method: its name, and itself.
-            batch_size: see ``Runner``, as the others.
-            journal: see there.
-            resume: see there.
-            shard: see there.
+            backbone: the backbone that ``load`` returned, or a ``Shared`` one around it.
+            method: the method's name, and the method itself.
+            batch_size: see ``Runner``.
+            journal: see ``Runner.journal_path``.
+            resume: see ``Runner``.
+            shard: see ``Runner``.
         """
         return Runner(
             backbone_name=self.backbone,
@@ -108,17 +108,17 @@ def read_settings(
     takes: Sequence[str] = OF_A_MODEL,
     of_method: Sequence[str] = (),
 ) -> Settings:
-    """Check and convert what is set of a model.
+    """Check and convert the settings of a model.
 
     Args:
         entry: the host's name of the model, for messages.
-        backbone: the architecture.
-        given: by name, what ``OF_A_MODEL`` names and the backbone's own options; those left out have their defaults.
-        takes: what a message names as allowed besides options.
-        of_method: names of a method's options, which may stand among the given ones; they are not looked at.
+        backbone: name of the architecture.
+        given: settings by name: those in ``OF_A_MODEL`` and the backbone's own options; the others have their defaults.
+        takes: settings, besides options, that an error message lists as allowed.
+        of_method: names of the method's options, which may be among the given settings; they are not checked here.
 
     Raises:
-        ValueError: an unknown or impossible setting; the message names the allowed ones.
+        ValueError: a setting is unknown or has an invalid value; the message names what is allowed.
     """
     own = find_backbone(_name("backbone", backbone)).options()
     unknown = sorted(given.keys() - {*OF_A_MODEL, *of_method, *own})
@@ -154,19 +154,20 @@ def load_runner(
     """Check all settings of a model that has one method, load the checkpoint and open the journal.
 
     Args:
-        entry: see ``read_settings``, as the next two.
-        takes: see there.
-        backbone: see there.
-        method: a method's name.
-        given: what ``read_settings`` takes, and the method's options.
-        asked: what it is to be asked, as far as that is known.
-        batch_size: how many questions are read at once.
+        entry: see ``read_settings``.
+        takes: see ``read_settings``.
+        backbone: see ``read_settings``.
+        method: name of the method.
+        given: the settings that ``read_settings`` takes, and the method's options.
+        asked: the benchmarks that the model is to be asked, as far as they are known.
+        batch_size: number of questions read at once.
         journal: the journal's file; by default one for this model and method in the user's state folder.
-        resume: answer from the journal what it has.
+        resume: whether answers that the journal already has are reused.
         shard: see ``Runner``.
 
     Raises:
-        ValueError: an unknown or impossible setting, also for what is asked; the message names the allowed ones.
+        ValueError: a setting is unknown, has an invalid value, or does not fit the benchmarks; the message names what
+            is allowed.
     """
     if not isinstance(resume, bool):
         raise ValueError(f"resume={resume!r}: use True or False")
@@ -189,21 +190,23 @@ def expected_identity(
     asked: Sequence[Benchmark] = (),
     find: bool = True,
 ) -> tuple[Identity, Settings]:
-    """What is known of a model's identity before it is loaded: all but ``Identity.model``.
+    """The identity that a model will have, as far as it is known before loading: without ``Identity.model``.
 
     Args:
-        entry: see ``load_runner``, as the others.
-        takes: see there.
-        backbone: see there.
-        method: see there.
-        given: see there.
-        asked: see there.
-        find: look for the checkpoint (and have it downloaded, as loading would), to know its revision.
+        entry: see ``load_runner``.
+        takes: see ``load_runner``.
+        backbone: see ``load_runner``.
+        method: see ``load_runner``.
+        given: see ``load_runner``.
+        asked: see ``load_runner``.
+        find: look up the checkpoint (downloading it, as loading would) and the method's own weights; without it the
+            identity has no revision and no weights.
 
-    Returns it and the settings.
+    Returns:
+        The identity and the settings.
 
     Raises:
-        ValueError: an unknown or impossible setting, also for what is asked.
+        ValueError: a setting is unknown, has an invalid value, or does not fit the benchmarks.
         FileNotFoundError: there is no such checkpoint.
     """
     settings, chosen = _with_method(entry, takes, backbone, method, given)
@@ -222,10 +225,10 @@ def expected_identity(
 
 
 def check_count(name: str, value: object) -> None:
-    """Check a setting that counts something.
+    """Check that a setting is a whole number from 1 to ``MOST``.
 
     Raises:
-        ValueError: it is no whole number, or is out of range.
+        ValueError: the value is not a whole number or is out of range.
     """
     if type(value) is not int or not 1 <= value <= MOST:
         raise ValueError(f"{name}={str(value)[:100]}: give a whole number from 1 to {MOST}")
@@ -234,17 +237,17 @@ def check_count(name: str, value: object) -> None:
 def _with_method(
     entry: str, takes: Sequence[str], backbone: str, method: str, given: Mapping[str, Any]
 ) -> tuple[Settings, Method]:
-    """The settings and the method of a model that has one, its options among the model's; see ``load_runner``."""
+    """The settings and the method, where ``given`` holds the options of both; see ``load_runner``."""
     names = method_options(_name("method", method))
     settings = read_settings(entry, backbone, given, takes=takes, of_method=names)
     return settings, get_method(method, **{name: value for name, value in given.items() if name in names})
 
 
 def _name(what: str, value: object) -> str:
-    """A name that was given.
+    """Return a name after checking that it is a text.
 
     Raises:
-        ValueError: it is no text.
+        ValueError: the value is not a text.
     """
     if not isinstance(value, str):
         raise ValueError(f"{what}={str(value)[:200]}: give a name")
@@ -252,18 +255,18 @@ def _name(what: str, value: object) -> str:
 
 
 def _converted(name: str, value: Any, default: Any) -> Any:
-    """A backbone's option as what its default is: text, a number, or True and False. Others stay as they are.
+    """Convert a backbone's option to the type of its default: text, number or bool; other types stay unchanged.
 
     Raises:
-        ValueError: it cannot be that.
+        ValueError: the value cannot be converted.
     """
     if type(default) not in _KINDS or type(value) is type(default):
         return value
     try:
-        if isinstance(value, bool):  # pydantic takes it for a number
+        if isinstance(value, bool):  # pydantic would accept it as a number
             raise ValueError(f"{value} is none")
         return TypeAdapter(type(default), config=ConfigDict(coerce_numbers_to_str=True)).validate_python(value)
-    except ValueError as error:  # pydantic's is one
+    except ValueError as error:  # pydantic's ValidationError is a ValueError too
         raise ValueError(f"{name}={str(value)[:200]}: give {_KINDS[type(default)]}, such as {default}") from error
 
 
@@ -271,10 +274,10 @@ _KINDS = {str: "text", bool: "True or False", int: "a whole number", float: "a n
 
 
 def _journal_path(journal: object) -> Path | None:
-    """The journal's file; None for the usual one.
+    """The path of the journal; None for the usual file.
 
     Raises:
-        ValueError: it is no name of a file.
+        ValueError: the value is not the name of a file.
     """
     if journal is None or journal == "":
         return None
@@ -287,7 +290,7 @@ def _journal_path(journal: object) -> Path | None:
 
 
 def loaded_message(entry: str, runner: Runner) -> str:
-    """What was loaded, for the host's log."""
+    """A message for the host's log that says what was loaded."""
     backbone = runner.backbone
     return (
         f"{entry}: {runner.method} on {backbone.name} ({backbone.revision}, {backbone.settings}); "
@@ -296,10 +299,10 @@ def loaded_message(entry: str, runner: Runner) -> str:
 
 
 def parse_polarity(setting: str) -> dict[str, Polarity]:
-    """Polarities set by hand, "surprise:negative+confusion:positive".
+    """Read polarities set by hand, such as "surprise:negative+confusion:positive".
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: the text does not have this form.
     """
     if not isinstance(setting, str):
         raise ValueError(f"polarity={str(setting)[:200]}: {_POLARITY_FORM}")

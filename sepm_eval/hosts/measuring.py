@@ -1,4 +1,4 @@
-"""What a plan takes on this device, from a few questions of each task that are really asked."""
+"""Measures the time and memory that a plan takes on this device, by asking a few questions of each task."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method, split_method
 from sepm_eval.runs.variants import answer_variants
 
-_MAX_NEW_TOKENS = 128  # of plain generation, for questions that a method cannot be asked
+_MAX_NEW_TOKENS = 128  # limit of plain generation, for questions that a method cannot be asked
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One task of a plan with one model and all its methods, as far as it was measured.
+    """The measurement of one task of a plan with one model and all its methods.
 
     Attributes:
-        model: entry and checkpoint.
+        model: entry and checkpoint of the model.
         task: the task.
-        questions: how many the plan asks; None if that is not known.
-        seconds: a question takes with all methods together; None if it was not measured.
-        memory: bytes, as ``used_memory`` counts them; None if it was not measured.
-        why: it was not measured; "" if it was.
+        questions: number of questions that the plan asks; None if it is not known.
+        seconds: seconds that one question takes with all methods together; None if it was not measured.
+        memory: bytes of memory, as ``used_memory`` counts them; None if it was not measured.
+        why: the reason why nothing was measured; "" if it was.
     """
 
     model: str
@@ -46,15 +46,15 @@ class Measured:
 
 
 def measure(plan: Plan, count: int) -> Iterator[Measured]:
-    """Load each model of a plan and time its methods on a few pictures of each task. Nothing is kept.
+    """Load each model of a plan and time its methods on a few pictures of each task; the answers are not kept.
 
     Args:
         plan: the plan.
-        count: how many pictures of each task, at least a whole batch. One batch more is asked before, since the first
-            is slower.
+        count: number of pictures of each task; at least a whole batch is asked. One batch is asked before the timing
+            starts, as a warm-up.
 
     Yields:
-        A value for each model and task, in the plan's order.
+        A measurement for each model and task, in the plan's order.
 
     Raises:
         ValueError: a model cannot be loaded as the plan says; see ``Settings.load``.
@@ -88,12 +88,12 @@ def measure(plan: Plan, count: int) -> Iterator[Measured]:
 def _seconds(
     plan: Plan, model: ModelPlan, settings: Settings, backbone: Backbone, benchmark: Benchmark, items: Sequence[Item]
 ) -> float:
-    """What a question takes with all methods of a model."""
+    """Seconds that one question takes with all methods of a model together."""
     asked = [
         Asked(benchmark.name, at, partial(_content, benchmark, item), _MAX_NEW_TOKENS, options=benchmark.options)
         for at, item in enumerate(items)
     ]
-    while len(asked) < model.batch_size:  # a task with fewer pictures than a batch
+    while len(asked) < model.batch_size:  # repeat the pictures if there are fewer than a batch
         asked += asked[: model.batch_size - len(asked)]
     shared = Shared(backbone)
     with TemporaryDirectory() as folder:
@@ -122,5 +122,5 @@ def _content(benchmark: Benchmark, item: Item) -> tuple[str, list[Image]]:
 
 
 def _spread(items: Sequence[Item], count: int) -> list[Item]:
-    """So many items, taken evenly from a list."""
+    """``count`` items at even distances in a list; all of them if the list has fewer."""
     return [items[len(items) * at // count] for at in range(min(count, len(items)))]

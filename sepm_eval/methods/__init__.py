@@ -1,7 +1,8 @@
-"""One file per method. Each ends with a METHODS table: the name users type -> a frozen dataclass of its options.
+"""The methods, one file each. A file ends with a METHODS table: the name users type -> a frozen dataclass of options.
 
-Another package adds a method by an entry point of the group ``sepm_eval.methods``: its name is the method's name, its
-value the class. It is loaded when the method is asked for by name, so a package that is broken breaks nothing else.
+Another package adds a method by an entry point of the group ``sepm_eval.methods``: the entry point's name is the name
+of the method, and its value is the class. It is loaded only when the method is requested by name, so that a broken
+package does not affect other methods.
 """
 
 from __future__ import annotations
@@ -34,33 +35,34 @@ __all__ = [
 
 GROUP = "sepm_eval.methods"
 KINDS = ("plain", "pruning", "control", "emotion")
-"""What a method can be to the others (``Method.kind``), in the order in which reports show them."""
+"""The kinds of methods (see ``Method.kind``), in the order in which reports show them."""
 
 
 class Method(Protocol):
-    """A way to answer emotion questions. Its fields are its options; their defaults are the method's own.
+    """A way to answer emotion questions. Its fields are its options, with default values.
 
-    A class may say by ``title`` what people call it ("SEPM"); reports show that in place of its name.
+    A class may have a ``title``, the method's common name ("SEPM"); reports show it instead of the name users type.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     kind: ClassVar[str]
-    """One of ``KINDS``: asks the plain question; prunes visual tokens for it; is what such methods have to be better
-    than; or was made for emotions. It decides the place in a report; one that says nothing stands behind all others."""
+    """One of ``KINDS``: "plain" asks the plain question; "pruning" asks it with fewer visual tokens; "control" is a
+    baseline that other methods have to beat; "emotion" was made for emotions. The kind decides the place in a report;
+    methods without a kind come last."""
     needs_polarities: ClassVar[bool]
-    """Whether it can only answer questions that offer positive and negative emotions."""
+    """Whether the method can only answer questions that offer both positive and negative emotions."""
 
     @property
     def needs(self) -> frozenset[str]:
-        """What ``Backbone.supports`` must hold for it to work with its options."""
+        """The abilities that ``Backbone.supports`` must contain for the method with its present options."""
 
     @property
     def drops(self) -> bool:
-        """Whether it drops visual tokens, with its options: a run in which it never did so is marked as flawed."""
+        """Whether the method drops visual tokens with its options; a run without any dropped is marked as flawed."""
 
     @property
     def checkpoints(self) -> Mapping[str, str]:
-        """What it loads besides the model, by the option that names it: a folder or hub id each."""
+        """The checkpoints that the method loads besides the model: option name -> folder or hub id."""
 
     @overload
     def answer(self, questions: Question, backbone: Backbone) -> Answer: ...
@@ -69,47 +71,48 @@ class Method(Protocol):
     def answer(self, questions: Question | Iterable[Question], backbone: Backbone) -> Answer | list[Answer]:
         """Answer one question, or a batch of them.
 
-        A method's file writes it for a ``Sequence[Question]`` only; ``options.method`` adds the rest.
+        A method's file defines this for a ``Sequence[Question]`` only; the decorator ``options.method`` adds the rest.
 
         Args:
             questions: one question, or several.
             backbone: the model that is asked.
 
         Returns:
-            One answer for one question; for several a list in their order, in which no answer depends on the others.
+            One answer for one question. For several questions, a list of answers in the order of the questions; no
+            answer depends on the other questions.
         """
 
 
 @runtime_checkable
 class Priced(Protocol):
-    """What a method offers besides if its cost can be told before it runs. One without has no price."""
+    """What a method must define in addition so that its cost can be computed before it runs."""
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
-        """The prompts it will most likely ask of a question, in order; the picture need not be the question's own."""
+        """Predict the prompts for a question, in order; any picture will do in place of the question's own."""
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone, with prompts of these lengths."""
+        """The computations that a backbone does for one answer, with prompts of these lengths."""
 
 
 def find_methods() -> dict[str, type[Method]]:
-    """The METHODS tables of every file in this folder, as one; ``method_names`` has those of other packages too.
+    """Join the METHODS tables of all files in this folder; methods of other packages are not included.
 
     Raises:
-        ValueError: two files name the same method.
+        ValueError: two files define a method of the same name.
     """
     return joined({"method": by_name}, in_folder(__name__, __path__, "METHODS"))
 
 
 def method_names() -> list[str]:
-    """The names of all methods, those of other packages last. No other package is loaded for it."""
+    """The names of all methods, those of other packages last; no other package is loaded."""
     return list(dict.fromkeys([*find_methods(), *(point.name for point in entries(GROUP))]))
 
 
 def find_method(name: str) -> type[Method]:
-    """A method's class, from this folder or from another package.
+    """Find the class of a method, in this folder or in another package.
 
     Raises:
-        ValueError: there is none of this name, or more than one, or the package that has it is broken.
+        ValueError: no method or more than one has this name, or the package that has it is broken.
     """
     ours = find_methods()
     where = ours[name].__module__ if name in ours else None
@@ -118,10 +121,11 @@ def find_method(name: str) -> type[Method]:
 
 
 def get_method(name: str, **options: Any) -> Method:
-    """A method by name, with some of its options set.
+    """Make a method by its name, with some of its options set.
 
     Raises:
-        ValueError: unknown name or option, a value out of range, or a package that cannot be loaded.
+        ValueError: the name or an option is unknown, a required option is missing, a value is not allowed, or the
+            package of the method cannot be loaded.
     """
     method = find_method(name)
     known = {field.name: field for field in dataclasses.fields(method)}
@@ -133,12 +137,12 @@ def get_method(name: str, **options: Any) -> Method:
         raise ValueError(f"method {name!r} needs the options {missing}: write {name},{missing[0]}=value")
     try:
         return method(**options)
-    except ValidationError as error:  # of another package's pydantic dataclass
+    except ValidationError as error:  # raised by a pydantic dataclass of another package
         raise ValueError(in_words(method, error)) from None
 
 
 def kind_of(name: str) -> str:
-    """What a method is to the others, one of ``KINDS``; "" if it says none, or this installation cannot load it."""
+    """The kind of a method, one of ``KINDS``; "" if it has none, or this installation cannot load it."""
     try:
         kind = getattr(find_method(name), "kind", "")
     except ValueError:
@@ -147,19 +151,19 @@ def kind_of(name: str) -> str:
 
 
 def method_options(name: str) -> list[str]:
-    """Names of the options a method takes.
+    """List the names of the options that a method takes.
 
     Raises:
-        ValueError: as ``find_method``.
+        ValueError: see ``find_method``.
     """
     return [field.name for field in dataclasses.fields(find_method(name))]
 
 
 def method_title(name: str) -> str:
-    """What people call a method: its class's own ``title``, not one that it inherits from the method it varies.
+    """The common name of a method: the ``title`` of its class, but not one inherited from a base method.
 
     Returns:
-        The title; the name itself of a method that has none, or that this installation cannot load.
+        The title, or the given name if the method has no title or this installation cannot load it.
     """
     try:
         found = vars(find_method(name)).get("title")
@@ -173,14 +177,14 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _load(point: EntryPoint) -> type[Method]:
-    """The class that an entry point names.
+    """Load the method class that an entry point names.
 
     Raises:
-        ValueError: it cannot be loaded, or is no method.
+        ValueError: it cannot be loaded, or it is not a method.
     """
     try:
         found = point.load()
-    except Exception as error:  # whatever another package does when it is imported
+    except Exception as error:  # another package may raise anything when it is imported
         raise ValueError(
             f"method {point.name!r} cannot be loaded from {home(point)}: {type(error).__name__}: {error}"
         ) from error

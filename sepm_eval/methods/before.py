@@ -1,4 +1,4 @@
-"""Visual tokens chosen before the language model reads any: what the methods have in common that do so."""
+"""What the methods share that choose visual tokens before the language model reads any."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TOWER = frozenset({"class_token", "tower"})
-"""Abilities for which ``Backbone.see`` has to be asked with ``tower=True``."""
+"""Abilities for which ``Backbone.see`` must be called with ``tower=True``."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The visual tokens among which is chosen: those of a picture that show something.
+    """The visual tokens of a picture among which a rule chooses: all but the separators.
 
     Attributes:
-        features: [n, D], as the language model would receive them.
-        more: see ``PictureTokens.more``; of "class_attention" [n] and "tower_features" [n, C] the same tokens' rows.
+        features: [n, D], the tokens' embeddings as the language model would receive them (D its width).
+        more: "class_attention" [n] and "tower_features" [n, C] of these tokens, if read (see ``PictureTokens.more``).
         image: the picture.
-        asked: the user's turn that is read with it.
+        asked: the user's turn that is read with the picture.
     """
 
     features: Tensor
@@ -43,41 +43,44 @@ class Candidates:
 
 
 class Rule(Protocol):
-    """A way to choose visual tokens; every method whose class is a ``PruneBefore`` is one."""
+    """A rule to choose visual tokens; every subclass of ``PruneBefore`` is one."""
 
     @property
     def needs(self) -> frozenset[str]:
         """See ``Method.needs``."""
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
-        """Indices of the tokens that stay, [count] in any order, each once; count is from 1 to len(candidates)."""
+        """Indices of the tokens to keep, [count], distinct and in any order; count is from 1 to len(candidates)."""
 
 
 def see(questions: Sequence[Question], backbone: Backbone, rule: Rule | None = None) -> VisualTokens:
-    """Look at the pictures of these questions, with what a rule needs of the vision tower."""
+    """Encode the pictures of these questions, with the outputs of the vision tower that a rule needs."""
     images = [question.image for question in questions]
     tower = rule is not None and rule.needs & TOWER
     return backbone.see(images, tower=True) if tower else backbone.see(images)
 
 
 def keep_chosen(rule: Rule, picture: PictureTokens, count: int, image: Image, asked: str) -> Tensor:
-    """Which visual tokens of a picture stay, [n] bool.
+    """Choose which visual tokens of a picture to keep.
 
-    Separators always stay. They count, because they are read, but a rule neither sees nor chooses them. One token that
-    shows something stays, however small the count is.
+    Separators are always kept, and count among the kept tokens, because the model reads them; the rule does not see
+    them. At least one token that is no separator is kept, however small the count is.
 
     Args:
-        rule: chooses.
-        picture: its visual tokens.
-        count: how many stay, separators included.
+        rule: the rule that chooses.
+        picture: the visual tokens of the picture.
+        count: how many tokens to keep, separators included.
         image: the picture itself.
-        asked: the user's turn that is read with it.
+        asked: the user's turn that is read with the picture.
+
+    Returns:
+        [n] bool, which tokens are kept.
     """
     keep = picture.separators
     places = (~keep).nonzero().flatten()
     wanted = min(max(count - (len(picture) - len(places)), 1), len(places))
     shown = {key: picture.more[key] for key in ("class_attention", "tower_features") if key in picture.more}
-    more = {key: one[places.to(one.device)] for key, one in shown.items()}  # a tower may have a device of its own
+    more = {key: one[places.to(one.device)] for key, one in shown.items()}  # a tower may be on another device
     chosen = rule.choose(Candidates(picture.features[places], more, image, asked), wanted)
     keep[places[chosen.to(places.device)]] = True
     return keep
@@ -85,10 +88,10 @@ def keep_chosen(rule: Rule, picture: PictureTokens, count: int, image: Image, as
 
 @method
 class PruneBefore:
-    """Zero-shot over a part of the visual tokens; a subclass has the rule by which they are chosen.
+    """Zero-shot with a part of the visual tokens; a subclass defines the rule that chooses them.
 
     Attributes:
-        budget: how many visual tokens are kept, of LLaVA-1.5's 576, or which share of them.
+        budget: how many visual tokens are kept, out of LLaVA-1.5's 576, or a share of them below 1.
     """
 
     budget: Budget = 192
@@ -107,7 +110,7 @@ class PruneBefore:
         raise NotImplementedError
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one reading each, of the tokens kept."""
+        """Answer a batch of questions, each with one prefill over the kept tokens."""
         check_needs(self, backbone.supports, backbone.name)
         visual = see(questions, backbone, self)
         asked = [zero_shot_prompt(question) for question in questions]
@@ -122,6 +125,6 @@ class PruneBefore:
         return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone; the choice itself, which costs next to nothing, is left out."""
+        """The computations of one answer, without the choice of tokens, which costs almost nothing."""
         kept = tokens_within(self.budget, geometry.visual_tokens())
         return Work((1.0,), (Read(text.before + kept + text.after[0]),))

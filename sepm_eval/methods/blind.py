@@ -1,4 +1,4 @@
-"""A control: the same question without the picture. What it scores is owed to the text alone."""
+"""A control: the zero-shot question without the picture, which shows what accuracy the text alone reaches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Blind:
     """Zero-shot without the picture.
 
     Attributes:
-        picture: "none" asks in text only; "mean" shows a picture of the same size in the mean colour of the real one.
+        picture: "none" asks in text only; "mean" shows a uniform picture with the size and the mean colour of the real
+            one.
     """
 
     picture: Literal["none", "mean"] = "none"
@@ -32,7 +33,7 @@ class Blind:
     drops: ClassVar[bool] = False
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one reading each."""
+        """Answer a batch of questions with one prefill each."""
         visual = None
         if self.picture == "mean":
             visual = backbone.see([mean_colour(question.image) for question in questions])
@@ -43,14 +44,14 @@ class Blind:
         return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone."""
+        """The computations of one answer."""
         if self.picture == "mean":
             return one_reading(geometry, text)
         return Work((), (Read(text.before + text.after[0]),))
 
 
 def mean_colour(image: Image) -> Image:
-    """A picture of the same size in one colour: the mean of each of red, green and blue, rounded."""
+    """A picture of the same size in one colour: the rounded means of red, green and blue."""
     from PIL import Image as pillow
     from PIL import ImageStat
 

@@ -4,13 +4,13 @@ Zhang et al., "Beyond Attention or Similarity: Maximizing Conditional Diversity 
 NeurIPS 2025, arXiv 2506.10967, and the authors' code (Theia-4869/CDPruner at 9541616, ``llava/model/llava_arch.py``).
 Departures:
 
-* Relevance is scaled picture by picture. The code scales over a whole batch, so that an answer depends on its
-  neighbours; its scripts ask one picture at a time, where both are the same.
-* The text is the whole turn that is asked. The code's scripts take LLaVA's short-answer sentence off its end, which
-  none of our questions has.
-* All is computed in float32, whatever the model computes in.
-* The kernel's rank is at most the width of the language model. Where it is used up, the code returns fewer tokens than
-  it was asked for; here the most relevant of those left fill up.
+* Relevance is scaled for each picture. The code scales it over a whole batch, so that an answer depends on the other
+  pictures; its scripts run with one picture at a time, where both scalings are equal.
+* The text is the whole user's turn. The code's scripts cut LLaVA's short-answer sentence off its end, which none of our
+  questions has.
+* Everything is computed in float32, whatever the model's dtype.
+* The kernel's rank is at most the width of the language model. If more tokens are asked for, the code returns fewer;
+  here the most relevant of the remaining tokens are added.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sepm_eval.methods.options import method
 if TYPE_CHECKING:
     from torch import Tensor
 
-CLIP = "openai/clip-vit-large-patch14-336"  # LLaVA-1.5's vision tower is its vision half
+CLIP = "openai/clip-vit-large-patch14-336"  # its vision half is the vision tower of LLaVA-1.5
 
 
 def _place(clip: str) -> str:
@@ -36,20 +36,21 @@ def _place(clip: str) -> str:
 
 
 ClipPlace: TypeAlias = Annotated[str, AfterValidator(_place)]
-"""An option: a folder or hub id. Whether it holds a CLIP is found out when it is loaded."""
+"""Type of an option: a folder or hub id. Whether it holds a CLIP is checked only when it is loaded."""
 
 
 def relevance(image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-    """How relevant a text makes each visual token, from just above 0 to just above 1.
+    """Relevance of each visual token to a text, from just above 0 to just above 1.
 
-    The cosine counts negatively, as in the code: CLIP's patches are least like the text that the picture shows.
+    The cosine similarity is negated, as in the code: in CLIP, the patches that show what the text says are the least
+    similar to it.
 
     Args:
-        image_embeds: [n, P], of one picture's patches in CLIP's common space.
-        text_embeds: [segments, P], of the text's segments, over which is averaged.
+        image_embeds: [n, P], embeddings of one picture's patches in CLIP's joint space of width P.
+        text_embeds: [segments, P], embeddings of the text's segments; the similarity is averaged over the segments.
 
     Returns:
-        [n]; all 1 if no token is more relevant than another.
+        [n], the relevance; all 1 if no token is more relevant than another.
     """
     import torch
 
@@ -60,12 +61,12 @@ def relevance(image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
 
 
 def conditionally_diverse(features: Tensor, relevant: Tensor, count: int) -> Tensor:
-    """The greedy maximum of a determinantal point process with kernel r_i S_ij r_j, S the cosine.
+    """Greedy MAP inference of a determinantal point process with kernel r_i S_ij r_j, where S is the cosine similarity.
 
     Args:
-        features: [n, D], as the language model would receive them.
-        relevant: [n], r.
-        count: how many to pick, at most n.
+        features: [n, D], the visual tokens as the language model would receive them.
+        relevant: [n], the relevance r.
+        count: how many tokens to pick, at most n.
 
     Returns:
         [count] indices in the order in which they were picked.
@@ -94,12 +95,12 @@ def conditionally_diverse(features: Tensor, relevant: Tensor, count: int) -> Ten
 
 @method
 class CdPruner(PruneBefore):
-    """Zero-shot over visual tokens that are diverse given the question.
+    """Zero-shot with the visual tokens that are diverse given the question.
 
     Attributes:
         budget: see ``PruneBefore``.
-        clip: folder or hub id of the CLIP whose vision half is the model's tower. Only its text tower and projections
-            are loaded, once.
+        clip: folder or hub id of the CLIP model whose vision half is the model's vision tower. Only its text tower and
+            its projections are loaded, once.
     """
 
     clip: ClipPlace = CLIP

@@ -1,4 +1,4 @@
-"""What all methods share: ask for the emotion, and turn what the model says into an answer."""
+"""What all methods share: asking for the emotion, and turning the model's output into an answer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sepm_eval.types import Answer, Evidence, Question
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_NEW_TOKENS = 128  # the default of the public SEPM code and of LLaVA's evaluation loader
+MAX_NEW_TOKENS = 128  # default in the public SEPM code and in LLaVA's evaluation loader
 
 
 def zero_shot_prompt(question: Question, preset: str | None = None) -> str:
-    """The question as the harness asked it, or in the words of a preset if one is given or it has none of its own."""
+    """The harness's text of a question, or a preset's wording if a preset is given or the question has no text."""
     if preset is None and question.text is not None:
         return question.text
     return wordings.fine(question.options(), wordings.WORDINGS[preset or "paper"])
@@ -39,26 +39,26 @@ def ask(
     read_before: Sequence[int] = (),
     max_new_tokens: int | None = None,
 ) -> list[Answer]:
-    """Put one question a picture, have the answers written, and read which option each chooses.
-
-    Every answer is written greedily until the model stops, and then parsed. No first token is taken for the whole
-    answer: the letter F is also how Llama-2's vocabulary begins "Fear".
+    """Ask one question about each picture, decode the answers greedily, and parse which option each one chooses.
 
     Args:
-        questions: the questions in the harness's letters, by which the answer is read.
-        prompts: what the model is shown for each.
+        questions: the questions; an answer is parsed with the letters and names of its question.
+        prompts: for each question the prompt that the model is shown.
         backbone: the model.
         visual: the pictures' visual tokens; None asks without pictures.
-        keep: bool [n_i] for each picture, which visual tokens the model still sees.
-        prune: removes visual tokens on their way through the model.
-        prefix: an earlier reading of the same pictures, to be continued, with the text in which both begin alike.
-        evidence: what the method found out before.
-        asked_before: the prompts of an earlier stage, to be kept in the answers.
-        read_before: how many visual tokens of each picture were read with those.
-        max_new_tokens: how long an answer may be; None is ``MAX_NEW_TOKENS``.
+        keep: for each picture [n_i] bool, which visual tokens the model still sees.
+        prune: how to remove visual tokens between the layers of the model.
+        prefix: an earlier reading of the same pictures, whose KV cache is reused as far as both prompts begin alike.
+        evidence: for each question, what the method found before.
+        asked_before: for each question the prompt of an earlier stage, to be recorded in its answer.
+        read_before: for each of these prompts, how many visual tokens were read with it.
+        max_new_tokens: the maximum length of an answer; None is ``MAX_NEW_TOKENS``.
+
+    Returns:
+        The answers, in the order of the questions.
 
     Raises:
-        FloatingPointError: the model's logits are not finite, or the attention by which ``prune`` removes tokens.
+        FloatingPointError: the model's logits, or the attention by which ``prune`` removes tokens, are not finite.
     """
     reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, **_behind(prefix)))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
@@ -78,7 +78,7 @@ def ask(
 
 
 def _behind(prefix: Reading | None) -> dict[str, Any]:
-    """How a prompt is read behind an earlier reading, if there is one."""
+    """The arguments of ``Backbone.read`` to continue from an earlier reading; none without one."""
     return {} if prefix is None else {"prefix": prefix, "shares": "text"}
 
 
@@ -95,7 +95,11 @@ def _answer(
     dropped: tuple[int, ...],
     tokens_left: float,
 ) -> Answer:
-    """What a model wrote, read as one of the question's options; ``logits`` [1, V] are those of its first token."""
+    """Parse what a model wrote as an answer to the question; ``logits`` [1, V] are those of its first token.
+
+    The text is parsed as a whole. Its first token alone does not decide, because in Llama-2's vocabulary the token of
+    the letter F is also the first token of "Fear".
+    """
     row = answer_probabilities(logits, backbone.letter_ids(question.letters))[0].tolist()
     letter = parse_answer(text, Options(question.labels, question.names))
     return Answer(
@@ -118,14 +122,17 @@ def _indices(mask: Tensor) -> tuple[int, ...]:
 
 
 def names_by_polarity(question: Question, who: str) -> tuple[list[str], list[str]]:
-    """How the positive and the negative emotions of a question are shown, in its order.
+    """Divide the shown names of a question's emotions by polarity, in the question's order.
 
     Args:
-        question: what is asked.
-        who: the method, for the message.
+        question: the question.
+        who: the name of the method, for the message.
+
+    Returns:
+        The names of the positive emotions, and those of the negative ones.
 
     Raises:
-        ValueError: it offers none of one polarity.
+        ValueError: the question offers no positive or no negative emotion.
     """
     names = dict(zip(question.labels, question.names, strict=True))
     positive = [names[label] for label in question.of_polarity("positive")]
@@ -136,10 +143,13 @@ def names_by_polarity(question: Question, who: str) -> tuple[list[str], list[str
 
 
 def check_finite(reading: Reading) -> Reading:
-    """Pass a reading on unless it holds NaN or infinity: such logits are no answer, such attention chooses no tokens.
+    """Make sure that neither the logits nor the probe's attention of a reading hold NaN or infinity.
+
+    Returns:
+        The given reading.
 
     Raises:
-        FloatingPointError: the logits or the probe's attention do; which rows of the batch is said.
+        FloatingPointError: they do; the message names the rows of the batch.
     """
     for what, numbers in (("logits are", reading.logits), ("attention to the picture is", reading.probe_attention)):
         broken = [] if numbers is None else _broken(numbers)
@@ -151,7 +161,7 @@ def check_finite(reading: Reading) -> Reading:
 
 
 def _broken(rows: Iterable[Tensor]) -> list[int]:
-    """Which of these tensors hold NaN or infinity; asked once, because a GPU is waited for to answer."""
+    """Indices of the tensors that hold NaN or infinity; one check for all, because each check waits for the GPU."""
     import torch
 
     whole = torch.stack([row.isfinite().all() for row in rows])

@@ -1,9 +1,9 @@
-"""DAN: analyse the picture, gate the emotions by polarity, then tell the likeliest apart by what speaks for each.
+"""DAN: analyse the picture, weight the emotions by polarity, then contrast the most probable ones with one another.
 
 Ye et al., "Decoding Affective Nuances: Enhancing MLLMs via Hierarchical Emotion Reasoning and Contrastive
-Discriminative Pruning", arXiv 2609.36782. There is no public code; where the paper leaves something open, docs/dan.md
-says how it is read here. Two parts: HERC, hierarchical emotion reasoning (an analysis, then polarity and emotion with
-it in context, Eq. 1-4), and CDVP, contrastive discriminative visual pruning (Algorithm 1, Eq. 5-10).
+Discriminative Pruning", arXiv 2609.36782. There is no public code; docs/dan.md says what is done here where the paper
+leaves something open. DAN has two parts: HERC, hierarchical emotion reasoning (an analysis, then polarity and emotion
+with the analysis in context, Eq. 1-4), and CDVP, contrastive discriminative visual pruning (Algorithm 1, Eq. 5-10).
 """
 
 from __future__ import annotations
@@ -33,26 +33,31 @@ if TYPE_CHECKING:
 class Dan:
     """DAN and its ablations.
 
-    Options are numbered, and which number the model would write is read off its probabilities; it writes no answer.
-    So an answer's text is the chosen option's letter in the question.
+    Options are numbered. The model writes no answer: the number with the highest probability is the chosen option. So
+    an answer's text is the letter that this option has in the question.
 
     Attributes:
-        analysis_tokens: how long the analysis, and a contrast that is written, may become.
-        alpha: variance of two scores below which the lower one is a candidate, too; that of 0 and 1 is 0.25.
-        beta: share of visual tokens that the last question is put without.
-        k: how many candidates there may be besides the likeliest; below the number of options. As in Algorithm 1, not
-            all options become candidates, so 2 goes with every question.
-        layers: whose attention tells the candidates apart.
-        gate: how the polarity weighs the emotions: by its probability ("soft"), by 1 and 0 ("hard"), or not.
-        scene: have clues in the scene analysed.
-        object: have clues in objects analysed. Without either nothing is analysed, and the polarity and the emotion are
-            asked for as in the paper's zero-shot question.
-        cdvp: put the last question. Without it the likeliest emotion is the answer.
-        candidates: what the last question offers: "likely" is S*, by alpha and k; "all" is every emotion (Table 5, S).
-        select: by what the last question's visual tokens are chosen: "contrast" by where the contrasts differ; the
-            others are Table 6's: "focus" by the attention of the focus-on-emotion sentence in front of the last
-            question, "query" by that of the whole last question, "random" by chance, which the picture's content seeds.
-        contrast_in_context: have the contrasts written, and put the last question behind them.
+        analysis_tokens: maximum number of tokens of the analysis, and of each written answer to a contrast question.
+        alpha: an emotion becomes a candidate if the variance of its score and the highest score is below alpha. This
+            variance is at most 0.25, for the scores 0 and 1.
+        beta: share of the visual tokens that are dropped for the last question.
+        k: maximum number of candidates besides the most probable emotion. It must be below the number of options, but 2
+            is always allowed, because as in Algorithm 1 at least one option is never a candidate.
+        layers: the decoder layers whose attention is used to choose visual tokens.
+        gate: the weight of an emotion: the probability of its polarity ("soft"); 1 if its polarity is the more probable
+            one and 0 otherwise ("hard"); or 1 for every emotion ("none").
+        scene: let the model analyse clues in the scene.
+        object: let the model analyse clues in objects. Without both there is no analysis, and polarity and emotion are
+            asked for in the words of the paper's zero-shot question.
+        cdvp: ask the last question. Without it the most probable emotion is the answer.
+        candidates: the options of the last question: "likely" is S*, chosen by alpha and k; "all" is every emotion
+            (Table 5, S).
+        select: how the visual tokens for the last question are chosen: "contrast" by how much the attention of the
+            contrast questions differs; the others are those of Table 6: "focus" by the attention of the
+            focus-on-emotion sentence in front of the last question, "query" by the attention of the whole last
+            question, "random" at random, seeded by the picture's content.
+        contrast_in_context: let the model answer the contrast questions, and put these answers in context before the
+            last question.
     """
 
     analysis_tokens: Annotated[int, Field(ge=1, le=4096), NUMBER] = 256
@@ -80,10 +85,10 @@ class Dan:
         return frozenset({"keep"} if self.select == "random" else {"probe", "keep"})
 
     def check_question(self, question: Question) -> None:
-        """Make sure that a question has enough options.
+        """Make sure that a question has enough options for ``k``.
 
         Raises:
-            ValueError: there may be more candidates than options.
+            ValueError: k is too large for the number of options.
         """
         most = max(len(question.labels) - 1, 2)
         if self.cdvp and self.candidates == "likely" and self.k > most:
@@ -93,7 +98,7 @@ class Dan:
             )
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
-        """The prompts of a question if there will be as many candidates as there may be."""
+        """The prompts of a question if there will be as many candidates as ``k`` allows."""
         asked = [prompts.clues(scene=self.scene, objects=self.object)] if self._analyses else []
         asked += [self._coarse(question), prompts.numbered(question.names, self._sentence)]
         names = question.names
@@ -106,7 +111,7 @@ class Dan:
         return tuple(asked)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone that can reuse, if the analysis becomes as long as it may."""
+        """The computations of one answer, for a backbone that supports "reuse" and an analysis of maximum length."""
         looked = text.before + geometry.visual_tokens()
         told, turns, reads = 0, list(text.after), []
         if self._analyses:
@@ -138,26 +143,29 @@ class Dan:
 
     @property
     def _differ(self) -> bool:
-        """Whether tokens are chosen by where the contrasts differ."""
+        """Whether tokens are chosen by how much the attention of the contrast questions differs."""
         return bool(self.beta) and self.select == "contrast"
 
     @property
     def _contrasts(self) -> bool:
-        """Whether the candidates are contrasted before the last question, to choose tokens or to have it written."""
+        """Whether contrast questions come before the last question, to choose tokens or to have answers in context."""
         return self._differ or self.contrast_in_context
 
     @property
     def _looks(self) -> bool:
-        """Whether a prompt of its own says which tokens matter."""
+        """Whether an additional prompt is read only for its attention to the visual tokens (see ``_looking``)."""
         return bool(self.beta) and self.select in ("focus", "query")
 
     def _looking(self, names: Sequence[str]) -> str:
-        """That prompt: the last question, over the whole picture."""
+        """The prompt whose attention chooses the tokens: the last question, with all visual tokens."""
         asked = prompts.numbered(names, prompts.BY_DISCRIMINATION)
         return f"{prompts.FOCUS_ON_EMOTION}\n{asked}" if self.select == "focus" else asked
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions: the pictures are encoded once, and read whole once where the model can reuse."""
+        """Answer a batch of questions.
+
+        The pictures are encoded once. If the model supports "reuse", the unpruned visual tokens are read only once.
+        """
         check_needs(self, backbone.supports, backbone.name)
         for question in questions:
             self.check_question(question)
@@ -174,7 +182,7 @@ class Dan:
         return [case.answer() for case in cases]
 
     def _analyse(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens) -> Reading | None:
-        """Have the analysis written (Q_a); the reading of the picture, to be continued."""
+        """Let the model write the analysis (Q_a); return the reading of the picture, from which later prompts go on."""
         if not self._analyses:
             return None
         ask = prompts.clues(scene=self.scene, objects=self.object)
@@ -184,9 +192,10 @@ class Dan:
         return reading
 
     def _rate(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading | None) -> Reading:
-        """Polarity and emotions with the analysis in context (Q_c, Q_f), gated scores (Eq. 4), and S* (Algorithm 1).
+        """Ask for polarity and emotion with the analysis in context (Q_c, Q_f); find scores (Eq. 4) and S*.
 
-        Returns the reading of the picture that there was, or the first one made here.
+        Returns:
+            The given reading of the picture, or the one made here if none was given.
         """
         coarse, pairs = self._ask(cases, [self._coarse(case.question) for case in cases], 2, backbone, visual, first)
         fine = [prompts.numbered(case.question.names, self._sentence) for case in cases]
@@ -197,7 +206,7 @@ class Dan:
         return first or coarse
 
     def _offered(self, scores: Tensor) -> list[int]:
-        """What the last question offers, the likeliest first; one alone is the answer."""
+        """Indices of the options of the last question, the most probable first; a single one is the answer."""
         if self.cdvp and self.candidates == "all":
             return scores.argsort(descending=True, stable=True).tolist()
         return pick_candidates(scores, self.alpha, self.k if self.cdvp else 0)
@@ -211,7 +220,7 @@ class Dan:
         visual: VisualTokens,
         prefix: Reading | None,
     ) -> tuple[Reading, list[Tensor]]:
-        """Put a numbered question behind the analysis; of so many options, or of all emotions."""
+        """Ask a numbered question after the analysis, with ``count`` options; 0 stands for all emotions."""
         how = _go_on(backbone, prefix)
         turns = [
             case.asked(turn, 0 if how else None)
@@ -223,7 +232,7 @@ class Dan:
 
     @property
     def _sentence(self) -> str:
-        """In front of the options, with the analysis in context or without one."""
+        """The sentence in front of the options, with or without an analysis in context."""
         return prompts.BY_ANALYSIS if self._analyses else prompts.WORDINGS["paper"].ask
 
     def _coarse(self, question: Question) -> str:
@@ -232,7 +241,7 @@ class Dan:
     def _contrast(
         self, cases: Sequence[Case], rows: Sequence[int], backbone: Backbone, visual: VisualTokens, first: Reading
     ) -> None:
-        """Ask what speaks for each candidate (Q_ctr): where the model looks then (Eq. 5-6), or what it writes."""
+        """Ask each candidate's contrast question (Q_ctr), for its attention (Eq. 5-6), a written answer, or both."""
         if not self._contrasts:
             return
         for place in range(max(len(cases[row].candidates) for row in rows)):
@@ -250,7 +259,7 @@ class Dan:
                     cases[row].written += text.tokens
 
     def _choose_tokens(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> None:
-        """Which visual tokens the last question is put with: by the contrasts (Eq. 7-9), or as in Table 6."""
+        """Choose the visual tokens for the last question: by the contrast questions (Eq. 7-9), or as in Table 6."""
         if not self.beta:
             return
         if self.select == "contrast":
@@ -267,7 +276,7 @@ class Dan:
             case.keep = keep_most_significant(row, self.beta, case.picture.separators)
 
     def _look(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> list[Tensor]:
-        """For each picture [N_v]: how much the last question, or the focus sentence before it, looks at each token."""
+        """For each picture [N_v]: attention of the last question, or of the focus sentence before it, to each token."""
         how = _go_on(backbone, first)
         asked = [case.asked(self._looking(case.names), 0 if how else None) for case in cases]
         how["probe"] = asked if self.select == "query" else prompts.FOCUS_ON_EMOTION
@@ -275,7 +284,7 @@ class Dan:
         return list(reading.probe_attention or ())
 
     def _decide(self, cases: Sequence[Case], backbone: Backbone, visual: VisualTokens, first: Reading) -> None:
-        """Choose among the candidates, with the pruned picture (Q_d, Eq. 10)."""
+        """Choose among the candidates, with the visual tokens that are kept (Q_d, Eq. 10)."""
         keep = [case.keep for case in cases if case.keep is not None]
         how: dict[str, Any] = {"keep": keep} if keep else _go_on(backbone, first)
         turns = []
@@ -290,12 +299,12 @@ class Dan:
 
 
 def _go_on(backbone: Backbone, prefix: Reading | None) -> dict[str, Any]:
-    """How a prompt is read that begins like an earlier one: behind it, if the model can."""
+    """The arguments of ``Backbone.read`` to continue from an earlier reading; none if the model cannot do that."""
     return {"prefix": prefix, "shares": "text"} if prefix is not None and "reuse" in backbone.supports else {}
 
 
 def _rows(reading: Reading, rows: Sequence[int]) -> Reading:
-    """Some rows of a reading; all of them without a copy."""
+    """Some rows of a reading; if these are all rows, the reading itself without a copy."""
     return reading if len(rows) == len(reading.logits) else reading[rows]
 
 

@@ -1,4 +1,4 @@
-"""What DAN finds out about one question, and its Eq. 4, Eq. 7 and Algorithm 1 as functions of tensors."""
+"""The state of one question while DAN answers it, and Eq. 4, Eq. 7 and Algorithm 1 of DAN on tensors."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class Case:
-    """One question on its way; numbers are indices of the question's labels.
+    """What is known of one question so far; an emotion is given by its index among the question's N labels.
 
     Attributes:
-        question: what is asked.
-        picture: its visual tokens.
-        analysis: what the model wrote of the picture's clues; None if it was not asked to.
-        written: how many tokens it wrote in all.
+        question: the question.
+        picture: the visual tokens of its picture.
+        analysis: what the model wrote about the emotional clues in the picture; None if it was not asked to.
+        written: how many tokens the model wrote in total.
         prompts: the user's turns so far.
-        tokens_read: how many visual tokens were read with each.
-        pair: [2], of the polarities.
-        scores: [N], of the emotions, gated.
-        candidates: S*, the likeliest first.
-        contrasts: for each candidate what the model wrote for it.
-        attention: for each candidate [N_v].
-        discrepancy: [N_v], by which tokens are chosen.
-        significance: [N_v], by which they are chosen instead; neither where chance does.
-        keep: [N_v] bool, which visual tokens the last question is put with; None is all.
-        chosen: [len(candidates)], how probable each is in the end.
+        tokens_read: for each of these, how many visual tokens were read with it.
+        pair: [2], probabilities of the positive and the negative polarity.
+        scores: [N], scores of the emotions, weighted by polarity (Eq. 4).
+        candidates: S*, indices of the candidates, the most probable first.
+        contrasts: for each candidate, what the model answered to its contrast question.
+        attention: for each candidate [N_v], attention of its contrast question to each visual token (Eq. 6).
+        discrepancy: [N_v], how much the candidates' attention differs (Eq. 7), if tokens are chosen by it.
+        significance: [N_v], attention of the last question or the focus sentence, if tokens are chosen by it. Both this
+            and ``discrepancy`` are None if tokens are chosen at random.
+        keep: [N_v] bool, which visual tokens are kept for the last question; None keeps all.
+        chosen: [len(candidates)], probability of each candidate in the last question; None if it was not asked.
     """
 
     question: Question
@@ -54,18 +55,18 @@ class Case:
     chosen: Tensor | None = None
 
     def asked(self, prompt: str, tokens: int | None = None) -> str:
-        """Note a prompt and how many visual tokens are read with it, by default all."""
+        """Record a prompt, and how many visual tokens are read with it (by default all); return the prompt."""
         self.prompts.append(prompt)
         self.tokens_read.append(len(self.picture) if tokens is None else tokens)
         return prompt
 
     @property
     def names(self) -> list[str]:
-        """How the candidates are shown."""
+        """The names by which the candidates are shown."""
         return [self.question.names[one] for one in self.candidates]
 
     def answer(self) -> Answer:
-        """The answer: the likeliest option of the last question, or where none was put, of all."""
+        """The answer: the most probable option of the last question, or the first candidate if it was not asked."""
         labels, letters = self.question.labels, self.question.letters
         probable = dict(zip(labels, self.scores.tolist(), strict=True))
         if self.chosen is not None:
@@ -105,18 +106,21 @@ class Case:
 
 
 def contrast(names: Sequence[str], place: int) -> str:
-    """The question why a picture shows the candidate at this place and none of the others."""
+    """The contrast question (Q_ctr): why the picture shows the candidate at this place rather than the others."""
     return prompts.contrast(names[place], [name for i, name in enumerate(names) if i != place])
 
 
 def gated(scores: Tensor, pair: Tensor, question: Question, gate: Literal["soft", "hard", "none"]) -> Tensor:
-    """Scores of the emotions weighed by their polarity (Eq. 4), [N], sum 1.
+    """Weight the scores of the emotions by their polarity (Eq. 4).
 
     Args:
-        scores: [N], of the emotions.
-        pair: [2], of positive and negative.
-        question: says which emotion is which.
+        scores: [N], scores of the emotions.
+        pair: [2], probabilities of the positive and the negative polarity.
+        question: the question, which knows the polarity of each emotion.
         gate: see ``Dan``.
+
+    Returns:
+        [N], the weighted scores, with sum 1.
     """
     import torch
 
@@ -128,10 +132,11 @@ def gated(scores: Tensor, pair: Tensor, question: Question, gate: Literal["soft"
 
 
 def pick_candidates(scores: Tensor, alpha: float, k: int) -> list[int]:
-    """S* of Algorithm 1: indices of the likeliest emotion and of up to k that are nearly as likely, in this order.
+    """S* of Algorithm 1: indices of the most probable emotion and of up to k emotions that are nearly as probable.
 
-    An emotion is one of them if the variance of its score and the highest, ((s_max - s_i) / 2)^2, is below alpha, and
-    all before it are. Not all emotions are candidates.
+    They are in descending order of score. An emotion is a candidate if the variance of its score and the highest score,
+    ((s_max - s_i) / 2)^2, is below alpha, and every emotion with a higher score is a candidate. The emotion with the
+    lowest score is never a candidate.
     """
     order = scores.argsort(descending=True, stable=True).tolist()
     chosen = order[:1]
@@ -143,9 +148,13 @@ def pick_candidates(scores: Tensor, alpha: float, k: int) -> list[int]:
 
 
 def discrepancy(attention: Sequence[Tensor]) -> Tensor:
-    """How much the candidates differ in looking at each visual token (Eq. 7), [N_v]: sum_i |A_i - mean of the others|.
+    """How much the candidates' attention to each visual token differs (Eq. 7): sum_i |A_i - mean of the others|.
 
-    attention: [N_v] for each candidate, at least two.
+    Args:
+        attention: [N_v] for each candidate, of at least two.
+
+    Returns:
+        [N_v], the discrepancy.
     """
     import torch
 

@@ -1,10 +1,10 @@
-"""DivPrune: keep the visual tokens that are most unlike one another.
+"""DivPrune: keep the visual tokens that differ most from one another.
 
 Alvar et al., "DivPrune: Diversity-based Visual Token Pruning for Large Multimodal Models", CVPR 2025, arXiv 2503.02175,
 and the authors' code (vbdi/divprune at 799e2d9, ``LLaVA/llava/model/llava_arch.py``). Departures:
 
-* Distances are computed in float32, whatever the model computes in.
-* Where nothing but exact copies of picked tokens is left, these fill up; the code picks a token twice and keeps fewer.
+* Distances are computed in float32, whatever the model's dtype.
+* If only exact copies of picked tokens remain, copies are picked; the code picks a token twice and so keeps fewer.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def most_diverse(features: Tensor, count: int) -> Tensor:
-    """The max-min selection of tokens by cosine distance.
+    """Max-min selection of tokens by cosine distance.
 
-    The first is the one whose nearest other token is farthest; then, again and again, the one whose nearest token among
-    those picked is farthest. Of equal ones the first is taken.
+    First the token whose nearest other token is farthest away is picked; then, repeatedly, the token whose nearest
+    picked token is farthest away. Ties go to the first token.
 
     Args:
-        features: [n, D], as the language model would receive them.
-        count: how many to pick.
+        features: [n, D], the visual tokens as the language model would receive them.
+        count: how many tokens to pick.
 
     Returns:
-        [count] indices in the order in which they were picked.
+        [count] indices in the order in which they were picked; all n in their order if count is n or more.
     """
     import torch
 
@@ -50,7 +50,7 @@ def most_diverse(features: Tensor, count: int) -> Tensor:
 
 @method
 class DivPrune(PruneBefore):
-    """Zero-shot over the most diverse visual tokens; see ``PruneBefore`` for the option."""
+    """Zero-shot with the most diverse visual tokens; see ``PruneBefore`` for the option."""
 
     title: ClassVar[str] = "DivPrune"
 

@@ -1,8 +1,8 @@
-"""SEPM with other ways to see less in stage 2: the rows of Table 2, and a smaller picture.
+"""SEPM with other ways to reduce what stage 2 sees: the rows of SEPM's Table 2, and a smaller picture.
 
 ``random_drop`` and ``query_drop`` drop as many visual tokens as SEPM, chosen at random or by the attention of the whole
-coarse query. ``downsample`` drops none but shows a smaller picture, so that about the same share of tokens is left: a
-baseline that pruning methods often fail to beat (Chenfei Liao et al., arXiv 2510.07143).
+coarse query. ``downsample`` drops no tokens but shows a smaller picture, which leaves about the same share of tokens;
+pruning methods often fail to beat this baseline (Chenfei Liao et al., arXiv 2510.07143).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class RandomDrop(Sepm):
     """SEPM that drops random visual tokens.
 
     Attributes:
-        seed: a whole number from 0; with the picture's content it decides which, so the choice depends on neither order
-            nor batch.
+        seed: a whole number from 0. The seed and the picture's content decide which tokens are dropped, so the choice
+            does not depend on the order of the questions or on the batch.
     """
 
     seed: Annotated[int, Field(ge=0, le=LARGEST), NUMBER] = 0
@@ -61,7 +61,7 @@ class RandomDrop(Sepm):
 
 @method
 class QueryDrop(Sepm):
-    """SEPM that drops the visual tokens least attended by the whole coarse query."""
+    """SEPM that drops the visual tokens to which the whole coarse query attends least."""
 
     kind: ClassVar[str] = "control"
     title: ClassVar[str] = "Query drop"
@@ -76,12 +76,12 @@ class QueryDrop(Sepm):
 
 @method
 class Downsample(Sepm):
-    """SEPM whose stage 2 sees a smaller picture instead of fewer tokens of it; the picture is encoded twice."""
+    """SEPM whose stage 2 sees a smaller picture instead of fewer tokens of the same one; so it is encoded twice."""
 
     kind: ClassVar[str] = "control"
     title: ClassVar[str] = "Smaller second picture"
     reads_focus: ClassVar[bool] = False
-    drops: ClassVar[bool] = False  # a smaller picture has fewer tokens, of which all are seen
+    drops: ClassVar[bool] = False  # the smaller picture has fewer tokens, but all of them are seen
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,7 +94,7 @@ class Downsample(Sepm):
         return frozenset({"resize"} if self.vta and self.beta else ())
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone: a second look in place of dropped tokens."""
+        """The computations of one answer: the picture is encoded a second time, and no tokens are dropped."""
         if not self.vta or not self.beta:
             return super().work(geometry, text)
         coarse, fine = text.after
@@ -106,8 +106,8 @@ class Downsample(Sepm):
 
     @property
     def _side(self) -> float:
-        """Side of the smaller picture as a share of the usual one: it has 1 - beta of its area."""
-        assert self.beta is not None  # filled in above
+        """Side of the smaller picture as a share of the usual side; its area is 1 - beta of the usual area."""
+        assert self.beta is not None  # set in __post_init__
         return (1 - self.beta) ** 0.5
 
     def _probe(self, asked: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 Zhang et al., "[CLS] Attention is All You Need for Training-Free Visual Token Pruning: Make VLM Inference Faster",
 arXiv 2412.01818, and the authors' code (Theia-4869/FasterVLM at f5d5f12, ``llava/model/llava_arch.py``). Departures:
-the softmax is computed in float32, whatever the model computes in, and of equal tokens the first is kept.
+the softmax is computed in float32, whatever the model's dtype, and of tokens with equal attention the first is kept.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @method
 class FasterVlm(PruneBefore):
-    """Zero-shot over what the class token attends to; see ``PruneBefore`` for the option."""
+    """Zero-shot with the visual tokens to which the class token attends most; see ``PruneBefore`` for the option."""
 
     title: ClassVar[str] = "FasterVLM"
     needs: ClassVar[frozenset[str]] = frozenset({"keep", "class_token"})
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
-        """The tokens with the highest attention."""
+        """Indices of the tokens with the highest attention, see ``Rule.choose``."""
         return candidates.more["class_attention"].argsort(descending=True, stable=True)[:count]
 
 

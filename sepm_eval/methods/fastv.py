@@ -1,8 +1,8 @@
-"""FastV: after a few decoder layers the visual tokens go that the prompt's last token attends to least.
+"""FastV: after a few decoder layers, drop the visual tokens to which the prompt's last token attends least.
 
 Chen et al., "An Image is Worth 1/2 Tokens After Layer 2", ECCV 2024, arXiv 2403.06764, and the authors' code
-(pkunlp-icler/FastV at d165972). Tokens are dropped once, while the prompt is read. The public scripts take the picture
-to begin a token too late; here it begins where it does.
+(pkunlp-icler/FastV at d165972). Tokens are dropped once, during prefill. The public scripts assume that the picture
+begins one token later than it does; here its true position is used.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sepm_eval.methods.options import NUMBER, method
 
 @dataclass(frozen=True)
 class AfterLayer:
-    """FastV's cut: once, by the attention of the layer before it; the tokens that stay keep their positions.
+    """FastV's cut: one cut by the attention of the layer before it; the kept tokens keep their positions.
 
     Attributes:
         layer: how many layers see all tokens (K).
         budget: see ``FastV``; None if ``keep`` is given.
-        keep: how many are kept after these layers, as a budget.
+        keep: how many tokens are kept after these layers, in the format of a budget; None if ``budget`` is given.
     """
 
     layer: int
@@ -37,7 +37,7 @@ class AfterLayer:
     ahead: ClassVar[bool] = False
 
     def left(self, layers: int, tokens: int) -> Mapping[int, int]:
-        """See ``Cut.left``. A model too shallow for the budget is given what LLaVA-1.5 would be given."""
+        """See ``Cut.left``. In a model with too few layers to reach the budget, the count is that for LLaVA-1.5."""
         if self.keep is not None:
             return {self.layer - 1: tokens_within(self.keep, tokens)}
         assert self.budget is not None
@@ -48,16 +48,16 @@ class AfterLayer:
 
 @method
 class FastV(Inside):
-    """Zero-shot with FastV: after ``layer`` layers only the tokens stay that the last one's last row attends to most.
+    """Zero-shot with FastV: after ``layer`` layers, keep the visual tokens the prompt's last token attends to most.
 
-    Papers mostly call the tokens kept after that layer the budget, which leaves the layers before it out of account:
-    that is ``keep`` here.
+    Most papers call the number of tokens kept after this layer the budget, and ignore that the layers before it see all
+    tokens. Here this number is ``keep``, and ``budget`` is the mean over all layers.
 
     Attributes:
-        budget: average number of visual tokens over the decoder layers, out of LLaVA-1.5's 576, or a share. None is
-            192, or what ``keep`` gives. A model of so few layers that it cannot be reached keeps after ``layer`` layers
-            what LLaVA-1.5 would; what was kept is recorded with every answer.
-        keep: instead of a budget, how many tokens are kept after these layers, out of 576, or a share.
+        budget: mean number of visual tokens over the decoder layers, out of LLaVA-1.5's 576, or a share of them below
+            1. None is 192, or the mean that follows from ``keep``. A model with too few layers to reach the budget
+            keeps after ``layer`` layers the number that LLaVA-1.5 would keep. Every answer records what was kept.
+        keep: instead of a budget, how many tokens are kept after these layers, out of 576, or a share of them below 1.
         layer: K, how many decoder layers see all tokens.
     """
 
@@ -81,7 +81,7 @@ class FastV(Inside):
 
     @property
     def cut(self) -> Cut:
-        """What is dropped where."""
+        """How many tokens are dropped after which layers."""
         return AfterLayer(self.layer, self.budget, self.keep)
 
 

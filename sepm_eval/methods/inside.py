@@ -1,4 +1,4 @@
-"""What methods share that drop visual tokens between decoder layers."""
+"""What the methods share that drop visual tokens between decoder layers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sepm_eval.methods.needs import check_needs
 from sepm_eval.types import Answer, Question
 
 DEPTH = 32
-"""Decoder layers of LLaVA-1.5-7B, in whose numbers papers name layers."""
+"""Number of decoder layers of LLaVA-1.5-7B; the layer numbers in papers refer to this model."""
 
 
 class Inside:
-    """Zero-shot with one reading, in which a ``Cut`` drops visual tokens."""
+    """Zero-shot with one prefill per question, in which a ``Cut`` drops visual tokens between layers."""
 
     kind: ClassVar[str] = "pruning"
     needs_polarities: ClassVar[bool] = False
@@ -29,7 +29,7 @@ class Inside:
         return any(left < FULL for left in self.cut.left(DEPTH, FULL).values())
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one pruned reading each."""
+        """Answer a batch of questions, each with one pruned prefill."""
         check_needs(self, backbone.supports, backbone.name)
         visual = backbone.see([question.image for question in questions])
         asked = [prompt for question in questions for prompt in self.foreseen(question)]
@@ -40,12 +40,12 @@ class Inside:
         return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone; rating the tokens, which costs next to nothing, is left out."""
+        """The computations of one answer, without the rating of tokens, which costs almost nothing."""
         around, count = text.before + text.after[0], geometry.visual_tokens()
         cuts = self.cut.left(geometry.decoder.layers, count)
         return Work((1.0,), (Read(around + count, left=tuple((layer, around + left) for layer, left in cuts.items())),))
 
     @property
     def cut(self) -> Cut:
-        """What is dropped where."""
+        """How many tokens are dropped after which layers."""
         raise NotImplementedError

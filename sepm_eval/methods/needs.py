@@ -1,4 +1,4 @@
-"""What a method needs beyond looking, reading and writing: of a model, of a question, and weights of its own."""
+"""What a method may need: special abilities of the model, a suitable question, and checkpoints of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sepm_eval.backbone.checkpoints import checkpoint_revision
 from sepm_eval.types import Question
 
-# The names are those of ``backbone.interface.ABILITIES``.
+# The abilities of ``backbone.interface.ABILITIES``, in words for messages.
 _MEANING = {
     "probe": "report attention",
     "keep": "read a picture without some of its visual tokens",
@@ -23,13 +23,12 @@ def check_needs(method: object, supports: Collection[str], model: str) -> None:
     """Make sure that a model can do what a method needs.
 
     Args:
-        method: the method, with its options: these may decide what it needs. One that says nothing by ``needs`` needs
-            nothing.
-        supports: see ``Backbone.supports``.
-        model: what the model is called, for the message.
+        method: the method, with its options, on which its needs may depend. A method without ``needs`` needs nothing.
+        supports: the abilities of the model, see ``Backbone.supports``.
+        model: the name of the model, for the message.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: the model lacks an ability.
     """
     lacking = sorted(getattr(method, "needs", frozenset()) - set(supports))
     if lacking:
@@ -42,15 +41,15 @@ def check_needs(method: object, supports: Collection[str], model: str) -> None:
 
 
 def other_weights(method: object) -> dict[str, str]:
-    """What identifies the weights that a method loads besides the model's (``Method.checkpoints``).
+    """Identify the weights that a method loads besides the model's (``Method.checkpoints``).
 
     Returns:
-        By option the hub commit, or the digest of a folder's files, as of a model (``checkpoint_revision``); nothing
-        for a method that loads none.
+        For each option that names a checkpoint, its hub commit or the digest of the folder's files, as for a model (see
+        ``checkpoint_revision``); empty for a method that loads none.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint; the option is named.
-        ValueError: it is damaged.
+        FileNotFoundError: there is no such checkpoint; the message names the option.
+        ValueError: the checkpoint is damaged; the message names the option.
     """
     found = {}
     for option, place in getattr(method, "checkpoints", {}).items():
@@ -64,10 +63,10 @@ def other_weights(method: object) -> dict[str, str]:
 
 
 def check_question(method: object, question: Question) -> None:
-    """Make sure that a method with its options can be asked a question; one that says nothing by this name can.
+    """Make sure that a method with its options can answer a question, if the method defines ``check_question``.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: the method cannot answer this question.
     """
     check = getattr(method, "check_question", None)
     if check is not None:

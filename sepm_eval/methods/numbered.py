@@ -1,4 +1,4 @@
-"""Options that are numbered: how probable each number is as the answer, however many tokens it is written with."""
+"""Numbered options: the probability of each number as the answer, even if it consists of several tokens."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers 1, 2, ... as a model writes them.
+    """The numbers 1, 2, ... as token ids of a model.
 
     Attributes:
-        lead: token ids with which all of them begin. Llama's tokenizer puts a space of its own before a digit.
-        ids: for each number the token ids behind these.
-        digits: the ten token ids that a digit behind another may be; empty if every number is one token.
+        lead: token ids with which every number begins, such as the separate space token before a digit in Llama.
+        ids: for each number, the token ids after ``lead``.
+        digits: the token ids of the ten digits as the second digit of a number; empty if every number is one token.
     """
 
     lead: tuple[int, ...]
@@ -30,10 +30,10 @@ class Numbers:
 
     @classmethod
     def of(cls, backbone: Backbone, count: int) -> Numbers:
-        """The numbers up to ``count``, at least 2.
+        """Tokenise the numbers from 1 to ``count``, which is at least 2.
 
         Raises:
-            ValueError: the tokenizer writes them neither with one token each nor digit by digit.
+            ValueError: the tokenizer writes the numbers neither as one token each nor digit by digit.
         """
         written = backbone.answer_ids([str(number) for number in range(1, count + 1)])
         lead = [same[0] for same in takewhile(lambda ids: len(set(ids)) == 1, zip(*written, strict=False))]
@@ -51,22 +51,25 @@ class Numbers:
 
     @property
     def begun(self) -> list[tuple[int, ...]]:
-        """Behind which ids the next token's logits are needed: nothing, and all that begins or is a number."""
+        """The sequences of ids after which next-token logits are needed, the empty one first.
+
+        If every number is one token, this is the empty sequence alone; else it is every number and every start of one.
+        """
         if not self.digits:
             return [()]
         every = {one[:length] for one in self.ids for length in range(len(one) + 1)}
         return sorted(every, key=lambda one: (len(one), one))
 
     def probabilities(self, logits: Mapping[tuple[int, ...], Tensor], count: int) -> Tensor:
-        """How probable each of the first numbers is, given that one of them is the answer.
+        """The probability of each number from 1 to ``count``, given that one of them is the answer.
 
-        Where each is one token, that is the softmax over them. Where some are two, a number's probability is the
-        product of its digits', times the probability that no further digit follows; else 1 would have those of 10 to
-        19, too.
+        If each number is one token, this is the softmax over these tokens. If some have two tokens, the probability of
+        a number is the product of its digits' probabilities and of the probability that no further digit follows;
+        without the last factor, the probability of 1 would include those of 10 to 19. The results are then normalised.
 
         Args:
-            logits: [V], of the token behind each of ``begun``.
-            count: how many numbers there are, at least 2.
+            logits: for each sequence of ``begun`` [V], the next-token logits after it.
+            count: how many numbers are offered, at least 2.
 
         Returns:
             [count] float64, sum 1.
@@ -90,21 +93,21 @@ class Numbers:
 def read_numbers(
     backbone: Backbone, prompts: Sequence[Turns], visual: VisualTokens, counts: Sequence[int], **how: Any
 ) -> tuple[Reading, list[Tensor]]:
-    """Put questions whose options are numbered.
+    """Ask questions with numbered options, and compute the probability of each number.
 
     Args:
         backbone: the model.
-        prompts: one for each picture.
-        visual: the pictures.
+        prompts: one prompt for each picture.
+        visual: the visual tokens of the pictures.
         counts: how many options each question has.
-        how: what ``Backbone.read`` takes besides.
+        how: further arguments of ``Backbone.read``.
 
     Returns:
-        The reading, and for each question [count] float64: how probable each number is.
+        The reading of the prompts, and for each question [count] float64, the probability of each number.
 
     Raises:
         FloatingPointError: the model's logits are not finite.
-        ValueError: the numbers cannot be read off, see ``Numbers.of``.
+        ValueError: the tokenizer does not fit, see ``Numbers.of``.
     """
     numbers = Numbers.of(backbone, max(counts))
     first = check_finite(backbone.read(prompts, visual, begun=numbers.lead, **how))

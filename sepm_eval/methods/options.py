@@ -1,4 +1,4 @@
-"""A method's options: pydantic checks them, and what it finds is said in one sentence."""
+"""The options of a method: pydantic checks them, and each error becomes one readable sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing_extensions import dataclass_transform
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.types import Answer, Question
 
-LARGEST = 2**63 - 1  # what a journal's readers take for a whole number
+LARGEST = 2**63 - 1  # the largest whole number that the readers of a journal accept
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 T = TypeVar("T")
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def method(cls: type[T]) -> type[T]:
-    """Make a class a method: a frozen dataclass whose fields are its options, checked whenever one is made.
+    """Make a class a method: a frozen dataclass whose fields are its options and are checked when it is created.
 
-    pydantic checks each value against its field's annotation, strictly: True is not 1, "0.1" is no number, NaN and
-    infinity are none either. A check that needs several options belongs into ``__post_init__``, as a ValueError. A bad
-    value raises a ValueError with one sentence for each: the option, what was found, and what is allowed. ``answer`` is
-    written for a batch of questions; it takes one question too.
+    pydantic checks each value strictly against the annotation of its field: True is not accepted as 1, nor "0.1" as a
+    number, and NaN and infinity are refused. A check that needs several options belongs in ``__post_init__`` and raises
+    a ValueError. Bad values raise a ValueError with one sentence for each: the option, the value, and what is allowed.
+    The class defines ``answer`` for a batch of questions only; the decorator makes it accept a single question, too.
 
-    Numbers are best annotated as ``Annotated[float, Field(ge=0, lt=1), NUMBER]``.
+    Annotate numbers like this: ``Annotated[float, Field(ge=0, lt=1), NUMBER]``.
     """
     made: Any = dataclass(frozen=True, config=_STRICT)(cls)
     checked = made.__init__
@@ -47,10 +47,10 @@ def method(cls: type[T]) -> type[T]:
 
 
 def takes_one(cls: type[T]) -> type[T]:
-    """The same class; its ``answer``, written for a batch of questions, now takes one question as well."""
+    """Make the ``answer`` of a class, defined for a batch of questions, accept one question too; return the class."""
     made: Any = cls
     batch = made.answer
-    if not getattr(batch, "takes_one", False):  # an inherited one may already
+    if not getattr(batch, "takes_one", False):  # an inherited ``answer`` may accept one question already
 
         @functools.wraps(batch)
         def answer(self: Any, questions: Question | Iterable[Question], backbone: Backbone) -> Answer | list[Answer]:
@@ -64,10 +64,12 @@ def takes_one(cls: type[T]) -> type[T]:
 
 
 def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """Equal numbers become one value, so that equal settings are written alike: 0, -0.0 and a numpy 0.0 are 0.0.
+    """Check a number, and turn equal values of a float option into one: 0, -0.0 and a numpy 0.0 all become 0.0.
+
+    So equal settings are recorded in the same way.
 
     Raises:
-        PydanticCustomError: the value is no number of Python's, or a fraction where a whole number is due.
+        PydanticCustomError: the value is not a Python number, or it is a float where a whole number is required.
     """
     found = check(value)
     if not isinstance(value, (int, float) if isinstance(found, float) else type(found)):
@@ -76,16 +78,16 @@ def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 
 
 NUMBER = WrapValidator(_number)
-"""Annotates a number: pydantic alone takes whatever can be turned into one (a tensor, 192.0 for 192), even strictly."""
+"""Annotation of a numeric option that refuses what even strict pydantic would convert (a tensor, 192.0 for 192)."""
 
 
 def in_words(cls: type, error: ValidationError) -> str:
-    """What pydantic found in a method's options: "alpha=2: use a number from 0 up to, but not including, 0.5"."""
+    """Pydantic's errors in a method's options as text: "alpha=2: use a number from 0 up to, but not including, 0.5"."""
     names = [field.name for field in dataclasses.fields(cls)]
     told: dict[str, str] = {}
     for fault in error.errors(include_url=False):
         if not fault["loc"]:
-            return str(fault.get("ctx", {}).get("error", fault["msg"]))  # what __post_init__ found
+            return str(fault.get("ctx", {}).get("error", fault["msg"]))  # an error raised by __post_init__
         place = fault["loc"][0]
         option = names[place] if isinstance(place, int) and place < len(names) else str(place)
         if fault["type"].startswith("unexpected"):
@@ -96,7 +98,7 @@ def in_words(cls: type, error: ValidationError) -> str:
 
 
 def _sentence(option: str, fault: ErrorDetails, allowed: str) -> str:
-    """One finding in words; in pydantic's where there are no others, and in those of a validator that has its own."""
+    """One error as a sentence: a validator's own text if it has one, else what is allowed, else pydantic's text."""
     if fault["type"] == "missing":
         return f"{option} is missing" + (f": use {allowed}" if allowed else "")
     reason = f"use {allowed}" if allowed else fault["msg"].replace("Input should be", "use", 1)
@@ -106,15 +108,15 @@ def _sentence(option: str, fault: ErrorDetails, allowed: str) -> str:
 
 
 def _schema(cls: type) -> Mapping[str, Any]:
-    """The JSON schema of each option; none if pydantic cannot write it."""
+    """The JSON schema of each option; empty if pydantic cannot make one."""
     try:
         return TypeAdapter(cls).json_schema().get("properties", {})
-    except Exception:  # pydantic has no JSON schema for every type, and says so in several ways
+    except Exception:  # pydantic lacks a JSON schema for some types, and raises several kinds of errors then
         return {}
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
-    """What an option may be; "" where this has no words for it."""
+    """What values an option may have, in words; "" for a schema that this function does not cover."""
     if "const" in schema or "enum" in schema:
         return f"one of {schema.get('enum', [schema.get('const')])}"
     if "anyOf" in schema:
@@ -145,9 +147,9 @@ _BOUNDS = {
 
 
 def _shown(value: object) -> str:
-    """A value as it is written, or where that is too long, what it is."""
+    """The ``repr`` of a value, or its type if the ``repr`` is too long."""
     try:
         shown = repr(value)
-    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+    except (ValueError, RecursionError):  # Python refuses to print integers of more than 4,300 digits
         shown = ""
     return shown if 0 < len(shown) <= 80 else f"<{type(value).__name__}, too long to show>"

@@ -1,4 +1,4 @@
-"""A control: the same question with its options in another order. What changes is owed to the order."""
+"""A control: the zero-shot question with its options in another order, which shows the effect of their order."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Permute:
     """Zero-shot with the options in another order.
 
     Attributes:
-        n: which order, from 1; with the picture's content it decides, so the order depends on neither file nor batch.
-            Every order of the options is equally likely, their own among them.
+        n: number of the random order, from 1. This number and the picture's content decide the order, so it depends on
+            neither the file nor the batch. All orders are equally likely, including the original one.
     """
 
     n: Annotated[int, Field(ge=1, le=LARGEST), NUMBER] = 1
@@ -35,7 +35,7 @@ class Permute:
     drops: ClassVar[bool] = False
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one reading each; letters are the questions' own again."""
+        """Answer a batch of questions with one prefill each; the answers' letters are those of the original order."""
         shuffled = [self._shuffled(question) for question in questions]
         visual = backbone.see([question.image for question in questions])
         found = ask(shuffled, [zero_shot_prompt(question) for question in shuffled], backbone, visual)
@@ -49,11 +49,11 @@ class Permute:
         return (zero_shot_prompt(self._shuffled(question)),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone."""
+        """The computations of one answer."""
         return one_reading(geometry, text)
 
     def _shuffled(self, question: Question) -> Question:
-        """The question with its options in the order that its picture has."""
+        """The question with its options in the order that ``n`` and its picture decide."""
         import numpy as np
 
         digest = int(image_sha256(question.image)[:16], 16)
@@ -64,10 +64,10 @@ class Permute:
 
 
 def _in_letters_of(question: Question, answer: Answer, labels: tuple[str, ...]) -> Answer:
-    """An answer to the question with its labels in this order, as one to the question itself."""
+    """Convert an answer to the question with its labels in another order to an answer to the question itself."""
     letter = None if answer.label is None else question.letters[question.labels.index(answer.label)]
     text = letter
-    if text is None:  # what names no option in the order shown must not name one in the question's
+    if text is None:  # a text that names no option in the order shown must not name one in the question's own order
         options = Options(question.labels, question.names)
         text = answer.text if parse_answer(answer.text, options) is None else ""
     return replace(

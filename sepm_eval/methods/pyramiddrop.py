@@ -1,4 +1,4 @@
-"""PyramidDrop: visual tokens become fewer after every quarter of the decoder layers.
+"""PyramidDrop: drop a share of the visual tokens after each of the first three quarters of the decoder layers.
 
 Xing et al., "PyramidDrop: Accelerating Your Large Vision-Language Models via Pyramid Visual Redundancy Reduction",
 CVPR 2025, arXiv 2410.17247, and the authors' code (Cooperx521/PyramidDrop at 6444f30).
@@ -19,16 +19,16 @@ from sepm_eval.methods.budget import FULL, Budget, share_of
 from sepm_eval.methods.inside import DEPTH, Inside
 from sepm_eval.methods.options import NUMBER, method
 
-STAGES = (8, 16, 24)  # the layers that are entered with fewer tokens, of LLaVA-1.5's 32
+STAGES = (8, 16, 24)  # indices of the layers before which tokens are dropped, out of LLaVA-1.5's 32
 
 
 @dataclass(frozen=True)
 class Pyramid:
-    """PyramidDrop's cuts: by the attention that the layer behind a cut would give; those behind a token close up.
+    """PyramidDrop's cuts, by the attention that the layer after a cut would compute; positions close up.
 
     Attributes:
         budget: see ``PyramidDrop``; None if ``ratio`` is given.
-        ratio: share of the tokens that each cut leaves.
+        ratio: share of the tokens that each cut keeps; None if ``budget`` is given.
     """
 
     budget: int | float | None
@@ -38,7 +38,7 @@ class Pyramid:
     ahead: ClassVar[bool] = True
 
     def left(self, layers: int, tokens: int) -> Mapping[int, int]:
-        """See ``Cut.left``. Counts are cut off behind the point, as in the public code, those of a budget rounded."""
+        """See ``Cut.left``. With a ratio, counts are rounded down as in the public code; with a budget, to nearest."""
         ratio = Fraction(str(self.ratio)) if self.budget is None else ratio_for(share_of(self.budget), layers)
         found = {}
         for stage, layer in enumerate(entered_with_fewer(layers), start=1):
@@ -48,7 +48,7 @@ class Pyramid:
 
 
 def entered_with_fewer(layers: int) -> list[int]:
-    """``STAGES`` in a model of so many layers: at the same depth, but each behind the one before it."""
+    """``STAGES`` for a model with this number of layers: at the same relative depth, and strictly increasing."""
     found = [0]
     for stage in STAGES:
         found.append(max(stage * layers // DEPTH, found[-1] + 1))
@@ -56,7 +56,10 @@ def entered_with_fewer(layers: int) -> list[int]:
 
 
 def ratio_for(share: Fraction, layers: int) -> Fraction:
-    """The ratio with which a model's layers average a share of the tokens; too shallow a model's is LLaVA-1.5's."""
+    """The ratio for which the layers see this share of the tokens on average, found by bisection.
+
+    For a model with too few layers to reach the share, the ratio is that for LLaVA-1.5.
+    """
     starts = [0, *entered_with_fewer(layers), layers]
     spans = [end - start for start, end in pairwise(starts)]
     if share * layers <= spans[0]:
@@ -71,13 +74,14 @@ def ratio_for(share: Fraction, layers: int) -> Fraction:
 
 @method
 class PyramidDrop(Inside):
-    """Zero-shot with PyramidDrop: the tokens become fewer after every quarter of the layers.
+    """Zero-shot with PyramidDrop: visual tokens are dropped at a quarter, a half and three quarters of the layers.
 
     Attributes:
-        budget: average number of visual tokens over the decoder layers, out of LLaVA-1.5's 576, or a share; above a
-            quarter of the tokens, which the first layers take. None is 192, or what ``ratio`` gives. A model of so few
-            layers that it cannot be reached gets the ratio that LLaVA-1.5 would.
-        ratio: instead of a budget, the share of tokens that every cut leaves (the paper's lambda; it uses 0.5).
+        budget: mean number of visual tokens over the decoder layers, out of LLaVA-1.5's 576, or a share of them below
+            1. It must be above a quarter of the tokens, because the first quarter of the layers sees all of them. None
+            is 192, or the mean that follows from ``ratio``. A model with too few layers to reach the budget uses the
+            ratio of LLaVA-1.5.
+        ratio: instead of a budget, the share of the tokens that each cut keeps (lambda in the paper, which uses 0.5).
     """
 
     budget: Budget | None = None
@@ -98,7 +102,7 @@ class PyramidDrop(Inside):
 
     @property
     def cut(self) -> Cut:
-        """What is dropped where."""
+        """How many tokens are dropped after which layers."""
         return Pyramid(self.budget, self.ratio)
 
 

@@ -1,6 +1,6 @@
-"""Visual tokens chosen by chance: what a method that chooses has to be better than.
+"""A control: visual tokens chosen at random, a baseline that every pruning method should beat.
 
-Many are not, at some budgets (UniPruneBench, arXiv 2511.02650).
+At some budgets, many methods do not beat it (UniPruneBench, arXiv 2511.02650).
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 def random_scores(image: Image, tokens: int, seed: int) -> Tensor:
-    """A random number from 0 to 1 for each visual token of a picture, [tokens] float32.
+    """Draw a random number from 0 to 1 for each visual token of a picture.
 
     Args:
-        image: the picture; its content, not its place in a batch or a benchmark, decides.
-        tokens: how many.
-        seed: other numbers for another seed.
+        image: the picture. The numbers depend on its content, not on its place in a batch or a benchmark.
+        tokens: how many visual tokens the picture has.
+        seed: the seed; another seed yields other numbers.
+
+    Returns:
+        [tokens] float32, on the CPU.
     """
     import torch
 
@@ -35,11 +38,11 @@ def random_scores(image: Image, tokens: int, seed: int) -> Tensor:
 
 @method
 class Random(PruneBefore):
-    """Zero-shot over random visual tokens.
+    """Zero-shot with random visual tokens.
 
     Attributes:
         budget: see ``PruneBefore``.
-        seed: a whole number from 0; with the picture's content it decides which.
+        seed: a whole number from 0; the seed and the picture's content decide which tokens are kept.
     """
 
     seed: Annotated[int, Field(ge=0, le=LARGEST), NUMBER] = 0
@@ -48,7 +51,7 @@ class Random(PruneBefore):
     title: ClassVar[str] = "Random tokens"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
-        """The tokens with the highest random numbers."""
+        """Indices of the tokens with the highest random numbers, see ``Rule.choose``."""
         scores = random_scores(candidates.image, len(candidates), self.seed)
         return scores.argsort(descending=True, stable=True)[:count]
 

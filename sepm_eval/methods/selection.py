@@ -15,18 +15,19 @@ def count_to_drop(beta: float, visual_tokens: int) -> int:
 
 
 def keep_most_significant(significance: Tensor, beta: float, separators: Tensor | None = None) -> Tensor:
-    """Drop the k visual tokens of least significance in a picture (Eq. 9-10).
+    """Drop the visual tokens of a picture with the least significance (Eq. 9-10).
 
-    Separators count among the n tokens of which k is a share, but they are never chosen, because they show nothing.
-    However large k is, one token that shows something stays.
+    Separators count among the n tokens, a share of which is dropped, but they are never dropped themselves, because
+    they show nothing of the picture. At least one token that is no separator is kept, however large the share is.
 
     Args:
-        significance: [n], of each visual token.
+        significance: [n], significance of each visual token.
         beta: share of the tokens to drop.
-        separators: [n] bool, which tokens are separators; None is none.
+        separators: [n] bool, which tokens are separators; None if there are none.
 
-    Returns the keep mask, [n] bool; of equal tokens the first is dropped first (the reference's ``topk`` leaves ties
-    open).
+    Returns:
+        The keep mask, [n] bool. Of tokens with equal significance the first is dropped first; ``topk`` in the reference
+        code leaves the order of ties open.
     """
     order = significance.argsort(stable=True)
     if separators is not None:

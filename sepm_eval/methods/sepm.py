@@ -1,7 +1,7 @@
-"""SEPM: settle the polarity first, then name the emotion with fewer options and fewer visual tokens.
+"""SEPM: ask for the polarity first, then for the emotion with fewer options and fewer visual tokens.
 
 Fang et al., "Catch Your Emotion: Sharpening Emotion Perception in Multimodal Large Language Models", ICML 2025,
-Algorithm 1. Three parts, each with a switch (Table 3): CCI, confidence-guided coarse-to-fine inference; FP, the
+Algorithm 1. It has three parts, each with a switch (Table 3): CCI, confidence-guided coarse-to-fine inference; FP, the
 focus-on-emotion sentence; VTA, visual token augmentation.
 """
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preset:
-    """Where the paper and its public code (fuyyyyy/SEPM at c9f7c4f) go different ways, besides the wording.
+    """The points other than wording in which the paper and its public code (fuyyyyy/SEPM at c9f7c4f) differ.
 
     Attributes:
-        beta: share of visual tokens dropped unless set; the code's 0.1 is hard-coded.
-        unbiased: the confidence is the sample variance (code), not Eq. 4's population variance.
-        sure_at_threshold: a confidence equal to alpha counts as sure.
+        beta: default share of visual tokens to drop; the 0.1 of the code is hard-coded there.
+        unbiased: whether the confidence is the sample variance (code) instead of the population variance of Eq. 4.
+        sure_at_threshold: whether stage 1 counts as sure if its confidence is equal to alpha.
     """
 
     beta: float
@@ -69,20 +69,21 @@ class Sepm:
     """SEPM and its ablations.
 
     Attributes:
-        alpha: confidence above which stage 2 sees one polarity only. At most 0.25 is reached with preset "paper" and
-            0.5 with "code".
-        beta: share of visual tokens that stage 2 does not see; None is the preset's (0.2 paper, 0.1 code).
-        preset: "paper", or "code" for what the public code does.
-        cci: coarse-to-fine. Without it all labels are offered in stage 2, and nothing is said of ambiguity.
-        foe: "Please focus on emotion." in front of every question.
-        vta: drop visual tokens. Needs foe, whose tokens say what matters; with cci off the coarse question is read
-            for its attention alone.
-        select: how the visual tokens that stay are chosen: "focus" by the attention of the focus sentence, any other
-            name by that method's rule, of which round((1 - beta) n) stay. The text that cdpruner looks at is the coarse
-            question.
-        clip: the paired CLIP of select=cdpruner; None is that method's own.
-        reuse: stage 2 continues from what stage 1 read of the picture, so that only its text is new. Exact for beta=0;
-            otherwise an approximation, because the tokens kept have seen those dropped and keep their positions.
+        alpha: confidence above which stage 2 offers the labels of one polarity only. The confidence is at most 0.25
+            with preset "paper" and at most 0.5 with "code".
+        beta: share of visual tokens that stage 2 does not see; None is the preset's value (paper 0.2, code 0.1).
+        preset: "paper" follows the paper, "code" the public code.
+        cci: coarse-to-fine inference. Without it stage 2 offers all labels and does not mention ambiguity.
+        foe: put "Please focus on emotion." in front of every question.
+        vta: drop visual tokens. With select="focus" this needs ``foe``, whose tokens' attention says which visual
+            tokens matter. With ``cci`` off, the coarse question is read only to choose the tokens.
+        select: how the kept visual tokens are chosen: "focus" by the attention of the focus sentence, any other name by
+            the rule of that method, which keeps round((1 - beta) n) of n tokens. The text that cdpruner compares with
+            the picture is the coarse question.
+        clip: the paired CLIP for select="cdpruner"; None is the default of that method.
+        reuse: stage 2 continues from stage 1's KV cache of the picture, so that only the text is read anew. This is
+            exact for beta=0, and otherwise an approximation: the kept tokens have attended to the dropped ones in stage
+            1, and keep their positions.
     """
 
     alpha: Annotated[float, Field(ge=0, lt=0.5), NUMBER] = 0.1
@@ -98,7 +99,7 @@ class Sepm:
     kind: ClassVar[str] = "emotion"
     title: ClassVar[str] = "SEPM"
     needs_polarities: ClassVar[bool] = True
-    reads_focus: ClassVar[bool] = True  # tokens are chosen by the focus sentence, unless ``select`` says otherwise
+    reads_focus: ClassVar[bool] = True  # whether the focus sentence or ``select`` chooses tokens; subclasses differ
 
     def __post_init__(self) -> None:
         if self.beta is None:
@@ -130,43 +131,43 @@ class Sepm:
 
     @property
     def rule(self) -> Rule | None:
-        """By what tokens are chosen, if not by attention."""
+        """The rule that chooses tokens; None if the attention of the focus sentence does."""
         if self.select == "focus":
             return None
         return RULES[self.select]() if self.clip is None else CdPruner(clip=self.clip)
 
     def foreseen(self, question: Question) -> tuple[str, ...]:
-        """The prompts of a question if stage 1 will be sure, and of the polarity with more labels."""
+        """The prompts of a question if stage 1 will be sure of the polarity, and of that with more labels."""
         wording = prompts.WORDINGS[self.preset]
         more = max(question.of_polarity("positive"), question.of_polarity("negative"), key=len)
         fine = prompts.fine(question.options(more if self.cci else None), wording, foe=self.foe)
         return (self._coarse(question, wording), fine) if self.cci or self.vta else (fine,)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone."""
+        """The computations of one answer."""
         if not (self.cci or self.vta):
             return one_reading(geometry, text)
-        assert self.beta is not None  # filled in above
+        assert self.beta is not None  # set in __post_init__
         visual, (coarse, fine) = geometry.visual_tokens(), text.after
         first = Read(text.before + visual + coarse, probed=self._probed(text) if self.vta else 0)
-        if self.reuse:  # what is dropped is masked out, and stays where it is
+        if self.reuse:  # dropped tokens are masked out, but stay in the KV cache
             return Work((1.0,), (first, Read(fine - text.shared, cached=text.before + visual + text.shared)))
         left = self._left(visual) if self.vta else visual
         return Work((1.0,), (first, Read(text.before + left + fine)))
 
     def _left(self, visual_tokens: int) -> int:
-        """How many visual tokens stage 2 still sees. Eq. 9 rounds down what it drops, a rule rounds to the nearest."""
-        assert self.beta is not None  # filled in above
+        """How many visual tokens stage 2 sees: n - floor(beta n) by Eq. 9, round((1 - beta) n) if a rule chooses."""
+        assert self.beta is not None  # set in __post_init__
         if self.rule is None:
             return visual_tokens - count_to_drop(self.beta, visual_tokens)
         return round((1 - Fraction(str(self.beta))) * visual_tokens)
 
     def _probed(self, text: Text) -> int:
-        """How many tokens of the first prompt report their attention."""
+        """Of how many tokens of the first prompt the attention is read."""
         return text.probed if self.rule is None else 0
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions: the pictures are encoded once and read twice (once with cci and vta off)."""
+        """Answer a batch of questions in two stages (in one without cci and vta); each picture is encoded once."""
         check_needs(self, backbone.supports, backbone.name)
         wording = prompts.WORDINGS[self.preset]
         visual = see(questions, backbone, self.rule)
@@ -201,17 +202,17 @@ class Sepm:
         )
 
     def _probe(self, asked: Sequence[str]) -> str | Sequence[str] | None:
-        """The words whose attention says which visual tokens matter."""
+        """The words whose attention says which visual tokens matter; None if no attention is read."""
         return prompts.WORDINGS[self.preset].probe if self.rule is None else None
 
     def _significance(
         self, questions: Sequence[Question], attention: Sequence[Tensor] | None, visual: VisualTokens
     ) -> Sequence[Tensor] | None:
-        """For each picture [n_i]: how much each visual token matters (Eq. 8); None drops none."""
+        """For each picture [n_i]: significance of each visual token (Eq. 8); None if tokens are not dropped by it."""
         return attention
 
     def _second_look(self, questions: Sequence[Question], backbone: Backbone, visual: VisualTokens) -> VisualTokens:
-        """The pictures as stage 2 sees them, before tokens are dropped."""
+        """The visual tokens for stage 2, before any are dropped."""
         return visual
 
     def _coarse(self, question: Question, wording: prompts.Wording) -> str:
@@ -220,7 +221,7 @@ class Sepm:
     def _stage_one(
         self, questions: Sequence[Question], asked: Sequence[str], backbone: Backbone, visual: VisualTokens
     ) -> tuple[list[Evidence], list[Tensor] | None, Reading | None]:
-        """Algorithm 1 up to Eq. 9: polarity and confidence, which visual tokens stay, and the reading to reuse."""
+        """Algorithm 1 up to Eq. 9: the evidence, the masks of kept visual tokens, and the reading to continue from."""
         preset = PRESETS[self.preset]
         probe = self._probe(asked) if self.vta else None
         reading = check_finite(backbone.read(asked, visual, probe=probe))
@@ -237,7 +238,7 @@ class Sepm:
                 for picture, question, prompt in zip(visual.pictures, questions, asked, strict=True)
             ]
         if significance is not None:
-            assert self.beta is not None  # filled in above
+            assert self.beta is not None  # set in __post_init__
             keep = [
                 keep_most_significant(rated, self.beta, picture.separators)
                 for rated, picture in zip(significance, visual.pictures, strict=True)

@@ -1,8 +1,8 @@
-"""SparseVLM, version 1.0: text tokens that concern the picture rate the visual tokens inside the model, in three steps.
+"""SparseVLM, version 1.0: text tokens related to the picture rate the visual tokens after three decoder layers.
 
 Zhang et al., "SparseVLM: Visual Token Sparsification for Efficient Vision-Language Model Inference", arXiv 2410.04417,
-and the authors' code (Gumpest/SparseVLMs at 26a5f48). The reference breaks ties of density with random noise; here the
-token with the higher score counts as denser, which is one of its outcomes.
+and the authors' code (Gumpest/SparseVLMs at 26a5f48). The reference code breaks ties of density with random noise; here
+the token with the higher score counts as denser, which is one of the outcomes possible there.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from sepm_eval.types import Answer, Question
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Visual tokens kept after decoder layers 2, 6 and 15 of LLaVA-1.5 (576 tokens), by the average number kept.
+# Budget -> number of visual tokens kept after the decoder layers 2, 6 and 15 of LLaVA-1.5 (576 visual tokens).
 KEPT = {192: (300, 200, 110), 128: (303, 110, 36), 96: (238, 48, 26), 64: (66, 30, 17)}
 LAYERS = (2, 6, 15)
 
 
 @dataclass(frozen=True)
 class Sparsify:
-    """The pruning of one reading (a ``Prune``).
+    """SparseVLM's pruning during one prefill (a ``Prune``).
 
     Attributes:
-        kept: after each layer of ``layers``, how many visual tokens are kept besides the merged ones.
-        layers: decoder layers after which tokens are removed; those a smaller model does not have are skipped,
-            and a model that has none of them is refused.
+        kept: for each layer of ``layers``, how many visual tokens are kept after it, not counting merged ones.
+        layers: the decoder layers after which tokens are removed. Layers that a smaller model does not have are
+            skipped, and a model that has none of them is refused.
     """
 
     kept: tuple[int, ...]
     layers: tuple[int, ...] = LAYERS
 
     def raters(self, visual: Tensor, text: Tensor) -> Tensor:
-        """Text tokens whose mean softmax similarity to the visual ones is above average (paper, Sec. 3.2)."""
+        """The text tokens whose mean softmax similarity to the visual tokens is above average (paper, Sec. 3.2)."""
         relevance = (visual.float() @ text.float().mT).softmax(-1).mean(0)
         return relevance > relevance.mean()
 
     def step(self, layer: int, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Keep the best rated tokens in order, merge some of the others behind them (Sec. 3.3 and 3.4)."""
+        """Keep the tokens with the highest scores in their order, and merge some of the others (Sec. 3.3 and 3.4)."""
         keep = min(self.kept[self.layers.index(layer)], len(visual) - 1)
         order = scores.argsort(descending=True, stable=True)
         kept, dropped = order[:keep].sort().values, order[keep:]
@@ -56,9 +56,13 @@ class Sparsify:
 
 
 def merge(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Density-peaks clustering of recycled tokens, each cluster to its mean.
+    """Merge recycled tokens by density-peaks clustering, each cluster into its mean.
 
-    tokens: [n, d], best rated first. Returns [n // 10 + 1, d], and which token is the centre of each cluster.
+    Args:
+        tokens: [n, D], in descending order of score.
+
+    Returns:
+        The means [n // 10 + 1, D], and for each cluster the index of the token that is its centre.
     """
     import torch
 
@@ -82,8 +86,8 @@ class SparseVlm:
     """Zero-shot with SparseVLM.
 
     Attributes:
-        budget: average number of visual tokens kept over LLaVA-1.5's layers, out of 576: 192, 128, 96 or 64. For models
-            with another number of visual tokens the counts are scaled.
+        budget: mean number of visual tokens over LLaVA-1.5's layers, out of 576: 192, 128, 96 or 64. For models with
+            another number of visual tokens, the counts are scaled.
     """
 
     budget: Annotated[Literal[192, 128, 96, 64], NUMBER] = 192
@@ -95,7 +99,7 @@ class SparseVlm:
     drops: ClassVar[bool] = True
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one pruned reading each."""
+        """Answer a batch of questions, each with one pruned prefill."""
         check_needs(self, backbone.supports, backbone.name)
         visual = backbone.see([question.image for question in questions])
         asked = [prompt for question in questions for prompt in self.foreseen(question)]
@@ -114,7 +118,7 @@ class SparseVlm:
         return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone; the raters, which cost next to nothing, are left out."""
+        """The computations of one answer, without the choice of raters, which costs almost nothing."""
         around, count = text.before + text.after[0], geometry.visual_tokens()
         tokens, left = around + count, []
         for layer, kept in zip(LAYERS, self._kept(count), strict=True):
@@ -126,7 +130,7 @@ class SparseVlm:
         return Work((1.0,), (Read(tokens, left=tuple(left)),))
 
     def _kept(self, visual_tokens: int, separators: int = 0) -> tuple[int, ...]:
-        """``KEPT``, for a picture of another number of visual tokens; its separators, which stay, are part of them."""
+        """``KEPT`` scaled to this number of visual tokens; separators, which are kept anyway, are subtracted."""
         return tuple(max(round(count * visual_tokens / FULL) - separators, 0) for count in KEPT[self.budget])
 
 

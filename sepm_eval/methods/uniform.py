@@ -1,4 +1,4 @@
-"""Evenly spaced visual tokens: what a method that chooses has to be better than."""
+"""A control: evenly spaced visual tokens, a baseline that every pruning method should beat."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @method
 class Uniform(PruneBefore):
-    """Zero-shot over visual tokens at a uniform stride; see ``PruneBefore`` for the option."""
+    """Zero-shot with visual tokens at a uniform stride; see ``PruneBefore`` for the option."""
 
     kind: ClassVar[str] = "control"
     title: ClassVar[str] = "Uniform tokens"
 
     def choose(self, candidates: Candidates, count: int) -> Tensor:
-        """The tokens floor(i n / count), in the order in which they are read."""
+        """The indices floor(i n / count) for i from 0 to count - 1, see ``Rule.choose``."""
         import torch
 
         return torch.arange(count) * len(candidates) // count

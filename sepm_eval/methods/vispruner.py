@@ -1,14 +1,15 @@
-"""VisPruner: keep the visual tokens that the class token attends to, and of the others those unlike one another.
+"""VisPruner: keep the visual tokens to which the class token attends most, and diverse ones among the others.
 
 Zhang et al., "Beyond Text-Visual Attention: Exploiting Visual Cues for Effective Token Pruning in VLMs", ICCV 2025,
 arXiv 2412.01818v2, and the authors' code (Theia-4869/VisPruner at aefa01a, ``llava/model/llava_arch.py``). Departures:
 
-* Similarities are computed in float32, whatever the model computes in.
-* The code fails or keeps too few tokens where an odd number of them, or fewer than 16, are left. Here a step never
-  drops more than there are tokens at even places, which is the same wherever the code works.
+* Similarities are computed in float32, whatever the model's dtype.
+* The code fails or keeps too few tokens if an odd number of them, or fewer than 16, remain. Here a step never drops
+  more tokens than there are at even places; where the code works, the result is that of the code.
 
-The rule is unstable: how a step pairs tokens depends on the whole order of the step before, so that two similarities
-which differ in the last digit can change a third of what is kept. Other hardware or precision keeps other tokens.
+The rule is unstable: how a step pairs tokens depends on the whole order after the previous step, so that a difference
+in the last digit of a similarity can change a third of the kept tokens. With other hardware or another precision, other
+tokens are kept.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from sepm_eval.methods.options import NUMBER, method
 if TYPE_CHECKING:
     from torch import Tensor
 
-STEP = 8  # most tokens dropped before the rest is paired anew
+STEP = 8  # maximum number of tokens to drop before the remaining ones are paired again
 
 
 def important_and_diverse(attention: Tensor, features: Tensor, count: int, ratio: float) -> Tensor:
-    """The selection of VisPruner.
+    """Select visual tokens as VisPruner does.
 
     Args:
-        attention: [n], of the class token.
-        features: [n, C], of the tower, before the projector.
+        attention: [n], attention of the class token to each token.
+        features: [n, C], features of the vision tower before the projector (C its width).
         count: how many tokens to keep.
-        ratio: share of them that is kept by attention.
+        ratio: share of the kept tokens that is chosen by attention.
 
     Returns:
-        [count] indices: first those kept by attention, then the diverse ones.
+        [count] indices: first the tokens chosen by attention, then the diverse ones.
     """
     import torch
 
@@ -57,7 +58,7 @@ def important_and_diverse(attention: Tensor, features: Tensor, count: int, ratio
 
 @method
 class VisPruner(PruneBefore):
-    """Zero-shot over important and diverse visual tokens.
+    """Zero-shot with important and diverse visual tokens.
 
     Attributes:
         budget: see ``PruneBefore``.

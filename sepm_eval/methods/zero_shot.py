@@ -1,4 +1,4 @@
-"""Zero-shot: the question as the harness asked it, answered at once."""
+"""Zero-shot: the question as the harness asked it, answered directly."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sepm_eval.types import Answer, Question
 
 @method
 class ZeroShot:
-    """The first row of the paper's tables.
+    """Zero-shot, the first row of the paper's tables.
 
     Attributes:
-        preset: None asks the question's own text (a question without one is worded as in the paper); "paper" or
-            "code" words every question that way.
+        preset: None asks a question with its own text, or in the paper's wording if it has none. "paper" or "code" asks
+            every question in that wording.
     """
 
     preset: Literal[None, "code", "paper"] = None
@@ -30,7 +30,7 @@ class ZeroShot:
     drops: ClassVar[bool] = False
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one reading each."""
+        """Answer a batch of questions with one prefill each."""
         visual = backbone.see([question.image for question in questions])
         asked = [zero_shot_prompt(question, self.preset) for question in questions]
         return ask(questions, asked, backbone, visual)
@@ -40,7 +40,7 @@ class ZeroShot:
         return (zero_shot_prompt(question, self.preset),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone."""
+        """The computations of one answer."""
         return one_reading(geometry, text)
 
 

@@ -1,4 +1,4 @@
-"""Zero-shot chain of thought: the paper's second baseline. Answers are written out and parsed by what they end in."""
+"""Zero-shot chain of thought, the paper's second baseline: the model writes its reasoning, and then the answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sepm_eval.methods.common import ask
 from sepm_eval.methods.options import method
 from sepm_eval.types import Answer, Question
 
-MAX_NEW_TOKENS = 512  # the default of LLaVA's command line; a chain of thought does not fit the loader's 128
+MAX_NEW_TOKENS = 512  # default of LLaVA's command line; the usual 128 are too few for a chain of thought
 
 
 @method
@@ -25,10 +25,10 @@ class ZeroShotCot:
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     drops: ClassVar[bool] = False
-    begins_with_letter: ClassVar[bool] = False  # so that a run does not wonder why (runs/first_answers.py)
+    begins_with_letter: ClassVar[bool] = False  # so that a run does not warn of it (runs/first_answers.py)
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one reading each, written out in full."""
+        """Answer a batch of questions with one prefill each, with up to ``MAX_NEW_TOKENS`` written tokens."""
         visual = backbone.see([question.image for question in questions])
         asked = [prompt for question in questions for prompt in self.foreseen(question)]
         return ask(questions, asked, backbone, visual, max_new_tokens=MAX_NEW_TOKENS)
@@ -39,7 +39,7 @@ class ZeroShotCot:
         return (prompts.fine(question.options(), wording),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone, besides writing out the chain of thought."""
+        """The computations of one answer, without those for writing the chain of thought."""
         return one_reading(geometry, text)
 
 

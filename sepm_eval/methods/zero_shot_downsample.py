@@ -1,7 +1,7 @@
-"""A smaller picture in place of chosen visual tokens: what a method that chooses has to be better than.
+"""A control: a smaller picture in place of fewer chosen visual tokens.
 
-A baseline that pruning methods often fail to beat (Chenfei Liao et al., arXiv 2510.07143). ``downsample`` is SEPM with
-the same.
+Pruning methods often fail to beat this baseline (Chenfei Liao et al., arXiv 2510.07143). The method ``downsample`` does
+the same in stage 2 of SEPM.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sepm_eval.types import Answer, Question
 
 @method
 class ZeroShotDownsample:
-    """Zero-shot with a picture so small that it gives about as many visual tokens as a budget allows.
+    """Zero-shot with a picture so small that it has about as many visual tokens as a budget allows.
 
     Attributes:
-        budget: how many visual tokens, of LLaVA-1.5's 576, or which share of them. A grid has whole rows: of 576 tokens
-            192 become 14 x 14 = 196, 128 become 121, and 64 are exact.
+        budget: number of visual tokens, out of LLaVA-1.5's 576, or a share of them below 1. A grid has whole rows, so
+            in LLaVA-1.5 there are 14 x 14 = 196 tokens for 192, 11 x 11 = 121 for 128, and exactly 8 x 8 for 64.
     """
 
     budget: Budget = 192
@@ -33,10 +33,10 @@ class ZeroShotDownsample:
     title: ClassVar[str] = "Smaller picture"
     needs_polarities: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"resize"})
-    drops: ClassVar[bool] = False  # a smaller picture has fewer tokens, of which all are seen
+    drops: ClassVar[bool] = False  # the smaller picture has fewer tokens, but all of them are seen
 
     def answer(self, questions: Sequence[Question], backbone: Backbone) -> list[Answer]:
-        """Answer a batch of questions with one reading each, of smaller pictures."""
+        """Answer a batch of questions with one prefill each, with smaller pictures."""
         check_needs(self, backbone.supports, backbone.name)
         visual = backbone.see([question.image for question in questions], side=self._side)
         return ask(questions, [zero_shot_prompt(question) for question in questions], backbone, visual)
@@ -46,13 +46,13 @@ class ZeroShotDownsample:
         return (zero_shot_prompt(question),)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """What one answer asks of a backbone."""
+        """The computations of one answer."""
         tokens = text.before + geometry.visual_tokens(self._side) + text.after[0]
         return Work((self._side,), (Read(tokens),))
 
     @property
     def _side(self) -> float:
-        """Side of the smaller picture as a share of the usual one: it has the budget's share of its area."""
+        """Side of the smaller picture as a share of the usual side: the root of the budget's share of the tokens."""
         return float(share_of(self.budget)) ** 0.5
 
 

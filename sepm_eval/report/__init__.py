@@ -1,1 +1,1 @@
-"""Finished runs as the paper's tables and figures, with what can be said of their certainty."""
+"""Reports on finished runs: the papers' tables and figures, with intervals and tests for their numbers."""

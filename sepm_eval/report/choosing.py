@@ -1,4 +1,4 @@
-"""Which runs of some folders a comparison is of."""
+"""Choose which of the runs that were found are compared with each other."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ def choose(runs: Sequence[Run], method: str, model: str, where: str) -> list[Run
     """Choose the runs of one model with one method: one run for each set of items.
 
     Args:
-        runs: what there is.
-        method: as in a plan ("sepm,beta=0.1") or as in a report ("sepm (beta=0.1)"); "" is any, if there is only one.
-        model: the model's name, or a part of it; "" is any, if there is only one.
-        where: where the runs were looked for, for messages.
+        runs: the runs to choose from.
+        method: as in a plan ("sepm,beta=0.1") or as in a report ("sepm (beta=0.1)"); "" accepts any method, if
+            all runs have the same one.
+        model: the model's name, or a part of it; "" accepts any model, if all runs have the same one.
+        where: where the runs were looked for, named in messages.
 
     Returns:
         The runs, all of one model and one method.
 
     Raises:
-        ValueError: no run matches, or several different ones; the message lists what there is.
+        ValueError: no run matches, or runs of several models or methods do; the message lists what there is.
     """
     named = [run for run in runs if model in (run.model, run.identity.checkpoint, run.identity.key)]
     chosen = (named or [run for run in runs if model in run.model]) if model else list(runs)
@@ -46,12 +47,12 @@ def choose(runs: Sequence[Run], method: str, model: str, where: str) -> list[Run
 
 
 def _with_options(runs: Sequence[Run], method: str) -> list[Run]:
-    """The runs of a method written as in a plan; of a stock model, those of its entry.
+    """Find the runs of a method that is written as in a plan; for a stock model, the runs of its entry.
 
-    Runs with polarities set by hand are not among them.
+    Runs with polarities set by hand are left out.
 
     Raises:
-        ValueError: the method is not written as it must be.
+        ValueError: ``method`` is not a method as a plan writes it.
     """
     if any(run.entry == method for run in runs):
         return [run for run in runs if run.entry == method]
@@ -62,17 +63,18 @@ def _with_options(runs: Sequence[Run], method: str) -> list[Run]:
 
 
 def side_by_side(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[tuple[Run, Run]], list[str]]:
-    """Pair runs over the same items.
+    """Pair the runs of two methods or models that were asked the same items.
 
     Args:
         first: runs of one model and method.
         second: runs of the other.
 
     Returns:
-        The pairs; and for each task of which both have runs, but over different items, why they are not a pair.
+        The pairs; and for each task of which both have runs, but only over different items, a sentence that says why
+        these runs are not a pair.
 
     Raises:
-        DifferentItems: there is no pair; the message says why.
+        DifferentItems: no two runs are a pair; the message says why.
     """
     theirs = {run.exam: run for run in second}
     both = [(run, theirs[run.exam]) for run in first if run.exam in theirs]

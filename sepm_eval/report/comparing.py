@@ -1,4 +1,4 @@
-"""Every method against zero-shot of the same model on the same items: the difference, and the items that flipped."""
+"""Compare every method with zero-shot of the same model on the same items: accuracy difference and flipped items."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ SMALL_NOTE = (
 
 
 def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
-    """The zero-shot run that a run is compared with.
+    """Find the zero-shot run that a run is compared with.
 
-    It has the default options, and the same model, polarities and items. A stock model is compared with our zero-shot
-    run of the same shown name.
+    That run has the default options, and the same model, polarities and items. A stock model is compared with our
+    zero-shot run whose model is shown under the same name.
 
     Returns:
-        That run, or None if there is none.
+        The zero-shot run, or None if there is none.
     """
     return next((one for one in zero_shots(run, runs) if one.exam == run.exam), None)
 
 
 def zero_shots(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """Zero-shot runs of a run's model on its task, whatever their items."""
+    """Find the zero-shot runs of a run's model on its task, over any set of items."""
     plain = [one for one in runs if one.task == run.task and one.method == "zero_shot" and one.settings == one.defaults]
     if not run.entry.startswith(OUR_ENTRIES):
         return [one for one in plain if one.model == run.model and not one.identity.polarity]
@@ -55,13 +55,13 @@ def zero_shots(run: Run, runs: Sequence[Run]) -> list[Run]:
 
 @dataclass(frozen=True)
 class Compared:
-    """A run against zero-shot of the same model on the same items.
+    """A run compared with zero-shot of the same model on the same items.
 
     Attributes:
         run: the run.
         base: the zero-shot run.
-        result: what came of it; the difference is the run's accuracy minus zero-shot's.
-        p_holm: its p-value, adjusted for all comparisons of the report.
+        result: the comparison; its difference is the run's accuracy minus zero-shot's.
+        p_holm: the p-value of ``result``, adjusted by Holm's method for all comparisons of the report.
     """
 
     run: Run
@@ -77,8 +77,8 @@ def compared(runs: Sequence[Run]) -> Told:
     """Compare every run with zero-shot of the same model on the same items.
 
     Returns:
-        The comparisons, in the order of the runs; and for each run whose zero-shot was asked something else, why they
-        are not compared.
+        The comparisons, in the order of the runs; and for each run whose zero-shot run was asked other items or
+        questions, a sentence that says why the two are not compared.
     """
     found: list[tuple[Run, Run, statistics.Comparison]] = []
     refused = []
@@ -99,11 +99,11 @@ def compared(runs: Sequence[Run]) -> Told:
 
 
 def comparisons(runs: Sequence[Run], told: Told | None = None) -> Table | None:
-    """The table that compares every method with zero-shot on the same items.
+    """Make the table that compares every method with zero-shot on the same items.
 
     Args:
-        runs: what is reported.
-        told: what ``compared`` gave of them, where it is at hand.
+        runs: the runs of the report.
+        told: the result of ``compared(runs)``, if the caller already has it.
 
     Returns:
         The table, or None if there is nothing to compare.
@@ -129,7 +129,7 @@ def comparisons(runs: Sequence[Run], told: Told | None = None) -> Table | None:
 
 
 def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
-    """A row of the table of comparisons, and the same as a record."""
+    """One row of the table of comparisons, as cells and as a record."""
     run, result, p_holm = one.run, one.result, one.p_holm
     points, intervals = 100 * result.difference, [interval_text(result.interval, 100, 2)]
     if result.bayesian is not None:
@@ -164,7 +164,7 @@ def compare_pairs(pairs: Pairs) -> statistics.Comparison:
 
 
 def power_note(result: statistics.Comparison) -> str:
-    """Say in words whether there are enough items for the difference that was seen."""
+    """Say in words whether there are enough items to find a difference as large as the observed one."""
     if result.needed is None:
         return "no difference seen"
     if result.n >= result.needed:
@@ -173,15 +173,15 @@ def power_note(result: statistics.Comparison) -> str:
 
 
 def detectable_cell(points: float | None) -> Cell:
-    """The smallest difference that could be found, in points."""
+    """A cell with the smallest difference that could be found, in points; "none" if no difference could."""
     return Cell("none") if points is None else Cell(f"{points:.1f}", value=points)
 
 
 def flips(runs: Sequence[Run]) -> Table | None:
-    """The table of items that only one of method and zero-shot got right.
+    """Make the table of items that only the method or only zero-shot got right.
 
     Returns:
-        The table, with a few of the items of every kind and records of all; None if there is no such item.
+        The table, with a few items of every kind as rows and all items as records; None if there is no such item.
     """
     found = []
     for run in runs:
@@ -205,7 +205,7 @@ def flips(runs: Sequence[Run]) -> Table | None:
 
 
 def _flip(found: tuple[Run, Outcome, Outcome]) -> dict[str, Any]:
-    """A flip as a record: the run, what became of the item with zero-shot, and with the run's method."""
+    """The record of a flipped item: the run, zero-shot's answer and the answer of the run's method."""
     run, before, after = found
     return {
         **{**labels_of(run), "item": after.item, "label": after.target},

@@ -1,6 +1,6 @@
 """How far apart two distributions over emotions are, and how well one half of the voters agrees with the other.
 
-Numbers in, numbers out. A distribution is a row; an array of them is [N, L]: N items, L labels.
+The functions take and return numbers only. A distribution is a row of an array [N, L]: N items, L labels.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Rows = NDArray[np.float64]
 
 
 def scaled(weights: Rows) -> Rows:
-    """Rows of weights [N, L] scaled to sum to 1; a row without any weight becomes NaN."""
+    """Scale each row of weights [N, L] to sum to 1; a row without any weight becomes NaN."""
     total = weights.sum(axis=1, keepdims=True)
     return np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0)
 
 
 def jensen_shannon(first: Rows, second: Rows) -> Rows:
-    """Jensen-Shannon divergence in bits: 0 of equal distributions, 1 of such as share no label.
+    """Jensen-Shannon divergence in bits: 0 for equal distributions, 1 for distributions without a common label.
 
-    It is the square of ``scipy.spatial.distance.jensenshannon`` (base 2), whose rounding it mends: of nearly equal
-    distributions that is the root of a number that may be below 0.
+    It is the square of ``scipy.spatial.distance.jensenshannon`` (base 2), without that function's rounding problem: for
+    nearly equal distributions scipy takes the root of a number that rounding may put below 0.
 
     Args:
         first: [N, L], rows sum to 1.
@@ -42,37 +42,37 @@ def jensen_shannon(first: Rows, second: Rows) -> Rows:
 
 
 def circular_emd(first: Rows, second: Rows) -> Rows:
-    """Earth mover's distance on a circle: how many steps the votes have to be carried on average, the shortest way.
+    """Earth mover's distance on a circle: how many steps a vote has to be moved on average, the shortest way.
 
-    On a circle the cheapest plan lets some weight pass over each border between neighbours, which is known up to a
-    constant; the constant that makes the sum least is the median (Rabin, Delon & Gousseau, Journal of Mathematical
-    Imaging and Vision 41, 2011, 147-167).
+    On a circle, the cheapest plan moves some weight across each border between neighbouring places. These amounts are
+    known up to one constant. Subtracting their median makes the sum of the amounts smallest (Rabin, Delon & Gousseau,
+    Journal of Mathematical Imaging and Vision 41, 2011, 147-167).
 
     Args:
         first: [N, S] weights at S places in their order around the circle, evenly spaced; rows sum to 1.
         second: [N, S] likewise.
 
     Returns:
-        [N] steps between neighbouring places, from 0 to S / 2.
+        [N] distances in steps between neighbouring places, from 0 to S / 2.
     """
     passing = np.cumsum(first - second, axis=1)
     return np.asarray(np.abs(passing - np.median(passing, axis=1, keepdims=True)).sum(axis=1))
 
 
 def modes(votes: Rows) -> NDArray[np.bool_]:
-    """[N, L]: which labels have the most votes of an item; several where they tie."""
+    """Mark the label with the most votes of each item, or several labels if they tie: [N, L] bool."""
     return np.asarray(votes == votes.max(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """How well one half of the voters tells what the other half says, averaged over items and ways to halve them.
+    """How well one half of the voters predicts the other half, averaged over items and random splits.
 
     Attributes:
-        n: how many items.
-        agreement: how often a label that most of one half chose is one that most of the other half chose.
-        jensen_shannon: between the two halves' distributions, in bits.
-        emd: between them, in steps; None if the labels are on no wheel.
+        n: number of items.
+        agreement: how often a label with the most votes in one half also has the most votes in the other half.
+        jensen_shannon: divergence between the two halves' distributions, in bits.
+        emd: earth mover's distance between them, in steps; None if the labels are on no wheel.
     """
 
     n: int
@@ -82,10 +82,10 @@ class Ceiling:
 
 
 def split_halves(counts: NDArray[np.int64], places: NDArray[np.int64] | None) -> Ceiling | None:
-    """Divide the voters of every item into halves at random, ``SPLITS`` times with a fixed seed, and compare these.
+    """Split the voters of every item into halves at random, ``SPLITS`` times with a fixed seed, and compare the halves.
 
-    Of an odd number of voters one half has one more. Where labels tie for the most votes of a half, each is taken as
-    often.
+    If the number of voters is odd, one half has one voter more. If several labels have the most votes of a half, each
+    of them counts equally.
 
     Args:
         counts: [N, L] how many people chose each label.
@@ -117,7 +117,7 @@ def _halved(
 
 
 def on_wheel(rows: Rows, places: NDArray[np.int64], size: int = 8) -> Rows:
-    """Weights of labels [N, L] put at their places [L] on a wheel: [N, size]."""
+    """Put the weights of labels [N, L] at the labels' places [L] on a wheel: [N, size]."""
     found = np.zeros((len(rows), size))
     found[:, places] = rows
     return found

@@ -1,4 +1,4 @@
-"""One picture, its answer and why: what ``sepm-eval explain`` draws and prints, and a notebook shows."""
+"""One picture with its answer and the reasons for it, as ``sepm-eval explain`` and notebooks show them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _INCHES = 3.6  # side of a panel
-_DOTS = 130  # pixels an inch
-_CHARACTERS = 46  # of small print below a panel
+_DOTS = 130  # pixels per inch
+_CHARACTERS = 46  # in a line of small print below a panel
 _CHOSEN, _OTHER = "#27646f", "#b9c2ca"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """An answer with the picture it is about. A notebook shows both.
+    """An answer together with the picture it is about. A notebook shows both.
 
     Attributes:
         question: what was asked.
         answer: what the method answered, and what stage 1 decided.
-        covered: the picture with the visual tokens covered that the last stage did not see (Fig. 4 of the paper);
-            None if it saw all.
+        covered: the picture, in which the visual tokens that the last stage did not see are covered (Fig. 4 of the
+            paper); None if it saw all.
         heat: the picture with its visual tokens coloured by how much they matter: the attention of the focus words
             (SEPM, Eq. 8) or the discrepancy between candidates (DAN, Eq. 7); None if the method read neither.
     """
@@ -41,15 +41,15 @@ class Explanation:
     heat: Image | None = field(default=None, repr=False, compare=False)
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the picture, its heat map, the covered picture, then the answer."""
+        """HTML for a notebook: the picture, its heat map, the covered picture, then the answer."""
         drawn = [one for one in (self.heat, self.covered) if one is not None]
         return self.answer.html([self.question.image, *drawn])
 
     def sheet(self, title: str = "") -> Image:
-        """One picture of everything: the panels side by side with a legend below each, and the probabilities as bars.
+        """Draw all of it as one picture: the panels side by side, a legend below each, and the probabilities as bars.
 
         Args:
-            title: stands in front of the answer, such as the picture's name.
+            title: text in front of the answer, such as the picture's name.
 
         Returns:
             A picture that can be saved.
@@ -76,7 +76,7 @@ class Explanation:
         return pillow.open(file).convert("RGB")
 
     def _about_heat(self) -> tuple[str, str]:
-        """Name and legend of the heat map."""
+        """The name and the legend of the heat map."""
         evidence = self.answer.evidence
         if evidence is not None and evidence.significance is not None:
             return "attention (Eq. 8)", "of the focus words to each visual token; dark: little, bright: much"
@@ -95,7 +95,7 @@ class Explanation:
         axes.set_xlabel("\n".join(map(_folded, self._lines())), fontsize="small", parse_math=False)
 
     def _lines(self) -> list[str]:
-        """Below the bars: what stage 1 said."""
+        """The lines below the bars: what stage 1 decided."""
         if self.answer.evidence is None:
             return ["asked once: there is no stage 1"]
         return [_plain(f"{name}: {value}") for name, value in self.answer.evidence.facts()[:2]]
@@ -106,10 +106,10 @@ def explain(question: Question, answer: Answer) -> Explanation:
 
     Args:
         question: what was asked.
-        answer: what ``method.answer(question, backbone)`` gave.
+        answer: the result of ``method.answer(question, backbone)``.
 
     Returns:
-        An explanation, shown by a notebook as pictures, bars and facts.
+        An explanation, which a notebook shows as pictures, bars and facts.
     """
     dropped = [token for token, stays in enumerate(answer.kept) if not stays]
     covered = draw_dropped(question.image, answer.blocks, dropped) if dropped else None
@@ -130,11 +130,11 @@ def _panel(axes: Axes, picture: Image, name: str, legend: str) -> None:
 
 
 def _folded(text: str) -> str:
-    """A text in lines that a panel is wide enough for."""
+    """Wrap a text to the width of a panel."""
     return fill(text, _CHARACTERS)
 
 
 def _plain(text: str) -> str:
-    """A text that others wrote, short and without control characters."""
+    """Shorten a text from outside, and replace its control characters by visible escapes."""
     shown = visible(text)
     return shown if len(shown) <= 100 else f"{shown[:99]}…"

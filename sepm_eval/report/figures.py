@@ -34,15 +34,15 @@ _DPI = 130
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as files.
+    """A drawn figure with the contents of its files.
 
     Attributes:
-        key: name of its files.
-        title: above it.
-        caption: below it, also its text for people who do not see it.
-        png: the picture.
-        svg: the same as vectors.
-        items: what its points are about (see ``table.items_of``): that of number i is the group "items-i" of the SVG.
+        key: name of its files, without the ending.
+        title: heading above it.
+        caption: text below it, which is also the text alternative for people who do not see the figure.
+        png: the figure as PNG.
+        svg: the figure as SVG.
+        items: the items that each point is about (see ``table.items_of``); point i is the group "items-i" of the SVG.
     """
 
     key: str
@@ -54,7 +54,7 @@ class Figure:
 
 
 def all_figures(runs: Sequence[Run]) -> list[Figure]:
-    """All figures that these runs have data for, in the order of the paper."""
+    """Draw all figures that these runs have data for, in the order of the paper."""
     made: list[Figure] = []
     for mine in groups(runs):
         made += _sensitivity(mine)
@@ -65,7 +65,7 @@ def all_figures(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _per_class(runs: Sequence[Run]) -> list[Figure]:
-    """Fig. 6: accuracy of each label, positive labels left, negative right, the overall accuracy dashed."""
+    """Draw Fig. 6: accuracy of each label (positive, then negative, then unknown); dashed: accuracy of all."""
     chosen = main_runs(runs)
     if not chosen:
         return []
@@ -105,7 +105,7 @@ def _per_class(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _confidence(runs: Sequence[Run]) -> list[Figure]:
-    """Fig. 5: accuracy of the polarity and of the answer by confidence of stage 1, and the threshold alpha."""
+    """Draw Fig. 5: accuracy of the polarity and of the answer by confidence of stage 1, and the threshold alpha."""
     run = next((run for run in main_runs(runs) if run.method == "sepm"), None)
     if run is None:
         return []
@@ -148,19 +148,19 @@ def _confidence(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _range(one_bin: int, most: float) -> str:
-    """From and to of a bin of confidence; the last one has what lies at its end too."""
+    """The bounds of a confidence bin as "low:high"; the last bin ends at 1, so that it includes the largest value."""
     last = one_bin == _BINS - 1
     return f"{one_bin * most / _BINS:.10g}:{1 if last else (one_bin + 1) * most / _BINS:.10g}"
 
 
 def _draw_points(axes: Axes, x: Sequence[float], y: Sequence[float], colour: str) -> None:
-    """Draw points that lead to their items: that of number i is the group "items-i"."""
+    """Draw points that can be linked to their items: point i is the group "items-i" of the SVG."""
     for number, place in enumerate(zip(x, y, strict=True)):
         axes.plot(*([one] for one in place), "o", color=colour, gid=f"items-{number}")
 
 
 def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
-    """Fig. 3: accuracy over alpha and over beta, everything else as it is by default."""
+    """Draw Fig. 3: accuracy over alpha and over beta, with all other options at their defaults."""
     made = []
     for name in ("alpha", "beta"):
         curve = []
@@ -192,13 +192,13 @@ def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _is_sepm_but(run: Run, name: str) -> bool:
-    """Whether a run is SEPM with everything but one option as it is by default."""
+    """Whether a run is SEPM with all options but one at their defaults, and no polarity set by hand."""
     changed = {key for key, value in run.settings.items() if run.defaults.get(key) != value}
     return run.method == "sepm" and changed <= {name} and not run.identity.polarity
 
 
 def _overlays(runs: Sequence[Run]) -> list[Figure]:
-    """Fig. 4: pictures with the dropped visual tokens covered, at two drop rates (20 % and 40 % if they were run)."""
+    """Draw Fig. 4: pictures with the dropped visual tokens covered, at drop rates 20 % and 40 % if they were run."""
     by_rate = {float(run.settings["beta"]): run for run in runs if _is_sepm_but(run, "beta")}
     rates = [rate for rate in (0.2, 0.4) if rate in by_rate]
     shown = list(_with_pictures([by_rate[rate] for rate in rates])) if rates else []
@@ -218,7 +218,7 @@ def _overlays(runs: Sequence[Run]) -> list[Figure]:
             pictures += [draw_dropped(original, record.blocks, record.dropped) for record in records]
         except (UnreadableImage, OSError, ValueError) as error:
             logger.warning("the figure of dropped visual tokens is left out: %s", error)
-            return []  # the pictures have changed since the run, or its journal
+            return []  # the pictures or the journal have changed since the run
         names = [first.target, *(f"{rate:.0%} dropped" for rate in rates)]
         for axes, picture, name in zip(line, pictures, names, strict=True):
             axes.imshow(picture)
@@ -232,7 +232,10 @@ def _overlays(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
-    """Items whose picture and journal record are at hand in all of these runs, at most one for each label."""
+    """Yield items with a picture and a journal record in all of these runs, at most one item for each label.
+
+    Each is yielded as its outcomes in these runs.
+    """
     others = [{o.item: o for o in run.outcomes} for run in runs]
     labels: set[str] = set()
     for outcome in runs[0].outcomes:
@@ -240,8 +243,8 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
         ready = [o for o in found if o is not None and o.record is not None and len(o.record.dropped)]
         if outcome.picture is None or len(ready) < len(runs) or outcome.target in labels:
             continue
-        if not os.path.isfile(outcome.picture):  # False also of what can be no path
-            return  # the pictures are elsewhere, or gone
+        if not os.path.isfile(outcome.picture):  # also False for a text that cannot be a path
+            return  # the pictures were moved or deleted
         if not all(o.record is not None and o.record.blocks for o in ready):
             logger.warning(
                 "the figure of dropped visual tokens is left out: the journal does not say where they lie in the "
@@ -255,7 +258,7 @@ def _with_pictures(runs: Sequence[Run]) -> Iterator[list[Outcome]]:
 
 
 def canvas_of(width: float, height: float, panels: int = 1) -> tuple[Canvas, list[Axes]]:
-    """An empty figure of so many inches, with its panels side by side."""
+    """Make an empty figure, width and height in inches, with its panels side by side."""
     canvas = Canvas(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06), dpi=_DPI)
     panel = list(canvas.subplots(1, panels, squeeze=False)[0])
     for axes in panel:
@@ -264,7 +267,7 @@ def canvas_of(width: float, height: float, panels: int = 1) -> tuple[Canvas, lis
 
 
 def saved(canvas: Canvas, key: str, title: str, caption: str, items: Sequence[Mapping[str, str]] = ()) -> Figure:
-    """A drawn figure as files; see ``Figure`` for the arguments."""
+    """Save a drawn figure as PNG and SVG; see ``Figure`` for the arguments."""
     png, svg = _saved(canvas, "png", {"Software": None}), _saved(canvas, "svg", {"Date": None, "Creator": None})
     return Figure(key, title, caption, png, svg, tuple(items))
 
@@ -277,7 +280,7 @@ def _canvas(width: float, height: float) -> tuple[Canvas, Axes]:
 def _figure(
     canvas: Canvas, key: str, title: str, caption: str, runs: Sequence[Run], items: Sequence[Mapping[str, str]] = ()
 ) -> Figure:
-    """A drawn figure of the runs of one model over one set of items."""
+    """Save a drawn figure about the runs of one model over one set of items."""
     name = "_".join((key, model_key(runs), column_key(runs[0])))
     return saved(canvas, name, f"{title} · {runs[0].model}, {runs[0].column}", caption, items)
 
@@ -288,7 +291,7 @@ def _saved(canvas: Canvas, form: str, metadata: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "sepm_eval", "font.family": "DejaVu Sans"}):
         if canvas.get_layout_engine() is not None:
-            canvas.draw_without_rendering()  # finds a place for everything, which takes most of the time,
-            canvas.set_layout_engine("none")  # once for both forms
+            canvas.draw_without_rendering()  # computes the layout, which takes most of the time,
+            canvas.set_layout_engine("none")  # so it is done once for both formats
         canvas.savefig(file, format=form, dpi=_DPI, metadata=metadata)
     return file.getvalue()

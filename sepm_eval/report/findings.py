@@ -1,4 +1,4 @@
-"""What a report says first: which method helped which model on which benchmark, by how much, and how surely."""
+"""What a report says first: which method helped which model on which benchmark, by how much, and how certainly."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.wording import counted
 
-SURE = 0.05  # what a p-value, adjusted for all comparisons, must be below
+SURE = 0.05  # a difference is sure if its p-value, adjusted for all comparisons, is below this
 Verdict = Literal["helped", "hurt", "open", "none"]
 
 
 def verdict(one: Compared) -> Verdict:
-    """What a comparison shows.
+    """Say what a comparison shows.
 
     Returns:
-        "helped" or "hurt" if the adjusted p-value is below 0.05; "none" of a run that did not do what its method is
-        about; otherwise "open".
+        "none" if the run's method is meant to drop visual tokens and never did; otherwise "helped" or "hurt" if the
+        adjusted p-value is below 0.05, and "open" if it is not.
     """
     if never_pruned(one.run):
         return "none"
@@ -33,15 +33,15 @@ def verdict(one: Compared) -> Verdict:
 
 
 def of_methods(compared: Sequence[Compared]) -> list[Compared]:
-    """Those that ask whether a method helps: not those of controls, nor of a stock model asked by itself."""
+    """Select the comparisons that ask whether a method helps: not those of controls or of stock models."""
     return [one for one in compared if one.run.method not in CONTROLS and one.run.entry.startswith(OUR_ENTRIES)]
 
 
 def findings(compared: Sequence[Compared]) -> list[str]:
-    """One sentence for each method on each model, those that helped first.
+    """Write one sentence for each method on each model; the methods that helped come first.
 
     Args:
-        compared: as ``of_methods`` gives them.
+        compared: the comparisons that ``of_methods`` selects.
 
     Returns:
         Such as "SEPM on llava-1.5-7b: helped on emoset by 5.9 points (95 % interval 3.1 to 8.7, adjusted p < 0.001)."
@@ -54,7 +54,10 @@ def findings(compared: Sequence[Compared]) -> list[str]:
 
 
 def short_names(runs: Sequence[Run]) -> dict[str, str]:
-    """Models without whose they are ("llava-1.5-7b-hf"), where no other model of these runs has the same last name."""
+    """Shorten the names of models to the part behind the slash ("llava-1.5-7b-hf").
+
+    A model keeps its whole name if another model of these runs has the same last part.
+    """
     models = dict.fromkeys(run.model for run in runs)
     last = {model: model.rpartition("/")[2] for model in models}
     count = Counter(last.values())
@@ -62,14 +65,14 @@ def short_names(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def conclusion(compared: Sequence[Compared]) -> str:
-    """Count how comparisons with zero-shot came out, in one sentence; "" if there is none.
+    """Sum up in one sentence how the comparisons with zero-shot came out; "" if there is none.
 
     Args:
-        compared: as ``of_methods`` gives them.
+        compared: the comparisons that ``of_methods`` selects.
 
     Returns:
-        Such as "Of 4 comparisons of a method with zero-shot: 1 better than zero-shot, 3 not told apart from it (p <
-        0.05, adjusted for all)."
+        Such as "Of 4 comparisons of a method with zero-shot: 1 better than zero-shot, 3 with no significant
+        difference (p < 0.05, adjusted for all)."
     """
     told = [verdict(one) for one in compared]
     if not told:
@@ -78,8 +81,8 @@ def conclusion(compared: Sequence[Compared]) -> str:
     words = {
         "helped": "better than zero-shot",
         "hurt": "worse",
-        "open": "not told apart from it",
-        "none": "without a dropped token, and no result",
+        "open": "with no significant difference",
+        "none": "without a dropped token and so no result",
     }
     parts = [f"{counts[word]} {words[word]}" for word in words if counts[word] or word == "helped"]
     asked = counted(len(told), "comparison")
@@ -87,7 +90,10 @@ def conclusion(compared: Sequence[Compared]) -> str:
 
 
 def noise_floor(runs: Sequence[Run]) -> list[str]:
-    """What a difference has to be held against, where controls were run: a sentence for each model and benchmark."""
+    """Describe the noise floor that differences are judged against.
+
+    There is one sentence for each model and benchmark on which controls were run.
+    """
     names, told = short_names(runs), []
     for mine in groups(runs):
         parts = [part for run in mine if (part := _floor(run, runs))]
@@ -97,7 +103,7 @@ def noise_floor(runs: Sequence[Run]) -> list[str]:
 
 
 def _floor(run: Run, runs: Sequence[Run]) -> str:
-    """What one control found; "" of any other run, and where there is no zero-shot beside it."""
+    """Say what one control run found; "" if the run is no control, or has no zero-shot run to compare with."""
     base = baseline_of(run, runs)
     if run.method not in CONTROLS or run.accuracy is None or base is None or base.accuracy is None:
         return ""
@@ -116,11 +122,11 @@ def _rank(group: Sequence[Compared]) -> tuple[int, float]:
 
 
 def _sentence(group: Sequence[Compared], model: str) -> str:
-    """What a method did to a model, benchmark by benchmark, in one sentence."""
+    """Say in one sentence how a method changed a model's accuracy, benchmark by benchmark."""
     words = {
         "helped": "helped on",
         "hurt": "hurt on",
-        "open": "not told apart from zero-shot on",
+        "open": "no significant difference from zero-shot on",
         "none": "dropped no visual token, so no result, on",
     }
     parts = []
@@ -132,7 +138,7 @@ def _sentence(group: Sequence[Compared], model: str) -> str:
 
 
 def _measured(one: Compared) -> str:
-    """A benchmark with the difference on it, its interval and what the test says."""
+    """A benchmark with the accuracy difference on it, the interval and, if the difference is sure, the p-value."""
     points, low, high = (100 * x for x in (one.result.difference, one.result.interval.low, one.result.interval.high))
     if verdict(one) in ("open", "none"):
         return f"{one.run.column} ({points:+.1f} points, {low:.1f} to {high:.1f})"

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "osD^vP*X"
-_ROW = 0.24  # inches of a line of the forest
+_ROW = 0.24  # height of a line of the forest plot, in inches
 
 
 def front_figures(runs: Sequence[Run], compared: Sequence[Compared]) -> list[Figure]:
-    """A forest plot and a Pareto plot for each model, as far as there is something to show.
+    """Draw a forest plot and a Pareto plot for each model, if there is something to show.
 
     Args:
-        runs: what is reported.
+        runs: the runs of the report.
         compared: their comparisons with zero-shot.
 
     Returns:
-        The figures, those of one model after those of another.
+        The figures, grouped by model.
     """
     made = []
     for model in dict.fromkeys(run.model for run in runs):
@@ -39,10 +39,10 @@ def front_figures(runs: Sequence[Run], compared: Sequence[Compared]) -> list[Fig
 
 
 def forest(compared: Sequence[Compared], runs: Sequence[Run]) -> Figure | None:
-    """The differences of one model's methods to zero-shot with their intervals, one line each, by benchmark.
+    """Draw the accuracy difference of one model's methods to zero-shot with its interval, one line each, by benchmark.
 
-    A grey band is the noise floor: what another order of the options alone changes. Answers without the picture, which
-    are far worse than all others, are left out.
+    The grey band is the noise floor: the difference that another order of the options alone makes. Answers without the
+    picture (``blind``) are left out, because they are far worse than all others.
 
     Returns:
         The figure; None if there is no comparison.
@@ -107,7 +107,7 @@ def _draw_line(axes: Axes, one: Compared, place: float, group: str) -> None:
 
 @dataclass(frozen=True)
 class _Point:
-    """A method in the Pareto plot: what it costs and what it brings, over the same benchmarks as the others."""
+    """A method in the Pareto plot: its mean cost and accuracy, over the same benchmarks as the other methods."""
 
     called: str
     control: bool
@@ -119,10 +119,10 @@ class _Point:
 
 
 def pareto(runs: Sequence[Run]) -> Figure | None:
-    """Accuracy against cost of one model's methods: operations, and seconds where they are known, a panel each.
+    """Draw accuracy against cost of one model's methods: a panel for operations and one for seconds, where known.
 
-    Both are means over the benchmarks that zero-shot, or else the first method, was completely run on; methods without
-    a complete run of each are left out, and so are answers without the picture.
+    Accuracy and cost are means over the benchmarks on which zero-shot, or else the first run's method, has a complete
+    run. Methods without a complete run on each of these are left out, and so are answers without the picture.
 
     Returns:
         The figure; None if fewer than two methods have a known cost.
@@ -161,7 +161,7 @@ def pareto(runs: Sequence[Run]) -> Figure | None:
 
 
 def _common(runs: Sequence[Run]) -> list[str]:
-    """The sets of items that zero-shot, or else the first method, was completely run on, one for each task."""
+    """The sets of items on which zero-shot, or else the first run's method, has a complete run; one for each task."""
     main = set(main_columns(runs).values())
     first = next((run for run in runs if run.variant == "zero_shot"), runs[0])
     wanted = [run.column for run in runs if run.column in main and run.complete and run.variant == first.variant]
@@ -191,7 +191,7 @@ def _points(runs: Sequence[Run], columns: Sequence[str]) -> list[_Point]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean of all; None if one is not known."""
+    """The mean of all values; None if one of them is not known."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
 

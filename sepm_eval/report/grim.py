@@ -1,8 +1,8 @@
-"""Which counts of right answers a printed percentage can be: whether a figure can be of so many items.
+"""The GRIM test: which counts of right answers out of N a printed percentage can stand for, if any.
 
-An accuracy over N items is k/N for a whole k, so a figure with two decimals rules most small N out. Brown & Heathers
-call this the GRIM test (Social Psychological and Personality Science 8, 2017, 363-369). All arithmetic is in whole
-numbers.
+An accuracy over N items is k/N for a whole number k, so a percentage with two decimals rules out most small N. The
+name is that of Brown & Heathers (Social Psychological and Personality Science 8, 2017, 363-369). All arithmetic is in
+whole numbers.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ _FIGURE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,9}))?\s*%?", re.ASCII)
 
 @dataclass(frozen=True)
 class Counts:
-    """The counts that print as one figure.
+    """The counts of right answers that are printed as the same figure.
 
     Attributes:
-        rounded: those that give it where it was rounded; a number halfway between two figures counts for both.
-        cut: those that give it where the further decimals were left out.
+        rounded: the counts whose percentage rounds to the figure; one halfway between two figures counts for both.
+        cut: the counts whose percentage gives the figure if further decimals are cut off.
     """
 
     rounded: range
     cut: range
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether there is any such count."""
         return bool(self.rounded or self.cut)
 
 
 def counts(figure: str, n: int) -> Counts:
-    """Find the counts k for which k/n prints as a figure.
+    """Find the counts k for which k/n is printed as a figure.
 
     Args:
-        figure: a percentage as it is printed: "58.33". Its decimals say how exact it is, so "20.00" is not "20".
-        n: how many items.
+        figure: a percentage as it is printed: "58.33". Its decimals give its precision, so "20.00" is not "20".
+        n: number of items.
 
     Returns:
-        The counts from 0 to n, as two runs of whole numbers.
+        The counts from 0 to n, as two ranges of whole numbers.
 
     Raises:
         ValueError: the figure is no percentage, or n is not positive.
@@ -52,19 +52,19 @@ def counts(figure: str, n: int) -> Counts:
     if n < 1:
         raise ValueError(f"a figure is of at least one item, not of {n}")
     decimals = found[2] or ""
-    units, scale = int(found[1] + decimals), 100 * 10 ** len(decimals)  # the figure and 100 % in its last decimal
+    units, scale = int(found[1] + decimals), 100 * 10 ** len(decimals)  # figure and 100 % in units of its last decimal
 
     def between(low: int, high: int, part: int) -> range:
         """Counts whose share lies from ``low`` to ``high``, both in units of 1 / ``part`` of the last decimal."""
         return range(max(-(-low * n // (scale * part)), 0), min(high * n // (scale * part), n) + 1)
 
     cut = between(units, units + 1, 1)
-    next_figure = scale * (cut.stop - 1) == (units + 1) * n  # the last of them is the next figure already
+    next_figure = scale * (cut.stop - 1) == (units + 1) * n  # the last count already gives the next figure
     return Counts(between(2 * units - 1, 2 * units + 1, 2), range(cut.start, cut.stop - next_figure))
 
 
 def fits(figure: str, n: int) -> bool:
-    """Whether a figure, rounded or cut, can be of so many items; see ``counts``."""
+    """Whether a figure, rounded or cut off, can be an accuracy over n items; see ``counts``."""
     return bool(counts(figure, n))
 
 
@@ -75,7 +75,7 @@ class Printed:
     Attributes:
         row: the first cell of its line.
         column: the header of its column.
-        figure: as it is printed.
+        figure: the figure as it is printed.
     """
 
     row: str
@@ -88,14 +88,14 @@ def read_table(path: Path) -> list[Printed]:
 
     Args:
         path: a CSV file (UTF-8) with a header line; the first column names the rows. Cells that are numbers with a
-            decimal point are its figures; other cells, such as counts and names, are left alone.
+            decimal point are its figures; other cells, such as counts and names, are ignored.
 
     Returns:
         The figures, line by line.
 
     Raises:
-        ValueError: it is no CSV file, or has no figure.
-        OSError: it cannot be read.
+        ValueError: the file is no CSV file, or has no figure.
+        OSError: the file cannot be read.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -114,17 +114,17 @@ def read_table(path: Path) -> list[Printed]:
 
 
 def shown(some: range) -> str:
-    """A few counts in words: "155", "155, 156", "155 to 161", or "none"."""
+    """Write a range of counts in words: "155", "155, 156", "155 to 161", or "none"."""
     if len(some) > 2:
         return f"{some[0]} to {some[-1]}"
     return ", ".join(map(str, some)) or "none"
 
 
 def sizes(text: str) -> Sequence[int]:
-    """Numbers of items, as they are typed: "594,1980".
+    """Read numbers of items as they are typed: "594,1980".
 
     Raises:
-        ValueError: something else.
+        ValueError: the text is not made of positive whole numbers and commas.
     """
     try:
         found = [int(part) for part in text.split(",")]

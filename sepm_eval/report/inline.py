@@ -1,4 +1,4 @@
-"""A figure as part of a page: its points can be links, and the page's policy need admit no further styles."""
+"""Embed a figure in an HTML page as SVG, with links on its points and without inline styles, which the page forbids."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from xml.etree import ElementTree
 from sepm_eval.report.figures import Figure
 
 ItemLink: TypeAlias = "Callable[[Mapping[str, str]], str]"
-"""Gives the address of the page that shows certain items (see ``table.items_of``); "" if there is none."""
+"""A function from items (see ``table.items_of``) to the address of the page that shows them; "" if there is none."""
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _POINT = re.compile(r"items-(\d+)")
 
 
 def inline_svg(figure: Figure, link: ItemLink) -> str:
-    """A figure's SVG as it may stand in an HTML page.
+    """Turn a figure's SVG into an element of an HTML page.
 
-    What matplotlib writes into ``style`` attributes, which the page's policy forbids, becomes attributes of their own.
+    matplotlib writes properties into ``style`` attributes, which the content security policy of the page forbids. Each
+    property becomes an attribute of its own.
 
     Args:
         figure: the figure.
-        link: where the items behind a point are shown.
+        link: gives the address at which the items behind a point are shown.
 
     Returns:
         One ``<svg>`` element.
@@ -47,12 +48,12 @@ def inline_svg(figure: Figure, link: ItemLink) -> str:
         root.attrib.pop(name, None)
     width = float(root.get("viewBox", "0 0 600 0").split()[2])
     root.attrib |= {"role": "group", "aria-label": figure.caption, "class": "wide" if width > 400 else "narrow"}
-    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what matplotlib's style sheet says of all
+    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # matplotlib's style sheet sets these for all
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _link_points(root: ElementTree.Element, figure: Figure, link: ItemLink) -> None:
-    """Put each point that has items into a link to them."""
+    """Wrap each point that has items in a link to them."""
     for parent in list(root.iter()):
         for place, child in enumerate(list(parent)):
             point = _POINT.fullmatch(child.get("id", ""))

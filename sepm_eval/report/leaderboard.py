@@ -24,9 +24,10 @@ from sepm_eval.wording import counted
 
 
 def leaderboard(runs: Sequence[Run]) -> Table:
-    """The table of models and methods, the best first, by mean accuracy over the items that all of them were asked.
+    """Rank models and methods, best first, by mean accuracy over the sets of items that all ranked ones were asked.
 
-    A run that is incomplete, or over other items than most runs of its task, is shown with its N and has no rank.
+    For each task, only the set of items that most complete runs were asked counts (``main_columns``). A model and
+    method without a run over any such set, or with an incomplete one, is shown with its N and has no rank.
     """
     columns = list(dict.fromkeys(run.column for run in runs))
     main = list(main_columns(runs).values())
@@ -70,8 +71,8 @@ def write_leaderboard(runs: Sequence[Run], out: Path) -> Path:
     """Write leaderboard.html, leaderboard.md and the table as CSV.
 
     Args:
-        runs: what is ranked.
-        out: the folder.
+        runs: the runs to rank.
+        out: the folder to write to.
 
     Returns:
         The path of the HTML page.

@@ -1,7 +1,7 @@
 """Addresses of items in the explorer, so that every number of a report can be opened.
 
-The explorer's page lies beside the report. Everything behind the ``#`` is read by its script
-(``sepm_eval/view/page/state.js``); nothing of it is sent anywhere.
+The explorer's page lies beside the report. Its script (``sepm_eval/view/page/state.js``) reads everything behind the
+``#``; none of it is sent anywhere.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ def link_to_items(
     confidence: str = "",
     item: str = "",
 ) -> str:
-    """The address of some items, relative to a report's folder. Arguments left out do not narrow the list.
+    """The address of a list of items, relative to a report's folder.
+
+    An argument that is left out does not narrow the list.
 
     Args:
         items: the set of items, as in ``Run.column``.
         model: as in ``Run.model``.
         method: as in ``Run.variant``.
-        outcome: what became of an item under this model and method. "flipped" are those of which only one of the method
-            and zero-shot is right; "wrong-right" are those that only the method has right, "right-wrong" the others.
-            "wrong" includes unparsed answers, as everywhere.
+        outcome: what became of an item under this model and method. "flipped" are the items that only the method or
+            only zero-shot got right; "wrong-right" are those that only the method got right, "right-wrong" those that
+            only zero-shot got right. "wrong" includes unparsed answers, as everywhere.
         label: the item's label.
-        answer: the label answered.
-        confidence: of stage 1, from (included) and to (excluded): "0.05:0.075".
-        item: opens this one, by its id, and not the list.
+        answer: the label that was answered.
+        confidence: confidence of stage 1, from (included) and to (excluded): "0.05:0.075".
+        item: the id of one item, which is opened instead of the list.
 
     Returns:
         Such as "items.html#items=emoset&model=llava-hf%2Fllava-1.5-7b-hf&method=sepm&outcome=wrong".
@@ -64,7 +66,7 @@ def link_of(about: Mapping[str, str]) -> str:
 
     Args:
         about: any of "column", "model", "method", "label", "answer" (a label, or "unparsed"), "status", "flip",
-            "confidence" and "item", as the report's tables say it; anything else does not narrow the list.
+            "confidence" and "item", with values as in the report's tables; other keys are ignored.
 
     Returns:
         An address relative to the report's folder.

@@ -1,4 +1,4 @@
-"""A picture with the visual tokens covered that stage 2 did not see (Fig. 4 of the paper), or with a heat map."""
+"""Draw a picture with its dropped visual tokens covered (Fig. 4 of the paper), or with a heat map of the tokens."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sepm_eval.types import Block
 _SIDE = 672
 _VEIL = (30, 30, 30, 215)
 _BEYOND = (122, 122, 122)
-HEAT = "inferno"  # matplotlib's name of the colours, from little to much
-_HEAT_SHARE = 0.65  # of a drawn pixel; the rest is the picture
+HEAT = "inferno"  # matplotlib's name of the colour map, dark for small values
+_HEAT_SHARE = 0.65  # of a drawn pixel's colour; the rest is the picture's
 
 
 def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collection[int]) -> Image.Image:
-    """Cover the cells of dropped tokens, block by block.
+    """Cover the grid cells of dropped visual tokens, block by block.
 
-    Where blocks reach beyond the picture, because it was padded, grey is drawn there: tokens of padding are dropped
-    too, and count.
+    If blocks reach beyond the picture, because it was padded, grey is drawn there: tokens of padding can be dropped
+    too, and count as dropped tokens.
 
     Args:
         picture: the original picture.
@@ -32,7 +32,7 @@ def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collect
         A picture whose longer side is 672 pixels.
 
     Raises:
-        ValueError: there is no such token.
+        ValueError: the picture has no visual token of one of these indices.
     """
     cells = [(index, *place) for index, block in enumerate(blocks) for place in block.places()]
     unknown = [token for token in dropped if not 0 <= token < len(cells)]
@@ -42,7 +42,7 @@ def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collect
     for index, block in enumerate(blocks):
         veil = Image.new("RGBA", drawn.size)
         pen = ImageDraw.Draw(veil)
-        if not block.columns:  # of a very narrow picture: rows of nothing but separators, which are never dropped
+        if not block.columns:  # a very narrow picture can have rows of separators only, which are never dropped
             continue
         columns = [scale.x(block.box[0], block.box[2], i / block.columns) for i in range(block.columns + 1)]
         rows = [scale.y(block.box[1], block.box[3], i / block.rows) for i in range(block.rows + 1)]
@@ -56,15 +56,15 @@ def draw_dropped(picture: Image.Image, blocks: Sequence[Block], dropped: Collect
 
 
 def draw_heat(picture: Image.Image, blocks: Sequence[Block], values: Sequence[float] | np.ndarray) -> Image.Image:
-    """Colour the cells of visual tokens by a value each, from the smallest to the largest of them.
+    """Colour the grid cell of each visual token by the token's value; the scale runs from the smallest to the largest.
 
-    Where blocks lie over one another, such as a tile over a thumbnail, the mean of their cells is shown. Separators
-    show nothing of the picture and are left out. Grey is drawn where blocks reach beyond the picture.
+    Where blocks overlap, such as a tile and a thumbnail of the whole picture, the mean of their values is shown.
+    Separators show nothing of the picture and are left out. Grey is drawn where blocks reach beyond the picture.
 
     Args:
         picture: the original picture.
         blocks: where its visual tokens lie (``Answer.blocks``).
-        values: [N_v], one a token, in the tokens' order.
+        values: [N_v], one value for each visual token, in the tokens' order.
 
     Returns:
         A picture whose longer side is 672 pixels.
@@ -100,23 +100,23 @@ def draw_heat(picture: Image.Image, blocks: Sequence[Block], values: Sequence[fl
 
 @dataclass(frozen=True)
 class _Scale:
-    """From pixels of the picture to those of the drawing."""
+    """Converts pixel coordinates of the picture to those of the drawing."""
 
     left: float
     top: float
     factor: float
 
     def x(self, start: float, end: float, share: float = 1) -> int:
-        """A share of the way from start to end."""
+        """The x coordinate in the drawing of the point at a share of the way from start to end."""
         return round((start + (end - start) * share - self.left) * self.factor)
 
     def y(self, start: float, end: float, share: float = 1) -> int:
-        """The same, downwards."""
+        """The y coordinate in the drawing, likewise from y coordinates of the picture."""
         return round((start + (end - start) * share - self.top) * self.factor)
 
 
 def _drawn(picture: Image.Image, blocks: Sequence[Block]) -> tuple[Image.Image, _Scale]:
-    """The picture, with room for what blocks cover beside it."""
+    """The picture, enlarged or reduced, with grey where blocks reach beyond it; and the scale of this drawing."""
     boxes = [(0, 0, *picture.size), *(block.box for block in blocks)]
     left, top = (min(box[side] for box in boxes) for side in (0, 1))
     right, bottom = (max(box[side] for box in boxes) for side in (2, 3))

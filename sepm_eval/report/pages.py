@@ -1,4 +1,4 @@
-"""A page of a report: what it shows, and how it becomes HTML, Markdown, CSV and files of figures."""
+"""A page of a report: what it shows, and how it is written as HTML, Markdown, CSV and figure files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sepm_eval.report.text import inert, on_page, write_csv
 
 
 def no_link(items: Mapping[str, str]) -> str:
-    """Where items are shown if nothing shows them."""
+    """The ``ItemLink`` of a report without an explorer: no items have an address."""
     return ""
 
 
@@ -31,19 +31,19 @@ class Page:
     """What a page and its Markdown twin show.
 
     Attributes:
-        title: above all.
+        title: heading of the page.
         summary: one line below it.
-        tables: in their order.
-        figures: after the tables.
-        warnings: what the reader must know before the figures.
-        sources: which files it was made from.
-        heading: of what the page says first; "" if it says nothing before its tables.
-        findings: what it says first, a sentence each; the first one sums up the others.
-        floor: what the findings have to be held against, a sentence each.
+        tables: the tables, in the order shown.
+        figures: the figures after the tables.
+        warnings: what the reader must know before reading any number.
+        sources: where the numbers come from, one line for each run.
+        heading: heading of the findings; "" if the page has none before its tables.
+        findings: what the page says first, one sentence each; the first one sums up the others.
+        floor: the noise floor that the findings are judged against, one sentence each.
         front: the figures that show the findings; they are part of the page, and their points can be links.
-        folded: keys of tables that are shown when they are opened.
-        root: the way from this page to the folder of the report, "" or "../".
-        ways: other pages of the report, address and name each.
+        folded: keys of the tables that are hidden until the reader opens them.
+        root: the path from this page to the folder of the report, "" or "../".
+        ways: links to other pages of the report, address and name of each.
     """
 
     title: str
@@ -66,15 +66,15 @@ def write_page(page: Page, out: Path, name: str, link: ItemLink = no_link) -> Pa
 
     Args:
         page: what it shows.
-        out: the folder.
-        name: of the HTML and the Markdown file in it, without an ending.
+        out: the folder to write to.
+        name: name of the HTML and the Markdown file, without the ending.
         link: gives the address of the page that shows certain items.
 
     Returns:
         The path of the HTML page.
 
     Raises:
-        ValueError: two of its tables or figures would be the same file; nothing is written.
+        ValueError: two of its tables or figures would be written to the same file; nothing is written.
     """
     figures = (*page.front, *page.figures)
     for kind, keys in (("tables", [one.key for one in page.tables]), ("figures", [one.key for one in figures])):
@@ -92,7 +92,7 @@ def write_page(page: Page, out: Path, name: str, link: ItemLink = no_link) -> Pa
 
 
 def as_html(page: Page, link: ItemLink) -> str:
-    """A page as HTML that needs nothing but the other pages of its report."""
+    """Render a page as HTML that loads no other file; its links lead to the other pages of its report."""
     folder = resources.files("sepm_eval.report") / "page"
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 
@@ -109,7 +109,7 @@ def as_html(page: Page, link: ItemLink) -> str:
             if figure.items or figure in page.front
         },
         footer=f"Written by sepm-eval {version('sepm-eval')}.",
-        style=Markup(style),  # our own files: the page's policy admits these two and nothing else
+        style=Markup(style),  # our own files: the page's policy allows these two and nothing else
         script=Markup(script),
         style_hash=_digest(style),
         script_hash=_digest(script),
@@ -127,7 +127,7 @@ def _template() -> jinja2.Template:
 
 
 def as_markdown(page: Page) -> str:
-    """A page as Markdown."""
+    """Render a page as Markdown."""
     parts = [f"# {inert(page.title)}", inert(page.summary), *(f"> {inert(warning)}" for warning in page.warnings)]
     if page.heading:
         parts += [f"## {inert(page.heading)}", *_bullets(page.findings)]

@@ -1,7 +1,8 @@
-"""Published figures, and which of our runs each one is to be compared with.
+"""Published accuracies, and which of our runs each one is to be compared with.
 
-Two papers: Fang et al. (ICML 2025, SEPM), Tables 1-3, and Ye et al. (arXiv 2609.36782, DAN), Tables 1-6. Accuracy in
-percent. Neither publishes its test sets as lists; N follows from a figure that is a share of a known size of the set.
+They are from two papers: Fang et al. (ICML 2025, SEPM), Tables 1-3, and Ye et al. (arXiv 2609.36782, DAN), Tables 1-6,
+and are in percent. Neither paper publishes the list of its test items. Their number N is inferred: it is the known
+size of a set that makes the printed figure a possible share k / N.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from sepm_eval.runs.outcomes import Run
 
 @dataclass(frozen=True)
 class Paper:
-    """Where figures were printed.
+    """A paper with printed figures.
 
     Attributes:
-        source: how it is cited.
-        models: checkpoints by the name they have in the paper.
-        items: by task, how many items its figures can be shares of; tasks whose size is not known are left out.
+        source: how the paper is cited.
+        models: for each model in the paper's naming, the names of its checkpoints, without the owner and in lower case.
+        items: for each task, how many items its figures can be shares of; tasks whose size is not known are left out.
         remarks: what a reader of the figures has to know, one sentence each.
     """
 
@@ -36,10 +37,10 @@ class Paper:
         return next((name for name, known in self.models.items() if last in known), None)
 
     def n_of(self, task: str, figure: float) -> int | None:
-        """How many items a figure is a share of, by arithmetic: rounded or cut to two decimals, it must be k / N.
+        """Infer how many items N a figure is a share of: k / N, rounded or cut to two decimals, must give the figure.
 
         Args:
-            task: the task.
+            task: the task's name.
             figure: the accuracy printed, in percent.
 
         Returns:
@@ -49,7 +50,7 @@ class Paper:
 
 
 def can_be_of(figure: float, n: int) -> bool:
-    """Whether an accuracy that a paper printed with two decimals can be a share of so many items (``grim``)."""
+    """Whether an accuracy that a paper printed with two decimals can be a share of n items (see ``grim``)."""
     return fits(f"{figure:.2f}", n)
 
 
@@ -83,12 +84,12 @@ _DROP_10, _DROP_20 = {**_SEPM, "beta": 0.1}, {**_SEPM, "beta": 0.2}
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One line of a table.
+    """One row of a published table.
 
     Attributes:
-        label: how the paper calls it.
+        label: what the paper calls the row.
         method: our method's name.
-        settings: those it must have to be the paper's.
+        settings: the options that the method must have to be the paper's; all others must have their defaults.
         accuracy: by model in the paper's naming, then by task; in percent.
     """
 
@@ -98,7 +99,7 @@ class PaperRow:
     accuracy: Mapping[str, Mapping[str, float]]
 
     def is_that_of(self, run: Run) -> bool:
-        """Whether a run belongs in this line. A fast variant does not, nor does a run with polarities set by hand."""
+        """Whether a run belongs in this row. A fast variant does not, nor does a run with polarities set by hand."""
         others = run.settings.keys() - self.settings.keys()
         return (
             run.method == self.method
@@ -110,14 +111,14 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table.
+    """One published table.
 
     Attributes:
         name: "Table 1".
         caption: what it compares.
         tasks: its columns.
-        rows: its lines.
-        average: whether it ends in the unweighted mean of the columns, and takes in methods that it does not have.
+        rows: its rows.
+        average: whether it ends in the unweighted mean of the columns. Methods that it does not have are then added.
         paper: where it was printed.
     """
 
@@ -154,14 +155,14 @@ def _llava(*values: float) -> dict[str, dict[str, float]]:
 def _ablation(
     number: int, caption: str, *rows: tuple[str, Mapping[str, Any], tuple[float, float, float]]
 ) -> PaperTable:
-    """A table of settings of DAN, all on Qwen3-VL-8B: label, settings that are not the defaults, figures."""
+    """A table of DAN's ablations on Qwen3-VL-8B; a row is a label, the options that are not defaults, and figures."""
     lines = (
         PaperRow(label, "dan", settings, _figures("Qwen3-VL-8B", _THREE, *values)) for label, settings, values in rows
     )
     return PaperTable(f"DAN, Table {number}", caption, _THREE, tuple(lines), paper=DAN)
 
 
-_FULL = (59.09, 24.80, 33.77)  # DAN as it is, the last row of each of its ablations
+_FULL = (59.09, 24.80, 33.77)  # DAN with its defaults, the last row of each table of its ablations
 _HERC = (57.24, 23.15, 31.58)
 
 TABLES = (

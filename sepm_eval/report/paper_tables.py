@@ -1,4 +1,4 @@
-"""Published tables in their paper's shape, with its figures beside ours."""
+"""Published tables in the layout of their paper, with the paper's figures beside ours."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _Rows = Sequence[tuple[paper.PaperRow, Sequence[Run]]]
 
 
 def paper_tables(runs: Sequence[Run]) -> list[Table]:
-    """The papers' tables, one for each model, as far as these runs fill them.
+    """Make the papers' tables, one for each model, where these runs fill them.
 
-    Those of SEPM's own paper take in any model; another paper's only the models that it has figures of.
+    The tables of the SEPM paper are made for every model, those of another paper only for the models that it has
+    figures of.
     """
     found = []
     for table in paper.TABLES:
@@ -44,7 +45,7 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
         by_row += _other_methods(table, runs)
     by_row = [(row, own) for row, own in by_row if own]
     if len(by_row) < 2 or not (table.average or any(_is_ablation(row, table) for row, _ in by_row)):
-        return None  # nothing to compare that another table does not have
+        return None  # there is nothing to compare, or another table has it already
     model, columns = runs[0].model, _columns(table, by_row)
     averaged = _averaged(table, by_row) if table.average else []
     best = {
@@ -75,20 +76,20 @@ def _paper_table(table: paper.PaperTable, runs: Sequence[Run]) -> Table | None:
 
 
 def _is_ablation(row: paper.PaperRow, table: paper.PaperTable) -> bool:
-    """Whether a row of a table of ablations is of a run that the paper's table of methods does not show already."""
+    """Whether a row is an ablation: the paper's main table of methods has no row with the same method and options."""
     main = [other for one in paper.TABLES if one.paper is table.paper and one.average for other in one.rows]
     return not any((row.method, row.settings) == (other.method, other.settings) for other in main)
 
 
 def _columns(table: paper.PaperTable, by_row: _Rows) -> dict[str, str]:
-    """The sets of items there are runs over, each with its task; the paper's tasks first."""
+    """The sets of items that the runs are over, each with its task; the paper's tasks come first."""
     here = {run.column: run.task for _, own in by_row for run in own}
     order = {task: column for column, task in enumerate(table.tasks)}
     return dict(sorted(here.items(), key=lambda pair: order.get(pair[1], len(order))))
 
 
 def _averaged(table: paper.PaperTable, by_row: _Rows) -> list[str]:
-    """What the average is over: one set of items for each of the paper's tasks; nothing if one has no complete run."""
+    """The sets of items to average over, one for each of the paper's tasks; none if a task has no complete run."""
     main = main_columns([run for _, own in by_row for run in own])
     return [main[task] for task in table.tasks] if set(table.tasks) <= main.keys() else []
 
@@ -121,7 +122,7 @@ def _notes(
 
 
 def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[paper.PaperRow, list[Run]]]:
-    """Lines for stock models and for methods the paper does not have, with their default settings."""
+    """Rows for stock models and for methods that the paper does not have, with their default options."""
     known = {row.method for row in table.rows}
     others = [run for run in runs if run.method not in known and run.variant == run.method]
     labels = {run.method: run.called for run in others}
@@ -132,7 +133,7 @@ def _other_methods(table: paper.PaperTable, runs: Sequence[Run]) -> list[tuple[p
 
 
 def _counts(run: Run, column: str) -> bool:
-    """Whether a run may be the best of a column: others of it were asked the same."""
+    """Whether a run may be the best of a column: it belongs to the column, and it is complete."""
     return run.column == column and run.complete
 
 
@@ -166,7 +167,7 @@ def _average_cell(row: paper.PaperRow, own: Sequence[Run | None], table: paper.P
 
 
 def _beside(run: Run, figure: float | None, n: int | None) -> dict[str, float | None]:
-    """The paper's figure, of how many items it is, whether it can be of this list, and ours minus it in points."""
+    """The paper's figure, its N, whether it can be a share of this run's items, and our accuracy minus it in points."""
     share = run.accuracy
     difference = None if figure is None or share is None else round(share, 2) - figure
     possible = None if figure is None else paper.can_be_of(figure, run.available)

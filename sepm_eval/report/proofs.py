@@ -1,4 +1,4 @@
-"""Whether pruning fired, and the noise floor: what answers owe to the text alone, and to the order of the options."""
+"""Whether visual tokens were really dropped, and the noise floor: what the text alone and the option order do."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONTROLS = ("blind", "permute")
 
 
 def fired(runs: Sequence[Run]) -> Table | None:
-    """The table that shows of every method that drops visual tokens whether it did, and what it changed.
+    """Make the table of whether each method that drops visual tokens really dropped some, and what that changed.
 
-    One that drops some only at times, as DAN does, is in it where it did.
+    A method that does not always drop tokens, such as DAN, is in the table only if it dropped some.
 
     Returns:
         The table, or None if no run has such a method.
@@ -54,7 +54,7 @@ def fired(runs: Sequence[Run]) -> Table | None:
 
 
 def controls(runs: Sequence[Run]) -> Table | None:
-    """The table of what answers owe to the text alone, and to the order of the options.
+    """Make the table of what accuracy the text alone gives, and how much another order of the options changes.
 
     Returns:
         The table, or None if there is no control among the runs.
@@ -82,14 +82,14 @@ def controls(runs: Sequence[Run]) -> Table | None:
         return None
     columns = (*RUN_COLUMNS, "N", "chance %", "accuracy %", "to zero-shot", "answers changed %")
     notes = (
-        "The noise floor. Without the picture, or with its mean colour: what the text alone gives. With the options in "
-        "another order: a difference between methods that is no larger than this one tells nothing.",
+        "The noise floor. Without the picture, or with its mean colour: the accuracy from the text alone. With the "
+        "options in another order: a difference between methods that is no larger than this one is no evidence.",
     )
     return Table("controls", "Controls", columns, tuple(rows), notes, tuple(records))
 
 
 def changed(run: Run, runs: Sequence[Run]) -> float | None:
-    """The share of a run's answers whose label is not zero-shot's; None without such a run beside it."""
+    """The share of answers whose label differs from zero-shot's; None if there is no zero-shot run to compare with."""
     base = baseline_of(run, runs)
     pairs = paired(base, run) if base is not None and base is not run else []
     return sum(one.score.label != other.score.label for one, other in pairs) / len(pairs) if pairs else None

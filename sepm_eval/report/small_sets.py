@@ -1,6 +1,6 @@
-"""What a comparison of two methods on few items can be trusted with: the mid-p test and a Bayesian interval.
+"""Statistics for comparing two methods on few items: McNemar's mid-p test and a Bayesian interval.
 
-scipy does the work: beta and binomial distributions, and root finding.
+scipy provides the beta and binomial distributions, and root finding.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from scipy import optimize, special, stats
 
 LEVEL = 0.95
 SMALL = 300
-"""Below so many items numbers made for few stand beside the others: with fewer than "a few hundred" intervals that rest
-on many are too narrow (Bowyer et al., arXiv 2503.01747)."""
-_NODES = 256  # of the integral over the posterior of a share
+"""Below this number of items, statistics made for few items are shown beside the others: with fewer than "a few
+hundred" items, intervals from large-sample theory are too narrow (Bowyer et al., arXiv 2503.01747)."""
+_NODES = 256  # points of the integral over the posterior of d (see ``bayesian_interval``)
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Interval:
 
 
 def mid_p(gained: int, lost: int) -> float:
-    """McNemar's test with the mid-p value: tables as extreme as the one seen count half.
+    """McNemar's test with the mid-p value: tables as extreme as the observed one count half.
 
-    The exact test never exceeds its level, and stays far below it with few items, so it misses differences that this
-    one finds, which hardly ever exceeds it (Fagerland, Lydersen & Laake, BMC Medical Research Methodology 13:91, 2013).
+    The exact test never exceeds its level, but stays far below it with few items, so it misses differences. The mid-p
+    test finds more of them and hardly ever exceeds the level (Fagerland, Lydersen & Laake, BMC Medical Research
+    Methodology 13:91, 2013).
 
     Args:
         gained: items that only the second method got right.
@@ -48,8 +49,9 @@ def mid_p(gained: int, lost: int) -> float:
 def bayesian_interval(gained: int, lost: int, n: int) -> Interval:
     """A Bayesian interval of the difference between two methods on the same items, from two beta-binomial models.
 
-    The share of items that exactly one of the two gets right has one model, the share of these that the second gets
-    right the other, each with Jeffreys' prior, Beta(1/2, 1/2). The difference is share x (2 x share of the second - 1).
+    One model is of d, the share of items that exactly one of the two methods gets right; the other is of w, the share
+    of these items that the second method gets right. Each has Jeffreys' prior, Beta(1/2, 1/2). The difference in
+    accuracy is d x (2 w - 1).
 
     Args:
         gained: items that only the second method got right.
@@ -57,13 +59,13 @@ def bayesian_interval(gained: int, lost: int, n: int) -> Interval:
         n: all items.
 
     Returns:
-        The middle 95 % of the posterior distribution.
+        The middle 95 % of the posterior distribution of the difference.
     """
     differ = gained + lost
     shares = special.betaincinv(differ + 0.5, n - differ + 0.5, (np.arange(_NODES) + 0.5) / _NODES)
 
     def excess(difference: float, tail: float) -> float:
-        """Posterior probability of a smaller difference, averaged over the share that differs, minus a tail's."""
+        """Posterior probability that the difference is smaller, averaged over d, minus the probability of a tail."""
         won = np.clip((difference / shares + 1) / 2, 0, 1)
         return float(special.betainc(gained + 0.5, lost + 0.5, won).mean()) - tail
 

@@ -1,4 +1,4 @@
-"""What the journals tell: how good the coarse stage is, and what a question costs."""
+"""Tables made from the journals: how good the coarse stage is, and what a question costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sepm_eval.runs.pricing import operations
 
 
 def calibration(runs: Sequence[Run]) -> Table | None:
-    """The table of how often stage 1 is right about the polarity, and whether its probabilities tell.
+    """Make the table of how often stage 1 is right about the polarity, and how well its probabilities are calibrated.
 
     Returns:
         The table, or None if no run has a stage 1.
@@ -49,17 +49,17 @@ def calibration(runs: Sequence[Run]) -> Table | None:
     columns = (*RUN_COLUMNS, "N", "polarity right %", "ECE", "Brier", "ambiguous %")
     notes = (
         "Stage 1: probabilities of positive and negative, scaled to sum to 1. ECE over ten bins; Brier score of "
-        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha; of dan, several "
-        "emotions were about as likely, which its paper calls the trigger rate.",
+        "“positive”. Ambiguous: stage 2 was shown all labels because the confidence was at most alpha; of DAN, several "
+        "emotions were about equally likely, which its paper calls the trigger rate.",
     )
     return Table("calibration", "The coarse stage", columns, tuple(rows), notes, tuple(records))
 
 
 def coarse_stage(run: Run) -> tuple[list[float], list[float], list[bool]] | None:
-    """What stage 1 said of every item whose journal record has it.
+    """Collect the results of stage 1 for every item whose journal record has them.
 
     Returns:
-        p(positive), p(negative), and whether the item's label is positive, [N] each; None if no record has it.
+        p(positive), p(negative), and whether the item's label is positive, [N] each; None if no record has them.
     """
     sides, yes, no, truth = polarities(run), [], [], []
     for outcome in run.scored:
@@ -73,15 +73,16 @@ def coarse_stage(run: Run) -> tuple[list[float], list[float], list[bool]] | None
 
 @dataclass(frozen=True)
 class Cost:
-    """What a question of a run costs, on average over its answers.
+    """The average cost of a question of a run.
 
     Attributes:
-        prefill: operations up to the answer's first token; None if the model's shapes are not known.
-        writing: operations of writing the last answer out; None likewise.
-        times_zero_shot: both, over those of zero-shot of the same model on the same items.
+        prefill: floating-point operations up to the answer's first token; None if the model's shapes are not known.
+        writing: operations of the decoding steps of the last answer; None if the model's shapes are not known.
+        times_zero_shot: the sum of both, divided by that of zero-shot of the same model on the same items; None if
+            either is not known.
         tokens: visual tokens of a picture, before any was dropped; None if no journal says so.
-        tokens_left: of these, how many a decoder layer is given with the last prompt, on average over the layers.
-        seconds: that the model spent on an answer, the median over the answers; None if no journal says so.
+        tokens_left: how many of these a decoder layer is given with the last prompt, on average over the layers.
+        seconds: time that the model spent on an answer, the median over the answers; None if no journal says so.
     """
 
     prefill: float | None
@@ -93,19 +94,19 @@ class Cost:
 
     @property
     def operations(self) -> float | None:
-        """Of prefill and writing together."""
+        """Operations of prefill and writing together; None if they are not known."""
         return None if self.prefill is None or self.writing is None else self.prefill + self.writing
 
 
 def cost_of(run: Run, runs: Sequence[Run]) -> Cost:
-    """What a question of a run costs.
+    """Compute what a question of a run costs.
 
     Args:
         run: the run.
         runs: those it is reported with, zero-shot among them.
 
     Returns:
-        Means over its answers; what is not known is None.
+        Means over its answers, the median for seconds; what is not known is None.
     """
     spent, base = operations(run), baseline_of(run, runs)
     plain = operations(base) if base is not None else None
@@ -123,10 +124,10 @@ def cost_of(run: Run, runs: Sequence[Run]) -> Cost:
 
 
 def costs(runs: Sequence[Run]) -> Table | None:
-    """The table of what a question costs, in operations and in seconds, beside what it brings.
+    """Make the table of what a question costs, in operations and in seconds, beside the accuracy.
 
     Returns:
-        The table, or None if nothing is known of any run.
+        The table, or None if no cost of any run is known.
     """
     lines = [_cost(run, runs) for run in runs if run.scored]
     lines = [line for line in lines if any(cell.value is not None for cell in line[0][len(RUN_COLUMNS) + 1 :])]
@@ -149,7 +150,7 @@ def costs(runs: Sequence[Run]) -> Table | None:
 
 
 def _cost(run: Run, runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]]:
-    """A row of the table of costs, and the same as a record."""
+    """One row of the table of costs, as cells and as a record."""
     found = cost_of(run, runs)
     kept = "-" if found.tokens_left is None else f"{found.tokens_left:.1f}"
     cells = (

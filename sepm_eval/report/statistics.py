@@ -1,9 +1,10 @@
-"""How far a number, or a difference between two, can be trusted. Numbers in, numbers out; no files, no models.
+"""How far a number, or a difference between two numbers, can be trusted.
 
-What a library offers is the library's: scipy (Wilson interval, normal quantiles), statsmodels (McNemar, Holm) and
-scikit-learn (Brier score). The bootstrap draws how often each kind of item occurs, not items one by one, which is the
-same and does not grow with their number. It starts from a fixed seed, so a report is the same twice. What every number
-means stands in docs/statistics.md.
+The functions take and return numbers only. They use a library where one has the method: scipy (Wilson interval, normal
+quantiles), statsmodels (McNemar, Holm) and scikit-learn (Brier score). Where items fall into kinds, the bootstrap draws
+how often each kind occurs instead of drawing items one by one; this gives the same distribution, and its time does not
+grow with the number of items. The seed is fixed, so a report made twice has the same numbers. docs/statistics.md
+explains what every number means.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sepm_eval.scoring import expected_calibration_error
 POWER = 0.8
 RESAMPLES = 2000
 _SEED = 20250713
-_DRAWN_AT_ONCE = 10**6  # items, of a bootstrap of numbers
+_DRAWN_AT_ONCE = 10**6  # most items that ``mean_interval`` draws in one step
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,18 @@ class Comparison:
     """Two methods on the same items.
 
     Attributes:
-        n: how many items.
+        n: number of items.
         difference: accuracy of the second minus that of the first.
-        interval: of the difference, by the paired bootstrap.
+        interval: 95 % interval of the difference, by the paired bootstrap.
         gained: items that only the second got right (wrong -> right).
         lost: items that only the first got right (right -> wrong).
-        p_value: of the exact McNemar test.
-        needed: items a test needs to find a difference this large with 80 % power, if as many answers differ; None if
-            the accuracies are equal.
-        detectable: the smallest difference that a test of as many items finds with 80 % power, if as many answers
+        p_value: the p-value of the exact McNemar test.
+        needed: items a test needs to find a difference this large with 80 % power, if the same share of answers
+            differs; None if the accuracies are equal.
+        detectable: the smallest difference that a test on as many items finds with 80 % power, if as many answers
             differ; None if no difference is large enough (``detectable_difference``).
-        mid_p: of McNemar's test with the mid-p value; None of ``SMALL`` items and more.
-        bayesian: of the difference, by ``bayesian_interval``; None of ``SMALL`` items and more.
+        mid_p: the p-value of McNemar's mid-p test; None if there are ``SMALL`` items or more.
+        bayesian: interval of the difference, by ``bayesian_interval``; None if there are ``SMALL`` items or more.
     """
 
     n: int
@@ -66,11 +67,11 @@ def wilson(right: int, n: int) -> Interval:
     """The Wilson score interval of an accuracy.
 
     Args:
-        right: how many answers are right.
-        n: of how many.
+        right: number of right answers.
+        n: number of answers.
 
     Returns:
-        95 % interval; from 0 to 1 if n is 0.
+        The 95 % interval; from 0 to 1 if n is 0.
     """
     if not n:
         return Interval(0.0, 1.0)
@@ -82,11 +83,11 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     """Compare two methods that answered the same items.
 
     Args:
-        first: [N] bool, which items the first got right.
-        second: [N] bool, the same of the second, in the same order.
+        first: [N] bool, which items the first method got right.
+        second: [N] bool, which items the second method got right, in the same order.
 
     Returns:
-        The difference (second minus first), its interval, and the exact McNemar test; of fewer than ``SMALL`` items
+        The difference (second minus first), its interval, and the exact McNemar test; for fewer than ``SMALL`` items
         also the mid-p test and the Bayesian interval.
 
     Raises:
@@ -116,7 +117,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
 
 
 def _quantiles() -> tuple[float, float]:
-    """Of the normal distribution: those that a two-sided test at LEVEL and a power of POWER stand for."""
+    """Normal quantiles of a two-sided test at confidence level ``LEVEL``, and of a power of ``POWER``."""
     return float(stats.norm.ppf(1 - (1 - LEVEL) / 2)), float(stats.norm.ppf(POWER))
 
 
@@ -126,8 +127,8 @@ def needed_items(difference: float, discordant: float) -> int | None:
     The formula is that of Connor, Biometrics 43 (1987), 207-211.
 
     Args:
-        difference: between the two accuracies.
-        discordant: share of the items that exactly one of the two got right.
+        difference: the difference between the two accuracies.
+        discordant: share of the items that exactly one of the two methods got right.
 
     Returns:
         The number of items; None if the difference is 0.
@@ -145,12 +146,13 @@ def detectable_difference(n: int, discordant: float) -> float | None:
     It is ``needed_items`` solved for the difference.
 
     Args:
-        n: how many items.
+        n: number of items.
         discordant: share of the items that exactly one of two methods gets right.
 
     Returns:
-        The difference between the two accuracies; None if it would be larger than ``discordant``, which no difference
-        is: even if all that differ were to the advantage of one, the test would be more likely to miss it.
+        The difference between the two accuracies. None if it would be larger than ``discordant``, which is the largest
+        difference there can be: even if one method were right on all items that differ, the power would be below 80 %.
+        None, too, if no items differ.
     """
     if not n or not discordant:
         return None
@@ -162,16 +164,16 @@ def detectable_difference(n: int, discordant: float) -> float | None:
 
 
 def detectable_unpaired(right: int, n: int) -> float | None:
-    """The smallest difference to another run over the same items, where nothing is known of that run's answers.
+    """The smallest difference to another run over the same items that can be found, if its answers are not known.
 
     It is ``detectable_difference`` for a run of the same accuracy that is right independently of this one.
 
     Args:
-        right: how many answers of this run are right.
-        n: of how many.
+        right: number of right answers of this run.
+        n: number of its answers.
 
     Returns:
-        The difference between the two accuracies; None if it could not be found, or all answers are right or wrong.
+        The difference between the two accuracies; None if none can be found, or all answers are right, or all wrong.
     """
     return detectable_difference(n, 2 * right * (n - right) / n**2) if n else None
 
@@ -183,7 +185,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
         p_values: one for each test.
 
     Returns:
-        The adjusted ones, in the same order.
+        The adjusted p-values, in the same order.
     """
     from statsmodels.stats.multitest import multipletests
 
@@ -193,14 +195,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def macro_f1_interval(targets: Sequence[str], answers: Sequence[str | None]) -> Interval:
     """Bootstrap interval of ``scoring.macro_f1`` over items.
 
-    The labels that count are those of the whole set, also where a resample lacks one.
+    The mean is always over the labels of the whole set, even if a resample has no item of one of them.
 
     Args:
         targets: [N] the items' labels.
         answers: [N] the labels answered; None is unparsed.
 
     Returns:
-        95 % interval.
+        The 95 % interval.
     """
     if not targets:
         return Interval(0.0, 1.0)
@@ -213,7 +215,7 @@ def macro_f1_interval(targets: Sequence[str], answers: Sequence[str | None]) -> 
 
 
 def _macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Macro-F1 of confusion matrices [..., labels, labels + 1], the last column answers that are no label."""
+    """Macro-F1 of confusion matrices [..., labels, labels + 1]; the last column counts answers that are no label."""
     labels = confusion.shape[-2]
     square = confusion[..., :labels]
     hits, sizes = np.diagonal(square, axis1=-2, axis2=-1), confusion.sum(-1) + square.sum(-2)
@@ -222,11 +224,11 @@ def _macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well probabilities tell how often what they belong to is right.
+    """How well the probabilities of choices match how often the choices are right.
 
     Attributes:
-        n: how many items.
-        accuracy: share of items that are right.
+        n: number of items.
+        accuracy: share of items on which the choice is right.
         confidence: mean probability of what was chosen.
         ece: expected calibration error, over ten bins of equal width.
         brier: mean squared error of the probability that what was chosen is right.
@@ -242,15 +244,16 @@ class Calibration:
 
 
 def calibration(p_positive: ArrayLike, p_negative: ArrayLike, is_positive: ArrayLike) -> Calibration:
-    """Measure how well the probabilities of stage 1 tell how often it is right.
+    """Measure how well the probabilities of stage 1 match how often it is right.
 
     Args:
         p_positive: [N] probability of the answer "positive" over the whole vocabulary.
-        p_negative: [N] the same of "negative". The two are scaled to sum to 1.
-        is_positive: [N] bool, the polarity of the item's label.
+        p_negative: [N] probability of the answer "negative", likewise. The two are scaled to sum to 1.
+        is_positive: [N] bool, whether the item's label is positive.
 
     Returns:
-        Of the likelier polarity: accuracy, expected calibration error and Brier score (also that of "positive").
+        Accuracy, expected calibration error and Brier score of the likelier polarity. The Brier score of "positive" is
+        the same.
     """
     yes, no = np.asarray(p_positive, dtype=float), np.asarray(p_negative, dtype=float)
     total = yes + no
@@ -259,7 +262,7 @@ def calibration(p_positive: ArrayLike, p_negative: ArrayLike, is_positive: Array
 
 
 def reliability(confidence: ArrayLike, right: ArrayLike) -> Calibration:
-    """Measure how well the probability of what was chosen tells how often it is right.
+    """Measure how well the probability of what was chosen matches how often it is right.
 
     Args:
         confidence: [N] probability of what was chosen.
@@ -286,10 +289,10 @@ def mean_interval(values: ArrayLike) -> Interval:
     """Bootstrap interval of a mean over items.
 
     Args:
-        values: [N] one number an item, at least one.
+        values: [N], one number for each item; there is at least one item.
 
     Returns:
-        95 % interval.
+        The 95 % interval.
     """
     numbers = np.asarray(values, dtype=float)
     draw, size = np.random.default_rng(_SEED), max(1, _DRAWN_AT_ONCE // numbers.size)
@@ -301,9 +304,10 @@ def mean_interval(values: ArrayLike) -> Interval:
 
 
 def _resampled(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[RESAMPLES, *counts.shape]: how often each kind of item occurs when as many items are drawn with replacement.
+    """Draw how often each kind of item occurs in bootstrap resamples: [RESAMPLES, *counts.shape].
 
-    Items of a kind are alike to every statistic here, so only their numbers are drawn: these are multinomial.
+    A resample has as many items as there are, drawn with replacement. Items of one kind are alike to every statistic
+    here, so only the number of items of each kind is drawn, from a multinomial distribution.
     """
     n = int(counts.sum())
     drawn = np.random.default_rng(_SEED).multinomial(n, (counts / n).ravel(), size=RESAMPLES)

@@ -1,4 +1,4 @@
-"""What a report's tables are made of, how numbers are written in them, and which runs may stand side by side."""
+"""The tables of a report, how numbers are written in them, and which runs may be shown side by side."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import slug
 
-_LONGEST_PART = 60  # characters of a model, a column or a method in a file's name
+_LONGEST_PART = 60  # most characters of a model, column or method in a file's name
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """One cell of a table.
 
     Attributes:
-        text: what stands in it.
-        details: smaller lines below.
+        text: the text in it.
+        details: smaller lines below the text.
         value: a number to sort by.
         best: whether it is the best of its column.
-        items: which items it is about, as ``items_of`` says; a page that has somewhere to show items links it to them.
-        page: the address of a page it leads to, "" if none.
-        shade: how dark its ground is, from 0 to 1; None is not shaded.
+        items: the items it is about, from ``items_of``; a page that has somewhere to show items links the cell to them.
+        page: the address of a page that the cell links to; "" if none.
+        shade: how dark its background is, from 0 to 1; None means no shade.
     """
 
     text: str
@@ -44,12 +44,12 @@ class Table:
     """A table.
 
     Attributes:
-        key: name of its CSV file.
-        title: above it.
-        columns: headers.
-        rows: as many cells each.
-        notes: below it.
-        records: the same for programs, one dictionary a line of the CSV; without any there is no CSV.
+        key: name of its CSV file, without the ending.
+        title: heading above it.
+        columns: headers of the columns.
+        rows: the rows, each with a cell for every column.
+        notes: sentences below it.
+        records: the same data for programs, one dictionary for each line of the CSV; without records there is no CSV.
     """
 
     key: str
@@ -61,7 +61,7 @@ class Table:
 
 
 class Mapped(Sequence[dict[str, Any]]):
-    """Records that are made when they are looked at: of single items there may be a million."""
+    """Records that are made only when they are looked at, because there may be a million of single items."""
 
     def __init__(self, record: Callable[[Any], dict[str, Any]], things: Sequence[Any]) -> None:
         self._record, self._things = record, things
@@ -76,7 +76,7 @@ class Mapped(Sequence[dict[str, Any]]):
 
 
 def labels_of(run: Run) -> dict[str, Any]:
-    """The columns that tell a run from every other one, for every CSV."""
+    """The columns by which every CSV identifies a run."""
     return {
         **{"task": run.task, "items": run.exam[:8], "column": run.column},
         **{"model": run.model, "model_id": run.identity.key, "method": run.variant},
@@ -84,7 +84,7 @@ def labels_of(run: Run) -> dict[str, Any]:
 
 
 def record_of(run: Run) -> dict[str, Any]:
-    """The columns that describe a run, for every CSV that has one line a run."""
+    """The columns that describe a run, for every CSV with one line for each run."""
     return {
         **labels_of(run),
         **{"item_list": run.item_list, "entry": run.entry},
@@ -93,50 +93,50 @@ def record_of(run: Run) -> dict[str, Any]:
 
 
 RUN_COLUMNS = ("method", "model", "benchmark")
-"""The first columns of every table that has one line a run."""
+"""The first columns of every table with one row for each run."""
 
 
 def run_cells(run: Run, *, entry: bool = False) -> tuple[Cell, Cell, Cell]:
-    """The first cells of a run's line, which go with ``RUN_COLUMNS``.
+    """The first cells of a run's row, which go with ``RUN_COLUMNS``.
 
     Args:
         run: the run.
-        entry: also say the harness's name of the model, and which list of items it was.
+        entry: also show the harness's name of the model, and the name of the item list.
 
     Returns:
-        What people call the method, the model, and the set of items.
+        Cells with the method's name for people, the model, and the set of items.
     """
     more = ((run.entry,), (run.item_list,)) if entry else ((), ())
     return Cell(run.called), Cell(run.model, more[0]), Cell(run.column, more[1], items=items_of(run))
 
 
 def items_of(run: Run, **which: str) -> dict[str, str]:
-    """Which items a cell or a point is about, for whoever shows items.
+    """Describe the items that a cell or a point is about, so that a page can link to them.
 
     Args:
         run: the run.
-        which: what else they have in common: ``item`` (an id), ``label``, ``answer`` (a label, or "unparsed"),
+        which: what else the items have in common: ``item`` (an id), ``label``, ``answer`` (a label, or "unparsed"),
             ``status`` ("answered", "unparsed", "failed"), ``flip`` ("wrong → right", "right → wrong") or ``confidence``
             of stage 1 ("0.05:0.075", from and to).
 
     Returns:
-        The run's own ``labels_of`` and these.
+        ``labels_of(run)`` together with these.
     """
     return {**labels_of(run), **which}
 
 
 def count_cell(value: int, items: Mapping[str, str] | None = None) -> Cell:
-    """A cell that holds a whole number, and of which items."""
+    """A cell with a whole number, and the items that it counts."""
     return Cell(str(value), value=value, items=items if value else None)
 
 
 def interval_text(interval: Interval, unit: float, digits: int = 1) -> str:
-    """An interval in brackets.
+    """Write an interval in brackets.
 
     Args:
         interval: its two ends.
-        unit: what they are multiplied by, such as 100 for percent.
-        digits: behind the decimal point.
+        unit: the factor by which they are multiplied, such as 100 for percent.
+        digits: number of digits after the decimal point.
 
     Returns:
         Such as "[12.3, 45.6]".
@@ -145,13 +145,13 @@ def interval_text(interval: Interval, unit: float, digits: int = 1) -> str:
 
 
 def detectable(run: Run) -> float | None:
-    """The smallest difference to a run over the same items that could be found, in points; see ``DETECTABLE``."""
+    """The smallest difference to another run over the same items that can be found, in points; see ``DETECTABLE``."""
     share = detectable_unpaired(run.right, len(run.scored))
     return None if share is None else 100 * share
 
 
 def detectable_text(run: Run) -> str:
-    """The same beside an accuracy."""
+    """The result of ``detectable`` in words, to be shown beside an accuracy."""
     found = detectable(run)
     return f"detectable {'none' if found is None else f'{found:.1f}'}"
 
@@ -169,7 +169,7 @@ def when(date: datetime) -> str:
 
 
 def state(run: Run) -> str:
-    """Whether a run answered everything that its task asks; if not, what is missing."""
+    """Say whether a run answered everything that its task asks; if not, what is missing."""
     lacking = [f"{run.missing} missing"] if run.missing else []
     lacking += [f"{run.count('failed')} failed"] if run.count("failed") else []
     if run.complete:
@@ -179,7 +179,7 @@ def state(run: Run) -> str:
 
 
 def groups(runs: Iterable[Run]) -> list[list[Run]]:
-    """Runs grouped by model and set of items. One table or figure never mixes two groups."""
+    """Group runs by model and set of items, for pages, tables and figures that show one such group."""
     found: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         found.setdefault((run.model, run.column), []).append(run)
@@ -187,20 +187,21 @@ def groups(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def polarities(run: Run) -> Mapping[str, str]:
-    """The polarity of every label in a run, including those set by hand; "unknown" of a label unknown here."""
+    """The polarity of every label in a run, including those set by hand; "unknown" if a label has no known one."""
     return {**dict.fromkeys(run.options.labels, "unknown"), **POLARITY, **run.identity.polarity}
 
 
 def largest_confidence(run: Run) -> float:
-    """The largest confidence that stage 1 can have: the variance of 0 and 1, over N, or as in the code N - 1."""
+    """The largest confidence stage 1 can have: variance of 0 and 1 by N, or by N - 1 with the preset "code"."""
     return 0.5 if run.settings.get("preset") == "code" else 0.25
 
 
 def model_key(runs: Sequence[Run]) -> str:
-    """The part of a file's name that stands for a model: its whole name and a digest of its identity.
+    """The part of a file's name that stands for a model: the start of its name and a digest of its identity.
 
     Args:
-        runs: all of one shown name. Where a stock model stands beside ours of the same checkpoint, the digest is ours.
+        runs: runs whose models are shown under one name. Where a stock model stands beside ours of the same checkpoint,
+            the digest is that of ours.
 
     Returns:
         A name that no other model has.
@@ -226,7 +227,7 @@ def page_key(runs: Sequence[Run]) -> str:
 
 
 def without_best(table: Table) -> Table:
-    """The same table without a best value: of figures that are no result, none is better than another."""
+    """Copy a table without marking best values: among numbers that are no result, none is better than another."""
     rows = tuple(tuple(replace(cell, best=False) for cell in row) for row in table.rows)
     return replace(table, rows=rows)
 
@@ -234,10 +235,10 @@ def without_best(table: Table) -> Table:
 def main_columns(runs: Sequence[Run]) -> dict[str, str]:
     """Choose for each task the set of items that means and ranks are taken over.
 
-    It is the set that most complete runs were asked; of equal ones the larger, then the first by name.
+    It is the set that most complete runs were asked; if several tie, the larger one, then the first by name.
 
     Returns:
-        The set's name by task, without tasks that have no complete run.
+        The name of the set for each task; tasks without a complete run are left out.
     """
     found = {}
     for task in dict.fromkeys(run.task for run in runs):
@@ -260,19 +261,19 @@ def _short(text: str) -> str:
     return slug(text)[:_LONGEST_PART].strip("-")
 
 
-SHOWN = 40  # rows of a list of single items
+SHOWN = 40  # most rows shown of a list of single items
 
 
 def spread(records: Sequence[Mapping[str, Any]], by: Sequence[str], most: int = SHOWN) -> list[int]:
-    """Take a few records from a long list, in turn from every group, so that each group is seen.
+    """Choose a few records from a long list, taking turns between groups, so that each group is shown.
 
     Args:
         records: the whole list.
-        by: the keys that make a group.
-        most: how many to take.
+        by: the keys whose values make a group.
+        most: how many records to choose.
 
     Returns:
-        The places of those chosen in the list, ascending.
+        The places of the chosen records in the list, ascending.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, record in enumerate(records):

@@ -114,7 +114,7 @@ def per_class(runs: Sequence[Run]) -> list[Table]:
 def main_runs(runs: Sequence[Run]) -> list[Run]:
     """Choose one run for each method: the one with default options if there is one, otherwise the first.
 
-    So a sweep over an option takes one column, not twenty.
+    So the runs of a sweep over an option take one column, not twenty.
     """
     chosen: dict[str, Run] = {}
     for run in runs:
@@ -124,14 +124,14 @@ def main_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def unanswered(runs: Sequence[Run], status: str) -> Table | None:
-    """The table of questions without a usable answer.
+    """Make the table of questions without a usable answer.
 
     Args:
-        runs: what is reported.
+        runs: the runs of the report.
         status: "unparsed" or "failed".
 
     Returns:
-        Each with what the model said or what went wrong; None if there are none.
+        The table, with what the model said or what went wrong for each question; None if there are no such questions.
     """
     found = [(run, one) for run in runs for one in run.outcomes if one.score.status == status]
     if not found:
@@ -149,7 +149,7 @@ def unanswered(runs: Sequence[Run], status: str) -> Table | None:
 
 
 def _untold(found: tuple[Run, Outcome]) -> dict[str, Any]:
-    """A question without a usable answer as a record."""
+    """The record of a question without a usable answer."""
     run, outcome = found
     fault = outcome.record.error if outcome.record is not None else None
     return {**labels_of(run), "item": outcome.item, "label": outcome.target, "output": str(fault or outcome.output)}
@@ -179,11 +179,11 @@ def all_tables(runs: Sequence[Run], told: Told | None = None) -> list[Table]:
     """Make all tables over several models or sets of items.
 
     Args:
-        runs: what is reported.
-        told: what ``compared`` gave of them, where it is at hand.
+        runs: the runs of the report.
+        told: the result of ``compared(runs)``, if the caller already has it.
 
     Returns:
-        Those that the runs have data for, in the order of the report.
+        The tables that the runs have data for, in the order of the report.
     """
     made: Iterable[Table | None] = (
         *paper_tables(runs),

@@ -1,4 +1,4 @@
-"""Texts that others wrote (answers, ids, labels, paths) as they may stand on a page, in Markdown and in a table."""
+"""Make texts that others wrote (answers, ids, labels, paths) safe for HTML pages, Markdown and CSV files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-# Control characters, and those that turn the direction of what follows or end a line unseen.
+# Control characters, and unseen characters that change the direction of the text or end a line.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _LAYOUT = "\t\n\r"
-# What a spreadsheet takes for a formula where a cell begins with it; full-width forms too.
+# If a cell begins with one of these, a spreadsheet takes it for a formula; full-width forms too.
 _FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _BEGINS = re.compile(rf"[\s{_UNSEEN.pattern[1:-1]}]*[{_FORMULA}]")
-# Where a program that splits at another character, or at a line break inside a cell, may see one begin: a whole run of
-# separators, white space and quotes, taken once, so that the time is linear in the text.
+# Where a program that splits cells at another character, or at a line break inside a cell, may see a formula begin. A
+# whole run of separators, white space and quotes is matched at once, so that the time is linear in the text's length.
 _SEPARATORS = ";,|\t\r\n\v\f\x85\u2028\u2029"
 _RUN = rf"\s\"'{_SEPARATORS}{_UNSEEN.pattern[1:-1]}"
 _INSIDE = re.compile(rf"(?<![{_RUN}])([{_RUN}]+)(?=[{_FORMULA}])")
@@ -37,12 +37,12 @@ def visible(text: str, layout: str = "") -> str:
 
 
 def on_page(value: Any) -> Any:
-    """Prepare a value for an HTML page: control characters are shown, white space is left to the browser."""
+    """Prepare a value for an HTML page: control characters become visible, white space is left to the browser."""
     return visible(value, _LAYOUT) if type(value) is str else value
 
 
 def inert(text: str) -> str:
-    """Prepare a text so that Markdown shows it as it is: no markup, HTML, line break or control character acts."""
+    """Prepare a text so that Markdown shows it as it is: no markup, HTML, line break or control character works."""
     plain = " ".join(visible(text, _LAYOUT).split())
     return re.sub(r"([\\`*_{}\[\]|~!])", r"\\\1", html.escape(plain, quote=False))
 
@@ -52,7 +52,7 @@ def harmless(value: Any) -> Any:
     return _harmless(value) if isinstance(value, str) else value
 
 
-@lru_cache(maxsize=2**16)  # most cells of a long file say one of a few things
+@lru_cache(maxsize=2**16)  # a long file has few different cells
 def _harmless(value: str) -> str:
     text = _INSIDE.sub(lambda found: found[0] + "'" * any(one in _SEPARATORS for one in found[0]), value)
     return visible(f"'{text}" if _BEGINS.match(value) else text)
@@ -63,8 +63,8 @@ def write_csv(path: Path, records: Sequence[Mapping[str, Any]], *, more: bool = 
 
     Args:
         path: the file.
-        records: one a line, all with the same keys.
-        more: put them behind what stands in the file, whose records have the same keys.
+        records: one for each line, all with the same keys.
+        more: append to the file, whose records have the same keys, instead of replacing it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a" if more else "w", newline="", encoding="utf-8") as file:

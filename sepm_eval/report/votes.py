@@ -1,6 +1,6 @@
-"""Where people voted: how near a model's probabilities and answers are to what they said, and how near people are.
+"""For items that people voted on: how near a model and other people are to the votes.
 
-Beside it, for every run whose probabilities are known, whether these tell how often its answers are right.
+Also, for every run whose probabilities are known: whether they match how often its answers are right.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ PEOPLE, HALVES = "people", "one half of the voters against the other"
 
 @dataclass(frozen=True)
 class Voted:
-    """Outcomes of the items that people voted on.
+    """What people and a model said of the items that people voted on.
 
     Attributes:
-        votes: [N, L] votes for the labels on offer, as counts or shares, at least one an item.
-        chosen: [N] index of the label answered; -1 where none was.
-        probabilities: [N, L] the model's, scaled to sum to 1; NaN where none are known.
+        votes: [N, L] votes for the labels on offer, as counts or shares; no item is without a vote.
+        chosen: [N] index of the label answered; -1 if none was.
+        probabilities: [N, L] the model's probabilities, scaled to sum to 1; NaN if they are not known.
         outside: share of people's votes that went to labels not on offer, averaged over the items.
-        counted: whether the votes are counts of people: whole numbers, at least two an item.
-        wheel: name of the wheel that all the labels on offer are on; "" if there is none.
-        places: [L] where on it.
+        counted: whether the votes are counts of people: whole numbers, at least two votes for each item.
+        wheel: name of the wheel of emotions that has all labels on offer; "" if there is none.
+        places: [L] place of each label on the wheel; None if there is no wheel.
     """
 
     votes: NDArray[np.float64]
@@ -44,7 +44,7 @@ class Voted:
 
 
 def voted(outcomes: Sequence[Outcome]) -> Voted | None:
-    """What a model and people said of the items that people voted on.
+    """Collect what a model and people said of the items that people voted on.
 
     Returns:
         The two side by side; None if there are no votes for labels on offer, or not all items offer the same labels.
@@ -72,7 +72,7 @@ def voted(outcomes: Sequence[Outcome]) -> Voted | None:
 
 
 def _probabilities(outcome: Outcome) -> list[float]:
-    """What the journal says of each label on offer, over the whole vocabulary; nothing if it does not."""
+    """The journal's probability of each label on offer, over the whole vocabulary; empty if it has none."""
     record = outcome.record
     known = dict(zip(record.labels, record.probabilities, strict=True)) if record is not None else {}
     labels = outcome.options.labels
@@ -80,7 +80,7 @@ def _probabilities(outcome: Outcome) -> list[float]:
 
 
 def votes(runs: Sequence[Run]) -> Table | None:
-    """The table of how near models are to what people said, with one line for people themselves.
+    """Make the table of how near models are to people's votes, with one row for people themselves.
 
     Returns:
         The table, or None if nobody voted.
@@ -97,7 +97,7 @@ def votes(runs: Sequence[Run]) -> Table | None:
             notes.append(f"{column}: {people}, so people are not compared with people.")
         else:
             lines.append(people)
-        if (outside := here[0][1].outside) >= 0.0005:  # less is not shown, or what rounding leaves
+        if (outside := here[0][1].outside) >= 0.0005:  # a smaller share would be shown as 0.0, or is a rounding error
             notes.append(
                 f"{column}: {100 * outside:.1f} % of the votes are for labels that are not on offer, and left out."
             )
@@ -118,7 +118,7 @@ _NOTES = (
 
 
 def _line(run: Run, mine: Voted) -> tuple[tuple[Cell, ...], dict[str, Any]]:
-    """A row of the table, and the same as a record."""
+    """One row of the table of votes, as cells and as a record."""
     n = len(mine.votes)
     hits = distributions.modes(mine.votes)[np.arange(n), mine.chosen] & (mine.chosen >= 0)
     agreed, interval = int(hits.sum()), statistics.wilson(int(hits.sum()), n)
@@ -146,13 +146,13 @@ def _line(run: Run, mine: Voted) -> tuple[tuple[Cell, ...], dict[str, Any]]:
 
 
 def _people(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]] | str:
-    """The row of people themselves.
+    """The row that compares people with people.
 
     Args:
-        runs: all over one set of items. Also items count whose question failed: people saw them.
+        runs: runs over one set of items. Items whose question failed count too, because people saw them.
 
     Returns:
-        The row, and the same as a record; why there is none, if people cannot be compared with people.
+        The row, as cells and as a record; or, if people cannot be compared with people, a text that says why.
     """
     said = [{one.item: one.votes for one in run.outcomes} for run in runs]
     mine = voted(runs[0].outcomes)
@@ -180,7 +180,7 @@ def _people(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]] | st
 
 
 def answers(runs: Sequence[Run]) -> Table | None:
-    """The table of whether the probability of an answer tells how often it is right.
+    """Make the table of whether the probability of an answer matches how often it is right.
 
     Returns:
         The table, or None if no journal holds probabilities.
@@ -201,7 +201,7 @@ def answers(runs: Sequence[Run]) -> Table | None:
 
 
 def _confidence(run: Run) -> tuple[tuple[Cell, ...], dict[str, Any]] | None:
-    """A row of the table, and the same as a record; None if nothing is known."""
+    """One row of the table of answers' probabilities, as cells and as a record; None if none are known."""
     told = [(one, known) for one in run.scored if one.score.label and sum(known := _probabilities(one))]
     if not told:
         return None
@@ -226,7 +226,7 @@ def _mean(values: NDArray[np.float64] | None) -> float | None:
 
 
 def _mean_cell(values: NDArray[np.float64] | None, details: Sequence[str]) -> Cell:
-    """The mean over items with its interval; "-" if there is none."""
+    """A cell with the mean over items and its interval; "-" if there are no values."""
     mean = _mean(values)
     if values is None or mean is None:
         return Cell("-")

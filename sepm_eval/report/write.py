@@ -23,7 +23,7 @@ from sepm_eval.runs.fired import answered_plainly, never_pruned
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.wording import counted
 
-_LISTS = ("flips", "unparsed", "failed")  # tables of single items: one CSV holds those of all pages
+_LISTS = ("flips", "unparsed", "failed")  # tables of single items: one CSV file has the lines of all pages
 _NOTHING_COMPARED = (
     "No method is compared: that takes a zero-shot run with default options of the same model on the same items."
 )
@@ -33,16 +33,17 @@ def write_report(runs: Sequence[Run], out: Path, *, link: ItemLink = no_link, qu
     """Write the report of some runs: a first page over all of them, and one for each model and set of items.
 
     Args:
-        runs: what is reported.
-        out: the folder: report.html, report.md, pages/*.html and *.md, tables/*.csv, figures/*.png and *.svg.
-        link: gives the address of the page that shows certain items, to which cells and points then lead.
+        runs: the runs of the report.
+        out: the folder to write to: report.html, report.md, pages/*.html and *.md, tables/*.csv, figures/*.png and
+            *.svg.
+        link: gives the address of the page that shows certain items; cells and points link to it.
         quiet: show no progress.
 
     Returns:
         The path of the first page.
 
     Raises:
-        ValueError: two pages, or two tables or figures of a page, would be the same file.
+        ValueError: two pages, or two tables or figures of a page, would be written to the same file.
     """
     together = groups(runs)
     addresses = {(mine[0].model, mine[0].column): f"pages/{page_key(mine)}.html" for mine in together}
@@ -86,10 +87,10 @@ def _write_details(mine: Sequence[Run], out: Path, link: ItemLink, lists: set[st
     """Write the page about one model over one set of items.
 
     Args:
-        mine: its runs.
+        mine: the runs of that model over that set.
         out: the folder of the report.
-        link: as of ``write_report``.
-        lists: keys of the tables whose CSV holds the lines of all pages, and which was begun; filled in.
+        link: as for ``write_report``.
+        lists: keys of the tables whose CSV file has the lines of all pages and was already begun; keys are added here.
     """
     tables = detail_tables(mine)
     page = Page(
@@ -110,7 +111,7 @@ def _write_details(mine: Sequence[Run], out: Path, link: ItemLink, lists: set[st
 
 
 def _ways(runs: Sequence[Run], addresses: Mapping[tuple[str, str], str]) -> Table:
-    """The table that leads to the pages of single models and benchmarks."""
+    """Make the table that links to the pages of single models and benchmarks."""
     columns = list(dict.fromkeys(run.column for run in runs))
     rows = []
     for model in dict.fromkeys(run.model for run in runs):
@@ -138,7 +139,7 @@ def sources(runs: Sequence[Run]) -> list[str]:
 
 
 def superseded(runs: Sequence[Run]) -> list[str]:
-    """One line for each run that has older files: those do not count, because a newer one holds the same run."""
+    """One line for each run that also has older files; they do not count, because a newer file holds the same run."""
     root = _root(runs)
     return [
         f"{run.column}, {run.model}: {run.called}: {_below(root, run.source)} counts; superseded, as the same run over "
@@ -149,7 +150,7 @@ def superseded(runs: Sequence[Run]) -> list[str]:
 
 
 def _root(runs: Sequence[Run]) -> Path:
-    """The folder below which all files of some runs lie."""
+    """The deepest folder that all files of some runs are in."""
     paths = [path for run in runs for path in (run.source, *run.superseded)]
     return Path(os.path.commonpath([path.resolve().parent for path in paths]))
 
@@ -163,15 +164,15 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
 
 
 def _flaw(run: Run) -> str:
-    """What of a run is missing; "" if nothing is."""
+    """Say how many questions of a run failed or were not asked; "" if none."""
     if not run.missing and not run.count("failed"):
         return ""
-    told = f"{counted(run.count('failed'), 'question')} failed and {run.missing} not asked"
+    told = f"{counted(run.count('failed'), 'question')} failed and {run.missing} were not asked"
     return f"{run.column}, {run.model}: {run.called} is incomplete: {told}. Failed questions are not scored."
 
 
 def _no_result(runs: Sequence[Run]) -> list[str]:
-    """Why the figures of a report are no result, or some of them; none if they are."""
+    """Say why the numbers of a report, or some of them, are no result; no sentences if all are."""
     found = []
     if any(run.identity.checkpoint == "demo" for run in runs):
         found.append("The demo model is tiny and was trained on scenes of emoji: its accuracy is no evidence.")

@@ -1,1 +1,1 @@
-"""Runs: who answers, what was asked, the journal, and finished runs as values."""
+"""Runs: who answers, what is asked, the journal of answers, and finished runs as values."""

@@ -1,4 +1,4 @@
-"""What a journal record says of an answer, and of a question that failed."""
+"""Fields of a journal record for an answer, and for a question that failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sepm_eval.types import Answer, Evidence
 
 
 def of_answer(answer: Answer) -> dict[str, Any]:
-    """A method's answer as fields of a record."""
+    """A method's answer as fields of a journal record."""
     found = {"dropped": answer.dropped} if answer.dropped else {}
     if answer.evidence is not None:
         found = _of_evidence(answer.evidence)
@@ -30,20 +30,20 @@ def of_answer(answer: Answer) -> dict[str, Any]:
 
 
 def _of_evidence(evidence: Evidence) -> dict[str, Any]:
-    """What a method found out, without the N_v numbers a picture by which it chose the dropped tokens."""
+    """A method's evidence as fields, without the [N_v] arrays by which it chose the visual tokens to drop."""
     found = dataclasses.asdict(evidence)
     del found["significance"], found["discrepancy"]
     if evidence.discrepancy is not None:
         found["discrepancy"] = evidence.discrepancy_summary()
-    ours = ("scores", "analysis", "written")  # of methods that have none, nothing is said
+    ours = ("scores", "analysis", "written")  # left out of the record if the method does not have them
     return {key: value for key, value in found.items() if key not in ours or value is not None}
 
 
 def of_text(text: str) -> dict[str, Any]:
-    """A text written by plain generation as fields of a record."""
+    """A text written by plain generation as fields of a journal record."""
     return {"status": "answered", "text": text}
 
 
 def of_fault(fault: Exception) -> dict[str, Any]:
-    """A fault as fields of a record."""
+    """An exception as fields of a journal record."""
     return {"status": "failed", "error": f"{type(fault).__name__}: {fault}"}

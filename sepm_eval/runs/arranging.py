@@ -1,4 +1,4 @@
-"""Finished runs side by side: in which order, and which of several logs of the same run counts."""
+"""Finished runs side by side: their order, and which one counts if the same run was logged several times."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sepm_eval.runs.outcomes import Run
 
 
 def arranged(runs: Iterable[Run]) -> list[Run]:
-    """Runs named apart and sorted by task, model, kind of method and method; of logs of the same run one counts.
+    """Runs with unique names, one log of each, sorted by task, model, kind of method and method.
 
-    Of several logs with the same identity over the same items, one in which everything was answered counts before one
-    in which something failed, and of equals the latest.
+    If several logs have the same identity and cover the same items, only one of them is kept: a log in which everything
+    was answered is preferred to one in which an answer failed or is missing; among equals the latest is kept.
     """
     same: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -32,7 +32,7 @@ def arranged(runs: Iterable[Run]) -> list[Run]:
         dataclasses.replace(run, model=models[run.identity.of_model.digest], column=columns[run.exam]) for run in chosen
     ]
     titles = Counter(one for one, _ in {(run.called, run.variant) for run in named})
-    named = [  # two variants that would be called the same have their names behind it
+    named = [  # if two variants would be called the same, the variant's name is appended
         dataclasses.replace(run, called=f"{run.called} [{run.variant}]") if titles[run.called] > 1 else run
         for run in named
     ]

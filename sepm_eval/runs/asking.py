@@ -1,4 +1,4 @@
-"""What a harness asks, and which of it is a question for the method."""
+"""What a harness asks, and which of its questions go to the method."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ class Asked:
 
     Attributes:
         task: the harness's name of the task.
-        doc_id: the document's number in it.
-        load: gives the question's text and pictures; called shortly before its turn, in a thread beside others, so
-            that few pictures are in memory.
+        doc_id: the document's number in the task.
+        load: returns the question's text and pictures. It is called in a loader thread, shortly before the question is
+            asked, so that few pictures are in memory at a time.
         max_new_tokens: limit for plain generation.
         until: texts at which plain generation ends.
-        target: the right label, for the running accuracy shown while it works and for whoever looks at the journal
-            meanwhile; no answer depends on it.
-        item: benchmark and item, of a document of ours; ``Runner.keys`` names the record of its answer.
-        options: what the question offers, of a document of ours; by default it is read from the text.
-        picture: the picture's file, of a document of ours; for whoever looks at the journal.
+        target: the right label, shown in the running accuracy and written to the journal; no answer depends on it.
+        item: benchmark and item id, only for documents of our benchmarks; ``Runner.keys`` maps them to the journal
+            record of the answer.
+        options: the options that the question offers, only for documents of our benchmarks; by default they are parsed
+            from the text.
+        picture: the picture's file, only for documents of our benchmarks; written to the journal for its readers.
     """
 
     task: str
@@ -47,12 +48,14 @@ class Asked:
 
 @dataclass
 class QuestionMaker:
-    """Tells emotion questions, which go to the method, from all others, and says once why one cannot go there.
+    """Separates emotion questions, which go to the method, from all others.
+
+    If a question looks like an emotion question but cannot go to the method, the reason is logged once.
 
     Attributes:
         method: the method's name, for messages.
-        needs_polarities: the method can only be asked about emotions of both polarities.
-        polarity: polarity of labels for which the known one (``emotions.POLARITY``) is not wanted.
+        needs_polarities: whether the method can only answer questions that offer both positive and negative emotions.
+        polarity: by label, a polarity that replaces the known one (``emotions.POLARITY``).
     """
 
     method: str
@@ -61,7 +64,7 @@ class QuestionMaker:
     _warned: set[tuple[str, tuple[str, ...]]] = field(init=False, repr=False, default_factory=set)
 
     def question(self, asked: Asked, text: str, images: Sequence[Image]) -> Question | None:
-        """The question for the method; None if it is to be answered by plain generation."""
+        """The question for the method, or None if plain generation is to answer it."""
         options = asked.options or parse_question(text)
         if options is None or len(images) != 1:
             self._warn_of_half_known(asked.task, text)
@@ -73,7 +76,7 @@ class QuestionMaker:
         return Question(images[0], options.labels, options.names, text, positive)
 
     def _warn_of_half_known(self, task: str, text: str) -> None:
-        """Say once when a question looks like an emotion question but cannot go to the method."""
+        """Warn, once for each task and set of options, that some but not all options are known emotions."""
         unknown = half_known(text)
         if unknown and (task, unknown) not in self._warned:
             self._warned.add((task, unknown))
@@ -85,7 +88,10 @@ class QuestionMaker:
             )
 
     def _warn_of_polarity(self, task: str, labels: tuple[str, ...]) -> None:
-        """Say once that emotions of one polarity, or of an unknown one, leave the method nothing to settle first."""
+        """Warn, once for each task and set of labels, that the method cannot be asked about them.
+
+        Its first stage decides between positive and negative, so it needs labels of known polarity, of both kinds.
+        """
         if (task, labels) not in self._warned:
             self._warned.add((task, labels))
             unknown = [label for label in labels if label not in emotions.POLARITY]
@@ -102,11 +108,12 @@ def sides(labels: Sequence[str], polarity: Mapping[str, Polarity] | None = None)
     """Which labels are positive, and whether a method that needs both polarities can be asked about them.
 
     Args:
-        labels: what a question offers; a benchmark of another package may have labels that ``emotions`` does not know.
-        polarity: polarity of labels for which the known one is not wanted.
+        labels: the labels that a question offers; a benchmark of another package may have labels that ``emotions`` does
+            not know.
+        polarity: by label, a polarity that replaces the known one (``emotions.POLARITY``).
 
     Returns:
-        The labels known to be positive. True if the polarity of every label is known and both polarities occur.
+        The labels known to be positive; and True if the polarity of every label is known and both polarities occur.
     """
     known = {**emotions.POLARITY, **(polarity or {})}
     positive = frozenset(label for label in labels if known.get(label) == "positive")

@@ -1,31 +1,35 @@
-"""Which of the questions that are loaded are read together: those whose pictures give about as many visual tokens.
+"""Grouping of loaded questions into batches: pictures with about the same number of visual tokens are read together.
 
-A batch is padded to its longest row, and padding costs as much as a token. Where all pictures give as many, the
-questions are read as they come.
+A batch is padded to its longest row, and a padding token costs as much as any other token. If all pictures give the
+same number of visual tokens, the questions are read in their original order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-MOST_PADDING = 0.05  # share of a batch's visual tokens, padding among them
-AHEAD = 4  # from how many batches' worth of loaded questions the rows of a batch are chosen, if pictures differ
+MOST_PADDING = 0.05  # largest share of padding among a batch's visual tokens, padding included
+AHEAD = 4  # if pictures differ in size, this many batches of questions are loaded before a batch is chosen from them
 
 
 def shortest_first(counts: Sequence[int]) -> list[int]:
-    """The order in which questions are read, as indices; questions with as many visual tokens stay in their order."""
+    """Indices of the questions in ascending order of their visual tokens; questions with equal counts keep their order.
+
+    Args:
+        counts: visual tokens of each question.
+    """
     return sorted(range(len(counts)), key=counts.__getitem__)
 
 
 def alike(counts: Sequence[int], most: int) -> int:
-    """How many of the first questions make a batch.
+    """How many of the first questions make up the next batch.
 
     Args:
         counts: visual tokens of each question, in ascending order.
-        most: how many may be read at once.
+        most: the largest allowed number of questions in a batch.
 
     Returns:
-        At least 1; so many that at most ``MOST_PADDING`` of the batch is padding.
+        The largest number, at least 1, for which at most ``MOST_PADDING`` of the batch is padding.
     """
     total = 0
     for taken, count in enumerate(counts[:most]):

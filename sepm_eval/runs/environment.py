@@ -1,4 +1,4 @@
-"""What a run ran on: package versions, the commit of this code, the machine. No variable of the environment is kept."""
+"""What a run ran on: package versions, the commit of this code, the devices. Environment variables are not recorded."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
-# Packages that decide an answer: Pillow too, whose resizing changed in version 13 (docs/verification.md).
+# Packages whose version can change an answer. Pillow is one of them: its resizing changed in version 13
+# (docs/verification.md).
 DECISIVE = ("sepm-eval", "torch", "transformers", "tokenizers", "pillow")
 
 
 def decisive_versions() -> dict[str, str]:
-    """Versions of the packages that decide an answer of our models, as far as they are installed."""
+    """Versions of the packages that can change an answer of our models, as far as they are installed."""
     return _installed(DECISIVE)
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a run is made with: the packages that decide an answer, the host, and Python."""
+    """Versions of the packages that can change an answer, of lmms-eval if it is installed, and of Python."""
     return {**_installed((*DECISIVE, "lmms-eval")), "python": platform.python_version()}
 
 
@@ -34,7 +35,7 @@ def _installed(names: Sequence[str]) -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of this code, with "-dirty" if it was changed since; None if it was not installed from git."""
+    """The git commit of this code, with "-dirty" if a checkout has uncommitted changes; None if it is not known."""
     folder = Path(__file__).parent
     try:
         describe = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -51,7 +52,7 @@ def commit() -> str | None:
 
 
 def devices() -> list[str]:
-    """The accelerators torch sees, by name; the processor if there is none."""
+    """Names of the accelerators that torch sees; the CPU if there is none."""
     import torch
 
     if torch.cuda.is_available():

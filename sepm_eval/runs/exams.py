@@ -1,4 +1,4 @@
-"""What a task asks, as a value that can be compared: its items with labels and pictures, its list, its questions."""
+"""The exam: what a task asks (items, labels, pictures, item list, questions), as a value that can be compared."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Exam:
     """What a run is to be asked.
 
     Attributes:
-        digest: equals ``Run.exam`` of a run that was asked just this.
-        asked: how many items.
-        available: how many the item list has.
-        item_list: the list's name.
+        digest: equals ``Run.exam`` of a run that was asked exactly this.
+        asked: number of items to be asked.
+        available: number of items in the item list.
+        item_list: name of the item list.
     """
 
     digest: str
@@ -35,15 +35,15 @@ class Exam:
 
 
 def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
-    """What a benchmark asks today, with the data and the item list that are set.
+    """The exam of a benchmark with its present data and the item list that is set.
 
     Args:
         benchmark: the benchmark.
-        limit: only the first so many items.
+        limit: ask only the first ``limit`` items; None asks all.
 
     Raises:
-        MissingData: its data are not there.
-        ValueError: its data or its list are not as they must be.
+        MissingData: the benchmark's data are not there.
+        ValueError: its data or its item list are invalid.
     """
     chosen, items = benchmark.chosen_list(), benchmark.items()
     asked = items if limit is None else items[:limit]
@@ -59,7 +59,7 @@ def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
 
 
 def blank_question(offered: Options, text: str) -> Question:
-    """What is asked, of a blank picture: for what can be told before any picture is there.
+    """A question with a blank picture, for checks and cost estimates that need no real picture.
 
     Args:
         offered: the question's options.
@@ -70,15 +70,15 @@ def blank_question(offered: Options, text: str) -> Question:
 
 
 def check_asked(name: str, method: object, benchmarks: Iterable[Benchmark]) -> None:
-    """Make sure that a method with its options can be asked what these benchmarks ask; no data are needed.
+    """Check that a method with its options can answer the questions of these benchmarks; no data are needed.
 
     Args:
         name: what the method is called, for the message.
         method: see ``check_question``.
-        benchmarks: those it is to answer.
+        benchmarks: the benchmarks that the method is to answer.
 
     Raises:
-        ValueError: it cannot; the benchmark is named.
+        ValueError: the method cannot answer a benchmark's question; the message names the benchmark.
     """
     for benchmark in benchmarks:
         try:

@@ -1,4 +1,4 @@
-"""What can be wrong with one question and leaves the others alone; anything else is a fault of the run and stops it."""
+"""Faults that concern a single question and do not affect the others; any other exception stops the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sepm_eval.images import UnreadableImage
 
 
 class UnsupportedQuestion(ValueError):
-    """A question that this kind of model cannot be asked, such as one with several pictures."""
+    """This kind of model cannot be asked the question, for example because it has several pictures."""
 
 
 ITEM_FAULTS = (UnreadableImage, UnsupportedQuestion, OSError, SyntaxError, FloatingPointError)

@@ -1,4 +1,4 @@
-"""Proof that a method that drops visual tokens did: an adapter that does nothing answers as zero-shot does."""
+"""Checks that a method which is to drop visual tokens did drop some: if it never does, it only repeats zero-shot."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sepm_eval.runs.outcomes import Run, lost_tokens
 
 @dataclass
 class Dropping:
-    """Counts, while answers come, how many say that the picture lost a visual token.
+    """Counts, while answers arrive, for how many of them a visual token of the picture was dropped.
 
     Attributes:
-        who: the method and the model.
-        wanted: whether the method is to drop tokens (``Method.drops``).
-        told: how many answers say whether it did.
-        fired: how many say that it did.
+        who: the method and the model, for the message.
+        wanted: whether the method is to drop visual tokens (``Method.drops``).
+        told: number of answers that record whether tokens were dropped.
+        fired: number of answers that record that tokens were dropped.
     """
 
     who: str
@@ -26,25 +26,25 @@ class Dropping:
     fired: int = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take in a journal record; what failed, or does not say, does not count."""
+        """Count a journal record; records of failed questions, and those without this information, do not count."""
         lost = lost_tokens(record.get("dropped"), record.get("tokens_left"), record.get("visual_tokens"))
         self.told += lost is not None
         self.fired += lost is True
 
     def restart(self) -> None:
-        """Begin with other questions."""
+        """Set the counts to zero, before other questions are asked."""
         self.told = self.fired = 0
 
     def flaw(self) -> str:
-        """Say that it never did although it is to; "" otherwise, and where no answer tells."""
+        """A sentence if the method is to drop tokens but never did; "" otherwise, or if no answer records it."""
         return _sentence(self.who, self.told) if self.wanted and self.told and not self.fired else ""
 
 
 def never_pruned(run: Run) -> str:
-    """Say that a run's method never dropped a visual token although its options ask for it.
+    """Warning for a run whose method never dropped a visual token although its options ask for it.
 
     Returns:
-        A sentence; "" of any other run, and where no record tells.
+        A sentence; "" for any other run, and if no journal record says whether tokens were dropped.
     """
     fired, known = run.pruned
     if not run.drops or not known or fired:
@@ -55,12 +55,12 @@ def never_pruned(run: Run) -> str:
 def _sentence(who: str, pictures: int) -> str:
     return (
         f"{who} dropped no visual token of any of {pictures} pictures, although its options say so: these are "
-        "zero-shot's answers under another name, and no result"
+        "zero-shot's answers under another name, and must not be reported as this method's"
     )
 
 
 def answered_plainly(run: Run) -> str:
-    """Say that a run's method was not asked, because its questions have no sense for it.
+    """Warning for a run in which plain generation answered questions that the method could not be asked.
 
     Returns:
         A sentence; "" if the method answered all questions.

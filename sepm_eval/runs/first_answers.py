@@ -1,4 +1,4 @@
-"""Whether a model answers with a letter, looked at once a run: one that begins otherwise is asked in vain for it."""
+"""A check, once a run, whether the model begins its answers with an option letter; otherwise a warning is logged."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-LOOKED_AT = 8
-LEAST = 0.5
-_SHOWN = 3  # different beginnings of answers
-_LONGEST = 40  # characters of one
+LOOKED_AT = 8  # number of answers that are checked
+LEAST = 0.5  # smallest mean probability of the option letters that gives no warning
+_SHOWN = 3  # number of different beginnings of answers that are shown
+_LONGEST = 40  # characters shown of each beginning
 
 
 def letter_mass(option_probabilities: Mapping[str, float]) -> float:
-    """The share of the first token's probability that lies on the options' letters.
+    """Total probability of the option letters as the first token.
 
     Args:
         option_probabilities: by label, the probability of its letter (``Answer.option_probabilities``).
@@ -24,29 +24,29 @@ def letter_mass(option_probabilities: Mapping[str, float]) -> float:
 
 
 def beginnings(texts: Iterable[str]) -> str:
-    """The first characters of the first few answers that differ, quoted; "nothing" for one that has none."""
+    """The beginnings of the first few different answers, quoted and joined; "nothing" stands for an empty answer."""
     shown = [repr(text[:_LONGEST] + "..." * (len(text) > _LONGEST)) if text else "nothing" for text in texts]
     return ", ".join(list(dict.fromkeys(shown))[:_SHOWN])
 
 
 class FirstAnswers:
-    """Looks at the first answers of a run, and warns once if they are not letters.
+    """Looks at the first answers of a run, and warns once if they do not begin with an option letter.
 
-    What is looked at is the probability of the options' letters as first token, over the whole vocabulary.
+    The criterion is the probability, over the whole vocabulary, that the first token is one of the option letters.
     """
 
     def __init__(self, model: str, wanted: bool = True) -> None:
         """Begin a run.
 
         Args:
-            model: what it and the method are called, for the warning.
-            wanted: whether the method asks for a letter at once; if not, nothing is looked at.
+            model: what the model and the method are called, for the warning.
+            wanted: whether the method asks for a letter at once; if not, nothing is checked.
         """
         self._model, self._open = model, wanted
         self._found: list[tuple[float, str]] = []
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take in a journal record; those of failed questions and of foreign tasks do not count."""
+        """Take in a journal record; one without option probabilities (failed, or plain generation) does not count."""
         if not self._open or not record.get("option_probabilities"):
             return
         self._found.append((letter_mass(record["option_probabilities"]), record["text"]))
@@ -54,7 +54,7 @@ class FirstAnswers:
             self.judge()
 
     def judge(self) -> None:
-        """Look at what there is so far, unless that was done before or there is nothing."""
+        """Check the answers counted so far, unless that was done before or there are none."""
         if not self._open or not self._found:
             return
         self._open = False
@@ -62,7 +62,7 @@ class FirstAnswers:
         if mean < LEAST:
             logger.warning(
                 "%s: in the first %d answers the letters of the options have %.0f %% of the next-token probability "
-                "(%.0f %% or more is usual); the answers begin with %s. They are written out and read as ever, but "
+                "(%.0f %% or more is usual); the answers begin with %s. They are written out and parsed as usual, but "
                 "probabilities of options mean little here: `sepm-eval check-model` shows what the model does",
                 *(self._model, len(self._found), 100 * mean, 100 * LEAST, beginnings(text for _, text in self._found)),
             )

@@ -1,6 +1,6 @@
-"""What lmms-eval logged of one run: its results file and the samples beside it, read line by line and checked.
+"""Reading and checking lmms-eval's logs of a run: the results file and the samples files beside it.
 
-Of a line only what a report needs is kept, and every output is scored again.
+The samples are read line by line, only the fields that a report needs are kept, and every output is scored again.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ _read = line_reader(
     )
 )
 
-# Names of files: TIME_results.json, and beside it for each task TIME_samples_TASK.jsonl.
+# File names: TIME_results.json, and beside it one TIME_samples_TASK.jsonl for each task.
 RESULTS, SAMPLES = "_results.json", "_samples_"
 
-_MOST_VOTES = 10**6  # on a picture
+_MOST_VOTES = 10**6  # for one label of one picture
 
 
 @dataclass
 class Log:
-    """One task of one results file, before its journal records are found.
+    """One task of one results file, before the journal records of its answers are looked up.
 
     Attributes:
         path: the samples file.
         results: the results file.
-        content: what it holds.
+        content: the content of the results file.
         task: the task.
-        rows: one a sample: the outcome without its record, and the record's key.
-        item_lists: the names of the lists in it.
-        identity: as it stands in the log; None if it does not.
-        digests: of the identities that its samples name.
-        latest: when the last sample was scored.
+        rows: for each sample the outcome, still without its journal record, and the key of that record.
+        item_lists: names of the item lists that occur in the samples.
+        identity: the identity written in the log; None if the log has none.
+        digests: digests of the identities that the samples name.
+        latest: time at which the last sample was scored, in ISO format; "" if the log does not say.
     """
 
     path: Path
@@ -63,10 +63,10 @@ class Log:
 
 
 def logs_of(path: Path) -> list[Log]:
-    """What one results file and its samples hold.
+    """Read one results file and its samples files, one ``Log`` for each image-emotion task.
 
     Raises:
-        ValueError: it or a file beside it is not what lmms-eval writes; the message names the file.
+        ValueError: one of these files is not as lmms-eval writes it; the message names the file.
     """
     with as_written(path):
         return list(_read_results(path))
@@ -74,7 +74,7 @@ def logs_of(path: Path) -> list[Log]:
 
 @contextmanager
 def as_written(path: Path) -> Iterator[None]:
-    """Say which file is to blame where something else stands in it than lmms-eval writes."""
+    """Turn errors from unexpected content of a log into a ValueError that names the results file."""
     try:
         yield
     except (TypeError, AttributeError, LookupError) as error:
@@ -105,7 +105,17 @@ def _read_results(path: Path) -> Iterator[Log]:
 
 
 def _add(log: Log, sample: Mapping[str, Any], options: Options, where: str) -> None:
-    """Take from a sample what is needed of it."""
+    """Add a sample to a log as an outcome.
+
+    Args:
+        log: the log, which is changed.
+        sample: the sample's fields.
+        options: what its question offers.
+        where: file and line, for messages.
+
+    Raises:
+        ValueError: the sample holds an invalid identity.
+    """
     output, target = _writable(_first(sample["filtered_resps"])), str(sample["label"])
     question = log.rows[0][0].question if log.rows and log.rows[0][0].question == sample["input"] else sample["input"]
     outcome = Outcome(
@@ -137,12 +147,16 @@ def _add(log: Log, sample: Mapping[str, Any], options: Options, where: str) -> N
 
 
 def _writable(text: Any) -> str:
-    """A text that can be written as UTF-8: JSON lets through halves of a surrogate pair."""
+    """Make a text that can be encoded as UTF-8: JSON may contain half of a surrogate pair, which becomes an escape."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
-    """An item that is logged twice would be counted twice."""
+    """Check that no item is logged twice, because it would be counted twice.
+
+    Raises:
+        ValueError: an item or a document number occurs more than once.
+    """
     for what, keys in (("item", [one.item for one in outcomes]), ("doc_id", [one.doc_id for one in outcomes])):
         twice = [key for key, count in Counter(keys).items() if count > 1]
         if twice:
@@ -150,7 +164,11 @@ def _check_unique(log: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def _samples(log: Path) -> Iterator[tuple[int, dict[str, Any], Options]]:
-    """The samples of an image-emotion task, each with its line and its options; none if it is another kind of task."""
+    """Yield the samples of an image-emotion task, each with its line number and options; none for any other task.
+
+    Raises:
+        ValueError: a line is not a sample as lmms-eval writes it.
+    """
     with log.open("rb") as file:
         for number, line in enumerate(file, start=1):
             where = f"{log}, line {number}"
@@ -169,10 +187,10 @@ def _samples(log: Path) -> Iterator[tuple[int, dict[str, Any], Options]]:
 
 
 def _options(sample: Mapping[str, Any]) -> Options | None:
-    """What a sample's question offers: as the task wrote it down, or in logs of earlier versions as the text says.
+    """The options of a sample's question, from the field ``options`` or, in logs of earlier versions, from its text.
 
     Raises:
-        ValueError: something else stands where the task writes it.
+        ValueError: the field ``options`` does not hold labels with their names.
     """
     told = sample.get("options")
     if told is None:
@@ -182,13 +200,13 @@ def _options(sample: Mapping[str, Any]) -> Options | None:
     return _of(tuple(told), tuple(told.values()))
 
 
-_in_text = lru_cache(maxsize=64)(parse_question)  # once for each wording
-_of = lru_cache(maxsize=64)(Options)  # one object for all that are equal
+_in_text = lru_cache(maxsize=64)(parse_question)  # each wording is parsed once
+_of = lru_cache(maxsize=64)(Options)  # equal options share one object
 _scored = lru_cache(maxsize=4096)(score)  # most answers are one of a few letters
 
 
 def _flaw(sample: Mapping[str, Any], options: Options) -> str:
-    """What keeps a sample from being scored; "" if nothing does."""
+    """The reason why a sample cannot be scored; "" if it can."""
     if type(sample["doc_id"]) is not int:
         return f"doc_id is {sample['doc_id']!r}, no number"
     if sample["label"] not in options.labels:
@@ -203,7 +221,7 @@ def _flaw(sample: Mapping[str, Any], options: Options) -> str:
 
 
 def _are_votes(found: Any) -> bool:
-    """Whether this is what people chose: a number of each label, not negative, and not all of them 0."""
+    """Whether a value is a table of votes: by label a number that is not negative, and not all of them 0."""
     if not isinstance(found, dict) or not all(type(count) in (int, float) for count in found.values()):
         return False
     return all(0 <= count <= _MOST_VOTES for count in found.values()) and any(found.values())

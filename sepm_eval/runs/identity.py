@@ -1,12 +1,13 @@
-"""One value for what decides a run's answers: who answers, and how.
+"""The identity of a run: one value that holds everything about the model and the method that decides the answers.
 
-It is made in one place when a model is ready to answer, travels with every answer (journal, sample log), and is asked
-by everything that tells runs apart: result folders, journals, reports, comparisons, submissions, "is it done already".
-A setting joins by standing in one of its fields. What it was asked (items, labels, pictures, wording) is the other half
-and stands with the run (``Run.exam``); together they say whether two numbers may stand in one column.
+The identity is made in one place, when a model is ready to answer, and is stored with every answer (journal, samples
+log). Everything that has to tell runs apart uses it: result folders, journals, reports, comparisons, submissions, and
+the check whether a run is already done. To make a new setting count, put it into one of the identity's fields. What a
+run was asked (items, labels, pictures, wording) is not part of the identity but of the run (``Run.exam``); only
+together do identity and exam decide whether two numbers may be compared in one column.
 
-``answering`` is how the half that a host knows nothing of reaches its logs: whoever lets a model answer says so there,
-and the tasks' ``process_results`` writes it down beside each answer.
+A host does not know the identity. So the code that lets a model answer registers it in ``answering``, and the tasks'
+``process_results`` writes it into the host's log beside each answer.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from typing import Any, TypeAlias
 
 Setting: TypeAlias = "str | int | float | bool | list[Any] | dict[str, Any] | None"
 
-OUR_ENTRIES = "sepm_"  # how the hosts' names of our models begin; the backbone's follows
+OUR_ENTRIES = "sepm_"  # prefix of our models' names in the hosts; the backbone's name follows
 
-# Arguments of a model on which no answer depends: where and how fast it runs, and what is kept of it.
+# Model arguments that cannot change an answer: where and how fast the model runs, and what is recorded.
 PLACEMENT = frozenset({"batch_size", "device", "device_map", "journal", "max_batch_size", "max_memory", "resume"})
 
 
@@ -36,30 +37,30 @@ _SECRET = re.compile(
 
 
 def decides(argument: str) -> bool:
-    """Whether an answer may depend on an argument of a model: not on those of ``PLACEMENT``, nor on a secret."""
+    """Whether an answer may depend on a model argument: true of all but secrets and those in ``PLACEMENT``."""
     return argument not in PLACEMENT and not is_secret(argument)
 
 
 def is_secret(argument: str) -> bool:
-    """Whether an argument, such as api_key or hf_token, must not be written down or shown."""
+    """Whether an argument is a secret, such as api_key or hf_token, which must not be written to a file or shown."""
     return _SECRET.fullmatch(argument) is not None
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who answers.
+    """The model and the method that answer, with all settings that decide an answer.
 
     Attributes:
         entry: the host's name of the model ("sepm_llava", "llava_hf").
-        checkpoint: as the user named it.
-        revision: what identifies its weights: a hub commit or a digest of the files; "" if it is not known.
-        model: every setting of the model that decides an answer (dtype, template, preprocessing ...), at its value; of
-            a model that is not ours, its arguments and how it was told to generate.
+        checkpoint: the checkpoint as the user named it.
+        revision: identifies the checkpoint's weights: a hub commit or a digest of the files; "" if it is not known.
+        model: values of all model settings that decide an answer (dtype, chat template, preprocessing ...); for a model
+            that is not ours, its arguments and its generation settings.
         method: our method's name; "" for a model that is not ours.
-        options: all options of the method, at their values.
-        polarity: labels whose polarity was set by hand.
-        versions: of the packages that decide an answer.
-        weights: what identifies weights that the method loads besides the model's, by the option that names them.
+        options: all options of the method with their values.
+        polarity: by label, polarities that were set by hand.
+        versions: by package, versions of the packages that can change an answer.
+        weights: identifies the weights that the method loads besides the model's, by the option that names them.
     """
 
     entry: str
@@ -74,30 +75,30 @@ class Identity:
 
     @cached_property
     def digest(self) -> str:
-        """What two runs share if and only if their identities are equal: 64 hexadecimal digits."""
+        """SHA-256 of the identity, 64 hexadecimal digits; two identities are equal if and only if their digests are."""
         return digest_of(self.content())
 
     @cached_property
     def of_model(self) -> Identity:
-        """The same without the method: whose runs belong into one table."""
+        """This identity without the method and its settings; runs that share it belong in one table."""
         return Identity(self.entry, self.checkpoint, self.revision, self.model, versions=self.versions)
 
     @property
     def key(self) -> str:
-        """A short form of the model's part, for names of files."""
+        """The first 8 digits of the digest of ``of_model``, for file names."""
         return self.of_model.digest[:8]
 
     def content(self) -> dict[str, Any]:
-        """All of it as JSON has it. Of a method without weights of its own nothing is said of these."""
+        """All fields as JSON values; ``weights`` is left out if the method has no weights of its own."""
         found = asdict(self)
         return found if self.weights else {key: value for key, value in found.items() if key != "weights"}
 
     def as_json(self) -> dict[str, Any]:
-        """The identity as JSON has it, with its digest."""
+        """The fields of ``content`` and the digest, as JSON values."""
         return {**self.content(), "digest": self.digest}
 
     def fields(self) -> dict[str, Setting]:
-        """Every single setting by name, "model.dtype" and so on: what two identities can differ in."""
+        """Every single setting by its full name, such as "model.dtype"; used to name what two identities differ in."""
         flat: dict[str, Setting] = {}
         for name, value in self.content().items():
             flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
@@ -105,10 +106,10 @@ class Identity:
 
 
 def from_json(content: Any) -> Identity:
-    """An identity read back from a log.
+    """Read an identity back from a log.
 
     Raises:
-        ValueError: it is none, or it was changed: its digest does not fit.
+        ValueError: the content is no identity, or its digest does not match because it was changed.
     """
     texts = ("entry", "checkpoint", "revision", "method")
     tables = ["model", "options", "polarity", "versions"]
@@ -128,19 +129,19 @@ def digest_of(value: Any) -> str:
     """SHA-256 of a value as canonical JSON.
 
     Raises:
-        ValueError: it holds NaN or infinity, which are no JSON.
-        TypeError: it holds something else that is no JSON.
+        ValueError: the value holds NaN or infinity, which JSON does not have.
+        TypeError: the value holds something else that JSON cannot represent.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def exam_digest(task: str, item_list: str, items: str, questions: Iterable[str]) -> str:
-    """What two runs share if and only if they were asked the same: the other half of what tells runs apart.
+    """Digest of what a run was asked: two runs have the same one if and only if they were asked the same.
 
     Args:
-        task: its name.
-        item_list: the name of the list.
+        task: the task's name.
+        item_list: name of the item list.
         items: ``item_sets.item_set_digest`` of ids, labels and pictures.
         questions: the questions asked, word for word.
     """
@@ -148,14 +149,14 @@ def exam_digest(task: str, item_list: str, items: str, questions: Iterable[str])
 
 
 def differences(identities: list[Identity]) -> list[str]:
-    """Names of the settings in which any two of these differ, as in ``Identity.fields``."""
+    """Names, as in ``Identity.fields``, of the settings that are not the same in all of these identities."""
     tables = [identity.fields() for identity in identities]
     names = dict.fromkeys(name for table in tables for name in table)
     return [name for name in names if len({digest_of(table.get(name)) for table in tables}) > 1]
 
 
 class _Answering:
-    """Who answers in this process now, and what became of each document."""
+    """Holds which identity is answering in this process, and the journal keys and facts of its answers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -170,21 +171,23 @@ class _Answering:
         keys: Mapping[tuple[str, str], str] | None = None,
         facts: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
     ) -> None:
-        """Say who answers from here on.
+        """Set which identity answers from now on.
 
         Args:
-            identity: None if it is not known.
-            keys: by benchmark and item, the key of the journal record that holds the answer; filled in as answers come.
-            facts: by benchmark and item, what else is to stand beside the answer (``Runner.facts``), likewise.
+            identity: the identity; None if it is not known.
+            keys: by benchmark and item, the key of the journal record that holds the answer; the caller fills it in
+                while answers arrive.
+            facts: by benchmark and item, more fields to log beside the answer (``Runner.facts``); filled in likewise.
         """
         with self._lock:
             self._identity, self._keys, self._told = identity, keys if keys is not None else {}, set()
             self._facts = facts if facts is not None else {}
 
     def stamp(self, benchmark: str, item: str) -> dict[str, Any]:
-        """What is to stand beside an answer in a log: whose it is, and which journal record it came from.
+        """Fields to log beside an answer: who gave it, the key of its journal record, and its facts.
 
-        The whole identity stands once in each process's share of a log; its digest everywhere.
+        The digest of the identity is logged with every answer, the whole identity only with the first answer that a
+        process gives to a benchmark.
         """
         with self._lock:
             if self._identity is None:

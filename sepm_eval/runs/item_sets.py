@@ -1,4 +1,4 @@
-"""What a run was asked on, as one value: a digest of ids, labels and pictures."""
+"""A digest of the items that a run was asked about: their ids, labels and pictures."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 
 def item_set_digest(items: Iterable[tuple[str, str, str]]) -> str:
-    """What identifies a set of items, whatever their order.
+    """A digest that identifies a set of items, whatever their order.
 
     Args:
-        items: id, label and SHA-256 of the picture's file of each ("" where it could not be read). An item that stands
-            twice counts twice.
+        items: for each item its id, its label and the SHA-256 of its picture's file ("" if the file could not be read).
+            An item that occurs twice counts twice.
 
     Returns:
         64 hexadecimal digits, the SHA-256 of the sorted items as JSON.

@@ -1,8 +1,8 @@
-"""An append-only record of every question asked, and the answers a later run need not ask for again.
+"""The journal: an append-only file of every question asked and its answer, which a later run can reuse.
 
-One JSON object a line. Lines are written in one call and synced a batch at a time, so a run that is killed loses at
-most the batch in flight; a line it left unfinished is cut off when the journal is opened again. Nothing is ever cut off
-a file that is not a journal.
+A journal has one JSON object a line. The lines of a batch are written in one call and synced to disk together, so a run
+that is killed loses at most the batch in progress. An unfinished last line is cut off when the journal is opened again;
+a file that is not a journal is never truncated.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ if sys.platform != "win32":
 
 logger = logging.getLogger(__name__)
 
-START = b'{"key": '  # of every record, so of every journal
+START = b'{"key": '  # how every record, and so every journal, begins
 
 
 class Journal:
     """A journal file, open for appending and indexed by the keys of its answered records.
 
-    The index holds offsets in the file, not records, so a long run stays small. Every record has ``key`` (what decides
-    the answer), ``status`` ("answered" or "failed"), ``task`` and ``doc_id``. Failed ones are kept as a trace and never
-    reused.
+    The index holds file offsets, not records, so it needs little memory even in a long run. Every record has ``key`` (a
+    digest of all that decides the answer, see ``question_key``), ``status`` ("answered" or "failed"), ``task`` and
+    ``doc_id``. Failed records are kept for the reader of the journal and never reused.
 
-    The file belongs to one run at a time, whatever names it is reached by: a link's target is locked, and so is the
-    file itself where the system can (not on Windows), which tells hard links of one file.
+    Only one run at a time can hold the file, whatever path it uses: a symbolic link is resolved before the lock file is
+    made, and the file itself is locked too (not on Windows), so that two hard links to one file are noticed.
     """
 
     def __init__(self, path: Path, others: Sequence[Path] = ()) -> None:
         """Open or create a journal.
 
         Args:
-            path: its file.
-            others: journals whose answers serve too and that are only read, such as those of other processes.
+            path: the journal's file.
+            others: journals that are only read and whose answers are used too, such as those of other processes.
 
         Raises:
-            RuntimeError: another run is writing to it.
-            OSError: it cannot be written; the message says what to do.
-            ValueError: it is not a journal or was damaged, and is left as it was.
+            RuntimeError: another run is writing to the file.
+            OSError: the file cannot be written; the message says what to do.
+            ValueError: the file is not a journal or is damaged; it is left unchanged.
         """
         self.path = path
         self._noted: set[bytes] = set()
@@ -79,11 +79,11 @@ class Journal:
             self._held = held.pop_all()
 
     def __len__(self) -> int:
-        """How many different questions it answers."""
+        """How many different questions have an answer, in this file and in the other journals."""
         return len(set().union(*(answers.offsets for answers in self._all)))
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """The answered record with this key.
+        """The answered record with this key, or None.
 
         Raises:
             OSError: the file was changed since it was opened.
@@ -93,11 +93,11 @@ class Journal:
         return None if holder is None else holder.read(key)
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
-        """Write records and sync them to disk. One that stands there already, of the same document, is left out.
+        """Write records and sync them to disk; an answered one that this file already has for its document is left out.
 
         Raises:
-            OSError: they could not be written, and the file ends where it ended before; or it was deleted, replaced or
-                changed by somebody else.
+            OSError: the records could not be written, and the file is as long as before; or another program deleted,
+                replaced or changed the file.
         """
         lines: list[bytes] = []
         end, noted = self._end, set[bytes]()
@@ -110,7 +110,7 @@ class Journal:
                     continue
                 noted.add(identity)
                 offsets.setdefault(_digest(record["key"]), end)
-            # the key first, as a journal begins; ASCII, so that half a character can be written too
+            # The key comes first (see START). The text is ASCII, so that half of a surrogate pair can be written too.
             lines.append(json.dumps({"key": record["key"], **record}).encode() + b"\n")
             end += len(lines[-1])
         self._check_unchanged()
@@ -124,11 +124,11 @@ class Journal:
         self._check_unchanged()
 
     def close(self) -> None:
-        """Close the file and let other runs have it."""
+        """Close the file and release its locks."""
         self._held.close()
 
     def _take(self, real: Path, held: ExitStack) -> None:
-        """Lock the journal, or say that it cannot be locked where the file system has no locks."""
+        """Lock the journal by a lock file beside it; log a warning if the file system has no locks."""
         lock = FileLock(f"{real}.lock", timeout=0)
         held.callback(lock.release)
         try:
@@ -139,24 +139,24 @@ class Journal:
             logger.warning("%s: no file locks there, so take care that no other run writes to it", self.path)
 
     def _write(self, content: bytes) -> None:
-        """Put content at the end and sync it; if that fails, what came of it is cut off again."""
+        """Append content and sync it; if that fails, what was written of it is cut off again."""
         rest = memoryview(content)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except BaseException as error:
-            with suppress(OSError):  # then the next append finds it changed
+            with suppress(OSError):  # the next append will find that the file's length has changed
                 self._file.truncate(self._end)
             if isinstance(error, OSError):
                 raise self._unwritable(error, "what was answered before stands in it") from error
             raise
 
     def _check_unchanged(self) -> None:
-        """Whether the path still names the file that is written to, and nobody else writes to it.
+        """Check that the path still leads to the open file, and that no other program has written to it.
 
         Raises:
-            OSError: it does not.
+            OSError: the file is gone, was replaced, or has another length than this run left it with.
         """
         ours = os.fstat(self._file.fileno())
         try:
@@ -180,7 +180,7 @@ _GONE = "what this run has answered so far was written to a file that is gone: s
 
 
 class _Answers:
-    """Where the answered records of one file begin, by the digests of their keys."""
+    """The answered records of one file: for the digest of each key, the offset at which the record begins."""
 
     def __init__(self, file: BinaryIO, path: Path, offsets: dict[bytes, int]) -> None:
         self.offsets = offsets
@@ -188,10 +188,10 @@ class _Answers:
         self._path = path
 
     def read(self, key: str) -> dict[str, Any]:
-        """The record with a key that is among the offsets.
+        """Read the record with this key, whose digest must be among the offsets.
 
         Raises:
-            OSError: it is no longer there.
+            OSError: the record is no longer at its offset.
         """
         self._file.seek(self.offsets[_digest(key)])
         try:
@@ -204,7 +204,7 @@ class _Answers:
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole records of a journal, one at a time; none if there is no such file.
+    """Yield the complete records of a journal, one at a time; none if there is no such file.
 
     Raises:
         ValueError: a line is not a record.
@@ -216,7 +216,7 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """All whole records of a journal at once, for small ones; none if there is no such file.
+    """All complete records of a journal as a list, for small journals; an empty list if there is no such file.
 
     Raises:
         ValueError: a line is not a record.
@@ -225,17 +225,17 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def question_key(**parts: Any) -> str:
-    """Digest of everything that decides an answer: picture, question, method, model, versions."""
+    """SHA-256, as hexadecimal digits, of everything that decides an answer: pictures, text, method, model, versions."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(*parts: str | int) -> bytes:
-    """16 bytes in offset of a key, or of a key, a task and a document."""
+    """A digest of 16 bytes that stands for a key, or for a key, a task and a document, in the index."""
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
 
 
 def _scan(file: BinaryIO, path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """The whole records of a journal, and where in the file each begins and ends.
+    """Yield the complete records of a journal, each after the offsets at which it begins and ends.
 
     Raises:
         ValueError: a line is not a record.
@@ -243,7 +243,7 @@ def _scan(file: BinaryIO, path: Path) -> Iterator[tuple[int, int, dict[str, Any]
     start = 0
     for number, line in enumerate(file, start=1):
         if not line.endswith(b"\n"):
-            break  # being written, or torn
+            break  # the line is being written, or was left unfinished
         try:
             record = json.loads(line)
             _check(record)
@@ -257,11 +257,11 @@ def _scan(file: BinaryIO, path: Path) -> Iterator[tuple[int, int, dict[str, Any]
 
 
 def _index(path: Path, noted: set[bytes] | None = None) -> tuple[dict[bytes, int], int]:
-    """Where a journal's answered records begin, by the digests of their keys, and where its whole lines end.
+    """For the digest of each key the offset of a journal's answered record, and where the last complete line ends.
 
     Args:
         path: the journal.
-        noted: is given the digests of key, task and document of them all.
+        noted: a set to which the digests of key, task and document of all answered records are added.
 
     Raises:
         ValueError: a line is not a record.
@@ -279,7 +279,7 @@ def _index(path: Path, noted: set[bytes] | None = None) -> tuple[dict[bytes, int
 
 
 def _check(record: dict[str, Any]) -> None:
-    """Refuse what is no record."""
+    """Raise a KeyError or a TypeError if a value is not a journal record."""
     answered = {"answered": True, "failed": False}[record["status"]]
     expected = {"key": str, "task": str, "doc_id": int, **({"text": str} if answered else {})}
     for name, kind in expected.items():
@@ -288,11 +288,11 @@ def _check(record: dict[str, Any]) -> None:
 
 
 def _check_start(path: Path) -> None:
-    """Refuse a file that does not begin as a journal, before anything is made beside it.
+    """Refuse a file that does not begin like a journal, before a lock file is made beside it.
 
     Raises:
-        OSError: it is a folder, a pipe or the like.
-        ValueError: it holds something else.
+        OSError: the path is a folder, a pipe or the like.
+        ValueError: the file does not begin like a journal.
     """
     if not path.exists():
         return
@@ -305,13 +305,13 @@ def _check_start(path: Path) -> None:
 
 
 def _check_torn(path: Path) -> None:
-    """Refuse a file without a whole line, unless it is empty or the beginning of a record.
+    """Refuse a file that has no complete line, unless it is empty or the beginning of a record.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the file holds something else.
     """
     text = path.read_bytes().decode("latin-1")
-    whole = text.isascii() and text.isprintable()  # as every record is
+    whole = text.isascii() and text.isprintable()  # true of every record
     try:
         record, end = json.JSONDecoder().raw_decode(text)
         _check(record)
@@ -319,13 +319,13 @@ def _check_torn(path: Path) -> None:
     except (KeyError, TypeError):
         whole = False
     except (ValueError, RecursionError):
-        pass  # it ends in the middle
+        pass  # the record is unfinished
     if not whole:
         raise ValueError(f"{path} is not a journal: no record is in it; name another file with journal=FILE")
 
 
 def _take_file(file: BinaryIO, path: Path, held: ExitStack) -> None:
-    """Lock the file itself, which is one under all its names. Where that cannot be done, the lock beside it must do."""
+    """Lock the file itself, which works across hard links; if the system cannot, the lock file alone protects it."""
     if sys.platform == "win32":
         return
     try:

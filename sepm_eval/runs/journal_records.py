@@ -1,7 +1,7 @@
-"""What a report takes from journals: of each answer it asks for a small value, and nothing of the others.
+"""Reading journals for reports: a small ``Record`` for each answer that is asked for, and nothing for the others.
 
-A journal is read line by line, and a line whose key nobody asks for is passed over without being parsed: it may hold
-many runs, and those of a large benchmark take gigabytes as objects.
+A journal is read line by line, and a line whose key is not asked for is skipped without being parsed: a journal may
+hold many runs, and the records of a large benchmark would take gigabytes as Python objects.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from sepm_eval.runs.lines import line_reader
 from sepm_eval.runs.outcomes import Outcome, Record
 from sepm_eval.types import Block
 
-_MOST_TOKENS = 10**6  # of a picture
+_MOST_TOKENS = 10**6  # visual tokens of a picture
 _FARTHEST = 10**9  # pixels
 _LONGEST = 10**9  # seconds
-_FAILED = (("key", str), ("task", str), ("doc_id", int), ("versions", bytes), ("model", bytes))  # bytes: of an object
+# Fields that every record has, with their types; bytes stands for a JSON object that is not parsed.
+_FAILED = (("key", str), ("task", str), ("doc_id", int), ("versions", bytes), ("model", bytes))
 _ANSWERED = (*_FAILED, ("text", str), ("method", bytes))
 
-RecordId: TypeAlias = "tuple[str, str, int]"  # of a record: key, task, doc_id
-Wanted: TypeAlias = "dict[str, dict[str, list[Outcome]]]"  # by task and key of the record: the answers from it
+RecordId: TypeAlias = "tuple[str, str, int]"  # key, task and doc_id of a record
+Wanted: TypeAlias = "dict[str, dict[str, list[Outcome]]]"  # by task and key of a record: the outcomes that need it
 
 _read = line_reader(
     (
@@ -42,15 +43,16 @@ _read = line_reader(
 
 
 def fill_in(paths: Iterable[Path], wanted: Wanted, damaged: list[str] | None = None) -> None:
-    """Give outcomes the journal records that they came from.
+    """Set for each outcome the journal record that it came from.
 
-    An answered record with another text, or of another document, is not the outcome's; of a question that failed there
-    may be several, of which the first counts.
+    A record belongs to an outcome if key, task and document are the same and, for an answered record, the text too. A
+    failed question may have several records; the first one counts.
 
     Args:
-        paths: journals, and other files, which are left alone.
-        wanted: the outcomes, whose records are set.
-        damaged: is given a sentence for each journal with a line that is no record; what follows there is left out.
+        paths: journals; other files among them are ignored.
+        wanted: the outcomes whose records are set.
+        damaged: a list to which a sentence is added for each journal with an invalid line; the rest of that journal is
+            not read.
 
     Raises:
         ValueError: a line of a journal is not a record, and ``damaged`` is None.
@@ -63,12 +65,12 @@ def fill_in(paths: Iterable[Path], wanted: Wanted, damaged: list[str] | None = N
                     if outcome.doc_id != doc_id:
                         continue
                     if text == outcome.output or (text is None and outcome.record is None):
-                        object.__setattr__(outcome, "record", record)  # an outcome is frozen as soon as it is whole
+                        object.__setattr__(outcome, "record", record)  # an Outcome is frozen; this completes it
 
 
 @contextmanager
 def told_of(damaged: list[str] | None) -> Iterator[None]:
-    """Around the reading of one file: what is wrong with it is put into a list, if there is one, and is no error."""
+    """While one file is read, add its errors to a list instead of raising them; without a list they are raised."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -78,18 +80,18 @@ def told_of(damaged: list[str] | None) -> Iterator[None]:
 
 
 def records(path: Path, keys: Container[str]) -> Iterator[tuple[RecordId, str | None, Record]]:
-    """A journal's whole records with certain keys, one at a time.
+    """Yield the complete records of a journal that have one of these keys.
 
-    Each comes with its key, task and document, and with its text, which is None of a question that failed. Lines with
-    other keys are passed over without being read.
+    Each record comes with its id (key, task and document) and its text, which is None for a failed question. Lines with
+    other keys are skipped without being parsed.
 
     Raises:
-        ValueError: a line is not a record, or lacks what every record has.
+        ValueError: a line is not a record, or lacks a field that every record has.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
-                return  # being written, or torn
+                return  # the line is being written, or was left unfinished
             key = _key(line)
             if key and key not in keys:
                 continue
@@ -102,25 +104,25 @@ def records(path: Path, keys: Container[str]) -> Iterator[tuple[RecordId, str | 
 
 
 def _key(line: bytes) -> str:
-    """The key of a journal's line, which stands first; "" if none does."""
+    """The key of a journal's line, which is its first field; "" if the line does not begin with a key."""
     begin = len(START) + 1
     return line[begin : line.find(b'"', begin)].decode("latin-1") if line.startswith(START + b'"') else ""
 
 
 def record_of(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
-    """What a report takes from a journal record that is at hand whole, as JSON's values.
+    """What a report needs from a journal record that has already been parsed from JSON.
 
     Raises:
-        ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
+        ValueError, LookupError, TypeError, AttributeError, OverflowError: the content is no record.
     """
     return _record(_read(json.dumps(content).encode()))
 
 
 def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
-    """What a report takes from a journal record.
+    """What a report needs from the fields of a journal record: its id, its text (None if it failed) and its values.
 
     Raises:
-        ValueError, LookupError, TypeError, AttributeError, OverflowError: it is none.
+        ValueError, LookupError, TypeError, AttributeError, OverflowError: the content is no record.
     """
     answered = {"answered": True, "failed": False}[content["status"]]
     kinds = _ANSWERED if answered else _FAILED
@@ -149,15 +151,15 @@ def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
 
 
 def _small(dropped: Sequence[int]) -> Sequence[int]:
-    """The same in as few bytes as will do: there may be a million records with a hundred numbers each."""
+    """The indices of dropped tokens in 2 or 4 bytes each: there may be a million records with a hundred indices."""
     return array("H" if len(dropped) and max(dropped) < 2**16 else "I", dropped)
 
 
 def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
-    """A number that a record may have, from 0 on.
+    """A number from 0 to ``most`` that a record may have; None if it does not have the field.
 
     Raises:
-        TypeError: something else stands there.
+        TypeError: the field holds something else.
     """
     found = content.get(name)
     if found is not None and (type(found) not in (int, float) or not 0 <= found <= most):
@@ -166,9 +168,15 @@ def _number(content: Mapping[str, Any], name: str, most: float) -> float | None:
 
 
 def _probabilities(found: Mapping[str, Any]) -> array[float]:
-    """The values, checked all at once: there may be ten million of them. DAN's are weighted and may be above 1."""
+    """The values of ``option_probabilities``, of which there may be ten million in all, so they are checked together.
+
+    DAN's are weighted by the polarity and may be above 1.
+
+    Raises:
+        TypeError: a value is negative, not finite, or no number.
+    """
     told = found.values()
-    # a sum is below infinity unless a value is NaN or infinite
+    # The sum is below infinity unless a value is NaN or infinite.
     if not (set(map(type, told)) <= {int, float} and min(told, default=0) >= 0 and sum(told) < math.inf):
         raise TypeError(f"option_probabilities is {found!r}")
     return array("d", told)
@@ -176,13 +184,17 @@ def _probabilities(found: Mapping[str, Any]) -> array[float]:
 
 @lru_cache(maxsize=1024)
 def _labels(found: tuple[str, ...]) -> tuple[str, ...]:
-    """The same, one object for all that are equal."""
+    """The labels unchanged; equal tuples share one object, to save memory."""
     return found
 
 
 @lru_cache(maxsize=1024)
 def _shared(counts: tuple[int, ...]) -> tuple[int, ...]:
-    """The same, one object for all that are equal."""
+    """The counts of ``tokens_read`` unchanged; equal tuples share one object, to save memory.
+
+    Raises:
+        TypeError: a count is not a whole number from 0 on.
+    """
     if not all(type(count) is int and count >= 0 for count in counts):
         raise TypeError(f"tokens_read is {counts!r}")
     return counts
@@ -190,10 +202,10 @@ def _shared(counts: tuple[int, ...]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=2**16)
 def _blocks(written: bytes) -> tuple[Block, ...]:
-    """Where visual tokens lie, from JSON; one object for all that are equal, as those of pictures of one size are.
+    """Read from JSON where visual tokens lie in a picture; pictures of one size share one object, to save memory.
 
     Raises:
-        TypeError, LookupError, AttributeError: it says nothing of the kind.
+        TypeError, LookupError, AttributeError: the JSON text does not describe blocks of visual tokens.
     """
     found = []
     for one in json.loads(written) or ():
@@ -210,6 +222,6 @@ def _blocks(written: bytes) -> tuple[Block, ...]:
 
 
 def is_journal(path: Path) -> bool:
-    """Whether a file begins as a journal does."""
+    """Whether a file begins like a journal."""
     with path.open("rb") as file:
         return file.read(len(START)) == START

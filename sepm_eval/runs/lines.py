@@ -1,4 +1,4 @@
-"""Of a line of JSON only what is asked for: all else is passed over and never becomes an object."""
+"""Reading of selected fields from a line of JSON: all other fields are skipped without creating Python objects."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import msgspec
 
 
 def line_reader(fields: Sequence[str], unread: Sequence[str] = ()) -> Callable[[bytes], dict[str, Any]]:
-    """A function that reads some fields of one line.
+    """Make a function that reads some fields of one line of JSON.
 
     Args:
-        fields: their names.
-        unread: names of fields whose values are wanted as they are written, as bytes.
+        fields: names of the fields to read.
+        unread: names of fields whose values are wanted as raw JSON bytes, not parsed.
 
     Returns:
-        What gives for a line the fields that stand in it, by name, with the values that ``json.loads`` gives. It raises
-        a ValueError, a TypeError or a RecursionError if the line holds no JSON object.
+        A function that takes a line and returns, by name, those of these fields that the line has. The values of
+        ``fields`` are what ``json.loads`` returns for them. It raises a ValueError, a TypeError or a RecursionError if
+        the line holds no JSON object.
     """
     kinds = [(name, Any, msgspec.UNSET) for name in fields] + [(name, msgspec.Raw, msgspec.UNSET) for name in unread]
     decode = msgspec.json.Decoder(msgspec.defstruct("Line", kinds)).decode
@@ -32,7 +33,7 @@ def line_reader(fields: Sequence[str], unread: Sequence[str] = ()) -> Callable[[
         return told | {name: bytes(raw) for name in unread if (raw := getattr(found, name)) is not msgspec.UNSET}
 
     def _by_hand(line: bytes) -> dict[str, Any]:
-        """The same of what only Python's JSON takes (NaN, half of a surrogate pair), or of what is none."""
+        """Read a line that msgspec rejects: Python's JSON parser accepts more (NaN, half of a surrogate pair)."""
         content = json.loads(line)
         if not isinstance(content, dict):
             raise TypeError(f"{str(content)[:80]!r} is no object")

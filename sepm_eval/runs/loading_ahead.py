@@ -1,4 +1,4 @@
-"""Pictures are read from disk and prepared in threads, some ahead of the model."""
+"""Loading ahead: threads read and preprocess pictures for the next questions while the model works."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ LOADERS = 4  # threads that decode pictures while the model works
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a question turned out to be.
+    """A question whose text and pictures have been loaded.
 
     Attributes:
-        text: its text.
+        text: the question's text.
         images: its pictures.
-        sha256: their digests (see ``images.image_sha256``).
-        visual_tokens: how many its pictures will give; 0 where they all give as many, or nobody knows.
+        sha256: the pictures' digests (see ``images.image_sha256``).
+        visual_tokens: how many visual tokens its pictures will give; 0 if every picture gives the same number, or if
+            the number is not known.
     """
 
     text: str
@@ -37,13 +38,17 @@ class Loaded:
 
 
 def load(asked: Asked, backbone: Backbone) -> Loaded | Exception:
-    """Load one question and prepare its pictures for a backbone; the fault if it is this question's own."""
+    """Load one question and preprocess its pictures for a backbone.
+
+    Returns:
+        The loaded question, or the exception if the fault concerns this question only.
+    """
     try:
         text, images = asked.load()
         digests = [remember_sha256(image) for image in images]
         visual_tokens = sum(backbone.prepare(image) or 0 for image in images)
     except Exception as fault:
-        if not isinstance(fault, ITEM_FAULTS) and not is_out_of_memory(fault):  # too large a picture, alone
+        if not isinstance(fault, ITEM_FAULTS) and not is_out_of_memory(fault):  # this one picture may be too large
             raise
         return fault
     return Loaded(text, tuple(images), digests, visual_tokens)
@@ -52,13 +57,13 @@ def load(asked: Asked, backbone: Backbone) -> Loaded | Exception:
 def load_ahead(
     questions: Sequence[Asked], backbone: Backbone, batch_size: int, ahead: Callable[[], int]
 ) -> Generator[Loaded | Exception, None, None]:
-    """What ``load`` gives for each question, in order; threads work some ahead of who takes it.
+    """Yield the result of ``load`` for each question, in order, while threads load the questions that follow.
 
     Args:
-        questions: what is asked.
-        backbone: who will see the pictures.
-        batch_size: how many are read at once.
-        ahead: how many may be loaded and not yet taken; asked anew for every question.
+        questions: the questions to load.
+        backbone: the model that will see the pictures.
+        batch_size: number of questions in a batch; the number of threads depends on it.
+        ahead: returns how many questions may be loaded (or loading) and not yet taken; called again for every question.
     """
     coming: deque[Future[Loaded | Exception]] = deque()
     with loaders(batch_size) as pool:
@@ -72,7 +77,7 @@ def load_ahead(
 
 @contextmanager
 def loaders(batch_size: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads to load pictures in; at the end what has not begun is dropped, and none is left."""
+    """A pool of threads that load pictures; at the end, work that has not begun is cancelled and all threads end."""
     pool = ThreadPoolExecutor(min(LOADERS, batch_size), thread_name_prefix="sepm_eval-loader")
     try:
         yield pool

@@ -1,4 +1,4 @@
-"""What runs are called beside one another: models, sets of items and weights that differ have names that differ."""
+"""Names of runs in a comparison: models, sets of items and weights that differ get different names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def weights_apart(identities: Iterable[Identity]) -> dict[str, str]:
-    """By each identity's digest: which weights its method had of its own, if another is the same but for these.
+    """By each identity's digest, the weights that its method loaded, such as "clip at 1a2b...".
 
-    "clip at 1a2b..."; "" of one that no other is so like.
+    They are named only if another identity is the same except for these weights; otherwise the text is "".
     """
     alike: dict[str, dict[str, Identity]] = {}
     for identity in identities:
@@ -30,10 +30,10 @@ def weights_apart(identities: Iterable[Identity]) -> dict[str, str]:
 
 
 def model_names(runs: Sequence[Run]) -> dict[str, str]:
-    """A name for each model, by the digest of its identity.
+    """A name for each model, by the digest of ``Identity.of_model``.
 
-    Ours share a name only if they are the same in everything; a stock model may share the name of its checkpoint with
-    ours, so that they stand in one table, because its entry tells them apart there.
+    Two models of ours have the same name only if all their settings are the same. A host's own model may have the same
+    name as ours, that of their checkpoint: they then share one table, in which the entry tells them apart.
     """
     groups: dict[tuple[str, str], dict[str, Identity]] = {}
     for run in runs:
@@ -49,12 +49,12 @@ def model_names(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _shown_entry(run: Run) -> str:
-    """What tells models of one name apart in a table: of a stock model its entry; ours have nothing but their name."""
+    """The entry by which a table tells a host's own model from others of its name; "" for a model of ours."""
     return "" if run.entry.startswith(OUR_ENTRIES) else run.entry
 
 
 def _unique(names: dict[str, str], entries: Mapping[str, str]) -> dict[str, str]:
-    """The same, where two models of ours, or of one entry, would still share a name with a part of their digest."""
+    """The names, with a part of the digest appended if two models of ours, or of one entry, still share a name."""
     count = Counter((entries[digest], name) for digest, name in names.items())
     return {
         digest: f"{name} [{digest[:8]}]" if count[entries[digest], name] > 1 else name for digest, name in names.items()
@@ -62,7 +62,7 @@ def _unique(names: dict[str, str], entries: Mapping[str, str]) -> dict[str, str]
 
 
 def column_names(runs: Sequence[Run]) -> dict[str, str]:
-    """A name for each set of items, by the run's exam: the task where it is the only one of it."""
+    """A name for each set of items, by the run's exam: the task's name if the task has only one set of items."""
     groups: dict[str, dict[str, Run]] = {}
     for run in runs:
         groups.setdefault(run.task, {}).setdefault(run.exam, run)

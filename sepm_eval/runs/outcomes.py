@@ -1,4 +1,4 @@
-"""Finished runs as values: who answered, what became of every item, and what each run is called beside others."""
+"""Finished runs as values: who answered, the outcome of every item, and the names under which runs are compared."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sepm_eval.runs.item_sets import item_set_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
 
-PLAINLY = "plain answering"  # of a run whose method could not be asked: plain generation answered for it
+PLAINLY = "plain answering"  # marks a run in which plain generation answered questions in the method's place
 
 
 def lost_tokens(dropped: Sequence[int] | None, left: float | None, whole: int | None) -> bool | None:
     """Whether the model was given fewer visual tokens than the picture has.
 
     Args:
-        dropped: indices of those left out.
-        left: how many a decoder layer was given with the last prompt, on average.
-        whole: how many the picture has.
+        dropped: indices of the dropped visual tokens.
+        left: number of visual tokens that a decoder layer was given with the last prompt, as a mean over the layers.
+        whole: number of visual tokens of the picture.
 
     Returns:
-        None if that is not known.
+        True or False; None if it is not known.
     """
     if dropped:
         return True
@@ -37,28 +37,29 @@ def lost_tokens(dropped: Sequence[int] | None, left: float | None, whole: int | 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a journal tells of one answer besides its text; a report over many items needs no more.
+    """What a report needs from the journal record of one answer, besides the answer's text.
 
     Attributes:
-        stages: how many prompts the model was shown.
-        visual_tokens: of the picture as the last prompt showed it, before any was dropped; None if the question went
-            without.
-        tokens_read: how many visual tokens were read with each prompt; none if the journal does not say.
-        p_positive: probability of "positive" in stage 1; None of methods without one, as are the following.
-        p_negative: of "negative".
-        confidence: of stage 1.
-        polarity: the one stage 1 chose.
-        ambiguous: whether stage 2 was shown all labels.
-        dropped: indices of the visual tokens left out in stage 2.
-        blocks: where the visual tokens lie in the picture; none if the journal does not say.
-        error: what went wrong, of a question that failed.
-        tokens_left: how many visual tokens a decoder layer was given with the last prompt, on average; None if the
-            journal does not say.
-        labels: those that the journal has a probability of; none if it has none.
-        probabilities: of each of them, that its letter is the answer's first token, over the whole vocabulary; of a
-            method that weighs them, what it chose by.
-        seconds: that the model spent on it: of its batch, shared equally; None if the journal does not say, as those
-            of version 0.3.0 and before do not.
+        stages: number of prompts that the model was shown.
+        visual_tokens: number of visual tokens of the picture as shown with the last prompt, before any was dropped;
+            None if the question had no picture.
+        tokens_read: number of visual tokens read with each prompt; empty if the journal does not say.
+        p_positive: probability of "positive" in stage 1. This field and the next four are None for methods without a
+            stage 1.
+        p_negative: probability of "negative" in stage 1.
+        confidence: confidence of stage 1.
+        polarity: the polarity that stage 1 chose.
+        ambiguous: whether stage 1 was not confident enough, so that stage 2 was shown all labels.
+        dropped: indices of the visual tokens that the model did not see in its last stage.
+        blocks: where the visual tokens lie in the picture; empty if the journal does not say.
+        error: what went wrong, for a failed question; None for an answered one.
+        tokens_left: number of visual tokens that a decoder layer was given with the last prompt, as a mean over the
+            layers; None if the journal does not say.
+        labels: the labels for which the journal has a probability; empty if it has none.
+        probabilities: for each of these labels the probability, over the whole vocabulary, that its letter is the first
+            token of the answer; for a method that weights them, the weighted values by which it chose.
+        seconds: time that the model spent on the question: the time of its batch, divided equally among its questions;
+            None if the journal does not say (version 0.3.0 and before did not record it).
     """
 
     stages: int
@@ -85,23 +86,23 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item.
+    """The result of one item: its question, the output and the score.
 
     Attributes:
-        item: its id in the benchmark.
+        item: the item's id in the benchmark.
         doc_id: its number in the task.
         target: its label.
         question: the question as the harness asked it.
-        options: what it offers.
-        output: what the model answered, or ``scoring.failure_text``.
+        options: the options that the question offers.
+        output: the model's output, or ``scoring.failure_text``.
         score: right, wrong, unparsed or failed.
-        logged: whether lmms-eval counted it as right when it ran; None if it did not count it.
-        picture: the file, where the log names one.
-        sha256: of the picture's file; "" if the log does not say.
-        record: the journal's record, where a journal was found.
-        own_question: the benchmark asks every item another question.
-        plain: the method could not be asked this question, and plain generation answered it.
-        votes: how many people chose each label, or which share of them; None of an item that nobody voted on.
+        logged: whether lmms-eval counted the output as right during the run; None if it did not score it.
+        picture: the picture's file; None if the log does not name one.
+        sha256: SHA-256 of the picture's file; "" if the log does not say.
+        record: the journal record of the answer; None if none was found.
+        own_question: whether each item of the benchmark has its own question.
+        plain: whether plain generation answered the question, because the method could not be asked it.
+        votes: by label, how many people chose it, or which share of them; None if nobody voted on the item.
     """
 
     item: str
@@ -125,28 +126,31 @@ class Run:
     """One model's answers to one task.
 
     Attributes:
-        identity: who answered, and how.
-        model: what the model is called beside the other runs read with it: its checkpoint, and in what it differs from
-            another of that name. Runs that differ in anything of the model have different names.
+        identity: the model and the method that answered, with their settings.
+        model: name of the model among the runs that were read together: its checkpoint, and, if another model has the
+            same checkpoint, the settings in which they differ. Runs whose models differ in any setting have different
+            names.
         task: the task's name.
-        column: what its items are called beside the other runs: the task, and if there are runs over several sets of
-            its items, which one. Runs over different items, labels, pictures or questions have different columns.
-        item_list: which list of the benchmark's items.
-        outcomes: one an item, by doc_id.
-        asked: how many items lmms-eval was to ask.
-        available: how many the task has; more than ``asked`` under --limit.
-        offset: how many items of the task come before the first.
+        column: name of the set of items among the runs that were read together: the task, and, if there are runs over
+            several sets of its items, which set. Runs over different items, labels, pictures or questions have
+            different columns.
+        item_list: name of the benchmark's item list.
+        outcomes: one outcome for each item, sorted by doc_id.
+        asked: number of items that lmms-eval was to ask.
+        available: number of items that the task has; more than ``asked`` under --limit.
+        offset: number of the task's items that were skipped before the first one asked.
         date: when the answers were scored.
-        defaults: the options the method has unless told otherwise.
-        host_version: of lmms-eval; "" if not recorded.
+        defaults: default values of the method's options.
+        host_version: version of lmms-eval; "" if not recorded.
         source: the results file.
         superseded: other logs of the same run over the same items, which do not count.
-        weights: which weights of its own the method had, beside a run that is alike but for these; "" if there is none.
+        weights: the weights that the method itself loaded, if another run differs from this one only in them; otherwise
+            "".
         drops: whether the method, with its options, is to drop visual tokens.
-        named: what people call the method ("SEPM"), without its options; by default its name.
-        called: the same with the options that are not its defaults, and a budget in any case: "SEPM, beta=0.1",
-            "DivPrune, 192 tokens". No two variants are called the same. Pages show it; files for programs have
-            ``variant``.
+        named: the method's title for people ("SEPM"), without its options; by default its name.
+        called: the title with all options that differ from their defaults, and always with a budget: "SEPM, beta=0.1",
+            "DivPrune, 192 tokens". Different variants have different titles. Pages show ``called``; files for programs
+            have ``variant``.
     """
 
     identity: Identity
@@ -180,19 +184,20 @@ class Run:
 
     @property
     def method(self) -> str:
-        """Our method's name; of a stock model its entry."""
+        """Our method's name; for a host's own model its entry."""
         return self.identity.method or self.identity.entry
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The method's options; none of a stock model."""
+        """The method's options; empty for a host's own model."""
         return self.identity.options
 
     @cached_property
     def variant(self) -> str:
-        """The method, the options that are not its defaults, and polarities set by hand: "sepm (beta=0.1)".
+        """The method with the options that differ from their defaults and polarities set by hand: "sepm (beta=0.1)".
 
-        Answers that plain generation gave in the method's place do not stand under its bare name.
+        A run in which plain generation answered in the method's place is marked here, so that it never appears under
+        the method's name alone.
         """
         changed = [f"{key}={value}" for key, value in self._changed().items()]
         changed += self._told_polarities()
@@ -206,7 +211,7 @@ class Run:
         return [f"{label} is {side}" for label, side in sorted(self.identity.polarity.items())]
 
     def _told_options(self) -> list[str]:
-        """The options for people: a budget in its unit, whatever it is, and others where they are not the defaults."""
+        """The options in words: a budget always, with its unit, and other options if they are not the defaults."""
         budget = self.settings.get("budget")
         told = [f"{budget} tokens"] if isinstance(budget, int) else []
         told += [f"{budget:.4g} of the tokens"] if isinstance(budget, float) else []
@@ -218,17 +223,17 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Model and variant."""
+        """Names of the model and the variant."""
         return f"{self.model}: {self.variant}"
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of the packages it was made with, as far as they are recorded."""
+        """Versions of the packages that the run was made with, as far as they are recorded."""
         return {**self.identity.versions, **({"lmms-eval": self.host_version} if self.host_version else {})}
 
     @cached_property
     def exam(self) -> str:
-        """A digest of what it was asked: task, item list, every item with its label and picture, and the questions."""
+        """Digest of what was asked: task, item list, every item with its label and picture, and the questions."""
         items = item_set_digest((one.item, one.target, one.sha256) for one in self.outcomes)
         return exam_digest(self.task, self.item_list, items, (one.question for one in self.outcomes))
 
@@ -244,7 +249,7 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the scored outcomes that are right, in percent; None if there are none."""
+        """Share of the scored outcomes that are right, in percent; None if nothing was scored."""
         return 100 * self.right / len(self.scored) if self.scored else None
 
     def count(self, status: str) -> int:
@@ -257,18 +262,18 @@ class Run:
 
     @cached_property
     def pruned(self) -> tuple[int, int]:
-        """How many scored outcomes lost a visual token of their picture, and how many say whether they did."""
+        """Number of scored outcomes with a dropped visual token, and of those for which the journal records this."""
         told = Counter(one.record.pruned for one in self.scored if one.record is not None)
         return told[True], told[True] + told[False]
 
     @property
     def missing(self) -> int:
-        """How many items lmms-eval was to ask and that have no outcome at all."""
+        """Number of items that lmms-eval was to ask but that have no outcome."""
         return max(self.asked - len(self.outcomes), 0)
 
     @property
     def answered_all(self) -> bool:
-        """Whether nothing is missing and nothing failed of what was to be asked."""
+        """Whether every item that was to be asked has an outcome, and none failed."""
         return not self.missing and not self.count("failed")
 
     @property
@@ -278,14 +283,14 @@ class Run:
 
     @property
     def part(self) -> str:
-        """Which of the task's items were to be asked: "all 594", "items 9 to 16 of 594"."""
+        """Which of the task's items were to be asked, in words: "all 594", "items 9 to 16 of 594"."""
         if self.asked == self.available:
             return f"all {self.available}"
         return f"items {self.offset + 1} to {self.offset + self.asked} of {self.available}"
 
     @property
     def options(self) -> Options:
-        """The labels on offer; where every item has its own question, all labels that any of them offers.
+        """The options of the question; if every item has its own question, all labels that occur in any of them.
 
         Raises:
             ValueError: the items were asked different questions, though the benchmark has one.

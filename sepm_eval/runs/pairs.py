@@ -1,4 +1,4 @@
-"""When two runs may be set side by side, item by item."""
+"""Pairing two runs item by item, which is allowed only if they were asked the same."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sepm_eval.wording import counted
 
 
 class DifferentItems(ValueError):
-    """Two runs that answered different items were to be compared item by item."""
+    """Two runs cannot be compared item by item, because they were not asked the same."""
 
 
 def paired(first: Run, second: Run) -> list[tuple[Outcome, Outcome]]:
-    """The items that both runs answered, side by side; a question that failed in either is left out.
+    """The outcomes of two runs as pairs, one for each item; an item that failed in either run is left out.
 
     Raises:
         DifferentItems: the runs are over different tasks, item lists, items, labels, pictures or questions.
     """
     asked = [[(one.item, one.question) for one in run.outcomes] for run in (first, second)]
-    if first.exam == second.exam and asked[0] == asked[1]:  # the same, in the same order, as nearly always
+    if first.exam == second.exam and asked[0] == asked[1]:  # same items in the same order: the usual case
         return _answered(zip(first.outcomes, second.outcomes, strict=True))
     for what in ("task", "item_list"):
         one, other = getattr(first, what), getattr(second, what)

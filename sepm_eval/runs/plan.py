@@ -1,4 +1,4 @@
-"""What ``sepm-eval run`` is to do: a YAML file, checked before anything is loaded.
+"""The plan of ``sepm-eval run``: a YAML file that is checked before anything is loaded.
 
 ```yaml
 tasks: [emotion6, emoset]
@@ -28,18 +28,18 @@ from sepm_eval.methods import Method, get_method
 from sepm_eval.runs.identity import OUR_ENTRIES, decides, digest_of
 
 MOST_ITEMS = 2**31 - 1
-_LONGEST_NAME = 80  # characters of a model or method in a file's name
+_LONGEST_NAME = 80  # characters of a model's or method's name in a file name
 _PLAIN = re.compile(r"\w+(,\w+=[A-Za-z0-9.]+)*")
 
 
 class ModelPlan(BaseModel):
-    """One model, loaded once.
+    """One model of a plan; it is loaded once for all its methods.
 
     Attributes:
-        model: lmms-eval's name of it, such as sepm_llava or llava_hf.
-        args: what --model_args would take, but method, journal and batch_size.
-        batch_size: questions read at once.
-        methods: instead of the plan's; a model that is not ours has none.
+        model: lmms-eval's name of the model, such as sepm_llava or llava_hf.
+        args: the arguments that --model_args would take, except method, journal, batch_size and resume.
+        batch_size: number of questions read at once.
+        methods: methods that replace those of the plan; a model that is not ours has none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,22 +51,22 @@ class ModelPlan(BaseModel):
 
     @property
     def ours(self) -> bool:
-        """Whether it is one of our backbones."""
+        """Whether the model is one of our backbones, not one of lmms-eval's own models."""
         return self.model.startswith(OUR_ENTRIES)
 
     @property
     def backbone(self) -> str:
-        """The backbone's name, of ours."""
+        """The backbone's name, if the model is one of ours."""
         return self.model.removeprefix(OUR_ENTRIES)
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What of it decides answers besides the methods: its name, and its arguments as ``identity.decides`` says."""
+        """What decides the answers besides the methods: the model's name and those arguments that can change them."""
         return {"model": self.model, "args": {k: v for k, v in sorted(self.args.items()) if decides(k)}}
 
     @property
     def key(self) -> str:
-        """A name for its files. Models that may answer differently have different keys."""
+        """A name for the model's files; models that may answer differently have different keys."""
         name = slug(f"{self.model}_{Path(str(self.args.get('pretrained', 'default'))).name}")
         return f"{name[:_LONGEST_NAME]}-{digest_of(self.decisive)[:8]}"
 
@@ -81,13 +81,13 @@ class ModelPlan(BaseModel):
 
 
 class Plan(BaseModel):
-    """A whole run.
+    """A whole plan: every task is asked with every method on every model.
 
     Attributes:
-        tasks: lmms-eval's names.
-        methods: what every model of ours is asked with, as "name,option=value".
+        tasks: lmms-eval's names of the tasks.
+        methods: the methods for every model of ours, each as "name,option=value".
         models: the models.
-        limit: only the first so many items of each task.
+        limit: ask only the first ``limit`` items of each task; None asks all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,17 +119,17 @@ class Plan(BaseModel):
         return self
 
     def methods_of(self, model: ModelPlan) -> tuple[str, ...]:
-        """The methods a model is asked with; none for one that is not ours."""
+        """The methods that a model is asked with; empty for a model that is not ours."""
         if not model.ours:
             return ()
         return self.methods if model.methods is None else model.methods
 
 
 def load_plan(name: str) -> Plan:
-    """A plan from a file, or one of those that ship with the package ("table1").
+    """Load a plan from a file, or one that ships with the package ("table1").
 
     Raises:
-        ValueError: there is no such plan, or it is not a valid one; every fault is named.
+        ValueError: there is no such plan, or it is invalid; the message names every fault.
     """
     path = Path(name).expanduser()
     shipped = shipped_plans()
@@ -145,7 +145,7 @@ def load_plan(name: str) -> Plan:
     try:
         content = yaml.safe_load(text)
         twice = _named_twice(yaml.compose(text, Loader=yaml.SafeLoader), set())
-    except Exception as error:  # of hostile tags, PyYAML raises KeyError, AttributeError and others
+    except Exception as error:  # PyYAML raises KeyError, AttributeError and others for hostile tags
         raise ValueError(f"{name} is not YAML: {error or type(error).__name__}") from error
     if twice:
         raise ValueError(f"{name} is no plan: {twice[0]!r} stands twice in one place, and only the last would count")
@@ -158,7 +158,7 @@ def load_plan(name: str) -> Plan:
 
 
 def _in_words(fault: ErrorDetails) -> str:
-    """What is wrong with a plan, in the words of YAML where pydantic speaks of Python's types."""
+    """Describe a fault of a plan in terms of YAML, because pydantic's messages name Python types."""
     given = fault["input"]
     shown = repr(given)[:100]
     match fault["type"]:
@@ -174,22 +174,27 @@ def _in_words(fault: ErrorDetails) -> str:
             return "is missing"
         case "extra_forbidden":
             return f"there is no such setting; found {shown}"
-        case "value_error":  # our own sentence
+        case "value_error":  # a message of our own validators
             return fault["msg"].removeprefix("Value error, ")
     return f"found {shown}; " + fault["msg"].replace("Input should", "it should")
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a file; False of what cannot be a path."""
+    """Whether a path is a file; False for a text that cannot be a path."""
     try:
         return path.is_file()
-    except OSError:  # too long
+    except OSError:  # the name is too long
         return False
 
 
 def _named_twice(node: yaml.Node | None, seen: set[int]) -> list[str]:
-    """Keys that occur again in the same mapping; YAML forbids them, PyYAML takes the last without a word."""
-    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:  # aliases make a node the child of many
+    """Keys that occur more than once in a mapping: YAML forbids this, but PyYAML silently keeps the last value.
+
+    Args:
+        node: the node to search, with everything below it.
+        seen: ids of the nodes that were searched already; changed.
+    """
+    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:  # an alias gives a node several parents
         return []
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
@@ -200,7 +205,7 @@ def _named_twice(node: yaml.Node | None, seen: set[int]) -> list[str]:
 
 
 def shipped_plans() -> dict[str, str]:
-    """The plans in the package, as text."""
+    """The plans that ship with the package, as text by name."""
     folder = resources.files("sepm_eval") / "plans"
     return {
         Path(file.name).stem: file.read_text(encoding="utf-8")
@@ -210,7 +215,7 @@ def shipped_plans() -> dict[str, str]:
 
 
 def parse_method(text: str) -> Method:
-    """A method as written in a plan or on the command line: "sepm,alpha=0.2,cci=False".
+    """Make a method from its text in a plan or on the command line: "sepm,alpha=0.2,cci=False".
 
     Raises:
         ValueError: an unknown method or option, or a value out of range.
@@ -220,10 +225,10 @@ def parse_method(text: str) -> Method:
 
 
 def split_method(text: str) -> tuple[str, dict[str, Any]]:
-    """Name and options of a method as written.
+    """Split the text of a method into its name and its options.
 
     Raises:
-        ValueError: an option is not name=value.
+        ValueError: an option does not have the form name=value.
     """
     name, *settings = text.split(",")
     options: dict[str, Any] = {}
@@ -242,13 +247,13 @@ def split_method(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def slug(text: str) -> str:
-    """A name for files: "sepm,beta=0.1" -> "sepm_beta-0.1"."""
+    """Make a text usable as a file name: "sepm,beta=0.1" -> "sepm_beta-0.1"."""
     parts = (re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-") for part in text.split(","))
     return "_".join(parts)
 
 
 def method_key(text: str) -> str:
-    """A name for the files of a method: as it is written, with a digest where that would not tell it apart."""
+    """A name for the files of a method: its text as ``slug`` writes it, and a digest if that would not be unique."""
     told = slug(text)
     if len(told) <= _LONGEST_NAME and _PLAIN.fullmatch(text):
         return told

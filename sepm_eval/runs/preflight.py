@@ -1,4 +1,4 @@
-"""What can be known of a plan before a model is loaded: whether data and checkpoints are there, and which they are."""
+"""Checks of a plan before a model is loaded: whether data and checkpoints are there, and which versions they are."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from sepm_eval.runs.room import lack_of_disk
 
 @dataclass
 class Findings:
-    """What was found.
+    """What the checks of a plan found.
 
     Attributes:
-        exams: what each task of ours asks, by task.
-        revisions: of each model's checkpoint, by the model's key; "" where it is not known.
-        tasks: why a task cannot be asked, by task.
-        models: why a model cannot be loaded, by the model's key.
-        weights: what identifies the weights that a method loads besides a model's, by the method as written.
+        exams: by task, what each task of ours asks.
+        revisions: by the model's key, the revision of its checkpoint; "" if it is not known.
+        tasks: by task, why it cannot be asked; only tasks with a problem.
+        models: by the model's key, why the model cannot be loaded or asked; only models with a problem.
+        weights: by the method as written in the plan, what identifies the weights it loads besides the model's.
         disk: why the results do not fit on their disk; "" if they do.
     """
 
@@ -41,17 +41,17 @@ class Findings:
     disk: str = ""
 
     def problems(self) -> Iterator[str]:
-        """What cannot be done, one sentence each."""
+        """Yield what cannot be done: one message for each task or model with a problem."""
         yield from self.tasks.values()
         yield from self.models.values()
 
 
 def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
-    """Look at the data of every task, the checkpoint of every model, and the room there is for them.
+    """Check the data of every task, the checkpoint of every model, and the disk space for the results.
 
     Args:
         plan: the plan.
-        tasks: its tasks, with groups replaced by their members.
+        tasks: the plan's tasks, with groups replaced by their members.
         out: folder of the results.
     """
     findings = Findings()
@@ -81,7 +81,7 @@ def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
 
 
 def _revision(model: ModelPlan) -> str:
-    """What identifies a model's weights; "" of a stock model whose checkpoint is not a folder with a config.json."""
+    """What identifies a model's weights; "" for lmms-eval's own models unless their checkpoint is a local folder."""
     named = str(model.args.get("pretrained", default_checkpoint(model.backbone) if model.ours else ""))
     if model.ours or (named and (Path(named).expanduser() / "config.json").is_file()):
         return checkpoint_revision(named)
@@ -89,10 +89,10 @@ def _revision(model: ModelPlan) -> str:
 
 
 def _check_needs(plan: Plan, model: ModelPlan) -> None:
-    """Make sure that a model of ours can do what its methods need.
+    """Check that a model of ours supports what its methods need; other models have no methods.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: the model does not support it.
         FileNotFoundError: there is no such checkpoint.
     """
     if not model.ours:
@@ -105,9 +105,10 @@ def _check_needs(plan: Plan, model: ModelPlan) -> None:
 
 
 def _hindrance(model: ModelPlan) -> str:
-    """Why a model of ours cannot be loaded here as its arguments ask: memory, a package, a device.
+    """Why a model of ours cannot be loaded on this machine with its arguments: memory, a package, or a device.
 
-    "" if it may, or if its files are not here yet.
+    Returns:
+        A sentence; "" if no obstacle is known, if the model's files are not downloaded yet, or if it is not ours.
     """
     if not model.ours:
         return ""

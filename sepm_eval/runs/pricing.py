@@ -1,4 +1,4 @@
-"""What a plan will cost, before anything is run: questions, prefill tokens and operations of every part."""
+"""Cost of a plan before anything is run: number of questions, prefill tokens and operations of every part."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import Plan, parse_method
 
-# No tokenizer is at hand. In Vicuna's template and tokens 35 tokens stand in front of the picture, and EmoSet's
-# zero-shot question with what follows it takes 70 (tests/oracles/real_tokenizer_ids.json).
+# No tokenizer is loaded, so lengths are estimated. With Vicuna's chat template and tokenizer, 35 tokens precede the
+# picture, and EmoSet's zero-shot question with what follows it has 70 tokens (tests/oracles/real_tokenizer_ids.json).
 _TOKENS_BEFORE = 35
 _CHARACTERS_A_TOKEN = 3.3
 
 
 @dataclass(frozen=True)
 class Price:
-    """One part of a plan.
+    """The cost of one part of a plan: one task with one method on one model.
 
     Attributes:
-        task: its name.
-        model: entry and checkpoint.
-        method: as written in the plan.
-        questions: how many; None if the data are not there.
-        tokens: prefill tokens of one question; None if the shapes of the model are not known, or the method has no
-            ``work``.
-        flops: operations of one question, likewise.
+        task: the task's name.
+        model: entry and checkpoint of the model.
+        method: the method as written in the plan; "" for a model that is not ours.
+        questions: number of questions; None if the data are not there.
+        tokens: prefill tokens of one question; None if the shapes of the model are not known, or if the method has no
+            ``work`` or cannot be asked the question.
+        flops: floating-point operations of one question whose answer is a single letter; None in the same cases.
     """
 
     task: str
@@ -46,7 +46,7 @@ class Price:
 
 
 def price(plan: Plan) -> list[Price]:
-    """A row for every task, model and method of a plan, in its order."""
+    """The cost of every part of a plan, ordered by model, task and method as in the plan."""
     benchmarks = find_benchmarks()
     rows = []
     for model in plan.models:
@@ -71,8 +71,8 @@ class Operations:
     """Floating-point operations of one answer.
 
     Attributes:
-        prefill: up to its first token.
-        writing: of reading what was written, until the model stops.
+        prefill: operations up to the logits of the answer's first token.
+        writing: operations of the decoding steps, which read each written token until the model stops.
     """
 
     prefill: int
@@ -80,11 +80,11 @@ class Operations:
 
 
 def operations(run: Run) -> Operations | None:
-    """What an answer of a finished run took, from the model's shapes; lengths are estimated from characters.
+    """Operations of an average answer of a finished run, from the model's shapes and text lengths in characters.
 
     Returns:
-        The mean over its answers; None of a model that is not ours or whose shapes are not known, and of a method that
-        does not tell its cost or is not installed.
+        An estimate for the mean length of the run's answers; None if the model is not ours or its shapes are not known,
+        or if the method does not state its cost or is not installed.
     """
     if not run.entry.startswith(OUR_ENTRIES) or not run.scored:
         return None
@@ -102,9 +102,9 @@ def operations(run: Run) -> Operations | None:
 
 
 def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) -> cost.Work | None:
-    """What an answer to a question asks of the model; None if the method does not say or cannot answer it.
+    """The work that a method asks of a model for one question; None if it does not state it or cannot be asked this.
 
-    The lengths of its prompts are estimated from their characters.
+    Token counts of the prompts are estimated from their characters.
     """
     if not isinstance(method, Priced) or (method.needs_polarities and not sides(offered.labels)[1]):
         return None
@@ -115,7 +115,7 @@ def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) 
 
 
 def _geometry(backbone: str, checkpoint: str) -> cost.Geometry | None:
-    """The shapes of a model of ours, from its folder if that is here, or as they are known; None if they are not."""
+    """The shapes of a model of ours, from its local folder or from the known checkpoints; None if not known."""
     architecture = find_backbone(backbone)
     folder = demo.MODEL if checkpoint == "demo" else Path(checkpoint).expanduser()
     if architecture.shapes is not None and (folder / "config.json").is_file():

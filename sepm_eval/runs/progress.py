@@ -1,4 +1,4 @@
-"""One progress bar over a whole plan, with the time that is left."""
+"""One progress bar for a whole plan, with an estimate of the remaining time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FORMAT = (
 class PlanBar:
     """Counts the questions of all models and tasks of a plan; a question asked with several methods counts once.
 
-    The time left is taken from the present speed. So it changes where a slower model follows.
+    The remaining time is computed from the present speed, so it changes if a slower model follows.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        """Open the bar, with nothing to do yet.
+        """Open the bar with a total of zero questions.
 
         Args:
             quiet: show nothing.
@@ -27,41 +27,41 @@ class PlanBar:
         self._bar = tqdm(total=0, desc="plan", bar_format=_FORMAT, disable=quiet)
 
     def expect(self, questions: int) -> None:
-        """Count questions as to be asked; a negative number takes some away that need not be asked."""
+        """Add to the number of questions to be asked; a negative number removes questions that need not be asked."""
         self._bar.total = max((self._bar.total or 0) + questions, self._bar.n)
         self._bar.refresh()
 
     def name(self, doing: str) -> None:
-        """Say what is being done now."""
+        """Show in front of the bar what is being done now."""
         self._bar.set_description_str(doing)
 
     def advance(self, questions: int, said: str = "") -> None:
         """Count questions as answered.
 
         Args:
-            questions: how many.
-            said: shown behind the bar, such as the running accuracy.
+            questions: number of questions.
+            said: text shown behind the bar, such as the running accuracy.
         """
         self._bar.set_postfix_str(said, refresh=False)
         self._bar.update(questions)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Finish the bar; it stays on the screen as it is."""
         self._bar.close()
 
 
 @contextmanager
 def progress(total: int, doing: str, quiet: bool, plan_bar: PlanBar | None) -> Iterator[Callable[[int, str], None]]:
-    """Show how far some questions are: on the plan's bar if there is one, otherwise on a bar of their own.
+    """Show the progress of some questions: on the plan's bar if there is one, otherwise on a bar of their own.
 
     Args:
-        total: how many questions.
-        doing: stands in front of the bar.
-        quiet: show nothing.
-        plan_bar: the plan's.
+        total: number of questions.
+        doing: text in front of the bar.
+        quiet: show nothing on a bar of their own.
+        plan_bar: the plan's bar, or None.
 
     Yields:
-        What is to be told, after each batch, how many are done by now and what to say behind the bar.
+        A function to call after each batch with the number of questions done so far and the text behind the bar.
     """
     done = 0
     with tqdm(total=total, desc=doing, disable=quiet or plan_bar is not None) as bar:

@@ -1,8 +1,8 @@
-"""Finished runs, read back from what lmms-eval logged (any model's) and from the journals beside it.
+"""Reading finished runs from lmms-eval's logs, of any model, and from the journals beside them.
 
-Nothing of what lmms-eval counted is taken over: every output is scored again, so that runs of different models and
-versions are compared by one rule. Who answered is read from the identity that stands in the log, never from the text of
-an argument. Files are read line by line, and of a line only what a report needs is kept.
+lmms-eval's own scores are not used: every output is scored again, so that runs of different models and versions are
+compared by one rule. Who answered is read from the identity in the log. Only a log of a model that is not ours may lack
+one; it is then identified by its arguments. Files are read line by line, and only fields that a report needs are kept.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from sepm_eval.runs.pairs import DifferentItems, paired
 
 __all__ = ["DifferentItems", "NoResults", "Outcome", "Record", "Run", "paired", "read_runs"]
 
-_HOST_ZONE = "Asia/Singapore"  # lmms-eval's clock unless --timezone says otherwise
+_HOST_ZONE = "Asia/Singapore"  # time zone of lmms-eval's dates unless --timezone names another
 _HOST_OFFSET = timezone(timedelta(hours=8))
 
 
 class NoResults(ValueError):
-    """There is nothing to report on; the message says where was looked and for what."""
+    """There are no runs to report on; the message says which folders were searched, and for what."""
 
 
 def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
-    """All runs below some folders, named apart and sorted by task, model and method (see ``arranging.arranged``).
+    """All runs below some folders, with unique names and sorted by task, model and method (see ``arranging.arranged``).
 
     Args:
-        folders: where they are.
+        folders: the folders to search.
         quiet: show no progress.
 
     Raises:
-        NoResults: there is none.
-        ValueError: a file is damaged, or was written by a version whose answers were read otherwise.
+        NoResults: the folders hold no runs, or one of them is not a folder.
+        ValueError: a file is damaged, or was written by an old version that scored answers by other rules.
     """
     runs = _read(folders, None, quiet)
     if not runs:
@@ -56,13 +56,13 @@ def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
 
 
 def readable_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """As ``read_runs``, for looking at runs while they are being written: files that cannot be read are left out.
+    """Read runs like ``read_runs``, but skip files that cannot be read, because runs may still be being written.
 
     Returns:
-        The runs, which may be none, and a sentence for each file left out.
+        The runs, possibly none, and a sentence for each file that was skipped.
 
     Raises:
-        NoResults: one of the folders does not exist.
+        NoResults: one of the paths is not a folder.
     """
     damaged: list[str] = []
     return _read(folders, damaged, quiet=True), damaged
@@ -91,7 +91,7 @@ def _read(folders: Sequence[Path], damaged: list[str] | None, quiet: bool) -> li
 
 
 def defaults_of(method: str) -> dict[str, Any]:
-    """The options a method has unless told otherwise; none where this installation cannot make it."""
+    """Default values of a method's options; empty if this installation cannot make the method with its defaults."""
     try:
         return dataclasses.asdict(get_method(method))
     except ValueError:  # there is none of this name, its package is broken, or it has no defaults
@@ -99,7 +99,7 @@ def defaults_of(method: str) -> dict[str, Any]:
 
 
 def parse_model_args(text: str | Mapping[str, Any]) -> dict[str, str]:
-    """lmms-eval's --model_args as a table of texts, of a stock model: "pretrained=a/b,dtype=float16"."""
+    """Parse lmms-eval's --model_args of a model that is not ours, such as "pretrained=a/b,dtype=float16"."""
     if not isinstance(text, str):
         return {str(key): str(value) for key, value in text.items()}
     pairs = (part.partition("=") for part in text.split(",") if part.strip())
@@ -129,7 +129,7 @@ def _run(log: Log, identities: Mapping[str, Identity]) -> Run:
 
 
 def _drops(identity: Identity) -> bool:
-    """Whether a run's method is to drop visual tokens; False where this installation cannot make it."""
+    """Whether a run's method is to drop visual tokens; False if this installation cannot make the method."""
     try:
         return bool(getattr(get_method(identity.method, **identity.options), "drops", False))
     except ValueError:  # there is none of this name, or its package is broken
@@ -137,17 +137,21 @@ def _drops(identity: Identity) -> bool:
 
 
 def called(identity: Identity) -> str:
-    """What people call a run's method; of a stock model its entry."""
+    """The title of a run's method; for a host's own model its entry."""
     from sepm_eval.methods import method_title
 
     return method_title(identity.method) if identity.method else identity.entry
 
 
 def _identity(log: Log, identities: Mapping[str, Identity]) -> Identity:
-    """Who answered.
+    """The identity of the run in a log.
+
+    Args:
+        log: the log.
+        identities: by digest, the identities found in all logs that are read together.
 
     Raises:
-        ValueError: a log of ours does not say, or some of its answers are not this run's.
+        ValueError: a log of our models does not name an identity, or some of its answers are not from this run.
     """
     config = log.content.get("config", {})
     entry = str(config.get("model"))
@@ -185,7 +189,11 @@ def _identity(log: Log, identities: Mapping[str, Identity]) -> Identity:
 
 
 def _date(log: Log) -> datetime:
-    """When the last answer was scored, in UTC; of older logs what lmms-eval's local clock said."""
+    """When the last answer was scored, in UTC; for older logs the date that lmms-eval wrote in its local time.
+
+    Raises:
+        ValueError: the log has no date that can be read.
+    """
     try:
         if log.latest:
             return datetime.fromisoformat(log.latest).astimezone(timezone.utc)
@@ -207,10 +215,10 @@ def _whole(path: Path, count: Any) -> int:
 
 
 def files_below(folders: Sequence[Path], pattern: str) -> list[Path]:
-    """Files below some folders, each once, sorted folder by folder.
+    """Files below some folders that match a pattern, each once, sorted within each folder.
 
     Raises:
-        NoResults: one of the folders does not exist.
+        NoResults: one of the paths is not a folder.
     """
     found: dict[Path, Path] = {}
     for folder in folders:

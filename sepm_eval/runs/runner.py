@@ -1,4 +1,4 @@
-"""From a harness's questions to answers: batches, the journal, and what to do where memory does not suffice."""
+"""The runner: answers a harness's questions in batches, keeps the journal, and handles a lack of memory."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ from sepm_eval.wording import counted
 
 logger = logging.getLogger(__name__)
 
-PLAIN = "generate"  # in the place of a method's name: the question was answered by plain greedy generation
+PLAIN = "generate"  # replaces the method's name in the journal if plain greedy generation answered the question
 
 
 @dataclass(frozen=True)
 class _Pending:
-    """A question that has been loaded and that the journal does not answer."""
+    """A loaded question to which the journal has no answer."""
 
     index: int
     asked: Asked
     text: str
     images: tuple[Image, ...]
-    question: Question | None  # None: not an emotion question
-    record: dict[str, Any]  # what is known of its journal record so far
+    question: Question | None  # the question for the method; None: plain generation answers it
+    record: dict[str, Any]  # the fields of its journal record that are known so far
     visual_tokens: int
 
 
@@ -64,25 +64,25 @@ class _Pending:
 class Runner:
     """Answers questions with one method on one backbone.
 
-    Emotion multiple-choice questions with one picture go to the method, if it needs both polarities only those that
-    offer both; all others are answered by plain greedy generation.
+    Multiple-choice questions about emotions with one picture go to the method; if the method needs both polarities,
+    only those that offer both. All other questions are answered by plain greedy generation.
 
     Attributes:
-        backbone_name: the architecture, for the journal.
+        backbone_name: name of the architecture, for the journal.
         backbone: the loaded model.
-        method_name: the method, for the journal.
-        method: how emotion questions are answered.
-        batch_size: how many questions are read at once.
-        journal_path: file of the journal; None is one for this model and method in the user's state folder.
-        resume: answer from the journal what it has.
-        polarity: polarity of labels for which the known one (``emotions.POLARITY``) is not wanted.
-        shard: put into the journal's file name where several processes share a run.
-        entry: the host's name of the model; by default the one it has in lmms-eval.
-        identity: what decides the answers, of which all of the above that matters has become part.
-        keys: by benchmark and item, the journal record that holds the answer; filled in as answers come.
-        facts: by benchmark and item, likewise: ``confidence``, the share that the answered option has of the options'
-            probabilities; or ``plain``, if the method could not be asked and plain generation answered.
-        dropping: whether the method has dropped visual tokens, if it is to.
+        method_name: name of the method, for the journal.
+        method: the method that answers emotion questions.
+        batch_size: number of questions read at once.
+        journal_path: file of the journal; None means a file for this model and method in the user's state folder.
+        resume: whether answers that the journal already has are reused.
+        polarity: by label, a polarity that replaces the known one (``emotions.POLARITY``).
+        shard: text added to the journal's file name if several processes share a run.
+        entry: the host's name of the model; by default its name in lmms-eval.
+        identity: everything that decides the answers, including the settings above that matter.
+        keys: by benchmark and item, the key of the journal record that holds the answer; filled in as answers arrive.
+        facts: by benchmark and item, filled in likewise: ``confidence``, the answered option's share of the options'
+            total probability; or ``plain``, if the method could not be asked and plain generation answered.
+        dropping: counts whether the method has dropped visual tokens.
     """
 
     backbone_name: str
@@ -135,8 +135,8 @@ class Runner:
         self._first = FirstAnswers(about, wanted=getattr(self.method, "begins_with_letter", True))
         self.dropping = Dropping(about, wanted=getattr(self.method, "drops", False))
         self._at_once = self.batch_size
-        self._ahead = 1  # from how many batches' worth of questions a batch is chosen
-        self._waiting: deque[tuple[int, dict[str, Any]]] = deque()  # records of what is asked, in its order
+        self._ahead = 1  # how many batches of questions are loaded before a batch is chosen from them
+        self._waiting: deque[tuple[int, dict[str, Any]]] = deque()  # records still to be written, in question order
         path = self.journal_path or self._default_journal()
         mine = path.with_name(f"{path.stem}{self.shard}{path.suffix}")
         shards = sorted(path.parent.glob(f"{glob.escape(path.stem)}.rank*{glob.escape(path.suffix)}"))
@@ -150,13 +150,13 @@ class Runner:
         more_to_come: bool = False,
         plan_bar: PlanBar | None = None,
     ) -> list[str]:
-        """The output for each question, in order. A question that failed gets ``scoring.failure_text``.
+        """The output for each question, in order; for a failed question it is ``scoring.failure_text``.
 
         Args:
-            questions: what is asked.
+            questions: the questions.
             quiet: show no progress.
-            more_to_come: further questions of the same run follow in another call.
-            plan_bar: shows the progress in place of a bar for this call.
+            more_to_come: whether more questions of the same run follow in another call.
+            plan_bar: the plan's progress bar, used instead of a bar for this call.
         """
         outputs: dict[int, str] = {}
         with progress(len(questions), f"{self.method_name} on {self.backbone.name}", quiet, plan_bar) as show:
@@ -165,7 +165,7 @@ class Runner:
                 pending = self._pending(zip(questions, loaded, strict=True), outputs)
                 try:
                     while taken := list(islice(pending, self._ahead * self._at_once)):
-                        for batch in self._batches(taken):  # which empties the list: no picture is held any longer
+                        for batch in self._batches(taken):  # empties ``taken``, so that pictures can be freed
                             self._answer_batch(batch, outputs)
                             self._journal(outputs)
                             show(len(outputs), str(self.tally))
@@ -184,10 +184,10 @@ class Runner:
         return [outputs[index] for index in range(len(questions))]
 
     def _batches(self, taken: list[_Pending]) -> Iterator[list[_Pending]]:
-        """What is read at once, of questions that are loaded; they are taken off the list."""
+        """Yield batches of loaded questions that are read at once; the list of questions is emptied."""
         counts = [item.visual_tokens for item in taken]
         if min(counts) < max(counts):
-            self._ahead = AHEAD  # from now on more are loaded, so that batches can be chosen among them
+            self._ahead = AHEAD  # pictures differ in size: from now on load more, to choose batches among them
         left = [taken[index] for index in shortest_first(counts)]
         taken.clear()
         while left:
@@ -196,18 +196,18 @@ class Runner:
             yield batch
 
     def _answer_batch(self, batch: Sequence[_Pending], outputs: dict[int, str]) -> None:
-        """Ask a batch; outputs and records get the answers."""
+        """Ask a batch, and put the answers into ``outputs`` and into the items' records."""
         for item, answer in self._ask(batch):
             item.record.update(of_fault(answer) if isinstance(answer, Exception) else answer)
             self._count(item.asked, item.record)
             outputs[item.index] = failure_text(answer) if isinstance(answer, Exception) else answer["text"]
 
     def _journal(self, outputs: Mapping[int, str], all_answered: bool = False) -> None:
-        """Write down what is answered, in the order of the questions.
+        """Append the records of answered questions to the journal, in the order of the questions.
 
         Args:
             outputs: the answers so far.
-            all_answered: also what waits for an earlier question, because the run ends here.
+            all_answered: also write answers that still wait for an earlier question, because the run ends here.
         """
         ready = []
         while self._waiting and (all_answered or self._waiting[0][0] in outputs):
@@ -220,7 +220,10 @@ class Runner:
     def _pending(
         self, questions: Iterable[tuple[Asked, Loaded | Exception]], outputs: dict[int, str]
     ) -> Iterator[_Pending]:
-        """Questions for the model; those the journal answers, or that could not be loaded, are settled here."""
+        """Yield the questions that the model has to answer.
+
+        A question to which the journal has an answer, or that could not be loaded, gets its output here.
+        """
         for index, (asked, loaded) in enumerate(questions):
             about = {"task": asked.task, "doc_id": asked.doc_id, **self._about}
             if asked.item is not None:
@@ -249,7 +252,7 @@ class Runner:
             if known is not None:
                 outputs[index] = known["text"]
                 self._count(asked, known)
-                again = {**known, **about}  # what was known of it under another document's number or run
+                again = {**known, **about}  # the answer may be from another run or have another document number
                 self.journal.append([again])
                 continue
             record = {"key": key, **about, "method": method, "question": text, "image_sha256": sha256}
@@ -268,13 +271,14 @@ class Runner:
             self.keys[asked.item] = key
 
     def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
-        """The answers of a batch.
+        """Each item of a batch with its answer, or with the exception by which it failed.
 
-        If it fails for a fault of one item, each is asked alone to find out which. If memory does not suffice, it is
-        asked in halves, and so are the batches that follow.
+        If the batch fails because of a single item, every item is asked alone to find out which. If memory does not
+        suffice, the batch is asked in two halves, and the batches that follow are of the smaller size too.
 
         Raises:
-            Exception: memory does not suffice for one item (see ``memory.is_out_of_memory``).
+            Exception: memory does not suffice for one item (see ``memory.is_out_of_memory``), or any other fault that
+                is not one of ``ITEM_FAULTS``.
         """
         try:
             return list(zip(batch, self._answers(batch), strict=True))
@@ -300,7 +304,7 @@ class Runner:
         return [{**of_answer(next(answers)), **took} if item.question else self._generate(item) for item in batch]
 
     def _spent(self) -> float:
-        """Seconds on a clock that only goes forward, with those that a backbone shared with other variants saved."""
+        """Seconds on a monotonic clock, plus the time that a ``Shared`` backbone saved by reusing earlier work."""
         saved = self.backbone.saved_seconds if isinstance(self.backbone, Shared) else 0.0
         return time.monotonic() + saved
 
@@ -321,7 +325,7 @@ class Runner:
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a journal record stands beside the answer in a log (``Runner.facts``)."""
+    """The fields of a journal record that are logged beside the answer (``Runner.facts``)."""
     if record.get("status") == "answered" and record.get("method", {}).get("name") == PLAIN:
         return {"plain": True}
     shares, label = record.get("option_probabilities") or {}, record.get("label")

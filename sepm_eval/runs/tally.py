@@ -1,4 +1,4 @@
-"""The running accuracy beside the progress bar."""
+"""The running accuracy that is shown behind the progress bar."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sepm_eval.runs.asking import Asked
 
 @dataclass
 class Tally:
-    """The running accuracy of the task being worked on, for the progress display only.
+    """The running accuracy of the present task, for the progress display only.
 
     Attributes:
         task: the task.
-        right: how many answers were right.
-        scored: how many answers there were whose right label is known.
+        right: number of right answers.
+        scored: number of answers whose right label is known.
     """
 
     task: str = ""
@@ -24,7 +24,7 @@ class Tally:
     scored: int = 0
 
     def add(self, asked: Asked, record: Mapping[str, Any]) -> None:
-        """Count an answer, if it is one and the right label is known; another task starts from nothing."""
+        """Count an answer, unless it failed or its right label is not known; a new task starts from zero."""
         if asked.target is None or record["status"] == "failed":
             return
         if asked.task != self.task:

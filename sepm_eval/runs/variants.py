@@ -1,4 +1,4 @@
-"""Several variants on one backbone, picture by picture, so that they share what they ask of the model."""
+"""Several variants (methods or options) on one backbone, batch by batch, so that they share the model's work."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ def answer_variants(
     quiet: bool = False,
     plan_bar: PlanBar | None = None,
 ) -> list[list[str]]:
-    """The outputs of several variants: for each runner what its ``answer`` would give.
+    """Answer questions with several variants; for each runner the outputs are those of its own ``answer``.
 
-    Every variant has its journal, with the records of a run of its own: a harness that runs it later finds its answers
-    there.
+    Every variant writes its own journal, with the same records as in a run on its own; so a harness that runs the
+    variant later finds its answers there.
 
     Args:
-        runners: one for each variant, all on one ``Shared`` backbone and with the same batch size.
-        questions: as for ``Runner.answer``.
+        runners: one runner for each variant, all on one ``Shared`` backbone and with the same batch size.
+        questions: see ``Runner.answer``.
         quiet: show no progress.
-        plan_bar: shows the progress in place of a bar for this call.
+        plan_bar: the plan's progress bar, used instead of a bar for this call.
+
+    Returns:
+        For each runner, the output for each question in order.
 
     Raises:
         ValueError: the runners do not share a backbone or a batch size.
@@ -55,10 +58,10 @@ def answer_variants(
 
 
 def _common(runners: Sequence[Runner]) -> tuple[Shared, int]:
-    """The backbone and the batch size of all runners.
+    """The backbone and the batch size that all runners have in common.
 
     Raises:
-        ValueError: they have no common one.
+        ValueError: the runners differ in one of them, or the backbone is not a ``Shared`` one.
     """
     shared, sizes = runners[0].backbone, {runner.batch_size for runner in runners}
     if not isinstance(shared, Shared) or any(runner.backbone is not shared for runner in runners):
@@ -69,12 +72,15 @@ def _common(runners: Sequence[Runner]) -> tuple[Shared, int]:
 
 
 def _being_loaded(questions: Sequence[Asked], shared: Shared, pool: ThreadPoolExecutor) -> list[Asked]:
-    """The same questions, which the pool begins to load: text and pictures are loaded once for all variants."""
+    """Copies of the questions whose loading the pool begins now; each question is loaded once for all variants."""
     return [dataclasses.replace(asked, load=partial(_content, pool.submit(load, asked, shared))) for asked in questions]
 
 
 def _content(coming: Future[Loaded | Exception]) -> tuple[str, Sequence[Image]]:
-    """Text and pictures of a question that is being loaded; its fault is raised again for every variant."""
+    """Wait for a question that is being loaded and return its text and pictures.
+
+    If loading failed, its exception is raised again for every variant.
+    """
     loaded = coming.result()
     if isinstance(loaded, Exception):
         raise loaded

@@ -1,11 +1,11 @@
-"""Runs in the form that leaderboards and archives take. One file per target; each ends with FORMATS.
+"""Write runs in the form that leaderboards and archives take. There is one file per target; each ends with FORMATS.
 
 Other packages add formats by entry points of the group ``sepm_eval.submissions``: name -> a ``Writer``.
 
-A writer with a true attribute ``without_runs`` takes none: what it writes is not made of runs.
+A writer whose attribute ``without_runs`` is true takes no runs: what it writes is not made from runs.
 
-Everything is written to files; nothing is uploaded, and no token is read. A file is checked against what its target
-asks for before it counts as written.
+Everything is written to files; nothing is uploaded, and no access token is read. A file is checked against the
+requirements of its target before it counts as written.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class About:
-    """What a target wants to know that no run says.
+    """What a target needs to know and no run says.
 
     Attributes:
         organization: who ran the evaluation.
         datasets: by task, the benchmark's id on the Hugging Face Hub.
-        benchmarks: ours by name (``datasets.find_benchmarks``), for what is made of them and not of runs.
+        benchmarks: our benchmarks by name (``datasets.find_benchmarks``), for writers that use them and not runs.
     """
 
     organization: str = ""
@@ -48,35 +48,35 @@ class Incomplete(ValueError):
 
 
 def formats() -> dict[str, Writer]:
-    """Every format by its name: those of the files in this folder, and those of other packages.
+    """All formats by name: those of the files in this folder, and those of other packages.
 
-    One of another package whose name is taken is left out with a warning.
+    A format of another package whose name is already taken is left out with a warning.
 
     Raises:
-        ValueError: two files name the same one; the message says which.
+        ValueError: two files of this folder have a format of the same name; the message says which.
     """
     ours = in_folder(__name__, __path__, "FORMATS")
     return joined({"submission format": by_name}, ours, outside(GROUP, _check))
 
 
 def _check(_name: str, value: Any) -> None:
-    """Refuse what is no ``Writer``.
+    """Refuse a value that is no ``Writer``.
 
     Raises:
-        TypeError: it cannot be called.
+        TypeError: the value cannot be called.
     """
     if not callable(value):
         raise TypeError(f"expected a function of runs, folder and About, found {type(value).__name__}")
 
 
 def hub_id(run: Run) -> str:
-    """The repository on the Hugging Face Hub whose weights answered; "" if that is not known.
+    """The repository on the Hugging Face Hub whose weights answered; "" if it is not known.
 
-    It is known by the commits that the run's revision consists of. A folder's revision is a digest of its files, and a
-    folder may have any name.
+    It is known if the run's revision consists of commits. A local folder has a digest of its files instead, and its
+    name proves nothing.
     """
     named = _HUB_ID.fullmatch(run.identity.checkpoint)
-    commits = run.identity.revision.split("+")  # of the checkpoint, and of its vision tower if that is another's
+    commits = run.identity.revision.split("+")  # of the checkpoint, and of its vision tower if that has its own
     return named[1] if named and all(map(_COMMIT.fullmatch, commits)) else ""
 
 
@@ -86,10 +86,10 @@ def model_folder(run: Run) -> str:
 
 
 def submit(runs: Sequence[Run], target: str, out: Path, about: About) -> list[Path]:
-    """Write runs for a target; the files written.
+    """Write runs for a target, and return the files written.
 
     Raises:
-        ValueError: an unknown target, an incomplete run, or something the target needs is not known.
+        ValueError: the target is unknown, a run is incomplete, or something that the target needs is not known.
     """
     known = formats()
     if target not in known:

@@ -1,4 +1,4 @@
-"""Every Eval Ever: an aggregate record and one line an item for every run, in the datastore's layout.
+"""Every Eval Ever: for every run an aggregate record and a file with one line per item, in the datastore's layout.
 
 Both are validated against the project's schemas, version 0.3.0, which lie in ``schemas/`` with their MIT licence.
 """
@@ -28,7 +28,7 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     """Write data/BENCHMARK/DEVELOPER/MODEL/UUID.json and UUID_samples.jsonl for each run.
 
     Raises:
-        ValueError: no organization is named.
+        ValueError: no organization is named, or a run is given twice.
         jsonschema.ValidationError: a record does not fit the schema.
     """
     if not about.organization:
@@ -65,7 +65,7 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
 
 
 def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
-    """The record of a run, without the name of its lines' file."""
+    """The aggregate record of a run, without the field that refers to the file with one line per item."""
     return {
         "schema_version": SCHEMA_VERSION,
         "evaluation_id": _evaluation_id(run, model, name),
@@ -98,7 +98,7 @@ def _aggregate(run: Run, model: str, name: str, about: About) -> dict[str, Any]:
 
 
 def _accuracy(run: Run, name: str, about: About) -> dict[str, Any]:
-    """The accuracy of a run, its interval, and the items it is about."""
+    """The entry for the accuracy of a run: the value, its interval, and the items it is about."""
     source: dict[str, Any] = {"dataset_name": run.task, "source_type": "other"}
     if run.task in about.datasets:
         source = {"dataset_name": run.task, "source_type": "hf_dataset", "hf_repo": about.datasets[run.task]}
@@ -173,13 +173,13 @@ def _evaluation_id(run: Run, model: str, name: str) -> str:
 
 
 def _uuid(run: Run) -> str:
-    """A version 4 style identifier that is the same each time the run is written."""
+    """An identifier in the style of UUID version 4, which is the same each time the run is written."""
     text = f"{run.identity.digest} {run.exam} {run.date.isoformat()}"
     return str(uuid.UUID(bytes=uuid.uuid5(_NAMESPACE, text).bytes, version=4))
 
 
 def _told(run: Run) -> dict[str, Any]:
-    """What decides the answers besides checkpoint and method, by name, and the digest of it all."""
+    """By name, what determines the answers besides checkpoint and method, and the digest of the whole identity."""
     fields = run.identity.fields()
     told = {
         name: value for name, value in fields.items() if name.partition(".")[0] in ("model", "polarity", "versions")

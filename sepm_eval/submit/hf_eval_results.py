@@ -16,11 +16,11 @@ from sepm_eval.submit import About, hub_id, model_folder
 def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     """Write .eval_results/TASK.yaml for each model, in a folder named after it.
 
-    An entry's notes tell what decides its answers, so that two entries of one file are told apart.
+    The notes of an entry say what its answers depend on, so that two entries of one file can be told apart.
 
     Raises:
-        ValueError: the benchmark's id on the Hub is not given, two entries would be equal, or a file does not read back
-            as it was meant.
+        ValueError: the benchmark's id on the Hub is not given, two entries would be equal, or a file that was written
+            is read back differently.
     """
     unknown = sorted({run.task for run in runs} - about.datasets.keys())
     if unknown:

@@ -1,6 +1,7 @@
-"""lmms-eval: the results and samples as its ``push_results_to_hub`` lays them out, ready for a data-set repository.
+"""lmms-eval: results and samples in the layout of its ``push_results_to_hub``, ready for a data-set repository.
 
-Paths of the machine they were made on are taken out: a sample names its item, and the pictures may not be passed on.
+Paths on the machine that made them are removed: a sample names its item, so it needs no path of a picture, and pictures
+may not be passed on.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _LOCAL = ("journal", "dataset_kwargs", "process_docs", "resolved_cli_args", "mod
 
 
 def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
-    """Write a folder for each model and method, and a card that lists them.
+    """Write a folder for each model and method, and a dataset card that lists them.
 
     Raises:
-        ValueError: a results file lacks what lmms-eval puts into it, or two runs would be one file.
+        ValueError: a results file lacks what lmms-eval puts into it, or a run is given twice.
     """
     from sepm_eval.runs.plan import slug
 
@@ -62,7 +63,7 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
 
 
 def _samples(run: Run, stamp: str) -> Iterator[dict[str, Any]]:
-    """A run's samples without paths of this machine; an identity that held one gets another digest."""
+    """Yield a run's samples without paths of this machine; an identity that had such a path gets another digest."""
     identity = _without_paths(run.identity)
     changed = identity.digest != run.identity.digest
     with run.source.with_name(f"{stamp}_samples_{run.task}.jsonl").open("rb") as file:
@@ -82,7 +83,7 @@ def _without_paths(identity: Identity) -> Identity:
 
 
 def _scrubbed(value: Any) -> Any:
-    """The same without paths of this machine."""
+    """Copy a value without paths of this machine: a path becomes its last part; fields of ``_LOCAL`` are left out."""
     if isinstance(value, dict):
         return {key: _scrubbed(one) for key, one in value.items() if key not in _LOCAL}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""LAI-GAI as a task for lmms-eval itself: a folder in its own form, which needs nothing of this package.
+"""LAI-GAI as a task for lmms-eval itself: a folder in lmms-eval's layout, which does not need this package.
 
-Its text is made from what our benchmark says of itself (columns, labels, wording), so the two cannot drift apart. No
-figure is put into the pull request's text: what was not run on the real data says so.
+Its text is generated from our benchmark's definition (columns, labels, wording), so that the two cannot drift apart.
+The text of the pull request has no results; it says what was not run on the real data.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     """Write lai_gai/ (to be put into lmms_eval/tasks/, or named with --include_path) and PULL_REQUEST.md.
 
     Args:
-        runs: must be none: they were made with our task, and validate nothing of this one.
+        runs: must be empty: runs were made with our task, so they do not validate this one.
         out: the folder to write to.
-        about: ``benchmarks`` has ours; ``datasets`` may name another repository, or a folder with Parquet files.
+        about: ``benchmarks`` has our benchmarks; ``datasets`` may name another repository, or a folder with Parquet
+            files.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
         ValueError: runs were given.
@@ -69,7 +70,7 @@ def _render(name: str, known: Mapping[str, str]) -> str:
 
 
 def _entries(table: Mapping[str, str]) -> str:
-    """The lines of a dict in Python, with texts in double quotes."""
+    """Write a mapping as the lines of a Python dict, with texts in double quotes."""
     return "\n".join(f"    {json.dumps(key)}: {json.dumps(value)}," for key, value in table.items())
 
 

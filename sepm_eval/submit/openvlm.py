@@ -1,7 +1,7 @@
-"""OpenVLM Leaderboard: one JSON entry a model, as its maintainers asked for in VLMEvalKit issue 288.
+"""OpenVLM Leaderboard: one JSON entry for each model, as its maintainers asked for in VLMEvalKit issue 288.
 
-The leaderboard's own team reruns a model before it is listed, and the image-emotion sets are not among its data sets
-yet: this file is what a pull request to VLMEvalKit would bring along.
+The leaderboard's own team runs a model again before it is listed, and its data sets do not include the image-emotion
+sets yet. This file is what a pull request to VLMEvalKit would contain.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write(runs: Sequence[Run], out: Path, about: About) -> list[Path]:
     """Write OpenVLM.json: an entry for each model and method, and for each set of items of a task if there are several.
 
     Raises:
-        ValueError: no organization is named, or two runs would be one entry.
+        ValueError: no organization is named, or two runs would be the same entry.
     """
     if not about.organization:
         raise ValueError("the OpenVLM entry names who ran it: give --organization")

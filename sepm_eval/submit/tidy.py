@@ -1,4 +1,4 @@
-"""CSV: one line a run, for a spreadsheet or a table of one's own."""
+"""CSV: one line for each run, for a spreadsheet or for tables of one's own."""
 
 from __future__ import annotations
 

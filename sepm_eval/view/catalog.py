@@ -1,7 +1,7 @@
-"""Everything that the list of items needs, as one value: which items there are, and what each run made of each.
+"""All that the list of items needs, as one value: which items there are, and what each run answered.
 
-It travels to the page as JSON. 50,000 items and some runs are a few megabytes, because an answer is one character and
-the number of a label; prompts, texts and probabilities come later, for the items that are opened (``details.py``).
+It is sent to the page as JSON. 50,000 items and some runs are a few megabytes, because an answer is one character and
+the number of a label. Prompts, texts and probabilities are sent later, for the items that are opened (``details.py``).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from sepm_eval.report.table import largest_confidence
 from sepm_eval.report.text import visible
 from sepm_eval.runs.outcomes import Outcome, Run
 
-# What became of an item, as one character: also the names that ``state.js`` has for them.
+# The verdict on an outcome, as one character; ``state.js`` uses the same characters.
 RIGHT, WRONG, UNPARSED, FAILED, OPEN = "rwufo"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A run and how it stands among the others.
+    """A run and its place among the others.
 
     Attributes:
         run: the run.
         live: whether it is still being answered.
-        base: number of the zero-shot run that it is compared with; None if there is none, or it is that.
-        items: the numbers of its items, by its outcomes.
+        base: number of the zero-shot run that it is compared with; None if there is none, or if it is that run itself.
+        items: the number of the item of each of its outcomes, in their order.
     """
 
     run: Run
@@ -39,12 +39,12 @@ class Entry:
 
 @dataclass
 class Items:
-    """All items, numbered in the order in which they were first seen: a number keeps its item for good.
+    """All items, numbered in the order in which they were first seen; the number of an item never changes.
 
     Attributes:
-        keys: task, id, label and digest of the picture's file of each; the label is "" where it is not known, the
-            digest where nobody says.
-        pictures: of each the file, as the runs name it; "" where none does.
+        keys: task, id, label and digest of the picture's file for each item; the label is "" if it is not known, the
+            digest if no run says it.
+        pictures: the picture's file for each item, as the runs name it; "" if none does.
     """
 
     keys: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -53,9 +53,10 @@ class Items:
     _unsigned: dict[tuple[str, str, str], int] = field(default_factory=dict, repr=False)
 
     def number(self, task: str, outcome: Outcome) -> int:
-        """The number of an outcome's item, which is entered if it is new.
+        """The number of an outcome's item; a new item is added.
 
-        An item without a digest, of a run that is still going on, is taken to be one of the same task, id and label.
+        Outcomes of a run that is still going on have no digest. Such an outcome is taken to be of the known item with
+        the same task, id and label, if there is one.
         """
         key, name = (task, outcome.item, outcome.target, outcome.sha256), (task, outcome.item, outcome.target)
         number = self._numbers.get(key) if outcome.sha256 else self._unsigned.get(name)
@@ -87,7 +88,7 @@ class Catalog:
     notes: tuple[str, ...] = ()
 
     def answers_of(self) -> dict[int, list[tuple[int, Outcome]]]:
-        """By item, every run's number with its outcome."""
+        """For each item, the outcomes of all runs that have it, each with the number of its run."""
         found: dict[int, list[tuple[int, Outcome]]] = {}
         for number, entry in enumerate(self.entries):
             for item, outcome in zip(entry.items, entry.run.outcomes, strict=True):
@@ -95,7 +96,7 @@ class Catalog:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """What the page's list is made from. Every text is such as may be shown."""
+        """The data from which the page makes its list. Control characters in texts are escaped."""
         labels: dict[str, int] = {}
         sets: dict[tuple[int, ...], int] = {}
         runs = [_run_json(entry, labels, sets) for entry in self.entries]
@@ -118,10 +119,10 @@ def catalog(
     """Put runs side by side.
 
     Args:
-        finished: runs as ``read_runs`` gives them.
+        finished: runs as ``read_runs`` returns them.
         live: runs that are still being answered.
         notes: what the reader must know.
-        items: those of an earlier catalogue, whose numbers are to stay.
+        items: the items of an earlier catalogue, which keep their numbers.
     """
     items = items or Items()
     runs = [*finished, *live]
@@ -142,7 +143,7 @@ def catalog(
 
 
 def verdict(outcome: Outcome) -> str:
-    """What became of an item, as one of the characters above."""
+    """The verdict on an outcome, as one of the characters above."""
     if outcome.score.status == "failed":
         return FAILED
     if not outcome.target:
@@ -153,7 +154,7 @@ def verdict(outcome: Outcome) -> str:
 
 
 def _live_base(run: Run, live: Sequence[Run], finished: Sequence[Run]) -> Run | None:
-    """Zero-shot of the same model: as far as it has come, or as it is done."""
+    """The zero-shot run of the same model: one that is still being answered, or else a finished one."""
     return next(iter([*zero_shots(run, live), *zero_shots(run, finished)]), None)
 
 
@@ -180,7 +181,7 @@ def _run_json(entry: Entry, labels: dict[str, int], sets: dict[tuple[int, ...], 
 
 
 def share(value: Any) -> float | None:
-    """A probability or the like from a journal, which may hold anything; None of what is no number."""
+    """Round a number from a journal, such as a probability; None for anything else that a journal may hold there."""
     return round(value, 9) if type(value) in (int, float) and math.isfinite(value) else None
 
 
@@ -189,7 +190,7 @@ def _number(table: dict[Any, int], key: Any) -> int:
 
 
 def _ranges(numbers: Sequence[int]) -> list[list[int]]:
-    """Numbers as runs of consecutive ones: first and how many."""
+    """Write numbers as ranges of consecutive ones: the first one, and how many there are."""
     found: list[list[int]] = []
     for number in numbers:
         if found and number == found[-1][0] + found[-1][1]:

@@ -1,4 +1,4 @@
-"""Everything that is known of single items: what each run was asked, saw, wrote and was sure of."""
+"""Everything that is known of single items: what each run was asked, saw and wrote, and its probabilities."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _LINES = "\t\n"
 def details(
     catalog: Catalog, answers: Mapping[int, Sequence[tuple[int, Outcome]]], items: Iterable[int], journals: Journals
 ) -> dict[str, Any]:
-    """What the page of an item is made from, for some items.
+    """The data of the pages of some items.
 
     Args:
         catalog: all runs.
         answers: ``catalog.answers_of()``.
         items: the numbers of the items.
-        journals: where the records stand.
+        journals: the journals, from which the records are read.
 
     Returns:
-        ``texts``, in which every prompt stands once, and by item's number the name of its picture's file and its
-        answers.
+        ``texts``, which has every prompt once; and ``items``, which has, by an item's number, the name of its picture's
+        file and its answers.
     """
     texts: dict[str, int] = {}
     found = {}
@@ -43,7 +43,7 @@ def details(
 
 
 def _record(entry: Entry, outcome: Outcome, journals: Journals) -> Mapping[str, Any]:
-    """The journal record that an outcome came from; empty where there is none at hand."""
+    """The journal record that an outcome came from; empty if it cannot be found."""
     failed = outcome.score.status == "failed"
     for content in journals.records(entry.run.identity.digest, entry.run.task, outcome.doc_id):
         same = content.get("item") == outcome.item and (content.get("status") == "failed") == failed
@@ -53,7 +53,7 @@ def _record(entry: Entry, outcome: Outcome, journals: Journals) -> Mapping[str, 
 
 
 def _answer(outcome: Outcome, content: Mapping[str, Any], texts: dict[str, int]) -> dict[str, Any]:
-    """One run's answer. What a journal holds beside what it should is left out."""
+    """One run's answer. Anything unexpected in the journal record is left out."""
     prompts = [one for one in _list(content.get("prompts")) if isinstance(one, str)]
     told: dict[str, Any] = {
         "text": visible(outcome.output, _LINES),
@@ -67,7 +67,7 @@ def _answer(outcome: Outcome, content: Mapping[str, Any], texts: dict[str, int])
 
 
 def _as_value(content: Mapping[str, Any]) -> Record | None:
-    """What a report would take from a record; None if it is damaged."""
+    """The part of a record that a report uses; None if the record is damaged."""
     try:
         return record_of(content)[2]
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -75,7 +75,7 @@ def _as_value(content: Mapping[str, Any]) -> Record | None:
 
 
 def _of_record(record: Record) -> dict[str, Any]:
-    """Stage 1, and the visual tokens."""
+    """What a record says of stage 1 and of the visual tokens."""
     told: dict[str, Any] = {
         **{"positive": share(record.p_positive), "negative": share(record.p_negative)},
         **{"confidence": share(record.confidence), "polarity": record.polarity and visible(str(record.polarity))},
@@ -89,7 +89,7 @@ def _of_record(record: Record) -> dict[str, Any]:
 
 
 def _grids(blocks: Sequence[Block], dropped: Sequence[int]) -> list[dict[str, Any]]:
-    """Each block's box and grid, and which of its cells were dropped: one bit a cell, row by row, as hexadecimal."""
+    """Each block's box and grid, and which of its cells were dropped: one bit per cell, row by row, as hexadecimal."""
     gone, first, found = set(dropped), 0, []
     for block in blocks:
         cells = [0] * (block.rows * block.columns)
@@ -104,7 +104,7 @@ def _grids(blocks: Sequence[Block], dropped: Sequence[int]) -> list[dict[str, An
 
 
 def _of_method(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What only some methods have: probabilities of the options, candidates, scores, the analysis, another order."""
+    """What only some methods record: option probabilities, candidates, scores, the analysis, another option order."""
     told: dict[str, Any] = {}
     for name in ("option_probabilities", "scores"):
         table = content.get(name)

@@ -1,4 +1,4 @@
-"""Runs looked at while they are written: a thread reads on, and the page asks which version there is."""
+"""Follow runs while they are written: a thread reads what is new, and the page asks for the current version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from sepm_eval.view.live import LiveRuns
 
 logger = logging.getLogger(__name__)
 
-_LEAST, _SHARE = 1.0, 5  # seconds between two looks; and so many times as long as the last one took
+# Pause between two looks: at least so many seconds, and at least so many times as long as the last look took.
+_LEAST, _SHARE = 1.0, 5
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Version:
     """What the page shows at one time.
 
     Attributes:
-        number: counts up.
+        number: the number of the version, which counts up.
         shown: all runs.
-        answers: by item, every run's number with its outcome.
-        content: the list as JSON.
+        answers: the result of ``shown.answers_of()``.
+        content: the list of items as JSON.
     """
 
     number: int
@@ -42,11 +43,11 @@ class Version:
 
 @dataclass
 class Following:
-    """The runs below some folders, read again whenever something was written there.
+    """The runs below some folders, which are read again when something was written there.
 
     Attributes:
         folders: the folders.
-        version: what there is now.
+        version: the current version.
     """
 
     folders: Sequence[Path]
@@ -65,18 +66,18 @@ class Following:
         self.version = self._version(0, Catalog((), self._items), reading=True)
 
     def start(self) -> None:
-        """Begin to read, in a thread that ends with the process."""
+        """Start to read, in a thread that ends with the process."""
         threading.Thread(target=self._follow, name="follow the runs", daemon=True).start()
 
     def stop(self) -> None:
-        """Let the thread end."""
+        """Tell the thread to end."""
         self._stop.set()
 
     def look(self) -> bool:
         """Read what is new.
 
         Returns:
-            Whether there is another version than before.
+            Whether there is a new version.
         """
         with self._reading:
             notes = []
@@ -95,7 +96,7 @@ class Following:
         return True
 
     def details(self, item: int) -> str:
-        """What the page of one item is made from, as JSON.
+        """The data of the page of one item, as JSON.
 
         Raises:
             LookupError: there is no such item.
@@ -119,7 +120,7 @@ class Following:
             began = time.monotonic()
             try:
                 self.look()
-            except Exception as error:  # the page must not stand still without a word
+            except Exception as error:  # the page must not stop updating without saying why
                 logger.exception("reading the runs failed")
                 shown = Catalog((), self._items, (f"reading the runs failed: {type(error).__name__}: {error}",))
                 self.version = self._version(self.version.number + 1, shown)
@@ -127,12 +128,12 @@ class Following:
             self._stop.wait(max(_LEAST, _SHARE * (time.monotonic() - began)))
 
     def _stamps(self) -> dict[Path, tuple[int, int]]:
-        """Size and time of every log, which change when it does."""
+        """Size and modification time of every log, which change when the log does."""
         found = {}
         for path in [*files_below(self.folders, f"*{RESULTS}"), *files_below(self.folders, f"*{SAMPLES}*.jsonl")]:
             try:
                 stat = path.stat()
-            except OSError:  # renamed meanwhile
+            except OSError:  # it was renamed or deleted meanwhile
                 continue
             found[path] = stat.st_size, stat.st_mtime_ns
         return found

@@ -1,7 +1,7 @@
-"""Where in journals each answer stands, kept up to date while runs still write to them.
+"""An index of where each answer is in the journals, kept up to date while runs still write to them.
 
-A journal of a large benchmark takes gigabytes as objects. So of every line only whose it is and where it begins is
-remembered, and a whole record is read from the file when somebody opens its item.
+The journal of a large benchmark would take gigabytes as Python objects. So for each line only its run, task, document
+and place in the file are kept, and a whole record is read from the file when somebody opens its item.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from sepm_eval.runs.results import files_below
 
 RunTask: TypeAlias = "tuple[str, str]"  # digest of a run's identity, and the task's name
 
-# How the runner begins a line; of others the whole line is read.
+# How the runner begins a line; a line that begins otherwise is parsed as a whole.
 _BEGIN = re.compile(rb'\{"key": "[^"\\]*", "task": "([^"\\]*)", "doc_id": (\d+), "run": "([^"\\]*)"')
 
 
 @dataclass
 class _File:
-    """What of one journal has been read.
+    """What has been read of one journal.
 
     Attributes:
-        end: where its whole lines end.
-        offsets: where the records of each document begin, oldest first, by run and task.
-        flaw: a sentence on the first line that is no record; "" if all are.
+        end: offset of the end of its last whole line.
+        offsets: offsets at which the records of each document begin, oldest first, by run and task.
+        flaw: a sentence if some lines are no records or the file cannot be read; "" otherwise.
     """
 
     end: int = 0
@@ -46,14 +46,14 @@ class Journals:
 
     @property
     def flaws(self) -> list[str]:
-        """A sentence for each journal with lines that are no records; those lines are passed over."""
+        """A sentence for each journal that cannot be read, or has lines that are no records and are left out."""
         return [one.flaw for one in self._files.values() if one.flaw]
 
     def read_on(self) -> bool:
-        """Take in what was written since the last call.
+        """Read what was written since the last call.
 
         Returns:
-            Whether anything was.
+            Whether anything has changed.
 
         Raises:
             NoResults: one of the folders is gone.
@@ -92,10 +92,10 @@ class Journals:
         return found
 
     def records(self, run: str, task: str, doc_id: int) -> Iterator[dict[str, Any]]:
-        """The records of one document of a run, the newest of each file first.
+        """Yield the records of one document of a run, the newest of each file first.
 
         Args:
-            run: digest of its identity.
+            run: digest of the run's identity.
             task: the task's name.
             doc_id: the document's number.
         """
@@ -122,7 +122,7 @@ def _index(path: Path, known: _File) -> None:
 
 
 def _whose(line: bytes) -> tuple[RunTask, int] | None:
-    """Run, task and document of a journal's line; None if it is no record, or of a version that does not say."""
+    """Run, task and document of a journal's line; None if it is no record, or of a version that does not say these."""
     found = _BEGIN.match(line)
     if found is not None:
         return (found[3].decode("ascii", "replace"), found[1].decode("ascii", "replace")), int(found[2])
@@ -142,5 +142,5 @@ def _read(path: Path, offsets: Iterator[int]) -> Iterator[dict[str, Any]]:
                 content = json.loads(file.readline())
                 if isinstance(content, dict):
                     yield content
-    except (OSError, ValueError, RecursionError):  # the file was changed; what is gone is shown as not at hand
+    except (OSError, ValueError, RecursionError):  # the file was changed; the page shows that a record is missing
         return

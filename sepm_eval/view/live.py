@@ -1,4 +1,4 @@
-"""Runs that are still being answered, as their journals tell: lmms-eval writes its logs only at the end."""
+"""Runs that are still being answered, read from their journals, because lmms-eval writes its logs only at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOBODY = Identity("", "", method=RUNNING)
 
 @dataclass
 class LiveRuns:
-    """The runs of some journals that have documents which no finished run has.
+    """The unfinished runs in some journals: those with documents that no finished run has.
 
     Attributes:
         journals: the journals.
@@ -38,7 +38,7 @@ class LiveRuns:
         """The unfinished runs, with the answers so far.
 
         Args:
-            finished: runs whose answers are not repeated.
+            finished: the finished runs; a run is left out if they have all its documents.
         """
         done: dict[RunTask, set[int]] = {}
         for run in finished:
@@ -55,7 +55,7 @@ class LiveRuns:
         return _named(found, finished)
 
     def _take_in(self, run_task: RunTask, doc_ids: set[int]) -> None:
-        """Read the documents that are new, and those that had failed and may have been asked again."""
+        """Read the documents that are new, and those that failed before and may have been asked again."""
         known = self._outcomes.setdefault(run_task, {})
         for doc_id in sorted(doc_ids):
             if doc_id in known and known[doc_id].score.status != "failed":
@@ -93,9 +93,9 @@ _FAULTS = (ValueError, LookupError, TypeError, AttributeError, OverflowError, Re
 
 
 def _outcome(content: Mapping[str, Any]) -> Outcome | None:
-    """What became of a document; None if the record does not say, or is of a task that is not ours.
+    """Make an outcome of a journal record; None if the record lacks what is needed, or its task is not ours.
 
-    Of a record that says what was answered and is damaged elsewhere, the answer is taken without the rest.
+    If a record says what was answered and is damaged elsewhere, the answer is used without the rest.
     """
     answered = content.get("status") == "answered"
     needed: dict[str, type] = {
@@ -132,9 +132,9 @@ def _outcome(content: Mapping[str, Any]) -> Outcome | None:
 
 
 def _identity(content: Mapping[str, Any]) -> Identity:
-    """Who answered. Equal to the identity that the log will hold, if this version writes it."""
+    """Who answered: equal to the identity that the log will hold, if this version of the package writes the log."""
     model = dict(content["model"])
-    method: dict[str, Any] = {"name": RUNNING}  # a picture that could not be loaded has none
+    method: dict[str, Any] = {"name": RUNNING}  # a record of a picture that could not be loaded has none
     if isinstance(content.get("method"), dict):
         method = dict(content["method"])
     return Identity(
@@ -150,7 +150,7 @@ def _identity(content: Mapping[str, Any]) -> Identity:
 
 
 def _named(live: Sequence[Run], finished: Sequence[Run]) -> list[Run]:
-    """The same, each under the name that its model has among the finished runs, or under one that no other has."""
+    """Give each live run the name that its model has among the finished runs, or else a name that no other has."""
     names = {run.identity.of_model.digest: run.model for run in finished}
     fresh = {run.identity.of_model.digest: run.identity.checkpoint for run in live}
     count = Counter([*names.values(), *(name for digest, name in fresh.items() if digest not in names)])

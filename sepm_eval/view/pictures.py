@@ -1,4 +1,4 @@
-"""Pictures for the page, decoded as models are given them and encoded anew: nothing but pixels of pictures is sent."""
+"""Pictures for the page, decoded as for the models and encoded anew, so that only their pixels are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sepm_eval.images import FORMATS, open_image
 
 _SMALL = 144  # pixels of a thumbnail's longer side: twice what the list shows
 _QUALITY = 90
-_ORIENTATION = 0x0112  # the number of EXIF's tag
+_ORIENTATION = 0x0112  # the number of the EXIF tag
 
 
 def encoded(path: str) -> bytes:
@@ -25,7 +25,7 @@ def encoded(path: str) -> bytes:
 
 @lru_cache(maxsize=4096)  # some 20 MB
 def thumbnail(path: str) -> bytes:
-    """The same, small.
+    """A picture as a small JPEG.
 
     Raises:
         UnreadableImage: the file is gone, or is no picture.
@@ -34,9 +34,9 @@ def thumbnail(path: str) -> bytes:
 
 
 def is_turned(path: str) -> bool:
-    """Whether a picture's file says that it is to be turned or mirrored, as browsers do and models do not.
+    """Whether a picture's file asks to be rotated or mirrored (EXIF), which browsers do and models do not.
 
-    Only its head is read. False of a file that is gone or is no picture.
+    Only the head of the file is read. The result is False for a file that is gone or is no picture.
     """
     try:
         with Image.open(path, formats=FORMATS) as picture:

@@ -1,4 +1,4 @@
-"""The explorer as a local server: it answers this machine, sends pictures that runs name, and writes nothing."""
+"""The explorer as a local server: it answers only this machine, sends only pictures of runs, and writes nothing."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class PortTaken(ValueError):
 
 
 def bound(port: int = 0) -> socket.socket:
-    """A socket of this machine's loopback address.
+    """Open a socket on this machine's loopback address.
 
     Args:
-        port: 0 takes one that is free.
+        port: the port; 0 takes one that is free.
 
     Raises:
-        PortTaken: something else, such as another viewer, has it.
+        PortTaken: the port is in use, for example by another viewer.
     """
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -60,10 +60,10 @@ def bound(port: int = 0) -> socket.socket:
 
 
 def application(following: Following) -> Starlette:
-    """The pages and what they ask for.
+    """Make the web application: the pages, and the data that they ask for.
 
     Args:
-        following: the runs.
+        following: the runs to show.
     """
 
     def page(request: Request) -> Response:
@@ -84,7 +84,7 @@ def application(following: Following) -> Starlette:
         try:
             content = thumbnail(path) if "small" in request.query_params else encoded(path)
         except UnreadableImage:
-            return Response(status_code=204)  # as 404 it would be an error on the browser's console, once a row
+            return Response(status_code=204)  # a 404 would be an error on the browser's console for every row
         return Response(content, media_type="image/jpeg")
 
     routes = [
@@ -108,7 +108,7 @@ def serve(folders: Sequence[Path], listening: socket.socket) -> None:
 
     Args:
         folders: what ``sepm-eval run`` or lmms-eval wrote, or is writing.
-        listening: from ``bound``.
+        listening: the socket from ``bound``.
     """
     following = Following(folders)
     following.start()
@@ -122,9 +122,10 @@ def serve(folders: Sequence[Path], listening: socket.socket) -> None:
 
 
 async def _guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Refuse what another site's page asks for, and add the headers that tell a browser to keep to itself.
+    """Refuse what pages of other sites ask for, and add headers that keep the content within this site.
 
-    A link that somebody follows is no such thing: what it opens is shown, and not given to the page it stands on.
+    If a user follows a link on another site, that is allowed: the browser shows the content, and the page with the link
+    cannot read it.
     """
     site, mode = (request.headers.get(f"sec-fetch-{name}", "") for name in ("site", "mode"))
     if site not in ("", "none", "same-origin") and mode != "navigate":

@@ -20,17 +20,17 @@ from sepm_eval.view.journals import Journals
 from sepm_eval.view.pictures import is_turned
 
 FOLDER = "items"
-_READERS = 8  # of pictures' heads, which may lie on a slow disk
-_ANSWERS = 400  # in one file, which is read whole when one of its items is opened
+_READERS = 8  # threads that read the heads of pictures, which may lie on a slow disk
+_ANSWERS = 400  # answers in one file, which is read whole when one of its items is opened
 
 
 def write_items(runs: Sequence[Run], folders: Sequence[Path], out: Path, *, quiet: bool = True) -> Path:
     """Write the explorer of some finished runs.
 
     Args:
-        runs: what ``read_runs(folders)`` gave.
-        folders: where their journals lie, from which the details come.
-        out: a report's folder: gets items.html and a folder "items". One of an earlier call is replaced.
+        runs: the result of ``read_runs(folders)``.
+        folders: where the runs' journals are, from which the details are read.
+        out: a report's folder; items.html and a folder "items" are written to it, in place of those of an earlier call.
         quiet: show no progress.
 
     Returns:
@@ -70,9 +70,9 @@ def write_items(runs: Sequence[Run], folders: Sequence[Path], out: Path, *, quie
 
 
 def _pictures(shown: Catalog) -> dict[str, object]:
-    """Addresses of the pictures' files: what all have in common once, and the rest of each, "" of one without.
+    """Addresses of the pictures' files: their common start once, and the rest of each; "" for an item without one.
 
-    And the numbers of those that a browser turns: it obeys EXIF in files, whatever a page says.
+    Also the numbers of the pictures that a browser rotates, because it obeys EXIF in files whatever a page says.
     """
     paths = [os.path.abspath(path) if _is_path(path) else "" for path in shown.items.pictures]
     folders = sorted({os.path.dirname(path) for path in paths if path})

@@ -176,7 +176,7 @@ def archives() -> Iterator[Case]:
         make = written((path.replace("\0", "\1"), b"x"))
         if "\0" in path:
             make = changed(make, lambda content: content.replace(b"\1", b"\0"))
-        yield Case(f"archive/path-{name}", unpacked(make), r"release\.zip.*(leads out|is no file name|not a whole)")
+        yield Case(f"archive/path-{name}", unpacked(make), r"release\.zip.*(leads out|is not a file name|not a whole)")
     for name, share in (("start", 0.05), ("middle", 0.5), ("end", 0.98)):
         cut = changed(good, functools.partial(lambda share, content: content[: int(share * len(content))], share))
         yield Case(f"archive/cut-at-{name}", unpacked(cut), r"release\.zip is not a whole zip file.*download it again")
@@ -184,9 +184,9 @@ def archives() -> Iterator[Case]:
         ("empty-file", lambda path: path.write_bytes(b""), "not a whole zip file"),
         ("text", lambda path: path.write_text("404 not found"), "not a whole zip file"),
         ("gzip", lambda path: path.write_bytes(b"\x1f\x8b" + noise), "not a whole zip file"),
-        ("folder", Path.mkdir, "is no file"),
-        ("fifo", os.mkfifo, "is no file"),
-        ("nothing", lambda path: None, "is no file"),
+        ("folder", Path.mkdir, "is not a file"),
+        ("fifo", os.mkfifo, "is not a file"),
+        ("nothing", lambda path: None, "is not a file"),
         ("encrypted", changed(changed(good, bit(b"PK\3\4", 6, 1)), bit(b"PK\1\2", 8, 1)), "encrypted.*unpack it"),
         ("checksum", changed(good, in_member), "not a whole zip file"),
         ("unknown-method", changed(changed(good, bit(b"PK\3\4", 8, 99)), bit(b"PK\1\2", 10, 99)), "not a whole zip"),
@@ -278,7 +278,7 @@ def copies() -> Iterator[Case]:
         ("id-up", {"image_id": "../../../outside"}, "leads out"),
         ("id-absolute", {"image_id": "/../x"}, "leads out"),
         ("id-backslash", {"image_id": "..\\x"}, "leads out"),
-        ("id-newline", {"image_id": "a\nb"}, "is no file name"),
+        ("id-newline", {"image_id": "a\nb"}, "is not a file name"),
     ):
         content = functools.partial(lambda change: table({**good, **change}), change)
         yield Case(f"copy/{name}", copied(content), rf"test-0\.parquet is not the expected copy.*{refused}")

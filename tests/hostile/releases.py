@@ -78,7 +78,7 @@ def emoset() -> Iterator[Case]:
         yield case(name, change, r"test\.json|is not an EmoSet")
     for name, path in TRAVERSALS.items():
         target = path if path.startswith("image") else f"image/{path}"
-        refused = r"test\.json, row 0: (the path .* (leads out|is no file name)|expected)"
+        refused = r"test\.json, row 0: (the path .* (leads out|is not a file name)|expected)"
         if name == "absolute":
             refused = r"pictures are missing or empty, such as .*etc/passwd"  # "image//etc/passwd" lies inside
         yield case(f"path-{name}", rows(["awe", target, "annotation/x.json"]), refused)
@@ -92,7 +92,7 @@ def emoset() -> Iterator[Case]:
         ("nested", "[" * 100_000, "is not JSON"),
         ("long-number", "[" + "9" * 5000 + "]", "is not JSON"),
         ("two-documents", "[] []", "is not JSON"),
-        ("lone-surrogate", '[["awe", "image/awe/\\ud800.jpg", "x"]]', "row 0: the path .* is no file name"),
+        ("lone-surrogate", '[["awe", "image/awe/\\ud800.jpg", "x"]]', "row 0: the path .* is not a file name"),
     ):
         yield case(name, put(content), rf"test\.json.*{refused}")
     for name, some, refused in (
@@ -140,7 +140,7 @@ def emotion6() -> Iterator[Case]:
         in_header = name in ("giant-field", "nul-bytes")  # columns are read by position: what they are called is free
         yield case(name, change, None if in_header else r"ground_truth\.txt|has no items of the list", good)
     for name, path in TRAVERSALS.items():
-        refused = r"ground_truth\.txt, line \d+: (the path .* (leads out|is no file name)|expected)"
+        refused = r"ground_truth\.txt, line \d+: (the path .* (leads out|is not a file name)|expected)"
         refused = refused if name != "absolute" else r"pictures are missing or empty, such as .*etc/passwd"
         yield case(f"path-{name}", swap("anger/1.jpg", f"anger/{path}"), refused)
     for name, old, new, refused in (
@@ -203,10 +203,10 @@ def webemo() -> Iterator[Case]:
         ("up", "https://h/x/.. 3", "leads out"),
         ("backslash", "https://h/..\\..\\a.jpg 3", "leads out"),
         ("drive", "https://h/C:a.jpg 3", "leads out"),
-        ("long-name", f"https://h/{'x' * 300}.jpg 3", "is no file name"),
+        ("long-name", f"https://h/{'x' * 300}.jpg 3", "is not a file name"),
         ("twice", "https://h/a.jpg 3\nhttps://g/a.jpg 3", "names 1 items twice, such as '3/a.jpg'"),
         ("nothing-there", "https://h/a.jpg 3", "1 of 1 pictures are missing or empty"),
-        ("escape", "https://h/a\x1b[2J.jpg 3", "is no file name"),
+        ("escape", "https://h/a\x1b[2J.jpg 3", "is not a file name"),
     ):
         yield case(name, put(line + "\r\n"), refused)
 
@@ -223,7 +223,7 @@ def abstract() -> Iterator[Case]:
     for name, change in DAMAGE.items():
         yield case(name, change, r"ABSTRACT_groundTruth\.csv")
     for name, path in TRAVERSALS.items():
-        refused = r"ABSTRACT_groundTruth\.csv, line \d+: (the path .* (leads out|is no file name)|expected)"
+        refused = r"ABSTRACT_groundTruth\.csv, line \d+: (the path .* (leads out|is not a file name)|expected)"
         yield case(f"path-{name}", swap("'abstract_0001.jpg'", f'"{path}"'), refused)
     for name, old, new, refused in (
         ("label-typo", "'Awe'", "'Aww'", "not the eight emotions"),

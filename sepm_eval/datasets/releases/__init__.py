@@ -1,1 +1,1 @@
-"""Releases of benchmarks: getting, checking and filing them away."""
+"""Releases of benchmarks: downloading, checking and exporting them."""

@@ -1,4 +1,4 @@
-"""Fetch the pictures that a release names by URL: politely, with an honest count; can be interrupted and repeated."""
+"""Fetch the pictures that a release lists by URL; a call respects servers, counts failures, and can be repeated."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from sepm_eval.datasets.placeholders import placeholders
 from sepm_eval.files import write_whole
 from sepm_eval.images import UnreadableImage, open_image
 
-LARGEST = 50 * 2**20  # bytes of one picture, as they come: nothing is decompressed
-LONGEST_WAIT = 60.0  # seconds; a server that asks for a longer pause is left for another call
+LARGEST = 50 * 2**20  # bytes of one picture as they are transferred, because no content encoding is accepted
+LONGEST_WAIT = 60.0  # seconds; a server that asks for a longer pause is skipped until the next call
 MOST_REDIRECTS = 20
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A picture to fetch, and where to put it."""
+    """The URL of a picture to fetch, and the path to write it to."""
 
     url: str
     path: Path
 
 
 class _Passing(Exception):
-    """A fault that may be gone at the next try."""
+    """A temporary error, after which the next try may succeed."""
 
 
 def download(
@@ -53,36 +53,38 @@ def download(
     timeout: float = 30,
     deadline: float = 300,
 ) -> Counter[str]:
-    """Fetch what is not there yet.
+    """Fetch the pictures that are not on disk yet.
 
-    Every URL gets a status:
+    Every wanted picture gets a status:
 
-    * "there" (from before) or "fetched";
-    * "placeholder": what came is one file under several names (``placeholders``), as a site gives in the place of
-      pictures it took down; the file is kept and is no data;
-    * "gone": the server says so (404, 410);
-    * "no picture": what came is not one, or is larger than 50 MiB;
-    * "refused": another status below 500, endless redirects, no valid URL, or compressed though plain was asked for;
-    * "no place": its file cannot have its name (too long, or no file lies there);
-    * "failed": time-outs, server errors, or a server that asks for a pause of more than a minute, after all tries.
+    * "there": it was on disk before; or "fetched";
+    * "placeholder": the same content came for several file names (``placeholders``), as a site returns it for pictures
+      that it took down; the file is kept, but does not count as data;
+    * "gone": the server answered 404 or 410;
+    * "no picture": the content is not a picture, or is larger than 50 MiB;
+    * "refused": any other HTTP status below 500, too many redirects, an invalid URL, or a compressed answer although
+      none was asked for;
+    * "no place": the file cannot be written under its name (too long, or something other than a file has this name);
+    * "failed": after all tries there were time-outs or server errors, or the server asked for more than a minute's
+      pause.
 
-    The latest of each is appended to ``log`` as JSON lines. URLs that are gone, no picture or a placeholder are not
-    asked for again. A ``Retry-After`` holds for all URLs of its host.
+    New statuses are appended to ``log`` as JSON lines. URLs that are gone, no picture or a placeholder are not
+    requested again. A ``Retry-After`` applies to all URLs of its host.
 
     Args:
-        wanted: URLs and places. One URL may be wanted at several places; it is fetched for each.
-        log: file of statuses.
-        concurrency: requests under way at once.
-        tries: requests per URL, with random exponential waits between.
-        wait: unit of the waits, seconds.
-        timeout: seconds until a server must have sent something more.
+        wanted: URLs and paths. The same URL may be wanted at several paths; it is fetched for each.
+        log: the file of statuses.
+        concurrency: number of simultaneous requests.
+        tries: requests per URL, with random exponential waits in between.
+        wait: unit of these waits, in seconds.
+        timeout: seconds within which a server must send the next data.
         deadline: seconds for one URL with all its tries, waits and redirects.
 
     Returns:
-        How many have each status.
+        The number of pictures with each status.
 
     Raises:
-        OSError: the disk is full, or a folder or the log cannot be written. What was fetched is kept.
+        OSError: the disk is full, or a folder or the log cannot be written; pictures fetched so far are kept.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     return asyncio.run(_download(list(dict.fromkeys(wanted)), log, concurrency, tries, wait, timeout, deadline))
@@ -96,7 +98,7 @@ async def _download(
     waiting = iter([one for one in wanted if one not in found])
     with log.open("a", encoding="utf-8") as file, tqdm(total=len(wanted), desc="download", unit="picture") as bar:
         if log.stat().st_size and not log.read_bytes().endswith(b"\n"):
-            file.write("\n")  # ends a line that an interruption tore
+            file.write("\n")  # ends a line that an interruption cut off
         bar.update(len(found))
         async with httpx.AsyncClient(headers=_headers(), timeout=timeout) as client:
             fetcher = _Fetcher(client, tries, wait, deadline)
@@ -125,14 +127,14 @@ async def _download(
 
 @dataclass
 class _Fetcher:
-    """Asks for one URL at a time, and heeds the pauses that servers ask for.
+    """Fetches pictures, and respects the pauses that servers ask for.
 
     Attributes:
-        client: whose headers are set.
+        client: the HTTP client, with its headers set.
         tries: requests per URL.
-        wait: unit of the waits between them, seconds.
-        deadline: seconds for one URL in all.
-        pauses: when a host may be asked again, on the clock of ``time.monotonic``.
+        wait: unit of the waits between the tries, in seconds.
+        deadline: seconds for one URL in total.
+        pauses: host -> the time from which it may be requested again, on the clock of ``time.monotonic``.
     """
 
     client: httpx.AsyncClient
@@ -142,7 +144,7 @@ class _Fetcher:
     pauses: dict[str, float] = field(default_factory=dict)
 
     async def fetch(self, one: Wanted) -> str:
-        """The status of a URL."""
+        """Fetch a picture, and return its status."""
         try:
             return await asyncio.wait_for(self._repeated(one), self.deadline)
         except asyncio.TimeoutError:
@@ -160,15 +162,15 @@ class _Fetcher:
                     content = await self._followed(one.url)
         except RetryError:
             return "failed"
-        except (httpx.RequestError, httpx.InvalidURL, ValueError, OverflowError):  # no URL, or no name of a host
+        except (httpx.RequestError, httpx.InvalidURL, ValueError, OverflowError):  # an invalid URL or host name
             return "refused"
         return content if isinstance(content, str) else _put(one, content)
 
     async def _followed(self, url: str) -> bytes | str:
-        """The picture's bytes, wherever redirects lead, or a status. Only the last answer's body is read.
+        """Follow redirects to a picture; return its bytes, or a status. Only the body of the last response is read.
 
         Raises:
-            _Passing: a server is busy or broken.
+            _Passing: a server is busy or has an error.
         """
         request = self.client.build_request("GET", url)
         for _ in range(MOST_REDIRECTS + 1):
@@ -186,7 +188,7 @@ class _Fetcher:
         return "refused"
 
     async def _may_ask(self, host: str) -> bool:
-        """Wait until a host may be asked; whether that is soon enough."""
+        """Wait until a host may be requested again; return False at once if that takes more than ``LONGEST_WAIT``."""
         while (left := self.pauses.get(host, 0.0) - time.monotonic()) > 0:
             if left > LONGEST_WAIT:
                 return False
@@ -222,7 +224,7 @@ def _headers() -> dict[str, str]:
 
 
 def _pause(told: str) -> float:
-    """The seconds that a Retry-After asks for, as a number or as a date; 0 if it says neither."""
+    """The seconds that a Retry-After header asks for, as a number or as a date; 0 if it is neither."""
     if re.fullmatch("[0-9]{1,9}", told.strip()):
         return float(told)
     try:
@@ -234,17 +236,17 @@ def _pause(told: str) -> float:
 
 
 def _before(one: Wanted, known: str | None) -> str:
-    """The status of what need not be asked for; "" of all else.
+    """The status of a picture that need not be requested; "" if it must be.
 
     Raises:
-        OSError: its folder cannot be looked into.
+        OSError: its folder cannot be read.
     """
     given_up = known if known in ("gone", "no picture", "placeholder") else ""
     try:
         found = one.path.stat()
     except FileNotFoundError:
         return given_up
-    except ValueError:  # a NUL
+    except ValueError:  # the path contains a NUL character
         return "no place"
     except OSError as error:
         if error.errno not in _OF_THE_NAME:
@@ -256,7 +258,7 @@ def _before(one: Wanted, known: str | None) -> str:
 
 
 def _put(one: Wanted, content: bytes) -> str:
-    """Write a picture beside its place and move it there."""
+    """Write a picture atomically to its path, and return the status."""
     one.path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_whole(one.path, content, repeatable=True)
@@ -278,7 +280,7 @@ def _note(file: TextIO, known: dict[str, str], one: Wanted, status: str) -> None
 
 
 def _statuses(log: Path) -> dict[str, str]:
-    """The latest status of each URL; a line torn by an interruption is skipped."""
+    """Read the latest status of each URL from the log; a line that an interruption cut off is skipped."""
     found = {}
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
         try:

@@ -1,12 +1,12 @@
-"""Data sets of the Hugging Face hub, brought into the data folder: what ``Benchmark.hub`` names, checked as it comes.
+"""Fetch data sets from the Hugging Face hub (``Benchmark.hub``) into the data folder, and check their columns.
 
-What their columns and files hold is known from public code and pages only: none could be looked at. So columns are
-checked, an error prints what was found, and ``sepm-eval prepare --column`` names others. A label that is not the
-benchmark's is refused later, when the items are read.
+We know their columns and files only from public code and web pages, and could not look at any of them. So columns are
+checked, an error message prints the columns that were found, and the user can name others by ``sepm-eval prepare
+--column``. A label that the benchmark does not have is refused later, when the items are read.
 
-Parquet files become ``items.jsonl`` and ``images/``. Each is read row by row, and what a row gives is written before
-the next is read: a file's rows are noted in ``rows/`` when it is done, so an interrupted call goes on there, and writes
-no picture twice.
+Parquet files become ``items.jsonl`` and ``images/``. Each file is read in small batches of rows, and a row's picture is
+written before the next row is used. When a file is done, its rows are recorded in ``rows/``, so that a call after an
+interruption skips finished files, and writes no picture twice.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ _ROWS_AT_ONCE = 100
 
 
 def fetch(benchmark: Benchmark, source: str, into: Path, columns: Mapping[str, str] | None = None) -> None:
-    """Bring a copy into a benchmark's folder. What the hub's own cache holds is not fetched again.
+    """Fetch a copy into a benchmark's folder; files in the hub's own cache are not fetched again.
 
     Args:
-        benchmark: which release it is a copy of.
-        source: "hf:owner/name" or "hf:owner/name@revision", one of the known copies.
+        benchmark: the benchmark of whose release the source is a copy.
+        source: "hf:owner/name" or "hf:owner/name@revision" of one of the known copies.
         into: the data folder.
-        columns: names of columns that are other than ``HubCopy.columns`` says, by what they hold.
+        columns: key of ``HubCopy.columns`` -> name of the column, where it is another than that expected.
 
     Raises:
-        ValueError: an unknown copy, one that cannot be had, or one whose files or columns are not the expected ones.
-        OSError: the disk is full, or a folder cannot be written. What is done is kept.
+        ValueError: the copy is unknown, cannot be fetched, or has other files or columns than expected.
+        OSError: the disk is full, or a folder cannot be written; finished work is kept.
     """
     repository, _, revision = source.removeprefix(PREFIX).partition("@")
     known = {copy.repository: copy for copy in benchmark.hub}
@@ -79,10 +79,10 @@ def fetch(benchmark: Benchmark, source: str, into: Path, columns: Mapping[str, s
 
 
 def _snapshot(source: str, repository: str, revision: str | None, copy: HubCopy) -> Path:
-    """The folder of the hub's cache, with the files fetched; huggingface_hub shows the progress and resumes.
+    """Fetch the needed files into the hub's cache, and return their folder; huggingface_hub shows progress and resumes.
 
     Raises:
-        ValueError: they cannot be had.
+        ValueError: the files cannot be fetched.
     """
     import httpx
     from huggingface_hub import snapshot_download
@@ -95,7 +95,7 @@ def _snapshot(source: str, repository: str, revision: str | None, copy: HubCopy)
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError) as error:
         told = str(error).strip().splitlines()
         raise ValueError(
-            f"{source} cannot be had ({type(error).__name__}: {told[0] if told else ''}). What was fetched is kept: "
+            f"{source} cannot be fetched ({type(error).__name__}: {told[0] if told else ''}). What was fetched is kept: "
             "call it again where the hub can be reached, without HF_HUB_OFFLINE, or give the folder of your own copy"
         ) from error
 
@@ -105,7 +105,7 @@ def _wanted(path: Path, snapshot: Path, copy: HubCopy) -> bool:
 
 
 def _listing(repository: str, revision: str) -> str:
-    """What a repository holds, for a message; it is only known where the hub can be reached."""
+    """The files of a repository in words, for a message; they are known only if the hub can be reached."""
     from huggingface_hub import list_repo_files
 
     try:
@@ -116,9 +116,11 @@ def _listing(repository: str, revision: str) -> str:
 
 
 def _file_away(path: Path, name: Path, folder: Path, into: Path) -> None:
-    """Put a file of the hub's cache into the benchmark's folder, a zip file unpacked.
+    """Put a file from the hub's cache into the benchmark's folder; a zip file is unpacked.
 
-    A zip file that holds one folder of its own name is unpacked where it lies, another into a folder of that name.
+    If the only top folder in the zip file is the benchmark's folder, and the zip file is at the top of the copy, it is
+    unpacked into the data folder. If the only top folder has the zip file's own name, it is unpacked into the folder
+    where the zip file would be. Any other zip file is unpacked into a new folder with its name.
     """
     place = inside(folder, name.as_posix(), "the hub's list of files").parent
     if path.suffix == ".zip":
@@ -135,22 +137,22 @@ def _file_away(path: Path, name: Path, folder: Path, into: Path) -> None:
     target.unlink(missing_ok=True)
     try:
         os.link(path.resolve(), target)
-    except OSError:  # another disk, or a system without links
+    except OSError:  # the cache is on another disk, or the system has no hard links
         shutil.copyfile(path, target)
 
 
 def _convert(tables: Sequence[Path], copy: HubCopy, columns: Mapping[str, tuple[str, ...]], folder: Path) -> None:
-    """Write every row of Parquet files as a picture and a line, as ``converted.rows`` reads them.
+    """Write every row of the Parquet files as a picture and a line of JSON, in the format of ``converted.rows``.
 
     Raises:
-        ValueError: a file is damaged, or its columns or rows are not the expected ones.
+        ValueError: a file is damaged, or its columns or rows are not as expected.
         OSError: the disk is full.
     """
     (folder / ROWS).mkdir(parents=True, exist_ok=True)
     whole: list[str] = []
     places = [folder / ROWS / f"{_version(table, columns)}.jsonl" for table in tables]
     for other in set((folder / ROWS).glob("*.jsonl")) - set(places):
-        other.unlink()  # of another revision, whose pictures may be replaced now
+        other.unlink()  # rows of another revision, whose pictures may be overwritten now
     for table, notes in zip(tables, places, strict=True):
         lines = _noted(notes, folder)
         if lines is None:
@@ -169,11 +171,11 @@ def _convert(tables: Sequence[Path], copy: HubCopy, columns: Mapping[str, tuple[
 
 
 def _match(benchmark: Benchmark, copy: HubCopy, folder: Path, into: Path) -> None:
-    """Write the item list that a copy is, and say how many of its pictures the release has.
+    """Write the item list that a copy defines, and report how many of its pictures are in the release.
 
     Raises:
-        MissingData: the release is not there.
-        ValueError: none of the pictures is in it, or a row has no label.
+        MissingData: the release is not in the data folder.
+        ValueError: none of the pictures is in the release, or a row has no label of the benchmark.
     """
     pictures = []
     for where, key, path, row in rows(folder):
@@ -191,20 +193,20 @@ def _match(benchmark: Benchmark, copy: HubCopy, folder: Path, into: Path) -> Non
 
 
 def _version(table: Path, columns: Mapping[str, tuple[str, ...]]) -> str:
-    """A name for what a file gives: the hub's digest of its content, and the columns that are read."""
+    """A digest of a Parquet file's content and of the column names, which names the record of its rows."""
     told = json.dumps([sha256_of(table), sorted(columns.items())])
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def _noted(notes: Path, folder: Path) -> list[str] | None:
-    """The lines of a file that an earlier call finished, if all its pictures are still there; None if not."""
+    """The lines of a file that an earlier call finished; None if there are none, or a picture of them is missing."""
     if not notes.is_file():
         return None
     lines = notes.read_text(encoding="utf-8").splitlines()
     try:
         noted = [json.loads(line) for line in lines]
         there = all((folder / row["file"]).stat().st_size == row["size"] for row in noted)
-    except (OSError, ValueError, LookupError, TypeError):  # damaged, or a picture has gone: read again
+    except (OSError, ValueError, LookupError, TypeError):  # the record is damaged, or a picture is missing: read again
         return None
     return lines if there else None
 
@@ -212,7 +214,7 @@ def _noted(notes: Path, folder: Path) -> list[str] | None:
 def _lines(
     table: Path, copy: HubCopy, columns: Mapping[str, tuple[str, ...]], folder: Path, before: int
 ) -> Iterator[str]:
-    """One line of JSON a row, whose picture has been written; ``before`` is how many rows other files have given."""
+    """Write each row's picture, and yield the row as a line of JSON; ``before`` counts the rows of earlier files."""
     import pyarrow
     from pyarrow import parquet
 
@@ -233,16 +235,16 @@ def _lines(
                     yield _line({what: row[name] for what, name in used.items()}, folder, before + int(bar.n))
                     bar.update()
     except (pyarrow.ArrowException, ValueError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk; damage of the Parquet file has no errno
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk; a damaged file has no errno
             raise
         raise ValueError(f"{table} is not the expected copy: {error}") from error
 
 
 def _line(row: dict[str, Any], folder: Path, number: int) -> str:
-    """Write a row's picture, unless it is there, and give the row as JSON without it.
+    """Write a row's picture, unless it is already there, and return the row without its picture as JSON.
 
     Raises:
-        ValueError: it has no picture, or an id that is none.
+        ValueError: the row has no picture, or its id is neither a text nor a number.
     """
     picture = row.pop("picture")
     if isinstance(picture, list) and len(picture) == 1:
@@ -260,7 +262,7 @@ def _line(row: dict[str, Any], folder: Path, number: int) -> str:
         raise ValueError(f"the id of row {number} is {key!r}, no text and no number")
     suffix = next((s for s in (Path(str(key)).suffix.lower(), Path(name).suffix.lower()) if s in _SUFFIXES), ".jpg")
     stem = str(key)[: -len(suffix)] if str(key).lower().endswith(suffix) else str(key)
-    if stem.isdigit():  # spreadsheets and pandas would make a number of it, and lose its zeros
+    if stem.isdigit():  # spreadsheets and pandas would read it as a number, and lose leading zeros
         stem = f"picture_{stem}"
     path = inside(folder / IMAGES, f"{stem}{suffix}", "the column of ids")
     if not path.is_file() or path.read_bytes() != content:

@@ -1,4 +1,4 @@
-"""Which items of a release a copy holds: found by id, by the file's bytes, or by the decoded picture."""
+"""Find the items of a release that a copy holds: by id, by the bytes of the file, or by the decoded picture."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sepm_eval.images import FORMATS, UnreadableImage, image_sha256, open_image
 
 @dataclass(frozen=True)
 class Matched:
-    """What came of it.
+    """The result of matching a copy with a release.
 
     Attributes:
-        ids: of the release's items that were found, in the copy's order, each once.
+        ids: ids of the release's items that were found, in the copy's order, each once.
         by: how many rows of the copy were found "by id", "by file" and "by picture".
-        absent: ids of the copy's rows that no item of the release matches.
+        absent: ids of the copy's rows that match no item of the release.
     """
 
     ids: tuple[str, ...]
@@ -32,25 +32,25 @@ class Matched:
     absent: tuple[str, ...]
 
     def __str__(self) -> str:
-        """How many were found, and how."""
+        """A sentence that says how many pictures were found, and how."""
         found = sum(self.by.values())
         ways = ", ".join(f"{count} {way}" for way, count in self.by.items())
         return f"{found} of {found + len(self.absent)} pictures are in the release ({ways}): {len(self.ids)} items"
 
 
 def match(copy: Sequence[Item], release: Sequence[Item]) -> Matched:
-    """Find each picture of a copy among a release's.
+    """Find each picture of a copy among the items of a release.
 
-    A row whose id is an item's is that item, if their labels agree. Otherwise it is the item with the same bytes, or
-    with the same label, size and decoded pixels: a copy may have been stored anew without loss, and its ids may be its
-    own.
+    A row of the copy matches the item with the same id, if their labels agree; otherwise the item with the same bytes;
+    otherwise the item with the same label, size and decoded pixels. For a copy may have ids of its own, and its
+    pictures may have been saved again without loss.
 
     Args:
-        copy: its pictures.
-        release: the items they may be.
+        copy: the pictures of the copy.
+        release: all items of the release.
 
     Returns:
-        Which were found, and how.
+        Which items were found, and how.
     """
     by_id = {item.id: item for item in release}
     found: list[Item | None] = [_same(by_id.get(one.id), one) for one in copy]
@@ -68,7 +68,7 @@ def match(copy: Sequence[Item], release: Sequence[Item]) -> Matched:
 
 
 def write_list(path: Path, ids: Iterable[str]) -> None:
-    """Write an item list as a CSV."""
+    """Write an item list as a CSV file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing_whole(path, repeatable=True) as binary, text_of(binary) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -87,7 +87,7 @@ def _files(wanted: Sequence[Item], release: Sequence[Item]) -> list[Item | None]
 
 
 def _pixels(wanted: Sequence[Item], release: Sequence[Item]) -> list[Item | None]:
-    """By decoded picture; only items of the same label and size are decoded."""
+    """For each wanted picture, the item with the same label, size and pixels; only items that may match are decoded."""
     sizes = {(one.label, _size(one.path)) for one in wanted}
     groups: dict[tuple[str, tuple[int, int] | None], list[Item]] = defaultdict(list)
     for item in tqdm(release, desc="comparing pictures", unit="picture"):
@@ -99,7 +99,7 @@ def _pixels(wanted: Sequence[Item], release: Sequence[Item]) -> list[Item | None
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """A picture's size, from its head; None if it has none."""
+    """A picture's size, from the header of its file; None if it cannot be read."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             return image.size
@@ -108,7 +108,7 @@ def _size(path: Path) -> tuple[int, int] | None:
 
 
 def _digest(path: Path) -> str:
-    """What identifies a decoded picture; "" of one that cannot be decoded."""
+    """The digest of a decoded picture; "" if it cannot be decoded."""
     try:
         return image_sha256(open_image(str(path)))
     except UnreadableImage:

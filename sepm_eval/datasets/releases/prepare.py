@@ -1,9 +1,9 @@
 """Check a benchmark's release picture by picture, and write it as Parquet and as TSV, with a manifest.
 
-Work goes shard by shard. A shard is written beside its place and moved there when it is whole, with a small report, so
-an interrupted run goes on with the first shard that has no report, or whose file or pictures differ from it; so calling
-``prepare`` again makes whole what ``verify`` finds. Pictures are read by threads and written in small
-row groups: memory does not grow with the data set.
+The work is done in shards. Each shard is written atomically, and then a small report of it. So an interrupted run
+continues with the first shard that has no report, or whose file or pictures differ from its report, and another call of
+``prepare`` repairs what ``verify`` finds. Pictures are read by threads and written in small row groups, so memory does
+not grow with the size of the data set.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from sepm_eval.images import UnreadableImage, open_image
 
 MANIFEST = "manifest.json"
 ITEMS = "items.csv"
-SHARD = 2000  # pictures a file
+SHARD = 2000  # pictures per file
 ROW_GROUP = 100  # pictures in memory at a time
 MOST_UNPACKED = 200 * 2**30
-MOST_RATIO = 50  # pictures hardly compress; an archive that unpacks to more than this many times its size is a bomb
+MOST_RATIO = 50  # pictures hardly compress, so an archive that grows by more than this factor is a zip bomb
 
 
 class BrokenArchive(ValueError):
-    """An archive that cannot be unpacked safely and whole."""
+    """An archive cannot be unpacked safely and completely."""
 
 
 @dataclass(frozen=True)
 class _Checked:
-    """One picture after the check: its bytes and digest ("" if it could not be read), and what is wrong with it."""
+    """One picture after the check: its bytes, its digest ("" if the file cannot be read), and its problem, if any."""
 
     item: Item
     content: bytes
@@ -56,17 +56,20 @@ class _Checked:
 
 
 def unpack(archive: Path, into: Path) -> Path:
-    """Unpack a release's zip file into a folder, unless it has been.
+    """Unpack a release's zip file into a folder, except the files that are already there.
 
-    Returns ``into``. Files already there with the right size are kept, so an interrupted call can be repeated.
+    Existing files of the right size are kept, so that an interrupted call can be repeated.
+
+    Returns:
+        The folder ``into``.
 
     Raises:
-        BrokenArchive: not a zip file, cut off, encrypted, a member that leads out of the folder or is named twice, or
-            far too large.
+        BrokenArchive: the file is not a zip file, is cut off, encrypted or far too large, or has a member that leads
+            out of the folder or whose name occurs twice.
         OSError: the disk is full.
     """
     if not archive.is_file():
-        raise BrokenArchive(f"{archive} is no file")
+        raise BrokenArchive(f"{archive} is not a file")
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
@@ -81,20 +84,20 @@ def unpack(archive: Path, into: Path) -> Path:
                     shutil.copyfileobj(source, file)
     except _BROKEN as error:
         raise BrokenArchive(f"{archive} is not a whole zip file ({error}); download it again") from error
-    except RuntimeError as error:  # zipfile's word for a missing password
+    except RuntimeError as error:  # zipfile raises this for a missing password
         raise BrokenArchive(f"{archive}: {error}; unpack it yourself and name the folder") from error
     except OSError as error:
         if error.errno is not None:
             raise
-        raise BrokenArchive(f"{archive} is damaged ({error}); download it again") from error  # bz2's word for it
+        raise BrokenArchive(f"{archive} is damaged ({error}); download it again") from error  # bz2 raises OSError
     return into
 
 
 def top_folders(archive: Path) -> set[str]:
-    """The first parts of the names in a zip file.
+    """The top folders and files in a zip file: the first parts of the names in it.
 
     Raises:
-        BrokenArchive: it is none.
+        BrokenArchive: the file is not a whole zip file.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -107,10 +110,10 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplemen
 
 
 def _targets(archive: Path, members: Sequence[zipfile.ZipInfo], into: Path) -> list[tuple[zipfile.ZipInfo, Path]]:
-    """Where each member goes; checked for all before the first is written.
+    """The path for each member of an archive; all are checked before the first one is written.
 
     Raises:
-        BrokenArchive: a name leads out of the folder, stands for two files, or for a file and a folder.
+        BrokenArchive: a name leads out of the folder, or is that of two files, or of both a file and a folder.
     """
     found: dict[Path, zipfile.ZipInfo] = {}
     root = into.resolve()
@@ -133,17 +136,23 @@ def _targets(archive: Path, members: Sequence[zipfile.ZipInfo], into: Path) -> l
 def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers: int = 4) -> dict[str, Any]:
     """Check every picture of a list and write ``test-*.parquet``, a TSV, ``items.csv`` and ``manifest.json``.
 
-    Unreadable pictures are left out of the files and named in the manifest. ``items.csv`` (id, path in the release,
-    label, sha256) is the item list as a file; it can be given wherever a list is wanted. The TSV is VLMEvalKit's; it is
-    written of benchmarks that ask all pictures the same.
+    Unreadable pictures are left out of these files and named in the manifest. ``items.csv`` (id, path in the release,
+    label, sha256) is the item list as a file, which can be given wherever an item list is expected. The TSV is in
+    VLMEvalKit's format; it is written only for benchmarks that ask the same question about all pictures.
 
     Args:
-        benchmark: its release lies in the data folder.
+        benchmark: the benchmark; its release must be in the data folder.
         out: the folder to write to.
         chosen: the item list, as for ``Benchmark.items``.
-        workers: how many pictures are read at once.
+        workers: how many pictures are read at the same time.
 
-    Returns the manifest. Raises what ``Benchmark.items`` raises.
+    Returns:
+        The manifest.
+
+    Raises:
+        MissingData: see ``Benchmark.items``.
+        ValueError: see ``Benchmark.items``.
+        OSError: see ``Benchmark.items``; or the disk is full.
     """
     chosen = chosen or benchmark.chosen_list()
     items = benchmark.items(chosen)
@@ -169,7 +178,10 @@ def prepare(benchmark: Benchmark, out: Path, chosen: str | None = None, workers:
 
 
 def verify(folder: Path) -> list[str]:
-    """Compare what ``prepare`` wrote with its manifest; what is wrong, one sentence each.
+    """Compare the files that ``prepare`` wrote with their manifest.
+
+    Returns:
+        The problems, one sentence each; empty if all files are as they were written.
 
     Raises:
         FileNotFoundError: there is no manifest.
@@ -194,7 +206,7 @@ def verify(folder: Path) -> list[str]:
 
 
 def prepared_folder(name: str) -> Path:
-    """Where ``prepare`` writes unless told otherwise."""
+    """The folder that ``prepare`` writes to by default."""
     return data_folder() / "prepared" / name
 
 
@@ -251,13 +263,13 @@ def _write_shard(pool: ThreadPoolExecutor, file: Path, items: Sequence[Item], ba
 
 
 def _in_order(pool: ThreadPoolExecutor, items: Sequence[Item]) -> Iterator[_Checked]:
-    """Check the pictures in parallel, a row group at a time, in order."""
+    """Check the pictures in parallel, one row group after another, and yield the results in the order of the items."""
     for start in range(0, len(items), ROW_GROUP):
         yield from pool.map(_check, items[start : start + ROW_GROUP])
 
 
 def _finished(file: Path, items: Sequence[Item]) -> dict[str, Any] | None:
-    """The report of a file that an earlier run finished, if file, items and pictures are still the same."""
+    """The report of a file that an earlier run finished; None if the file, the items or the pictures have changed."""
     path = file.with_name(f"{file.name}.json")
     if not file.is_file() or not path.is_file():
         return None
@@ -266,12 +278,12 @@ def _finished(file: Path, items: Sequence[Item]) -> dict[str, Any] | None:
         told = report["items"], report["sha256"]
         same = told == (_items_sha256(items, readable_sha256s([item.path for item in items])), sha256_of(file))
         return report if same else None
-    except (ValueError, LookupError, TypeError, RecursionError):  # damaged: the shard is written anew
+    except (ValueError, LookupError, TypeError, RecursionError):  # the report is damaged: write the shard again
         return None
 
 
 def _write_table(file: Path, benchmark: Benchmark, items: Sequence[Item], chosen: str) -> dict[str, Any]:
-    """Write the TSV, unless an earlier run finished it with these items; its report."""
+    """Write the TSV, unless an earlier run finished it with these items; return its report."""
     found = _finished(file, items)
     about = {"item_list": chosen, "release": str(benchmark.release().absolute())}
     if found is not None and about.items() <= found.items():
@@ -317,7 +329,7 @@ def _write_list(path: Path, benchmark: Benchmark, items: Sequence[Item], reports
 
 
 def _items_sha256(items: Sequence[Item], pictures: Sequence[str]) -> str:
-    """Digest of a list of items in their order: ids, labels, names of files and their content."""
+    """Digest of a list of items in their order: of their ids, labels, file names and the digests of their files."""
     rows = [[i.id, i.label, i.path.name, picture] for i, picture in zip(items, pictures, strict=True)]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""A benchmark as a table in VLMEvalKit's layout: one row a question, one column an option.
+"""Write a benchmark as a table in VLMEvalKit's format: one row per question, one column per option.
 
-The index is the item's id, not a running number: VLMEvalKit reuses answers by index, and would otherwise give one
-picture the answer of another when the item list changes.
+The index is the item's id, not a running number: VLMEvalKit reuses answers by their index, and with running numbers a
+picture would get the answer of another one after the item list changes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sepm_eval import prompts
 from sepm_eval.datasets import Benchmark, Item
 from sepm_eval.files import text_of, writing_whole
 
-MOST_EMBEDDED = 2**30  # VLMEvalKit rewrites a larger file before it reads it
+MOST_EMBEDDED = 2**30  # bytes; VLMEvalKit converts a larger file before it reads it
 
 
 def table_row(benchmark: Benchmark, item: Item, item_list: str) -> dict[str, str]:
-    """One question, without its picture. ``category`` is what VLMEvalKit reports accuracy by."""
+    """The row of one item, without its picture; VLMEvalKit reports accuracy for each value of ``category``."""
     letters = prompts.letters(len(benchmark.names))
     return {
         "index": item.id,
@@ -32,7 +32,7 @@ def table_row(benchmark: Benchmark, item: Item, item_list: str) -> dict[str, str
 
 
 def write_tsv(path: Path, benchmark: Benchmark, items: Sequence[Item], item_list: str) -> None:
-    """Write the items with their pictures: inside as base64 or, where the file would exceed 1 GiB, as absolute paths.
+    """Write the items with their pictures, as base64, or as absolute paths if the file would exceed 1 GiB.
 
     Raises:
         OSError: a picture cannot be read, or the disk is full; no half-written file is left.

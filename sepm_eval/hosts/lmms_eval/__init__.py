@@ -1,1 +1,1 @@
-"""lmms-eval: its plug-in, its model entries, and plans run through its own evaluation."""
+"""lmms-eval: our plug-in for it, our model entries in it, and plans that run through its own evaluation."""

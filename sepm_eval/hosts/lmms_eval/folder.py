@@ -1,4 +1,4 @@
-"""A plan's folder: where each part's files lie, what it was begun with, and which parts are done."""
+"""The folder of a plan: where the files of each part lie, what the plan was begun with, and which parts are done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sepm_eval.runs.results import NoResults, Run, read_runs
 from sepm_eval.wording import counted
 
 PLAN, ENVIRONMENT = "plan.yaml", "environment.json"
-SET_ASIDE = ".superseded"  # the end of the name of results that no longer count
+SET_ASIDE = ".superseded"  # suffix of the names of results that no longer count
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Part:
     """One model's answers to one task with one method: what lmms-eval would call a run.
 
     Attributes:
-        model: the model's plan.
-        method: as written in the plan; "" for a model that is not ours.
+        model: the model's entry in the plan.
+        method: the method as written in the plan; "" for a model that is not ours.
         task: the task.
-        folder: where its results are written.
+        folder: the folder to which the results are written.
         journal: the method's journal; None for a model that is not ours.
     """
 
@@ -57,17 +57,17 @@ class Part:
 
     @property
     def arguments(self) -> str:
-        """What --model_args would have been, for display: nothing reads it back."""
+        """The equivalent text for --model_args, for display only: nothing reads it back."""
         name, options = split_method(self.method) if self.method else ("", {})
         mine = {"method": name, **options, "journal": self.journal} if name else {}
         given = {key: value for key, value in self.model.args.items() if not is_secret(key)}
         return ",".join(f"{key}={value}" for key, value in {**given, **mine}.items())
 
     def find(self) -> Run | None:
-        """What its folder holds.
+        """The run in the part's folder; None if there is none.
 
         Raises:
-            ValueError: it is damaged, or holds the answers of more than one run.
+            ValueError: the folder's files are damaged, or hold the answers of more than one run.
         """
         try:
             runs = read_runs([self.folder])
@@ -86,15 +86,15 @@ class Part:
         model: Identity | None,
         weights: Mapping[str, str] | None = None,
     ) -> str:
-        """Why a run found in its folder is not what the plan asks for today; "" if it is.
+        """Why a run found in the part's folder is not what the plan asks for now; "" if it is.
 
         Args:
             run: the run.
-            exam: what the task asks; None if it is not one of ours.
-            limit: the plan's.
-            revision: of the checkpoint as it is now; "" if it is not known.
-            model: of the loaded model; None before one is loaded.
-            weights: what identifies the method's own weights as they are now; None if it is not known.
+            exam: what the task asks; None if the task is not one of ours.
+            limit: the plan's limit.
+            revision: present revision of the checkpoint; "" if it is not known.
+            model: identity of the loaded model; None before a model is loaded.
+            weights: what identifies the method's own weights at present; None if it is not known.
         """
         if not run.answered_all:
             return f"{counted(run.count('failed'), 'question')} failed, {run.missing} without an answer"
@@ -124,26 +124,31 @@ class Part:
         return ""
 
     def set_aside(self, why: str) -> None:
-        """Rename its results so that nothing reads them any more, and say so."""
+        """Rename the part's results so that nothing reads them any more, and print the reason."""
         for path in sorted([*self.folder.rglob(f"*{RESULTS}"), *self.folder.rglob(f"*{SAMPLES}*.jsonl")]):
             path.replace(path.with_name(path.name + SET_ASIDE))
         print(f"{self}: results from before are set aside ({why})", file=sys.stderr)
 
 
 def _is_met(given: Any, used: str) -> bool:
-    """Whether a run was made with a setting, as its identity tells it."""
+    """Whether the value that a run used, according to its identity, is what a setting asks for.
+
+    Args:
+        given: the setting; "auto" and None accept every value.
+        used: the value in the run's identity.
+    """
     if str(given) in ("auto", "None", used):
         return True
     return isinstance(given, bool) and used in (str(given).lower(), *(() if given else (NOT_SWITCHABLE,)))
 
 
 def _options(method: str) -> dict[str, Any]:
-    """A method's options as a log holds them."""
+    """A method's options as JSON values, as a log holds them."""
     return json.loads(json.dumps(asdict(parse_method(method))))
 
 
 def parts(plan: Plan, model: ModelPlan, tasks: Sequence[str], out: Path) -> dict[str, list[Part]]:
-    """The parts of a model's work by task, in the order of its methods."""
+    """By task, the parts of a model's work in the order of its methods."""
     name = model.key
     return {
         task: [
@@ -161,16 +166,16 @@ def parts(plan: Plan, model: ModelPlan, tasks: Sequence[str], out: Path) -> dict
 
 
 def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[str, Exam]) -> None:
-    """Write down plan and environment, or check that the folder was begun with the same.
+    """Write plan and environment to a plan's folder; if it was begun before, check first that both are unchanged.
 
     Args:
         plan: the plan.
         out: the folder.
-        revisions: of each model's checkpoint, by the model's key, as far as they are known.
-        exams: what each task asks, as far as its data are there.
+        revisions: by the model's key, the revision of its checkpoint, as far as it is known.
+        exams: by task, what the task asks, as far as its data are there.
 
     Raises:
-        ValueError: it was begun with another plan, other versions or other weights; the message names what differs.
+        ValueError: the folder was begun with another plan, versions, commit, item lists or weights, or is damaged.
     """
     out.mkdir(parents=True, exist_ok=True)
     told = yaml.safe_dump(_without_secrets(plan), sort_keys=False)
@@ -196,17 +201,19 @@ def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[st
             if revision and known.get(key, revision) != revision
         ]
         if odd:
-            raise ValueError(f"{out} was begun with other things ({'; '.join(odd)}): name another folder with --out")
+            raise ValueError(
+                f"{out} was begun with another environment ({'; '.join(odd)}): name another folder with --out"
+            )
     now["checkpoints"] = {**before.get("checkpoints", {}), **{key: one for key, one in revisions.items() if one}}
     write_whole(out / ENVIRONMENT, json.dumps({**now, "starts": [*before["starts"], started]}, indent=1) + "\n")
-    write_whole(out / PLAN, told)  # last: a folder that has a plan has both
+    write_whole(out / PLAN, told)  # written last, so that a folder with a plan has both files
 
 
 def _begun(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What decides the answers of the plan that a folder was begun with, and its environment.
+    """The plan that a folder was begun with, reduced to what decides answers (``_decisive``), and its environment.
 
     Raises:
-        ValueError: the files are damaged.
+        ValueError: one of the two files is damaged.
     """
     try:
         plan = _decisive(Plan.model_validate(yaml.safe_load((out / PLAN).read_text(encoding="utf-8"))))
@@ -221,7 +228,7 @@ def _begun(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _without_secrets(plan: Plan) -> dict[str, Any]:
-    """A plan as it is written down."""
+    """A plan as values for YAML, without secret arguments such as access tokens."""
     content = plan.model_dump(mode="json", exclude_defaults=True)
     for model in content["models"]:
         args = {key: value for key, value in model.pop("args", {}).items() if not is_secret(key)}
@@ -230,7 +237,7 @@ def _without_secrets(plan: Plan) -> dict[str, Any]:
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:
-    """A plan without what no answer depends on, such as how many questions are read at once, and where."""
+    """The parts of a plan that decide answers; batch sizes and devices, for example, are left out."""
     models = {f"model {one.key}": {**one.decisive, "methods": list(plan.methods_of(one))} for one in plan.models}
     return {"tasks": list(plan.tasks), "limit": plan.limit, **models}
 

@@ -1,4 +1,4 @@
-"""The model entries ``sepm_<backbone>`` of lmms-eval: its requests in, answers out."""
+"""The model entries ``sepm_<backbone>`` of lmms-eval: they turn its requests into questions and return the answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OWN_ARGUMENTS = ("pretrained", "method", "device", "dtype", "batch_size", "jour
 
 
 class ChatModel(lmms):
-    """What our models of lmms-eval's chat type share: its requests as questions of ours. Subclasses answer them."""
+    """Base class of our models of lmms-eval's chat type: turns its requests into questions, which subclasses answer."""
 
     is_simple = False
 
@@ -40,16 +40,16 @@ class ChatModel(lmms):
 
     @property
     def device(self) -> torch.device:
-        """Where lmms-eval gathers numbers of several processes."""
+        """The device on which lmms-eval gathers numbers from several processes."""
         local = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         return torch.device(local if torch.cuda.is_available() else "cpu")
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """Not offered: the model answers with text."""
+        """Not supported: the model answers with text."""
         raise NotImplementedError(f"{type(self).__name__} answers generate_until tasks, not loglikelihood ones")
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
-        """Not offered: a question is answered in one round."""
+        """Not supported: a question is answered in one round."""
         raise NotImplementedError(f"{type(self).__name__} answers generate_until tasks, not multi-round ones")
 
     def _questions(self, requests: Sequence[Instance]) -> list[Asked]:
@@ -73,7 +73,7 @@ class ChatModel(lmms):
             text = "\n".join(texts)
             if documents.questions is not None and text != documents.questions[doc_id]:
                 raise ValueError(
-                    f"{task}: the host put other words around the question ({text[:200]!r}); leave out options such as "
+                    f"{task}: the host changed the text of the question ({text[:200]!r}); leave out options such as "
                     "--system_instruction and --num_fewshot, which change what is asked"
                 )
             return text, [open_image(image) if isinstance(image, str) else image for image in images]
@@ -94,14 +94,16 @@ class ChatModel(lmms):
 
 @dataclass(frozen=True)
 class _Documents:
-    """Columns of a task's documents, as far as they have them: those of other tasks have none.
+    """Columns of a task's documents, with one value for each document; None for a column that the task does not have.
+
+    All columns but ``targets`` exist only for our benchmarks.
 
     Attributes:
-        targets: the labels.
-        items: benchmark and item, of our benchmarks.
-        questions: the questions, of our benchmarks.
-        options: what they offer, of our benchmarks.
-        pictures: their files, of our benchmarks.
+        targets: the right labels.
+        items: benchmark and item id.
+        questions: the text of the question.
+        options: the options that the question offers.
+        pictures: the picture's file.
     """
 
     targets: Sequence[str] | None
@@ -112,7 +114,7 @@ class _Documents:
 
     @classmethod
     def of(cls, docs: Any) -> _Documents:
-        """The columns of a data set."""
+        """Take the columns from a data set of lmms-eval."""
         targets = list(docs["label"]) if "label" in docs.column_names else None
         if not {"benchmark", "id", "question", "image", "picture", "labels", "names"} <= set(docs.column_names):
             return cls(targets)
@@ -122,7 +124,7 @@ class _Documents:
 
 
 class SepmModel(ChatModel):
-    """A backbone and a method as one lmms-eval model. Subclasses name the backbone."""
+    """A backbone with a method as one lmms-eval model; subclasses name the backbone."""
 
     backbone_name: ClassVar[str]
 
@@ -139,24 +141,24 @@ class SepmModel(ChatModel):
         polarity: str = "",
         **options: Any,
     ) -> None:
-        """Load the checkpoint. These are the names that --model_args takes.
+        """Load the checkpoint; the parameters are the names that --model_args takes.
 
         Args:
             pretrained: hub id, folder, or "demo"; by default the backbone's usual checkpoint on the hub.
-            method: a method's name.
+            method: name of the method.
             device: see ``load_backbone``; under accelerate or torchrun "auto" is this process's own GPU.
             dtype: see ``load_backbone``.
-            batch_size: how many questions are read at once.
-            max_batch_size: lmms-eval's; there is no automatic batch size, so it must be None.
+            batch_size: number of questions read at once.
+            max_batch_size: an argument of lmms-eval; it must be None, because there is no automatic batch size.
             journal: the journal's file; by default one for this model and method in the user's state folder.
-            resume: answer from the journal what it has.
-            polarity: labels whose polarity is to be another, such as "surprise:negative+confusion:positive".
-            options: those of the method and of the backbone.
+            resume: whether answers that the journal already has are reused.
+            polarity: polarities set by hand, such as "surprise:negative+confusion:positive".
+            options: options of the method and of the backbone.
 
         Raises:
             MissingData: the data of a task that lmms-eval's command names are not there.
-            ValueError: an unknown argument, or one that cannot work, also with what such a task asks.
-            MemoryError: the weights do not fit; of lmms-eval's own command this is the end, with status 1.
+            ValueError: an argument is unknown, has an invalid value, or does not fit a task that the command names.
+            MemoryError: the weights do not fit; in lmms-eval's own command a SystemExit with status 1 instead.
         """
         super().__init__()
         asked = check_named_tasks(sys.argv)
@@ -178,8 +180,8 @@ class SepmModel(ChatModel):
         """Answer all requests, in their order.
 
         Raises:
-            SystemExit: in lmms-eval's own command, whose status is 0 whatever happens, if the method was to drop visual
-                tokens and never did: so that nothing is logged as its result.
+            SystemExit: the method was to drop visual tokens and never did. This is raised only in lmms-eval's own
+                command, which would otherwise log the answers as a result and exit with status 0.
         """
         answering.start(self._runner.identity, self._runner.keys, self._runner.facts)
         outputs = self._runner.answer(self._questions(requests), quiet=self._rank > 0)
@@ -190,10 +192,13 @@ class SepmModel(ChatModel):
 
 @contextmanager
 def _ending_in_lack_of_memory() -> Iterator[None]:
-    """Around loading: lmms-eval's command would print a trace where memory does not suffice, and end with status 0.
+    """While a model is loaded, turn a MemoryError into an exit of lmms-eval's command with a message.
+
+    That command would otherwise print a traceback and exit with status 0.
 
     Raises:
-        SystemExit: in that command, with what is to be said, and status 1.
+        SystemExit: memory does not suffice, in lmms-eval's own command; the status is 1.
+        MemoryError: memory does not suffice, in any other program.
     """
     try:
         yield
@@ -218,11 +223,13 @@ _warned: set[str] = set()
 
 
 def _check_generation(task: str, settings: dict[str, Any], *, ours: bool) -> None:
-    """Say what of a task's generation settings has no effect here; in a benchmark of ours that is an error.
+    """Check a task's generation settings for those that have no effect here.
+
+    For a benchmark of ours such a setting is an error, for other tasks a warning.
 
     Raises:
-        ValueError: --gen_kwargs asks for something that emotion questions are not answered by, so that the run would
-            stand under a setting it was not made with.
+        ValueError: --gen_kwargs sets something for a benchmark of ours that has no effect; the run would be logged with
+            a setting that was not used.
     """
     sampled = bool(settings.get("do_sample")) and float(settings.get("temperature") or 1) > 0
     searched = int(settings.get("num_beams") or 1) > 1
@@ -246,7 +253,7 @@ def _check_generation(task: str, settings: dict[str, Any], *, ours: bool) -> Non
 
 
 def __getattr__(name: str) -> type[SepmModel]:
-    """The class of a model entry, ``sepm_llava`` for the backbone "llava"; made when lmms-eval asks for it."""
+    """Make the class of a model entry when lmms-eval asks for it, such as ``sepm_llava`` for the backbone "llava"."""
     backbone = name.removeprefix(OUR_ENTRIES)
     if not name.startswith(OUR_ENTRIES) or backbone not in backbone_names():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""What lmms-eval finds through its entry point ``lmms_eval.models``: our models, and on the way our tasks.
+"""The plug-in that lmms-eval finds through the entry point ``lmms_eval.models``: it adds our models and our tasks.
 
-lmms-eval (0.7.3) lets packages add models, not tasks. But it loads the models before it looks for tasks, so the
-function that names our models also adds our task folder to the places it searches.
+lmms-eval (0.7.3) lets other packages add models but not tasks. Since it loads the models before it searches for tasks,
+the function that names our models also makes lmms-eval search our task folder.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ logger = logging.getLogger(__name__)
 
 TASK_FOLDER = Path(tasks.__file__).parent
 SHARED = TASK_FOLDER / "_shared_yaml"
-TAG = "image_emotion"  # of the tasks that have a file, too
+TAG = "image_emotion"  # tag of all our tasks, with or without a task file
 
 
 def manifests() -> list[Any]:
-    """One chat model for each backbone: ``sepm_llava`` ... (called by lmms-eval, once a process)."""
+    """One chat model for each backbone, such as ``sepm_llava``; lmms-eval calls this function once in each process."""
     from lmms_eval.models.registry_v2 import ModelManifest
 
     try:
         add_tasks()
-    except Exception:  # lmms-eval drops the models of every other plug-in when one raises here
+    except Exception:  # an exception here would make lmms-eval drop the models of all other plug-ins
         logger.exception("sepm_eval could not add its tasks to lmms-eval; its models work, its tasks will be missing")
     home = "sepm_eval.hosts.lmms_eval.model"
     entries = [f"{OUR_ENTRIES}{name}" for name in backbone_names()]
@@ -43,19 +43,23 @@ def manifests() -> list[Any]:
 
 
 def is_own_command(command: Sequence[str]) -> bool:
-    """Whether a process, by its ``sys.argv``, is lmms-eval's own command and no other program that imports it."""
+    """Whether a process is lmms-eval's own command, and not another program that imports lmms-eval.
+
+    Args:
+        command: the process's ``sys.argv``.
+    """
     program = Path(command[0]) if command else Path()
     return program.name in ("lmms-eval", "lmms_eval") or program.parts[-2:] == ("lmms_eval", "__main__.py")
 
 
 def named_tasks(command: Sequence[str]) -> list[str]:
-    """The tasks that lmms-eval's own command names; none for any other program.
+    """The tasks that are named on the command line of lmms-eval's own command; none for any other program.
 
     Args:
-        command: a process's ``sys.argv``.
+        command: the process's ``sys.argv``.
 
     Returns:
-        Their names, with the groups of ours replaced by their members.
+        Names of the tasks, with our groups replaced by their members.
     """
     if not is_own_command(command):
         return []
@@ -66,20 +70,20 @@ def named_tasks(command: Sequence[str]) -> list[str]:
 
 
 def check_named_tasks(command: Sequence[str]) -> list[Benchmark]:
-    """Look at the data of our tasks that lmms-eval's own command names, before its model is loaded.
+    """Check the data of those of our tasks that lmms-eval's own command names, before the model is loaded.
 
-    lmms-eval looks at a task's documents only after it has loaded (and perhaps downloaded) the model. Any other program
-    is left alone.
+    lmms-eval itself reads a task's documents only after it has loaded (and perhaps downloaded) the model. In any other
+    program nothing is checked.
 
     Args:
-        command: a process's ``sys.argv``.
+        command: the process's ``sys.argv``.
 
     Returns:
-        What they are tasks of.
+        The benchmarks of these tasks.
 
     Raises:
         MissingData: the data of a task are not there; the message says which, and how to get them.
-        ValueError: they are not as they must be.
+        ValueError: the data of a task are invalid.
     """
     benchmarks = find_benchmarks()
     found = [benchmarks[task] for task in named_tasks(command) if task in benchmarks]
@@ -89,23 +93,23 @@ def check_named_tasks(command: Sequence[str]) -> list[Benchmark]:
 
 
 def _members(name: str) -> list[str]:
-    """A task, or what a group of ours consists of."""
+    """The members of a group of ours, or the task itself."""
     path = TASK_FOLDER / f"{Path(name).name}.yaml"
     if not path.is_file():
         return [name]
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))["task"]
-    except yaml.YAMLError:  # a task of its own, whose functions are named in a form of lmms-eval's
+    except yaml.YAMLError:  # a single task: its file has lmms-eval's own YAML tags, which name functions
         return [name]
     return found if isinstance(found, list) else [name]
 
 
 def add_tasks() -> None:
-    """Make every ``TaskManager`` of this process know our tasks too. Calling it again changes nothing.
+    """Make every ``TaskManager`` of this process know our tasks too; calling this again changes nothing.
 
-    It searches our task folder. A benchmark without a file there is asked by what all tasks share and its documents.
-    Where lmms-eval's own command names tasks of ours only, the 1,600 files of its own tasks are not read: that takes
-    5 seconds.
+    Each ``TaskManager`` then also searches our task folder. A benchmark without a file there gets the configuration
+    that all our tasks share, and its own documents. If lmms-eval's own command names only tasks of ours, the 1,600
+    files of its own tasks are not read, which saves 5 seconds.
     """
     from lmms_eval.tasks import TaskManager
 
@@ -138,5 +142,5 @@ def add_tasks() -> None:
 
 
 def _without_file() -> dict[str, Benchmark]:
-    """The benchmarks that have no task file of their own, as those of other packages: they are asked as all others."""
+    """The benchmarks without a task file, such as those of other packages, by name."""
     return {name: one for name, one in find_benchmarks().items() if not (TASK_FOLDER / f"{name}.yaml").is_file()}

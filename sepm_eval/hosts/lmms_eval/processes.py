@@ -1,6 +1,6 @@
-"""Several processes that share a run: which one this is, and how they keep in step.
+"""Several processes that share a run: the rank of this process, and how the processes synchronise.
 
-lmms-eval tells a model its rank only after it is loaded; the launcher's variables say it before.
+lmms-eval tells a model its rank only after loading; the launcher's environment variables have it from the beginning.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ _HOURS_BETWEEN_RANKS = 24
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """The rank of this process, counted from 0."""
     return int(os.environ.get("RANK", 0))
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def own_device(device: str) -> str:
-    """The device a process loads to: where several share a machine, "auto" is each one's own GPU."""
+    """The device to which this process loads a model: with several processes, "auto" is each one's own GPU."""
     own = device == "auto" and world_size() > 1 and torch.cuda.is_available()
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if own else device
 
 
 def shard() -> str:
-    """What tells this process's journal from the others'."""
+    """The text in a journal's file name that tells the journals of several processes apart; "" for one process."""
     return f".rank{rank()}" if world_size() > 1 else ""
 
 
 def join() -> None:
-    """Let this process meet the others; one may wait for another as long as a whole run takes."""
+    """Join the process group; its timeout is a day, because one process may wait for another for a whole run."""
     if world_size() > 1:
         Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=_HOURS_BETWEEN_RANKS))])
 
 
 def agreed(value: T) -> T:
-    """What the first process says, for all: others may not see its files yet."""
+    """The value of the first process, given to all, because the other processes may not see its files yet."""
     if world_size() == 1:
         return value
     box = [value]
@@ -54,6 +54,6 @@ def agreed(value: T) -> T:
 
 
 def wait() -> None:
-    """Go on when every process has come this far."""
+    """Wait until every process has reached this call."""
     if world_size() > 1 and torch.distributed.is_initialized():
         torch.distributed.barrier()

@@ -1,4 +1,4 @@
-"""What lmms-eval found, on disk: it is there whole or not at all."""
+"""Writing lmms-eval's results to disk, so that they are there completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 
 
 def write_results(tracker: EvaluationTracker, results: dict[str, Any], folder: Path, stamp: str) -> None:
-    """Write what lmms-eval found in its usual files: the samples first, so where there are results, all is there.
+    """Write lmms-eval's results to its usual files, the samples first: a results file shows that all files are there.
 
-    lmms-eval opens its files by their final names, appends a sample at a time, and goes on where that fails. So it is
-    given a folder among the system's temporary files, and what it wrote there is checked and brought into place.
+    lmms-eval opens its files under their final names, appends one sample at a time, and continues after an error. So it
+    writes to a temporary folder here; its files are then checked and copied to their place.
 
     Args:
-        tracker: lmms-eval's, which has followed the evaluation.
-        results: what ``simple_evaluate`` returned, with its samples, which are taken out.
-        folder: the part's.
-        stamp: time of the evaluation, with which the files' names begin.
+        tracker: lmms-eval's tracker of this evaluation.
+        results: the value that ``simple_evaluate`` returned; its samples are removed from it.
+        folder: the folder of the part.
+        stamp: time of the evaluation, with which the file names begin.
 
     Raises:
-        OSError: they could not be written whole; no results file was added.
+        OSError: the files could not be written completely; no results file was added.
     """
     samples = results.pop("samples")
     with tempfile.TemporaryDirectory(prefix="sepm_eval-") as name:
@@ -57,8 +57,8 @@ def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:
     """What is missing in lmms-eval's files; "" if nothing is.
 
     Args:
-        files: what it wrote.
-        counts: how many samples there are, by task.
+        files: the files that lmms-eval wrote.
+        counts: by task, the number of samples that there must be.
     """
     results = [path for path in files if path.name.endswith(RESULTS)]
     if len(results) != 1:
@@ -78,7 +78,7 @@ def _flaw(files: list[Path], counts: Mapping[str, int]) -> str:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove samples whose results were never written, because the run was stopped before."""
+    """Remove samples files without a results file, which a run leaves behind if it is stopped while writing."""
     finished = {path.name.removesuffix(RESULTS) for path in folder.rglob(f"*{RESULTS}")}
     for path in folder.rglob(f"*{SAMPLES}*.jsonl"):
         if path.name.partition(SAMPLES)[0] not in finished:

@@ -1,8 +1,8 @@
-"""A whole plan through lmms-eval's own evaluation: every model is loaded once and asked for all methods at a time.
+"""Runs a whole plan through lmms-eval's own evaluation: every model is loaded once and answers for all its methods.
 
-lmms-eval counts and logs each method by itself, in its usual files; so anything that reads lmms-eval's results reads
-these. What it does not do is done here: look at data and checkpoints before a model is loaded, say what is missing at
-the end, and go on where a run was interrupted.
+lmms-eval scores and logs each method separately, in its usual files, so any program that reads lmms-eval's results can
+read these. This module adds what lmms-eval does not do: it checks data and checkpoints before a model is loaded,
+reports at the end what is missing, and continues an interrupted run.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from sepm_eval.runs.results import Run
 
 @dataclass
 class PlanResult:
-    """What became of a plan.
+    """The result of running a plan.
 
     Attributes:
         done: the finished runs.
-        missing: (part, why) of those that are not.
+        missing: (part, reason) for each part that is not finished.
     """
 
     done: list[Run] = field(default_factory=list)
@@ -52,21 +52,21 @@ class PlanResult:
 
 
 def run_plan(plan: Plan, out: Path) -> PlanResult:
-    """Run what of a plan is not done yet.
+    """Run those parts of a plan that are not done yet.
 
     Args:
-        plan: what to do.
-        out: folder of its results; one begun earlier goes on.
+        plan: the plan.
+        out: folder of the results; a plan that was begun there earlier is continued.
 
     Raises:
-        ValueError: the folder holds another plan's results or was begun with other versions or weights, or a task is
-            unknown.
+        ValueError: a task is unknown, the disk has no space for the results, or the folder was begun with another plan,
+            versions, commit, item lists or weights (see ``folder.begin``).
     """
     eval_logger.remove()
     eval_logger.add(sys.stderr, level="WARNING")
     processes.join()
     add_tasks()
-    manager = TaskManager("WARNING", include_defaults=False)  # ours; lmms-eval's own 1,600 files take 5 seconds
+    manager = TaskManager("WARNING", include_defaults=False)  # only our tasks: lmms-eval's 1,600 files take 5 s
     if not set(plan.tasks) <= set(manager.all_tasks):
         manager = TaskManager("WARNING")
     tasks = list(_expand(plan.tasks, manager))
@@ -91,16 +91,20 @@ def run_plan(plan: Plan, out: Path) -> PlanResult:
 
 @dataclass
 class _ModelRun:
-    """All parts of one model. A fault ends the task it is met in, not the run; several processes would lose step.
+    """All parts of one model.
+
+    An exception ends only the task in which it is raised or, during loading, the model. With several processes it ends
+    the run, because they would no longer be synchronised.
 
     Attributes:
         plan: the plan.
         model: the model.
-        work: its parts by task.
-        findings: what is known from before a model was loaded.
-        manager: lmms-eval's tasks.
-        result: what the run comes to.
-        bar: how far the plan is.
+        work: the model's parts by task.
+        findings: results of the checks made before any model was loaded.
+        manager: lmms-eval's task manager.
+        result: the result of the plan, to which finished and missing parts are added.
+        bar: the progress bar of the plan.
+        loaded: the loaded model; None before loading.
     """
 
     plan: Plan
@@ -113,7 +117,7 @@ class _ModelRun:
     loaded: lmms | None = None
 
     def do(self) -> None:
-        """Ask what is not done, and count what is done and what is missing."""
+        """Ask the parts that are not done, and add every part to the finished or to the missing ones."""
         todo = processes.agreed({task: self._todo(group) for task, group in self.work.items()})
         fault = ""
         try:
@@ -134,7 +138,7 @@ class _ModelRun:
             release()
 
     def _todo(self, group: Sequence[Part]) -> list[int]:
-        """Which of a task's parts are to be asked; results that are not what is wanted are set aside."""
+        """Indices of a task's parts that are to be asked; results that do not fit the plan are set aside."""
         if self._hopeless(group[0]):
             return []
         todo = []
@@ -147,7 +151,7 @@ class _ModelRun:
         return todo
 
     def _look_at(self, part: Part) -> tuple[Run | None, str]:
-        """What a part's folder holds, and why it does not count; "" if it does."""
+        """The run in a part's folder, if any, and why it does not count; "" if it counts or if there is none."""
         try:
             run = part.find()
         except ValueError as error:
@@ -170,7 +174,7 @@ class _ModelRun:
         return self.findings.models.get(self.model.key, "") or self.findings.tasks.get(part.task, "")
 
     def _load(self) -> str:
-        """Load the model; why it could not be."""
+        """Load the model; return why it could not be loaded, or ""."""
         try:
             self.bar.name(f"loading {self.model.model}")
             self.loaded = load(self.model, next(iter(self.work.values())), self.bar)
@@ -181,7 +185,7 @@ class _ModelRun:
         return ""
 
     def _ask(self, group: Sequence[Part], todo: Sequence[int]) -> str:
-        """Ask a task's parts; what went wrong."""
+        """Ask those of a task's parts that are to be asked; return what went wrong, or ""."""
         if not todo:
             return self._hopeless(group[0])
         assert self.loaded is not None
@@ -190,7 +194,7 @@ class _ModelRun:
             if isinstance(self.loaded, Variants):
                 self.loaded.start(todo)
             for index in todo:
-                # the first method's call answers for all; lmms-eval's bars for the others say nothing
+                # The first method's call answers for all methods, so lmms-eval's bars for the others are hidden.
                 quiet = redirect_stderr(io.StringIO()) if index != todo[0] else nullcontext()
                 with quiet:
                     self._evaluate(group[index], index)
@@ -203,7 +207,7 @@ class _ModelRun:
         return ""
 
     def _note(self, part: Part, fault: str) -> None:
-        """Count a part as done or as missing."""
+        """Add a part to the finished or to the missing ones."""
         run, flaw = self._look_at(part)
         if run is not None and not flaw:
             self.result.done.append(run)
@@ -211,7 +215,7 @@ class _ModelRun:
             self.result.missing.append((part, flaw or fault or "lmms-eval wrote no results"))
 
     def _evaluate(self, part: Part, index: int) -> None:
-        """Let lmms-eval ask, count and log one part."""
+        """Let lmms-eval ask, score and log one part."""
         loaded = self.loaded
         if isinstance(loaded, Variants):
             loaded.current = index
@@ -236,22 +240,22 @@ class _ModelRun:
             results["config"]["model"] = part.model.model
             tracker.general_config_tracker.model_source = (
                 part.model.model
-            )  # it holds the loaded model, which is no text
+            )  # otherwise it would hold the loaded model, which is not a text
             write_results(tracker, results, part.folder, now)
         processes.wait()
 
 
 def _share(findings: Findings, task: str) -> int:
-    """How many questions of a task this process is to ask; 0 where that is not known before."""
+    """Number of a task's questions that this process is to ask; 0 if it is not known in advance."""
     exam = findings.exams.get(task)
     return 0 if exam is None else exam.asked // processes.world_size()
 
 
 def _expand(tasks: Sequence[str], manager: TaskManager) -> Iterator[str]:
-    """Tasks, with groups replaced by their members.
+    """Yield the names of tasks, with groups replaced by their members.
 
     Raises:
-        ValueError: lmms-eval knows no such task.
+        ValueError: lmms-eval does not know a task.
     """
     for name in tasks:
         if name not in manager.all_tasks:

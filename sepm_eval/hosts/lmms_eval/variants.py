@@ -1,4 +1,4 @@
-"""The models of a plan, loaded: several methods on one backbone as one lmms-eval model, or one that is not ours."""
+"""Loading the models of a plan: several methods on one backbone as one lmms-eval model, or a model that is not ours."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Variants(ChatModel):
     """Several methods on one backbone as one lmms-eval model: the first call answers for all, picture by picture.
 
     Attributes:
-        runners: one a method, on one ``Shared`` backbone.
-        bar: the plan's progress; None for a bar a task.
-        active: which of them are to answer; set before the first call for a task.
-        current: the one whose answers lmms-eval is given.
+        runners: one runner for each method; several of them are on one ``Shared`` backbone.
+        bar: the plan's progress bar; with None each task has its own bar.
+        active: indices of the runners that are to answer; set before the first call for a task.
+        current: index of the runner whose answers are returned to lmms-eval.
     """
 
     def __init__(self, runners: Sequence[Runner], bar: PlanBar | None = None) -> None:
@@ -40,7 +40,10 @@ class Variants(ChatModel):
         self._outputs: dict[tuple[str, int], dict[int, str]] = {}
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Answer all requests, in their order."""
+        """The answers of the current runner to all requests, in their order.
+
+        The first call for a task asks all active runners; later calls return the answers that were kept from it.
+        """
         questions = self._questions(requests)
         new = {(one.task, one.doc_id): one for one in questions if (one.task, one.doc_id) not in self._outputs}
         if new:
@@ -56,11 +59,11 @@ class Variants(ChatModel):
         return [self._outputs[one.task, one.doc_id][self.current] for one in questions]
 
     def start(self, active: Sequence[int]) -> None:
-        """Begin with a task, for some of the methods."""
+        """Begin a new task for the runners with these indices; earlier answers are forgotten."""
         self.active, self._outputs = list(active), {}
 
     def close(self) -> None:
-        """Let go of the journals."""
+        """Close the journals."""
         for runner in self.runners:
             runner.journal.close()
 
@@ -70,11 +73,11 @@ def load(model: ModelPlan, work: Sequence[Part], bar: PlanBar | None = None) -> 
 
     Args:
         model: the model.
-        work: its parts for one task, in the order of its methods.
-        bar: where it shows its progress.
+        work: the model's parts for one task, in the order of its methods.
+        bar: the plan's progress bar.
 
     Raises:
-        ValueError: it is told something it does not know.
+        ValueError: a setting is unknown or invalid, or a method cannot work with the model.
     """
     if not model.ours:
         return models.get_model(model.model)(**model.args, batch_size=model.batch_size)
@@ -98,6 +101,6 @@ def load(model: ModelPlan, work: Sequence[Part], bar: PlanBar | None = None) -> 
 
 
 def stock_identity(model: ModelPlan, revision: str) -> Identity:
-    """Who answers, of a model that is not ours: its name and all its arguments that may decide an answer."""
+    """The identity of a model that is not ours: its name and all arguments that may decide an answer."""
     given = {key: value for key, value in model.args.items() if decides(key) and key != "pretrained"}
     return Identity(model.model, str(model.args.get("pretrained", model.model)), revision, given)

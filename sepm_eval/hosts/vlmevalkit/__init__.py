@@ -1,3 +1,3 @@
-"""VLMEvalKit: its launcher, data sets and models."""
+"""VLMEvalKit: a launcher that adds our data sets and models to it."""
 
 from sepm_eval.hosts.vlmevalkit.launcher import register as register

@@ -1,7 +1,7 @@
-"""Whose answers a prediction file of VLMEvalKit holds, and to which questions. Imports nothing of VLMEvalKit.
+"""Who gave the answers in a prediction file of VLMEvalKit, and to which questions. Imports nothing of VLMEvalKit.
 
-VLMEvalKit takes former answers over by model name and item id. So a small file beside each prediction file says what
-its answers belong to; it is written before the first of them, and compared before any is taken over.
+VLMEvalKit reuses earlier answers by model name and item id alone. So a small JSON file beside each prediction file, the
+about file, says what its answers belong to. It is written before the first answer, and compared before any is reused.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Questions:
     """What a data set of ours asks: the exam, and digests of its parts, so that a difference can be named.
 
     Attributes:
-        exam: the same value as in lmms-eval.
-        ids: of the items' ids.
-        labels: of the ids with their labels.
-        pictures: of the ids with the SHA-256 of their pictures.
-        question: what is asked of each picture.
+        exam: the exam, equal to that of the same items in lmms-eval.
+        ids: digest of the items' ids.
+        labels: digest of the ids with their labels.
+        pictures: digest of the ids with the SHA-256 of their pictures.
+        question: text of the question, which is the same for each picture.
     """
 
     exam: Exam
@@ -45,13 +45,13 @@ class Questions:
 def questions_of(
     benchmark: Benchmark, item_list: str, rows: Sequence[tuple[str, str, str]], limit: int | None = None
 ) -> Questions:
-    """What these rows ask.
+    """The exam and the digests for the rows of a data set.
 
     Args:
-        benchmark: names the task and the question.
-        item_list: the list's name.
-        rows: id, label and SHA-256 of the picture's file ("" where it cannot be read), all of the list, in its order.
-        limit: only the first so many are asked.
+        benchmark: the benchmark, which has the task's name and the question.
+        item_list: name of the item list.
+        rows: id, label and SHA-256 of the picture's file ("" if it cannot be read) of every item in the list, in order.
+        limit: only the first ``limit`` rows are asked; None asks all.
     """
     asked = rows if limit is None else rows[:limit]
     question = benchmark.question()
@@ -74,11 +74,11 @@ class About:
     """What the answers of one model to one data set belong to.
 
     Attributes:
-        identity: who answers; None for a model that is not ours, of which only VLMEvalKit's name is known. Before the
-            model is loaded, ``Identity.model`` is empty.
-        arguments: the model's own as the user gave them, such as dtype and image_aspect_ratio: what can be compared
-            before it is loaded.
-        questions: None for a data set that is not ours.
+        identity: the identity of the model; None for a model that is not ours, of which only VLMEvalKit's name is
+            known. Before the model is loaded, ``Identity.model`` is empty.
+        arguments: arguments of the model as the user gave them, such as dtype and image_aspect_ratio; they can be
+            compared before the model is loaded.
+        questions: what the data set asks; None for a data set that is not ours.
     """
 
     identity: Identity | None
@@ -86,7 +86,7 @@ class About:
     questions: Questions | None
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as ``from_file`` reads it."""
+        """All fields as JSON values, in the form that ``from_file`` reads."""
         return {
             "identity": None if self.identity is None else self.identity.as_json(),
             "arguments": dict(self.arguments),
@@ -94,7 +94,7 @@ class About:
         }
 
     def columns(self) -> dict[str, str]:
-        """The same in short, for tables and status files: list, exam, and who answered as far as it is known."""
+        """A short form for tables and status files: item list, exam, checkpoint, revision and run; "" if not known."""
         exam = ("", "") if self.questions is None else (self.questions.exam.item_list, self.questions.exam.digest)
         who = ("", "", "")
         if self.identity is not None:
@@ -103,16 +103,16 @@ class About:
 
 
 def about_path(folder: Path, model: str, data: str) -> Path:
-    """Where it stands: beside the prediction file."""
+    """The path of the about file, which is beside the prediction file."""
     return folder / f"{model}_{data}{SUFFIX}"
 
 
 def from_file(path: Path) -> About:
-    """What a file says.
+    """Read an about file.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is damaged, or was changed by hand.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or was changed by hand.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def from_file(path: Path) -> About:
 
 
 def to_file(path: Path, about: About) -> None:
-    """Write it in one step, so that an interruption leaves the old file or the new one."""
+    """Write an about file in one step, so that an interruption leaves either the old file or the new one."""
     write_json(path, about.as_json())
 
 
@@ -140,20 +140,20 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def differences(former: About, now: About, *, answering: bool) -> list[str]:
-    """What differs between former answers and those of this run, in words; nothing if they are one run's.
+    """What differs between earlier answers and those of this run, in words; empty if they belong to the same run.
 
     Args:
-        former: what the answers that are there belong to.
-        now: what this run's would.
-        answering: whether this run asks anything. If it only scores what is there, the versions of packages do not
-            matter, nor the weights where they are not known here.
+        former: what the earlier answers belong to.
+        now: what the answers of this run belong to.
+        answering: whether this run asks anything. If it only scores earlier answers, package versions are not compared,
+            and weights only if they are known here.
     """
     return [*_of_models(former, now, answering), *_of_questions(former.questions, now.questions)]
 
 
 def _of_models(former: About, now: About, answering: bool) -> list[str]:
     if former.identity is None or now.identity is None:
-        return [] if former.identity is now.identity else ["the model is one of ours only now, or only was"]
+        return [] if former.identity is now.identity else ["only one of the two models is sepm_eval's"]
     skipped: tuple[str, ...] = () if answering else ("versions.",)
     if not answering and not now.identity.revision:
         skipped += ("revision", "weights.")
@@ -188,7 +188,7 @@ def _of_questions(former: Questions | None, now: Questions | None) -> list[str]:
 
 
 def former_answers(folder: Path, model: str, data: str) -> list[Path]:
-    """Every file of a folder from which VLMEvalKit takes over answers of this pair: predictions and its pickles."""
+    """All files in a folder whose answers VLMEvalKit reuses for this model and data set: predictions and pickles."""
     if not folder.is_dir():
         return []
     name = re.escape(f"{model}_{data}")

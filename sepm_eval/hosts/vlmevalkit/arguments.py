@@ -1,6 +1,6 @@
-"""What a command line of VLMEvalKit is about: which models and data sets are ours, and whether all names are known.
+"""Checks of a VLMEvalKit command line: which models and data sets are ours, and whether all names are known.
 
-Imports of VLMEvalKit only what is asked once it has been imported.
+VLMEvalKit is imported only inside functions that are called after it has been imported anyway.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 
 
 class BadArguments(ValueError):
-    """A command line, or an installation of VLMEvalKit, that cannot work; the message says what to change."""
+    """The command line or the installation of VLMEvalKit cannot work; the message says what to change."""
 
 
 def data_sets() -> list[str]:
-    """Names of our data sets: the benchmarks that ask the same of every picture."""
+    """Names of our data sets: the benchmarks that ask the same question of every picture."""
     return [one.table_name for one in find_benchmarks().values() if not one.own_questions]
 
 
 def checkpoints() -> dict[str, tuple[str, str]]:
-    """What a model entry may end in, such as llava_v1.5_7b: by that name the backbone and the checkpoint.
+    """By the end of a model entry's name, such as llava_v1.5_7b, the backbone and the checkpoint.
 
-    A backbone of which no checkpoint is known stands under its own name, with its usual checkpoint.
+    A backbone that lists no checkpoints is named by itself and has its usual checkpoint.
 
     Raises:
         BadArguments: two backbones give the same name to a checkpoint.
@@ -58,7 +58,7 @@ def checkpoints() -> dict[str, tuple[str, str]]:
 
 
 def model_entries() -> dict[str, dict[str, Any]]:
-    """Every method on every checkpoint, with the method's defaults: by the entry's name the arguments of its model."""
+    """By name, the model entries (every method on every checkpoint) with the arguments of ``SepmEvalModel``."""
     known = checkpoints()
     return {
         f"{method}_{name}": {"backbone": backbone, "pretrained": pretrained, "method": method}
@@ -68,7 +68,11 @@ def model_entries() -> dict[str, dict[str, Any]]:
 
 
 def refuse_misspelt(arguments: Sequence[str]) -> None:
-    """Find names of our data sets in other letters before VLMEvalKit is imported, which takes seconds."""
+    """Refuse names of our data sets with wrong capitals before VLMEvalKit is imported, which takes seconds.
+
+    Raises:
+        BadArguments: a name after --data differs from one of ours only in upper and lower case.
+    """
     known = {name.lower(): name for name in data_sets()}
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--data", nargs="*", default=[])
@@ -79,9 +83,17 @@ def refuse_misspelt(arguments: Sequence[str]) -> None:
 
 
 def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict[str, str | None]]:
-    """What the run is about, checked as far as VLMEvalKit would only find out between two data sets.
+    """The models and data sets of a run, checked for faults that VLMEvalKit would find only in the middle of the run.
 
-    Returns by the models' names the arguments of those that are ours, and by the data sets' names the names of ours.
+    Args:
+        wanted: VLMEvalKit's parsed command line.
+
+    Returns:
+        By the model's name its arguments, and by the data set's name its name among ours; each is None if the model or
+        data set is not ours.
+
+    Raises:
+        BadArguments: a name is unknown or missing, or an option cannot work.
     """
     limit = getattr(wanted, "limit", None)
     if limit is not None and not 1 <= limit <= sys.maxsize:
@@ -114,13 +126,13 @@ def models_and_sets(wanted: Any) -> tuple[dict[str, dict[str, Any] | None], dict
 def _from_config(
     path: Path, entries: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, dict[str, Any] | None], dict[str, str | None]]:
-    """As ``models_and_sets``, from a file of VLMEvalKit's --config."""
+    """The result of ``models_and_sets`` for a file that was given by VLMEvalKit's --config."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         found = {name: dict(told) for name, told in config["model"].items()}
         sets = {name: dict(told) for name, told in config["data"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadArguments(f"{path} is no file for --config, with the tables model and data ({error!r})") from error
+        raise BadArguments(f"{path} is not a file for --config, with the tables model and data ({error!r})") from error
     models: dict[str, dict[str, Any] | None] = {}
     for name, told in found.items():
         named = told.pop("class", None)
@@ -134,7 +146,11 @@ def _from_config(
 
 
 def _check_sets(names: Sequence[str]) -> None:
-    """Refuse names of data sets that VLMEvalKit would skip after it has built everything else."""
+    """Refuse unknown names of data sets, which VLMEvalKit would skip late, after it has built everything else.
+
+    Raises:
+        BadArguments: a name is unknown.
+    """
     import vlmeval.dataset
     from vlmeval.dataset.video_dataset_config import supported_video_datasets
     from vlmeval.smp import LMUDataRoot
@@ -152,7 +168,12 @@ def _check_sets(names: Sequence[str]) -> None:
 
 @contextmanager
 def left_to_do(wanted: Any, asked: Sequence[tuple[str, str]]) -> Iterator[None]:
-    """Leave out of VLMEvalKit's command line, inside, the models and data sets that cannot be had."""
+    """Within this context, VLMEvalKit's command line names only the models and data sets that can be run.
+
+    Args:
+        wanted: VLMEvalKit's parsed command line.
+        asked: the pairs of model and data set that can be run.
+    """
     models, sets = dict.fromkeys(model for model, _ in asked), dict.fromkeys(name for _, name in asked)
     if wanted.config is None:
         if list(models) != wanted.model or list(sets) != wanted.data:

@@ -1,4 +1,4 @@
-"""The benchmarks as data sets of VLMEvalKit."""
+"""Our benchmarks as data sets of VLMEvalKit."""
 
 from __future__ import annotations
 
@@ -45,30 +45,30 @@ JUDGE = "exact_matching"
 
 
 class EmotionMCQ(ImageBaseDataset):
-    """An image-emotion benchmark: the questions lmms-eval asks, scored by the same rule, without a judge."""
+    """An image-emotion benchmark with the same questions and scoring rule as in lmms-eval, and without a judge."""
 
     TYPE = "MCQ"
     DATASET_URL: ClassVar[dict[str, str]] = dict.fromkeys(BENCHMARKS, "")
     DEFAULT_JUDGE = JUDGE
-    force_use_dataset_prompt = True  # or stock models would word the question in ways of their own
+    force_use_dataset_prompt = True  # otherwise VLMEvalKit's own models would word the question in their own ways
 
     def __init__(self, dataset: str) -> None:
         """Read the items.
 
         Args:
-            dataset: a name of ``BENCHMARKS``.
+            dataset: a name in ``BENCHMARKS``.
 
         Raises:
             MissingData: there is neither the release nor a table that ``sepm-eval prepare`` wrote.
-            ValueError: an unknown name; see ``Benchmark.items``; or the table was written for other options or another
-                item list.
+            ValueError: the name is unknown, the release is invalid (see ``Benchmark.items``), or the table was written
+                for other options or another item list.
         """
         if dataset not in BENCHMARKS:
             raise ValueError(f"unknown data set {dataset!r}; there are {', '.join(BENCHMARKS)}")
         super().__init__(dataset, skip_noimg=False)
 
     def load_data(self, dataset: str) -> pd.DataFrame:
-        """One row a question: the release as lmms-eval reads it, or else the exported table."""
+        """One row for each question, from the release as lmms-eval reads it, or otherwise from the exported table."""
         benchmark = BENCHMARKS[dataset]
         try:
             chosen, items = benchmark.chosen_list(), benchmark.items()
@@ -83,7 +83,7 @@ class EmotionMCQ(ImageBaseDataset):
         )
 
     def post_build(self, dataset: str) -> None:
-        """Note all items before VLMEvalKit takes a part of them (--limit), and each picture's digest."""
+        """Remember all items, before VLMEvalKit reduces them to a part (--limit), and the digest of each picture."""
         self._doc_ids = {index: number for number, index in enumerate(self.data["index"])}
         if "image" in self.data:
             self.data["picture"] = [hashlib.sha256(base64.b64decode(one)).hexdigest() for one in self.data["image"]]
@@ -94,15 +94,15 @@ class EmotionMCQ(ImageBaseDataset):
         self._item_list = str(self.data["item_list"].iloc[0])
 
     def questions(self, limit: int | None = None) -> Questions:
-        """What is asked: the same exam as in lmms-eval, from the release or from the table with its pictures.
+        """What the data set asks: the exam is the same as in lmms-eval, whether read from the release or the table.
 
         Args:
-            limit: only the first so many.
+            limit: only the first ``limit`` questions are asked; None asks all.
         """
         return questions_of(BENCHMARKS[self.dataset_name], self._item_list, self._rows, limit)
 
     def pictures(self) -> dict[str, str]:
-        """SHA-256 of each item's picture, by its id; "" where it cannot be read."""
+        """By item id, the SHA-256 of the picture's file; "" if it cannot be read."""
         return {key: picture for key, _, picture in self._rows}
 
     def build_prompt(self, line: int | pd.Series | dict[str, Any]) -> list[dict[str, Any]]:
@@ -110,12 +110,12 @@ class EmotionMCQ(ImageBaseDataset):
         row = self.data.iloc[line] if isinstance(line, int) else line
         (picture,) = self.dump_image(row)
         question = BENCHMARKS[self.dataset_name].question()
-        # The document's number in lmms-eval and its item, for our journal; models of VLMEvalKit do not look at them.
+        # For our journal: the document's number in lmms-eval and the item's id. VLMEvalKit's own models ignore them.
         ours = {"doc_id": self._doc_ids[row["index"]], "item": row["index"]}
         return [{"type": "image", "value": picture}, {"type": "text", "value": question, **ours}]
 
     def dump_image(self, line: pd.Series | dict[str, Any]) -> list[str]:
-        """The picture's file. One from a table is written unchanged, under a name that its content decides."""
+        """The picture's file; a picture from a table is written unchanged to a file named by its content's SHA-256."""
         if "image_path" in line:
             return [line["image_path"]]
         content = base64.b64decode(line["image"])
@@ -128,12 +128,13 @@ class EmotionMCQ(ImageBaseDataset):
         return [str(path)]
 
     def evaluate(self, eval_file: str, **judge_kwargs: Any) -> pd.DataFrame:
-        """Score a prediction file; write ``*_exact_matching_result``, by question, and ``*_acc``, which is returned.
+        """Score a prediction file, and return the accuracy.
 
-        ``*_acc`` and status.json also say which item list, exam and weights the score belongs to.
+        This writes ``*_exact_matching_result`` (the score of each question) and ``*_acc`` (the accuracy). ``*_acc`` and
+        status.json also say which item list, exam and weights the accuracy belongs to.
 
         Raises:
-            ValueError: the file lacks questions, or holds answers to others.
+            ValueError: the file lacks predictions for some questions, or holds answers to other questions.
         """
         judge = judge_kwargs.get("model", JUDGE)
         if judge != JUDGE or judge_kwargs.get("use_verifier"):
@@ -146,7 +147,7 @@ class EmotionMCQ(ImageBaseDataset):
         return accuracy
 
     def _about(self, eval_file: Path) -> About:
-        """Whose answers a prediction file holds. Without the command nobody said so; then only the exam is known.
+        """What the answers in a prediction file belong to; only the exam if ``sepm-eval vlmeval`` did not write them.
 
         Raises:
             ValueError: they are answers to other questions.
@@ -166,7 +167,7 @@ class EmotionMCQ(ImageBaseDataset):
 
 
 def _note(status: Path, data: str, about: About) -> None:
-    """Put into VLMEvalKit's status file, where there is one, which list and weights a score belongs to."""
+    """Write into VLMEvalKit's status file, if there is one, which item list, exam and weights a score belongs to."""
     with SoftFileLock(f"{status}.lock"):
         if not status.is_file():
             return
@@ -176,7 +177,7 @@ def _note(status: Path, data: str, about: About) -> None:
 
 
 def _exported(benchmark: Benchmark) -> Path | None:
-    """The table that ``sepm-eval prepare`` wrote: where VLMEvalKit keeps its own, or where it was written."""
+    """The table that ``sepm-eval prepare`` wrote, in VLMEvalKit's data folder or in the prepared folder, or None."""
     name = f"{benchmark.table_name}.tsv"
     places = (Path(LMUDataRoot()) / name, prepared_folder(benchmark.name) / name)
     return next((path for path in places if path.is_file()), None)

@@ -1,8 +1,7 @@
-"""VLMEvalKit's own run, with our data sets and models in it.
+"""Runs VLMEvalKit's own command with our data sets and models added.
 
-VLMEvalKit has no hook for other packages, so ``run`` puts both into its tables and then calls its ``main``. Importing
-it has effects on the whole process; nothing of it is imported before ``run`` (or one of the modules beside this) asks
-for it.
+VLMEvalKit has no hook for other packages, so ``run`` adds both to its tables and then calls its ``main``. Importing
+VLMEvalKit affects the whole process; so it is imported only when ``run`` (or another module of this folder) needs it.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Put our data sets and models into VLMEvalKit's tables. Calling it again changes nothing."""
+    """Add our data sets and models to VLMEvalKit's tables; calling this again changes nothing."""
     from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS, EmotionMCQ
     from sepm_eval.hosts.vlmevalkit.model import SepmEvalModel
 
@@ -52,7 +51,7 @@ def register() -> None:
     vlmeval.dataset.SUPPORTED_DATASETS.extend(BENCHMARKS)
     for name, arguments in model_entries().items():
         supported_VLM[name] = functools.partial(SepmEvalModel, **arguments)
-    # Where VLMEvalKit's --config looks a class up by name.
+    # VLMEvalKit's --config looks up classes by name in these two modules.
     vlmeval.dataset.EmotionMCQ = EmotionMCQ
     vlmeval.vlm.SepmEvalModel = SepmEvalModel
 
@@ -60,16 +59,16 @@ def register() -> None:
 def run(arguments: Sequence[str]) -> list[str]:
     """Run VLMEvalKit with its own command line.
 
-    What can be known before a model is loaded is looked at first: names, data, checkpoints, and whether answers that
-    VLMEvalKit would take over are this run's.
+    Before a model is loaded, names, data and checkpoints are checked, and whether the earlier answers that VLMEvalKit
+    would reuse belong to this run.
 
-    Returns what is missing afterwards, one sentence each: pairs of model and data set without a result, pairs with
-    failed questions, and those whose method was to drop visual tokens and never did. In a run of several processes
-    only the first one looks.
+    Returns:
+        One sentence for each pair of model and data set with a problem: no result, failed questions, or a method that
+        was to drop visual tokens and never did. With several processes only the first one checks this.
 
     Raises:
         ModuleNotFoundError: VLMEvalKit is not installed.
-        BadArguments: nothing was run.
+        BadArguments: the command line cannot work, or earlier answers belong to another run; nothing was run.
     """
     refuse_misspelt(arguments)
     host = _import_run()
@@ -107,7 +106,11 @@ def run(arguments: Sequence[str]) -> list[str]:
 
 
 def _import_run() -> ModuleType:
-    """VLMEvalKit's command: ``vlmeval.run`` of the package ms-vlmeval, ``run.py`` beside the package in a checkout."""
+    """Import VLMEvalKit's command: ``vlmeval.run`` of the package ms-vlmeval, or a checkout's ``run.py``.
+
+    Raises:
+        BadArguments: the installation has neither.
+    """
     with tls_verified():
         import vlmeval
 
@@ -117,7 +120,7 @@ def _import_run() -> ModuleType:
 
             return host
         path = package.parent / "run.py"
-        # The name decides where its messages go: VLMEvalKit shows what is logged below "vlmeval".
+        # The module needs this name because VLMEvalKit shows only messages of loggers below "vlmeval".
         spec = importlib.util.spec_from_file_location("vlmeval.run", path)
         if not path.is_file() or spec is None or spec.loader is None:
             raise BadArguments(
@@ -145,9 +148,11 @@ def _folder_name(model: str) -> str:
 def _look(
     work: Path, models: dict[str, dict[str, Any] | None], sets: dict[str, str | None], wanted: Any
 ) -> tuple[Pairs, dict[str, str]]:
-    """Look at data and checkpoints before anything is loaded.
+    """Check data and checkpoints before anything is loaded.
 
-    Returns the pairs with something of ours, and by name of a model or data set why it cannot be had.
+    Returns:
+        The pairs in which the model or the data set is ours; and, by the name of a model or data set that cannot be
+        used, the reason.
     """
     from sepm_eval.hosts.vlmevalkit.dataset import BENCHMARKS, EmotionMCQ
     from sepm_eval.hosts.vlmevalkit.model import before_loading
@@ -181,7 +186,7 @@ def _look(
 
 
 def _warn_of_reuse(pairs: Pairs) -> None:
-    """ms-vlmeval 0.0.20 takes over the answers of an earlier run in the same folder, with --reuse or without."""
+    """Warn about earlier answers: ms-vlmeval 0.0.20 reuses those in the same folder even without --reuse."""
     for pair, files in pairs.taken_over().items():
         unknown = "; the weights of this model are not known to this command" if not pairs.abouts[pair].identity else ""
         logger.warning(
@@ -193,7 +198,7 @@ def _warn_of_reuse(pairs: Pairs) -> None:
 
 
 def _missing(folder: Path, model: str, name: str, started: datetime) -> str | None:
-    """What this run did not deliver for one pair, from VLMEvalKit's status files and predictions."""
+    """What is missing for one pair after the run, according to VLMEvalKit's status files and predictions; or None."""
     from vlmeval.smp import load
 
     pair = f"{model} on {name}"

@@ -23,7 +23,7 @@ with tls_verified():
     from vlmeval.inference import FAIL_MSG
     from vlmeval.vlm.base import BaseModel
 
-logger = logging.getLogger("vlmeval.sepm_eval")  # VLMEvalKit shows and files what is logged below its own name
+logger = logging.getLogger("vlmeval.sepm_eval")  # VLMEvalKit shows and saves messages of loggers below its own name
 
 _OWN_ARGUMENTS = (
     "backbone",
@@ -39,7 +39,7 @@ _OWN_ARGUMENTS = (
 
 
 class SepmEvalModel(BaseModel):
-    """A backbone and a method. The arguments are those of lmms-eval's ``--model_args``."""
+    """A backbone with a method as a model of VLMEvalKit; most arguments are those of lmms-eval's ``--model_args``."""
 
     INTERLEAVE = False
     allowed_types = ("text", "image")
@@ -60,19 +60,19 @@ class SepmEvalModel(BaseModel):
         """Load the checkpoint.
 
         Args:
-            backbone: the architecture, such as "llava".
+            backbone: name of the architecture, such as "llava".
             pretrained: hub id, folder, or "demo"; by default the backbone's usual checkpoint on the hub.
-            method: a method's name.
+            method: name of the method.
             device: see ``load_backbone``.
             dtype: see ``load_backbone``.
             journal: the journal's file; by default one for this model and method in the user's state folder.
-            resume: answer from the journal what it has.
-            polarity: labels whose polarity is to be another, such as "surprise:negative+confusion:positive".
-            max_new_tokens: limit for questions that are not emotion questions; VLMEvalKit's data sets name none.
-            options: those of the method and of the backbone.
+            resume: whether answers that the journal already has are reused.
+            polarity: polarities set by hand, such as "surprise:negative+confusion:positive".
+            max_new_tokens: limit for questions that are not emotion questions; VLMEvalKit's data sets set no limit.
+            options: options of the method and of the backbone.
 
         Raises:
-            ValueError: an unknown or impossible argument; the message names the allowed ones.
+            ValueError: an argument is unknown or has an invalid value; the message names what is allowed.
         """
         super().__init__()
         check_count("max_new_tokens", max_new_tokens)
@@ -93,7 +93,9 @@ class SepmEvalModel(BaseModel):
         self._asked = 0
 
     def set_dump_image(self, dump_image_func: Callable[..., list[str]]) -> None:
-        """What VLMEvalKit calls before it asks a data set's questions: the moment to compare with former answers.
+        """Prepare for the questions of a data set; VLMEvalKit calls this before it asks the first one.
+
+        This is the moment at which the model is compared with the earlier answers of the data set.
 
         Raises:
             OtherAnswers, SystemExit: see ``model_loaded``.
@@ -103,21 +105,21 @@ class SepmEvalModel(BaseModel):
         self._runner.dropping.restart()
 
     def flaw(self) -> str:
-        """Why its answers since then are no result although there are some: see ``Dropping.flaw``."""
+        """Why the answers to the present data set must not count as a result, or ""; see ``Dropping.flaw``."""
         return self._runner.dropping.flaw()
 
     def generate(self, message: Any, dataset: str | None = None) -> str:
         """Answer one question.
 
-        VLMEvalKit's own checks give up the whole data set where a picture is missing or has an unusual name. In our
-        data sets that is a fault of one question.
+        VLMEvalKit's own checks, which stop the whole data set if a picture is missing or has an unusual name, are
+        skipped for our data sets, so that only the one question fails.
         """
         if dataset in BENCHMARKS:
             return self.generate_inner(message, dataset)
         return str(super().generate(message, dataset))
 
     def generate_inner(self, message: Sequence[dict[str, Any]], dataset: str | None = None) -> str:
-        """Answer one question; a fault is an answer that VLMEvalKit counts as failed and asks again next time."""
+        """Answer one question; if it fails, return a text that VLMEvalKit counts as failed and asks again next time."""
 
         def load() -> tuple[str, list[Image]]:
             texts = [part["value"] for part in message if part["type"] == "text"]
@@ -142,14 +144,15 @@ def before_loading(
     """What is known of a model before it is loaded.
 
     Args:
-        arguments: those of ``SepmEvalModel``.
-        asked: what it is to be asked.
-        find: whether its checkpoint is looked for.
+        arguments: arguments of ``SepmEvalModel``.
+        asked: the benchmarks that the model is to be asked.
+        find: see ``expected_identity``.
 
-    Returns its identity without ``Identity.model``, and the arguments that will decide that.
+    Returns:
+        The identity without ``Identity.model``, and the arguments that will decide ``Identity.model``.
 
     Raises:
-        ValueError: an unknown or impossible argument, also for what is asked.
+        ValueError: an argument is unknown, has an invalid value, or does not fit the benchmarks.
         FileNotFoundError: there is no such checkpoint.
     """
     bound = inspect.signature(SepmEvalModel).bind(**arguments)

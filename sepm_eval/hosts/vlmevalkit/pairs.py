@@ -1,7 +1,8 @@
-"""Former answers in VLMEvalKit's folders: taken over only by the run they belong to.
+"""Earlier answers in VLMEvalKit's folders: they may be reused only by the run that they belong to.
 
-A pair is one model on one data set. Before the run each is compared with the answers that are there. While VLMEvalKit
-runs, ``watching`` learns from it where it keeps a pair's answers, and says there whose they are.
+A pair is one model on one data set. Before the run, each pair is compared with the earlier answers in its folders.
+While VLMEvalKit runs, ``watching`` finds out where it keeps a pair's answers, and writes the about file there, which
+says what they belong to.
 """
 
 from __future__ import annotations
@@ -22,29 +23,29 @@ from sepm_eval.hosts.vlmevalkit.about import About, about_path, differences, for
 from sepm_eval.hosts.vlmevalkit.scores import is_failed
 from sepm_eval.runs.identity import Identity
 
-# VLMEvalKit hides the number of processes while it builds a model.
+# Read at import, because VLMEvalKit hides the number of processes while it builds a model.
 RANK, PROCESSES = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-_RUN_FOLDER = re.compile(r"T\d{8}[-_].+")  # of a checkout, and of --api-mode
+_RUN_FOLDER = re.compile(r"T\d{8}[-_].+")  # folders of single runs, made by a checkout and by --api-mode
 _JOBS = ("infer_data_job", "infer_data_job_mt", "infer_data_job_video")
 
 Pair = tuple[str, str]
 
 
 class OtherAnswers(ValueError):
-    """Former answers that would be taken over are of another run."""
+    """Earlier answers that would be reused belong to another run."""
 
 
 @dataclass
 class Pairs:
-    """The pairs of one run that are ours: model, data set, or both.
+    """The pairs of one run in which the model, the data set, or both are ours.
 
     Attributes:
         work: VLMEvalKit's work folder.
-        abouts: what the answers of each pair belong to, as far as it is known; completed when a model is loaded.
-        pictures: SHA-256 of each picture by data set and item.
-        answering: whether anything is asked (not with --mode eval).
-        reuse: whether answers of other run folders are taken over (--reuse).
-        flaws: why the answers of a pair that were asked for are no result, of those that are none.
+        abouts: by pair, what its answers belong to, as far as it is known; completed when a model is loaded.
+        pictures: by data set and item id, the SHA-256 of the picture's file.
+        answering: whether questions are asked (not with --mode eval).
+        reuse: whether answers in other run folders are reused (--reuse or --mode eval).
+        flaws: by pair, why its answers must not count as a result; only pairs with such a flaw.
     """
 
     work: Path
@@ -56,7 +57,7 @@ class Pairs:
     _former: dict[Pair, About] = field(init=False, default_factory=dict)
 
     def taken_over(self) -> dict[Pair, list[Path]]:
-        """The files from which VLMEvalKit would take answers over, by pair, where there are any."""
+        """By pair, the files whose answers VLMEvalKit would reuse; only pairs with such files."""
         found = {
             pair: [path for folder in self._folders(pair) for path in former_answers(folder, *pair)]
             for pair in self.abouts
@@ -64,7 +65,10 @@ class Pairs:
         return {pair: files for pair, files in found.items() if files}
 
     def refused(self) -> list[str]:
-        """Pairs whose former answers are not this run's, one sentence each; those of the others are remembered."""
+        """One sentence for each pair whose earlier answers belong to another run.
+
+        For the other pairs, what their earlier answers belong to is remembered.
+        """
         found = []
         for pair, files in self.taken_over().items():
             for folder in dict.fromkeys(path.parent for path in files):
@@ -75,16 +79,16 @@ class Pairs:
         return found
 
     def start(self, folder: Path, pair: Pair) -> None:
-        """Say beside where the answers of a pair will lie whose they are; in the first process."""
+        """Write the about file of a pair into the folder of its answers; only the first process does this."""
         if pair in self.abouts and RANK == 0:
             to_file(about_path(folder, *pair), self._former.get(pair, self.abouts[pair]))
 
     def loaded(self, folder: Path, pair: Pair, identity: Identity) -> None:
-        """Compare a model that was loaded with the former answers that it would complete, and note it.
+        """Compare a loaded model with the earlier answers that it would complete, and write its identity beside them.
 
         Raises:
-            OtherAnswers: they were made with other settings, such as another dtype.
-            SystemExit: so, in a run of several processes: they would wait for each other.
+            OtherAnswers: the earlier answers were made with other settings, such as another dtype.
+            SystemExit: the same in a run of several processes, which would otherwise wait for each other.
         """
         if pair not in self.abouts:
             return
@@ -100,7 +104,7 @@ class Pairs:
             to_file(about_path(folder, *pair), now)
 
     def _compared(self, folder: Path, pair: Pair) -> str:
-        """What is wrong with former answers in a folder; "" if they are this run's."""
+        """Why the earlier answers in a folder cannot be reused; "" if they belong to this run."""
         path = about_path(folder, *pair)
         try:
             former = from_file(path)
@@ -118,7 +122,7 @@ class Pairs:
         return ""
 
     def _only_of_failed(self, folder: Path, pair: Pair) -> bool:
-        """Whether only pictures of failed questions are others now: those are asked again, so none is mistaken."""
+        """Whether only pictures of failed questions have changed; these questions are asked again, so reuse is safe."""
         from vlmeval.smp import load
 
         files = former_answers(folder, *pair)
@@ -131,7 +135,7 @@ class Pairs:
         return all(is_failed(said) for item, picture, said in rows if now.get(str(item)) != str(picture))
 
     def _folders(self, pair: Pair) -> list[Path]:
-        """Where VLMEvalKit takes answers from: the model's folder and, with --reuse, the newest run that has some."""
+        """Folders whose answers VLMEvalKit reuses: the model's and, if ``reuse``, the newest run's that has answers."""
         folder = self.work / pair[0]
         runs = [path for path in folder.glob("T*") if _RUN_FOLDER.fullmatch(path.name) and path.is_dir()]
         runs.sort(key=lambda path: path.stat().st_mtime, reverse=True)
@@ -141,19 +145,21 @@ class Pairs:
 
 @dataclass
 class _Now:
-    """The pair VLMEvalKit works on; a model that is asked in that time looks here."""
+    """The pair that VLMEvalKit is working on; a model finds here the pair for which it is asked."""
 
     pairs: Pairs | None = None
     folder: Path = field(default_factory=Path)
     pair: Pair = ("", "")
-    begun: bool = False  # a model of ours has begun to answer it
+    begun: bool = False  # whether a model of ours has begun to answer the pair
 
 
 _now = _Now()
 
 
 def model_loaded(identity: Identity) -> None:
-    """Say who is about to answer the pair that is worked on; without a run of ours, nothing happens.
+    """Pass on the identity of the model that is about to answer the present pair; see ``Pairs.loaded``.
+
+    Outside ``watching`` nothing is compared or written.
 
     Raises:
         OtherAnswers, SystemExit: see ``Pairs.loaded``.
@@ -165,12 +171,13 @@ def model_loaded(identity: Identity) -> None:
 
 @contextmanager
 def watching(host: Any, pairs: Pairs) -> Iterator[None]:
-    """While VLMEvalKit runs inside, let it tell where it keeps the answers of each pair, before it asks anything.
+    """Within this context, learn from VLMEvalKit where it keeps the answers of each pair, before it asks anything.
 
     Args:
-        host: its module ``run``, two kinds of whose functions are replaced meanwhile: what looks for former answers
-            (in the first process, with --api-mode too), and what asks a model here (in every process).
-        pairs: what to note.
+        host: VLMEvalKit's module ``run``. Some of its functions are replaced within the context: the one that looks for
+            earlier answers (called in the first process, and with --api-mode), and those that ask a model in this
+            process (called in every process).
+        pairs: the pairs of the run; they record where their answers are kept and what is wrong with them.
     """
     former = {name: getattr(host, name) for name in ("prepare_reuse_files", *_JOBS)}
 

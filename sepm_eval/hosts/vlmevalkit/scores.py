@@ -1,4 +1,4 @@
-"""VLMEvalKit's prediction files, scored by our rule. Imports nothing of VLMEvalKit."""
+"""Scoring of VLMEvalKit's prediction files by our rule. Imports nothing of VLMEvalKit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_failed(prediction: object) -> bool:
 
 
 def predictions(loaded: Any) -> pd.Series:
-    """Prediction by index, both as text, from what VLMEvalKit's ``load`` gives. An empty answer arrives as NaN."""
+    """By index, the predictions in what VLMEvalKit's ``load`` returned, all as text; NaN stands for an empty answer."""
     table = loaded if isinstance(loaded, pd.DataFrame) else pd.DataFrame(loaded)
     texts = ["" if pd.isna(text) else str(text) for text in table["prediction"]]
     return pd.Series(texts, index=[str(index) for index in table["index"]], dtype=object)
@@ -27,15 +27,16 @@ def score_table(data: pd.DataFrame, answers: pd.Series, benchmark: Benchmark) ->
 
     Args:
         data: the data set's rows, with ``index`` and ``category`` (the label).
-        answers: prediction by index.
-        benchmark: names the options.
+        answers: the predictions by index.
+        benchmark: the benchmark, which has the options.
 
-    Returns the rows with prediction, ``status`` (right, wrong, unparsed, failed), ``answer_label`` and ``hit`` (1, 0 or
-    nothing), and a table of one row: accuracy overall and by class and macro-F1 over the questions that were asked,
-    then how many there were of each status.
+    Returns:
+        The rows with ``prediction``, ``status`` (right, wrong, unparsed, failed), ``answer_label`` and ``hit`` (1, 0,
+        or nothing if failed); and a table of one row with accuracy overall and by class and macro-F1, all without the
+        failed questions, then the number of questions of each status.
 
     Raises:
-        ValueError: questions without a prediction.
+        ValueError: some questions have no prediction.
     """
     indices = [str(index) for index in data["index"]]
     absent = [index for index in indices if index not in answers.index]

@@ -1,4 +1,4 @@
-"""TLS certificates stay verified while VLMEvalKit is imported."""
+"""Keeps the verification of TLS certificates on when VLMEvalKit is imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def tls_verified() -> Iterator[None]:
-    """Keep TLS certificates verified: an import of VLMEvalKit inside turns that off for the whole process."""
+    """Restore the verification of TLS certificates, which an import of VLMEvalKit turns off for the whole process."""
     former = ssl._create_default_https_context
     try:
         yield

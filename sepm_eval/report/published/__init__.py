@@ -1,6 +1,6 @@
-"""Answers that other projects publish, scored again: a file for each project's layout and rule.
+"""Answers that other projects publish, scored again. There is one file for each project's layout and rule.
 
-A reader is found by being a module of this folder with ``READERS = {"name": read}``; ``read`` takes a folder.
+A reader is found because it is a module of this folder with ``READERS = {"name": read}``; ``read`` takes a folder.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def read_published(project: str, folder: Path) -> list[AnswerFile]:
 
     Args:
         project: its name, one of ``readers()``.
-        folder: what was downloaded of it, or a part.
+        folder: the project's files, or some of them, as they were downloaded.
 
     Returns:
-        One value a file.
+        One value for each file of answers.
 
     Raises:
         ValueError: the project is unknown, or the folder does not hold its answers in the layout that is known.

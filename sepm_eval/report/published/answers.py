@@ -1,4 +1,4 @@
-"""One published answer and what is made of it: by the project's rule, and by ours."""
+"""Published answers and their verdicts, by the project's rule and by ours."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sepm_eval.parsing import Options, parse_answer
 from sepm_eval.scoring import is_failure
 
 Tally = Mapping[str, tuple[int, int]]
-"""Right answers and questions, by group."""
+"""For each group, the number of right answers and the number of questions."""
 
-_WORDS_OF_PROSE = frozenset({"no"})  # an option only where they begin with a capital
+_WORDS_OF_PROSE = frozenset({"no"})  # read as an option only with a capital letter
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,16 @@ class Published:
     """An answer as a project published it.
 
     Attributes:
-        item: which question.
-        group: which of the parts that the project's score is made of.
+        item: the question's id.
+        group: the question's group; the project's score is made of the accuracies of groups.
         text: what the model wrote.
         options: the texts of the options, from A on.
         target: letter of the right option.
         theirs: letter of the option that the project's rule reads; "" if it reads none, or only the verdict is known.
         right: the verdict of the project's rule.
         lettered: whether the question shows the options with letters, so that a letter is an answer.
-        subject: a word of the question for what an answer is about, such as "statement": it is read as "answer".
+        subject: what the question calls the thing that is judged, such as "statement"; in the text, our rule reads this
+            word as "answer".
     """
 
     item: str
@@ -55,14 +56,15 @@ class Published:
         found = _stated(text, self.options)
         if found is None or self.lettered:
             return found
-        turned = _stated(text, (*self.options[1:], self.options[0]))  # a name is the same, a letter another option
+        # With the options moved up by one letter, a name still means the same option, and a letter means another one.
+        turned = _stated(text, (*self.options[1:], self.options[0]))
         name = self.options[ascii_uppercase.index(found)]
         same = turned is not None and (*self.options[1:], self.options[0])[ascii_uppercase.index(turned)] == name
         return found if same else None
 
     @property
     def status(self) -> str:
-        """By our rule: "right", "wrong", "unparsed" (states no option) or "failed" (no answer at all)."""
+        """The verdict of our rule: "right", "wrong", "unparsed" (states no option) or "failed" (no answer at all)."""
         if is_failure(self.text):
             return "failed"
         return "unparsed" if self.ours is None else "right" if self.ours == self.target else "wrong"
@@ -78,8 +80,8 @@ class Published:
 def _stated(text: str, options: Sequence[str]) -> str | None:
     """The letter of the option that a text states.
 
-    Our grammar reads names of emotions. Any other option ("The second picture.", "No.") is put as one word in its
-    place first, so that the words it is made of mean nothing of their own.
+    Our grammar reads names of emotions. Any other option ("The second picture.", "No.") is first replaced by one word
+    that means nothing, so that the words it is made of are not read on their own.
     """
     names = []
     for letter, option in zip(ascii_uppercase, options, strict=False):
@@ -101,11 +103,11 @@ class AnswerFile:
 
     Attributes:
         path: the file.
-        model: what it is called there.
-        benchmark: which questions.
-        answers: its answers to questions with options.
-        score: the project's figures from right answers and questions by group.
-        left_out: how many of its answers do not count, such as those to questions without options.
+        model: what the project calls the model.
+        benchmark: which questions were asked.
+        answers: the model's answers to questions with options.
+        score: a function that computes the project's figures from the right answers and questions of each group.
+        left_out: how many of the answers do not count, such as those to questions without options.
     """
 
     path: Path
@@ -116,9 +118,9 @@ class AnswerFile:
     left_out: int = 0
 
     def figures(self) -> list[tuple[str, float, float]]:
-        """Name, value by the project's rule and value by ours, in percent, of each figure of its score.
+        """Name, value by the project's rule and value by our rule, in percent, of each figure of the project's score.
 
-        Ours counts an unparsed answer as wrong, and a failed one not at all.
+        Our rule counts an unparsed answer as wrong, and leaves out a failed one.
         """
         theirs = self.score(self._tally(self.answers, lambda one: one.right))
         scored = [one for one in self.answers if one.status != "failed"]
@@ -167,10 +169,10 @@ def mean(values: Sequence[float]) -> float:
 
 
 def json_files(folder: Path, pattern: str, project: str) -> Iterator[tuple[Path, Any]]:
-    """The JSON files of a project below a folder, with what they hold.
+    """Yield the JSON files of a project below a folder, each with its content.
 
     Raises:
-        ValueError: there is none, or one is not JSON; the message says what was looked for and what is there.
+        ValueError: there is no such file, or one is not JSON; the message says what was looked for and what is there.
     """
     paths = [path for path in sorted(folder.rglob(pattern)) if path.is_file()]
     if not paths:
@@ -186,10 +188,10 @@ def json_files(folder: Path, pattern: str, project: str) -> Iterator[tuple[Path,
 
 
 def field_of(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """A field of a published record.
+    """Read a field of a published record.
 
     Raises:
-        ValueError: it is not there, or of another kind; the message names the file, the record and its fields.
+        ValueError: the field is missing or has another type; the message names the file, the record and its fields.
     """
     if not isinstance(record, dict):
         raise ValueError(f"{where}: expected an object, found {_short(record)}")
@@ -201,10 +203,10 @@ def field_of(record: Any, key: str, kind: type | tuple[type, ...], where: str) -
 
 
 def listed_options(found: Any) -> tuple[str, ...] | None:
-    """Options from A on, as EEmo-Bench lists them: a dictionary, or the text of a Python one.
+    """Read options by letter, from A on, as EEmo-Bench lists them: a dictionary, or the text of a Python dictionary.
 
     Returns:
-        Their texts; None if it is no list of at least two, lettered from A on.
+        Their texts; None if it is no such dictionary with at least two options.
     """
     try:
         options = ast.literal_eval(found) if isinstance(found, str) else found

@@ -1,9 +1,10 @@
-"""EEmo-Bench (Gao et al., ACM Multimedia 2025): what it publishes in ``leaderboards/`` of workerred/EEmo-Bench.
+"""EEmo-Bench (Gao et al., ACM Multimedia 2025): the answers in ``leaderboards/`` of workerred/EEmo-Bench.
 
-The layout was read in commit e10bfa9, from the files of image pairs; those of single images, which are larger, could
-not be looked at and are taken to be alike. One JSON list a model and kind of question, "EEmo-Bench(MODEL-pair).json".
-The project publishes its verdict on every answer and not its grader, so what it read is not known, only whether it was
-right. The accuracies are those of its table (pairs, checked for seven models).
+The layout is that of commit e10bfa9, read from the files of image pairs. The files of single images are larger and
+could not be looked at; they are assumed to be alike. There is one JSON list for each model and kind of question,
+"EEmo-Bench(MODEL-pair).json". The project publishes its verdict on every answer but not its grader, so it is known
+whether an answer was right for it, but not which option it read. The accuracies are those of its table (checked for
+pairs, seven models).
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ from sepm_eval.report.published.answers import (
 PATTERN = "EEmo-Bench(*).json"
 KINDS = ("single", "pair")
 QUESTION_TYPE, OPTIONS, TARGET, ITEM = "question_type", "options", "correct_answer", "id"
-RESPONSE, VERDICT = "response({})", "eval_result({})"  # of a model, whose name is not always that of the file
-CHOICE = {"Yes-or-No": "yes or no", "What/How": "what or how"}  # the types with options, and their groups
+RESPONSE, VERDICT = "response({})", "eval_result({})"  # with a model's name, not always that of the file
+CHOICE = {"Yes-or-No": "yes or no", "What/How": "what or how"}  # the question types with options, and their groups
 OTHERS = ("Open_ended", "Ranking")
-NOT_IN_THE_TABLE = {("pair", 220)}  # its verdict is marks from 0 to 2 in two files, as of a question without options
+# In two files the verdict on this question is a list of marks from 0 to 2, as for a question without options.
+NOT_IN_THE_TABLE = {("pair", 220)}
 
 _RESPONSE = re.compile(r"response\((.*)\)")
 
 
 def read(folder: Path) -> list[AnswerFile]:
-    """The answers below a folder.
+    """Read the answers below a folder.
 
     Raises:
         ValueError: there are none, or they are in another layout.
@@ -81,7 +83,7 @@ def _answer(record: Any, model: str, group: str, where: str) -> Published:
 
 
 def _options(found: str | dict[str, Any], where: str) -> tuple[str, ...]:
-    """The options from A on. They are published as the text of a Python dictionary."""
+    """The texts of the options from A on, which are published as the text of a Python dictionary."""
     options = listed_options(found)
     if options is None:
         raise ValueError(f"{where}: expected options A, B, ... with their texts, found {found!r}")

@@ -1,9 +1,9 @@
 """MLLMVisualEmotion (Su et al., "Reading Human Emotion Through Machine Eyes"): its model outputs.
 
-The layout is that of the project's code (YushuoSu/MLLMVisualEmotion, read in 4f1a08f); the published files, in a data
-set of the same name on the Hub, could not be looked at. One JSON object a model and kind of question,
-``MODEL/DATASET/images_*_results.json``: the questions with what the model wrote, and counts. The project reads the last
-letter in round brackets; an answer without one is wrong.
+The layout is that of the project's code (YushuoSu/MLLMVisualEmotion, commit 4f1a08f); the published files, in a data
+set of the same name on the Hub, could not be looked at. There is one JSON object for each model and kind of question,
+``MODEL/DATASET/images_*_results.json``, with the questions, what the model wrote, and counts. The project's rule reads
+the last letter in round brackets; an answer without one is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NEXT_SENTENCE = re.compile(r"(?<=[.;])\s+(?=[A-Z])")
 
 
 def read(folder: Path) -> list[AnswerFile]:
-    """The answers below a folder.
+    """Read the answers below a folder.
 
     Raises:
         ValueError: there are none, or they are in another layout.
@@ -59,7 +59,7 @@ def _answer(record: Any, where: str) -> Published:
 
 
 def _letter(record: Any, key: str, where: str) -> str:
-    """A letter in brackets, as the project writes it; "" where it read none."""
+    """Read a letter in brackets from a field, as the project writes it; "" if the project read no letter."""
     found = field_of(record, key, str, where)
     letter = _LETTER.fullmatch(found.strip())
     if letter is None and (key == TARGET or found != NOTHING_READ):
@@ -68,10 +68,10 @@ def _letter(record: Any, key: str, where: str) -> str:
 
 
 def options_of(question: str) -> tuple[str, ...]:
-    """The options that a question lists as "(A) anger", from A on; where it lists none so, all letters without names.
+    """The options that a question lists as "(A) anger", from A on; if it lists none like that, letters without names.
 
-    A list may stand on one line or on several. Letters that the question names again behind it are no options, nor is a
-    sentence behind the last one a part of its text.
+    The list may be on one line or on several. Letters that the question repeats after the list are no options, and a
+    sentence after the last option is no part of its text.
     """
     found: list[str] = []
     for letter, name in _OPTION.findall(question):

@@ -1,8 +1,9 @@
 """MVEI_PLUS (Wu et al., 2026): the predictions in ``baselines/`` of wudq/MVEI_PLUS, of four benchmarks.
 
-The layout and the graders are those of wdqqdw/EmObserver, ``evaluate/`` (read in d3f80b0); the published files
-themselves could not be looked at. One JSON object a model and benchmark, ``MODEL/Std_BENCHMARK_results.json``: id ->
-prompt, ground truth, other information and what the model wrote. The graders are written anew here from what they do.
+The layout and the graders are those of wdqqdw/EmObserver, ``evaluate/`` (commit d3f80b0); the published files
+themselves could not be looked at. There is one JSON object for each model and benchmark,
+``MODEL/Std_BENCHMARK_results.json``, which maps an id to the prompt, the ground truth, other information and what the
+model wrote. The graders here are new code that does what the project's graders do.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TARGET, TEXTS, ABOUT, PROMPT = "ground_truth", "generations", "other_info", "pro
 CANDIDATES, TASK, QUESTION_TYPE, STATEMENT, CLASS = "candidates", "task", "question_type", "statement_meta", "class"
 EEMO_LETTERS = "ABCD"
 EEMO_TYPES = {"Yes-or-No": "yes or no", "What/How": "what or how"}
-TASKS = {  # VECBench's, by what their accuracies are averaged over
+TASKS = {  # VECBench's tasks, by the kinds over which accuracies are averaged
     "in-domain emotions": ("EmoSet-8", "FI-8", "WebEmo-25", "WebEmo-7"),
     "in-domain polarity": ("FI-2", "WebEmo-2"),
     "out of domain": ("UnbiasedEmo-6", "Abstract-8", "Artphoto-8"),
@@ -43,7 +44,7 @@ _BRACES = re.compile(r"\{[^{}]*\}")
 
 
 def read(folder: Path) -> list[AnswerFile]:
-    """The answers below a folder.
+    """Read the answers below a folder.
 
     Raises:
         ValueError: there are none, or they are in another layout.
@@ -66,12 +67,12 @@ def _answer(make: Callable[..., Published], item: str, record: Any, where: str) 
     texts = field_of(record, TEXTS, list, where)
     if texts and not isinstance(texts[0], str):
         raise ValueError(f"{where}: {TEXTS} holds {type(texts[0]).__name__}s, not texts")
-    text = texts[0] if texts else ""  # of several only the first is graded
+    text = texts[0] if texts else ""  # of several texts only the first is graded
     return make(item, record, text, field_of(record, TARGET, str, where), where)
 
 
 def answer_part(text: str) -> tuple[str, bool]:
-    """The part of a text that the graders read, and whether it stood in a whole answer tag."""
+    """The part of a text that the graders read, and whether it was inside an answer tag that is closed."""
     if found := _ANSWER.search(text):
         return found[1], True
     tag = max(("<answer>", "</think>"), key=text.lower().rfind)
@@ -80,13 +81,16 @@ def answer_part(text: str) -> tuple[str, bool]:
 
 
 def _has_letter(letter: str, text: str) -> bool:
-    """Whether the graders see a letter: the capital anywhere, or the small one with no letter beside it."""
+    """Whether the graders find a letter: the capital anywhere, or the small letter with no letter next to it."""
     small = rf"(?<![A-Za-z]){letter.lower()}(?![A-Za-z])"
     return letter in text or re.search(small, text) is not None
 
 
 def _mvei(item: str, record: Any, text: str, target: str, where: str) -> Published:
-    """A statement about a picture, to be judged: A is "correct", B "incorrect"; a text that says neither is wrong."""
+    """Grade the judgement of a statement about a picture: A is "correct", B "incorrect".
+
+    The grader looks for these two words, then for the letters A and B; a text with none of them is wrong.
+    """
     said = answer_part(text)[0]
     lower = said.lower()
     if not said:
@@ -104,7 +108,10 @@ def _mvei(item: str, record: Any, text: str, target: str, where: str) -> Publish
 
 
 def _eemo(item: str, record: Any, text: str, target: str, where: str) -> Published:
-    """A question with lettered options: the first letter seen in the text, even of a word; none seen is A."""
+    """Grade a question with lettered options: the first letter found in the text, even inside a word; if none, A.
+
+    An answer is right, whatever its letters, if its answer tag is closed and contains the text of the right option.
+    """
     options = _options(field_of(record, PROMPT, str, where))
     letter = target.strip()
     if letter not in ascii_uppercase[: len(options)]:
@@ -128,7 +135,7 @@ def _options(prompt: str) -> tuple[str, ...]:
 
 
 def _vecbench(item: str, record: Any, text: str, target: str, where: str) -> Published:
-    """A choice among names: the first candidate that is a part of the text, in their order; none is the first."""
+    """Grade a choice among names: the first candidate in the list whose name the text contains; if none, the first."""
     about = field_of(record, ABOUT, dict, where)
     names = tuple(map(str, field_of(about, CANDIDATES, list, where)))
     if target not in names:
@@ -148,7 +155,7 @@ def _mvei_score(tally: Tally) -> dict[str, float]:
 
 
 def _vecbench_score(tally: Tally) -> dict[str, float]:
-    """Accuracy of every task, unweighted means of three kinds of task, and their mean, as far as there are answers."""
+    """Accuracy of every task, unweighted mean of each kind of task, and mean of these means, for tasks with answers."""
     groups = by_group(tally)
     kinds = {kind: [groups[task] for task in tasks if task in groups] for kind, tasks in TASKS.items()}
     means = {kind: mean(values) for kind, values in kinds.items() if values}
