@@ -85,12 +85,14 @@ def load_backbone(
         pretrained: a folder, a hub id, or "demo" for the small model that ships with the package; by default the
             architecture's usual checkpoint on the hub.
         device: "auto" (cuda, then mps, then cpu) or a torch device.
-        dtype: "auto" (the checkpoint's own on a GPU, float32 on a CPU) or a torch dtype's name.
+        dtype: a torch dtype's name, or "auto": the checkpoint's own on a GPU, on a CPU float32, or bfloat16 if float32
+            does not fit into memory.
         options: the architecture's own options, see ``backbone_options``.
 
     Raises:
         ValueError: an unknown architecture or option, or a checkpoint of another kind, damaged or incomplete.
         FileNotFoundError: no such checkpoint, or a file of it is missing.
+        NotEnoughMemory: the weights do not fit into memory.
     """
     architecture = find_backbone(name)
     known = list(architecture.options())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass
 class ClassToken:
-    """What a forward pass of the tower leaves of one layer's attention.
+    """Query and keys of one layer's attention, recorded in a forward pass of the tower.
 
     Attributes:
         heads: number of attention heads.

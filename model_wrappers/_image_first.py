@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def pick_positions(wanted: str) -> Literal["closed", "kept"]:
-    """The option ``positions``, where "auto" is "closed": dropped tokens leave no gaps, as in SEPM's public code.
+    """The value of the option ``positions``: "auto" is "closed" (renumbered without gaps), as in SEPM's public code.
 
     Raises:
         ValueError: it is none of "auto", "closed" and "kept".

@@ -67,7 +67,7 @@ def load_model(
     unread: str | None = None,
     leaves_out: bool = False,
 ) -> Any:
-    """Build a transformers model without memory and put its weights straight into their places, one by one.
+    """Load a transformers model: build it on the meta device, then put its weights into their places, one by one.
 
     If a model is quantised, modules outside its decoder are not; ``loading.quantization`` is changed to name them. The
     files are memory-mapped. On a CPU, a weight that is stored in the wanted dtype stays mapped; any other weight is
@@ -132,7 +132,7 @@ def outside_decoder(model: Any) -> list[str]:
     """Names of the largest modules outside a model's decoder: vision tower, projector, output layer.
 
     Args:
-        model: a transformers model; its tensors may be without memory.
+        model: a transformers model; its tensors may be on the meta device.
     """
     decoder = model.get_decoder()
 
@@ -149,7 +149,7 @@ def outside_decoder(model: Any) -> list[str]:
 
 
 def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: Sequence[Path]) -> nn.Module:
-    """Build a model without memory, and refuse it if the files are too small for its weights.
+    """Build a model on the meta device, where it needs no memory, and refuse it if its files are too small for it.
 
     Every weight takes at least a byte (half a byte in a quantised checkpoint), so a model cannot have more weights than
     its files have bytes.
@@ -157,11 +157,11 @@ def check_size(what: str, config: Any, build: Callable[[], nn.Module], folders: 
     Args:
         what: the checkpoint's name.
         config: the configuration, as a transformers object.
-        build: makes the model; called where tensors have shapes but no memory.
+        build: makes the model; called with the meta device as the default.
         folders: where its weights are.
 
     Returns:
-        The model.
+        The model, on the meta device.
 
     Raises:
         ValueError: the model is larger than the files, or its number of layers is impossible.
@@ -191,7 +191,7 @@ def check_map(what: str, model: nn.Module, device_map: Mapping[str, str], bytes_
 
     Args:
         what: the checkpoint's name.
-        model: the model; its tensors may be without memory.
+        model: the model; its tensors may be on the meta device.
         device_map: the place of each module, by its name.
         bytes_a_number: bytes per weight in memory.
 

@@ -41,8 +41,8 @@ def lack_on_map(model: nn.Module, device_map: Mapping[str, str], bytes_a_number:
     """A message that says why a model does not fit with a user's device map; "" if it may fit.
 
     Args:
-        model: the model; its tensors may be without memory.
-        device_map: the place of each module, by its name; "" stands for all others. The disk is taken to have room.
+        model: the model; its tensors may be on the meta device.
+        device_map: the place of each module, by its name; "" stands for all others. The disk is assumed to have room.
         bytes_a_number: bytes per weight in memory.
     """
     needs: dict[str, float] = {}
@@ -59,7 +59,7 @@ def lack_on_map(model: nn.Module, device_map: Mapping[str, str], bytes_a_number:
 
 
 def spell_out(model: nn.Module, device_map: Mapping[str, str], name: str = "", place: str = "") -> dict[str, str]:
-    """Rewrite a device map so that no entry lies inside another, as accelerate requires: outer modules become parts.
+    """Rewrite a device map so that no key lies inside another, as accelerate requires: a module becomes its parts.
 
     Args:
         model: the model, or one of its modules.

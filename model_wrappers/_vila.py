@@ -129,8 +129,8 @@ class Vila(ImageFirst):
         """Tokenise each side of the image by itself, as the original tokenizer_image_token does.
 
         The Llama-3 template contains a BOS and the tokenizer adds another, so there are two. If the tokenizer adds
-        none, the original procedure takes the template's BOS for the tokenizer's, and so also cuts the first token off
-        the second text.
+        none, the original procedure mistakes the template's BOS for the tokenizer's, and so also cuts the first token
+        off the second text.
         """
         added = [self._bos] if self._tokenizer.adds_bos else []
         first = [*added, *self._tokenizer.encode(before)[0]]

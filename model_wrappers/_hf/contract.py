@@ -35,8 +35,8 @@ def difference(ours: Tensor, own: Tensor) -> float:
 def masking_is_removing(decoder: Decoder, length: int) -> bool:
     """Whether masking tokens in a prompt of this length has the same result as removing them.
 
-    It has not if the prompt is longer than an attention window, which counts masked tokens, or if a layer is recurrent,
-    because it processes masked tokens too. This is known after the first reading.
+    The results differ if the prompt is longer than an attention window, which counts masked tokens, or if a layer is
+    recurrent, because it processes masked tokens too. The answer is known after the first reading.
     """
     if any(window is not None and window < length for window in decoder.windows.values()):
         return False

@@ -165,7 +165,7 @@ class Decoder:
 
     @torch.inference_mode()
     def read_masked(self, prompt: Prompt, picture: PictureTokens, keep: Tensor) -> Tensor:
-        """Logits, [1, V], with tokens masked instead of removed; for attention without a window the result is equal."""
+        """Logits, [1, V], with tokens masked instead of removed: the same result for attention without a window."""
         row = self._row(prompt, picture, keep)
         extra: dict[str, Any] = {key: row.types[None].to(self.device) for key in self._types}
         extra["mm_encoder_outputs"] = {"image": self._features([picture], None)}
@@ -318,7 +318,7 @@ class Decoder:
     ) -> Any:
         """Run the model's own forward pass, with logits of the last position only.
 
-        The mask is always passed: without it, gaps in the positions would be taken for several prompts in one row.
+        The mask is always passed: without it, gaps in the positions would be mistaken for several prompts in one row.
         """
         device = self.device
         with watching(watch, self._kernel), self._nothing_left_behind():

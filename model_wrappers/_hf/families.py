@@ -102,9 +102,9 @@ def family_of(config: Mapping[str, Any], name: str) -> Family:
 
 
 def _thinks(name: str) -> str | None:
-    """Why a model that always thinks is refused; None for others. Only the name tells, its chat template does not.
+    """Why a model that always thinks before it answers is refused, judged by its name; None for other models.
 
-    A template with an empty think block does not mean that thinking can be switched off.
+    Its chat template does not tell: an empty think block in it does not always switch thinking off.
     """
     if "thinking" in name.rstrip("/").rsplit("/", 1)[-1].lower():
         return (

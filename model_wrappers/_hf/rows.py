@@ -16,7 +16,7 @@ from sepm_eval.model_wrappers._hf.prompts import Prompt
 
 @dataclass
 class SeenPictures(BaseModelOutputWithPooling):
-    """Output of the vision side; when it is moved between devices, only its fields are, no other attributes.
+    """Output of the vision side. When it is moved between devices, its fields move with it, but no other attributes.
 
     Attributes:
         deepstack_features: for each level, a list with [n, D] of each picture.

@@ -32,7 +32,7 @@ class KnownCheckpoint:
 
     Attributes:
         pretrained: what ``load_backbone`` takes: a hub id, or "demo".
-        entry: its name in VLMEvalKit, where the model METHOD_ENTRY exists for every method.
+        entry: its name in VLMEvalKit, where every method has a model METHOD_ENTRY, such as "sepm_llava_v1.5_7b".
         names: parts of a hub id or folder name, in lower case, by which the checkpoint is recognised.
         geometry: its shapes, from which the cost of a run is computed before it starts; None if they are not known.
         parameters: number of parameters as leaderboards write it ("7B"); "" if it is not known, as for the next two.

@@ -298,7 +298,7 @@ class CausalLM:
         return [row[mask.to(row.device)] for row, mask in zip(visual, keep, strict=True)]
 
     def _request(self, prompts: Sequence[Prompt], attended: Tensor, which: str | tuple[int, ...]) -> probes.Probe:
-        """Make a probe of some layers; the text after the image ends each row, so its places are counted from there."""
+        """Make a probe of some layers. The text after the image ends a row, so its places count from the row's end."""
         layers = probes.choose_layers(which, range(len(self.decoder.layers))) if isinstance(which, str) else which
         rows, valid = probes.aimed(
             [prompt.probed for prompt in prompts], [len(prompt.after) for prompt in prompts], attended.shape[1]

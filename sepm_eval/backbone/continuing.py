@@ -60,7 +60,7 @@ def _held(attended: Tensor, kept: Sequence[Tensor]) -> Tensor:
     """Which cache positions stay, [B, E] bool: of each row's first n tokens those that its mask [n] keeps."""
     masks = nn.utils.rnn.pad_sequence([mask.to(attended.device) for mask in kept], batch_first=True)
     ends = torch.tensor([[len(mask)] for mask in kept], device=attended.device)
-    number = attended.long().cumsum(-1) - 1  # a row's n-th token: a continued cache has gaps, but is in order
+    number = attended.long().cumsum(-1) - 1  # tokens counted in their row: a continued cache has gaps in between
     within = attended & (number < ends)
     end = int(within.any(0).nonzero()[-1]) + 1
     return (within & masks.gather(1, number.clamp(0, masks.shape[1] - 1)))[:, :end]

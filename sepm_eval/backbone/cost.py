@@ -113,7 +113,7 @@ class Decoder:
         head_width: width of one head.
         vocabulary: number of rows of the output layer.
         spared: whether the last layer is computed for the last position only (see ``last_layer.py``).
-        windows: for each layer, how many positions it sees while an answer is written, None for all; empty if all do so.
+        windows: for each layer, how many positions it sees while an answer is written, None for all; empty if all do.
         gated: whether the output of attention is multiplied by a gate as wide as the queries.
         recurrent: the layers without attention; None if there are none.
         experts: the mixture of experts that layers have in the place of the MLP; None without one.

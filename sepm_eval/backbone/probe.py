@@ -54,7 +54,7 @@ class Probe:
         Args:
             layer: index of the layer.
             query: [B, H, R, d] of the rows, after the rotary embedding.
-            key: [B, H_kv, L, d] of the whole prompt, after the rotary embedding, H a multiple of H_kv.
+            key: [B, H_kv, L, d] of all positions, after the rotary embedding, H a multiple of H_kv.
             scaling: factor of the scores.
 
         Each row's weights sum to 1 over the attended positions up to its own. As in transformers' eager attention,
@@ -174,7 +174,7 @@ def probed(
             attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill(~attention_mask, least)
         elif kernel == "flash_attention_2":  # this kernel is causal by itself, and is only told the padding
             attention_mask = attention_mask[:, 0, -1]
-    if kernel == "flash_attention_2":  # it would take the gaps that dropped tokens leave in them for several prompts
+    if kernel == "flash_attention_2":  # it would mistake positions with gaps, from dropped tokens, for several prompts
         kwargs.pop("position_ids", None)
     return _function(module, kernel)(module, query, key, value, attention_mask, **kwargs)
 

@@ -268,7 +268,7 @@ class Shared:
 
 
 def _since(begin: float, result: Tensor) -> float:
-    """Seconds from ``begin`` until a result is computed; a GPU still works when the call has already returned."""
+    """Seconds from ``begin`` until a result is computed; a GPU may still be working when its call has returned."""
     if result.is_cuda:
         torch.cuda.synchronize(result.device)
     return time.monotonic() - begin

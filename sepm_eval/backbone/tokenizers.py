@@ -162,7 +162,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def as_text(turns: str | Sequence[str], special: Iterable[str]) -> str | list[str]:
     """Remove the spellings of special tokens from the model's turns of a dialogue.
 
-    If a model writes one, or reads one in a picture, a tokenizer would take it for the end of a turn or for a picture.
+    If a model writes one, perhaps read in a picture, a tokenizer would mistake it for the end of a turn or a picture.
 
     Args:
         turns: the user's turn, which is not changed, or user, model, user, ...
