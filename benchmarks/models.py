@@ -28,7 +28,7 @@ from transformers import (
 
 from sepm_eval import Question, prompts
 from sepm_eval.backbone.checkpoints import Checkpoint
-from sepm_eval.backbone.cost import Decoder, Geometry, Tower
+from sepm_eval.backbone.geometry import Decoder, Geometry, Tower
 from sepm_eval.backbone.tokenizers import JsonTokenizer
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS

@@ -165,7 +165,7 @@ def settle(
     quantised = parse_quantization(load_in_4bit, load_in_8bit, quantization_config)
     if quantised is not None and config.get("quantization_config"):
         lot = "load_in_4bit, load_in_8bit and quantization_config"
-        raise ValueError(f"the weights of this checkpoint are quantised as they are: leave out {lot}")
+        raise ValueError(f"the weights of this checkpoint are already quantised: leave out {lot}")
     divided, limits = _parse_map(device_map), _parse_memory(max_memory)
     if limits is not None and not isinstance(divided, str):
         raise ValueError(f"max_memory={max_memory!r} goes with device_map={' or device_map='.join(STRATEGIES)}")
@@ -279,7 +279,7 @@ def _parse_map(device_map: Any) -> str | dict[str, str] | None:
                 f"device_map puts {key!r} on {place!r}: use a GPU's number, cpu, mps, cuda:N or disk"
             ) from error
     if not places or set(places.values()) == {"disk"}:
-        raise ValueError(f"device_map={device_map!r} names no device that computes; {form}")
+        raise ValueError(f"device_map={device_map!r} names only disk, on which nothing is computed; {form}")
     return places
 
 

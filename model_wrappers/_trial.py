@@ -247,7 +247,7 @@ class _Trial:
             raise _Broken(f"rows of {[len(row) for row in attention or []]}, tokens {self._visual.counts}")
         if not all(0 < one <= 1.01 for one in sums) or any(bool((row < 0).any()) for row in attention or []):
             raise _Broken(f"attention to the pictures sums to {sums}")
-        return f"{', '.join(f'{one:.2f}' for one in sums)} of it falls on the pictures"
+        return f"{', '.join(f'{one:.2f}' for one in sums)} of the attention falls on the pictures"
 
     def nothing_dropped(self) -> str:
         masks = [torch.ones(count, dtype=torch.bool) for count in self._visual.counts]
@@ -260,7 +260,9 @@ class _Trial:
         if not own.masking_is_removing(reading.attended[0].shape[1] + max(self._visual.counts)):
             if not bool(reading.logits.isfinite().all()):
                 raise _Broken("the logits are not finite")
-            raise _NotComparable("removed; not compared, because to mask is not to remove in its layers")
+            raise _NotComparable(
+                "removed; not compared, because in its layers masking a token differs from removing it"
+            )
         parts = zip(_QUESTIONS, self._visual.pictures, keep, strict=True)
         return self._close(reading.logits, torch.cat([own.forward(*part) for part in parts]))
 
@@ -280,7 +282,7 @@ class _Trial:
             raise _Broken("the logits are not finite")
         kept = self._backbone.read(_QUESTIONS, self._visual, prune=_AllOfThem())
         said = self._close(kept.logits, self._together.logits)
-        return f"half of them removed behind the second layer; where none is, {said}"
+        return f"half of the visual tokens removed after the second layer; with none removed, {said}"
 
     def left_behind(self) -> str:
         return self._close(self._backbone.read(_QUESTIONS, self._visual).logits, self._together.logits)

@@ -237,7 +237,7 @@ def _template(wanted: str, checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
     if wanted == "auto":
         return "aug2024" if llama_3 and checkpoint.name.rstrip("/").endswith("-Fix") else possible[0]
     if wanted not in possible:
-        raise ValueError(f"template={wanted!r}: the tokenizer of {checkpoint.name} goes with auto or one of {possible}")
+        raise ValueError(f"template={wanted!r}: the tokenizer of {checkpoint.name} allows auto or one of {possible}")
     return wanted
 
 

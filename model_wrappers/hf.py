@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
-from sepm_eval.backbone.cost import Geometry
+from sepm_eval.backbone.geometry import Geometry
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.model_wrappers._hf.shapes import geometry
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
-from sepm_eval.backbone.cost import Decoder, Geometry, Tower, geometry_from_configs
+from sepm_eval.backbone.geometry import Decoder, Geometry, Tower, geometry_from_configs
 from sepm_eval.backbone.interface import Backbone
 
 

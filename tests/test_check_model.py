@@ -231,7 +231,7 @@ def test_the_command_takes_every_setting_of_the_backbone():
         (["tilling=true"], "unknown model args ['tilling']"),
         (["positions=open"], "positions='open': use one of"),
         (["device_map={"], "its value is not YAML"),
-        (["device_map={}"], "names no device that computes"),
+        (["device_map={}"], "names only disk"),
     ],
 )
 def test_settings_that_are_none_are_refused(given, said):

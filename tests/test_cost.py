@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sepm_eval import Question, get_method, load_backbone
 from sepm_eval.backbone import cost
+from sepm_eval.backbone.geometry import geometry_from_configs
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import KEPT, Sparsify
 from sepm_eval.model_wrappers import find_backbone, known_checkpoint
@@ -83,7 +84,7 @@ def test_torch_counts_the_same_step_where_layers_differ_in_length(llava_oracle):
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             backbone.write(reading, written + 1)
         wanted = cost.Work((), (cost.Read(lengths[0], left=left),))
-        geometry = cost.geometry_from_configs(_config(folder), _config("llava15_tiny/hf")["vision_config"])
+        geometry = geometry_from_configs(_config(folder), _config("llava15_tiny/hf")["vision_config"])
         assert counter.get_total_flops() == cost.writing(geometry, wanted, written)
 
 

@@ -227,7 +227,7 @@ def test_a_checkpoint_that_is_quantised_is_not_quantised_again(tmp_path, untouch
     config = json.loads((tmp_path / "made" / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (tmp_path / "made" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="are quantised as they are: leave out load_in_4bit"):
+    with pytest.raises(ValueError, match="are already quantised: leave out load_in_4bit"):
         load_backbone("llava", str(tmp_path / "made"), device="cpu", load_in_4bit=True)
 
 

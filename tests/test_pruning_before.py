@@ -8,7 +8,8 @@ import torch
 from conftest import ORACLES, Oracle
 
 from sepm_eval import Question, get_method, load_backbone
-from sepm_eval.backbone.cost import Text, geometry_from_configs
+from sepm_eval.backbone.cost import Text
+from sepm_eval.backbone.geometry import geometry_from_configs
 from sepm_eval.backbone.paired_clip import paired_clip
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.methods.before import keep_chosen

@@ -8,6 +8,7 @@ from conftest import ORACLES, Oracle
 from sepm_eval import get_method, load_backbone
 from sepm_eval.backbone import cost, pruning
 from sepm_eval.backbone import probe as probes
+from sepm_eval.backbone.geometry import geometry_from_configs
 
 WEIGHTS = {"n16": "llava15_tiny", "n576": "sparsevlm_reference/n576"}
 TOLERANCE = {"n16": 1e-5, "n576": 1e-6}  # of scores
@@ -189,7 +190,7 @@ def test_attention_that_is_no_number_is_an_error(models, stage_one_question, mon
 def test_work_is_what_a_reading_does(models, stage_one_question, method):
     """The tokens left after each layer, as the price has them."""
     backbone, visual = models["n576"]
-    geometry = cost.geometry_from_configs(
+    geometry = geometry_from_configs(
         {"hidden_size": 32, "num_hidden_layers": 17, "num_attention_heads": 4},
         {
             "image_size": 96,

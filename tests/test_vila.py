@@ -102,7 +102,7 @@ def test_the_template_follows_the_name(tmp_path, name, template):
 
 
 def test_a_template_that_does_not_fit():
-    with pytest.raises(ValueError, match=r"template='vicuna_v1': .* goes with auto or one of \['may2024', 'aug2024'\]"):
+    with pytest.raises(ValueError, match=r"template='vicuna_v1': .* allows auto or one of \['may2024', 'aug2024'\]"):
         load_backbone("vila", str(CHECKPOINT), device="cpu", template="vicuna_v1")
 
 

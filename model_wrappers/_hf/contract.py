@@ -72,7 +72,7 @@ def check(name: str, prompts: Prompts, pictures: Pictures, decoder: Decoder, own
     ids, logits = own
     if ids != prompt.ids.tolist():
         raise ValueError(
-            f"{name}: its processor makes other tokens of a prompt than its template, tokenizer and placeholder by "
+            f"{name}: its processor tokenises a prompt differently from its template, tokenizer and placeholder by "
             "themselves; this family needs code of its own"
         )
     if len(seen.cells) != len(seen.features):

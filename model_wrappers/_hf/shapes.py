@@ -1,6 +1,6 @@
 """The shapes of transformers checkpoints, from their configuration files alone, to compute what an answer costs.
 
-Vision towers are counted in multiply-adds, as their classes compute them. Families whose decoder ``cost.Decoder``
+Vision towers are counted in multiply-adds, as their classes compute them. Families whose decoder ``geometry.Decoder``
 cannot describe (such as those with layers that share a cache) are not included; their runs have no known cost.
 """
 
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sepm_eval.backbone.cost import Decoder, Encoder, Experts, Geometry, Recurrent
+from sepm_eval.backbone.geometry import Decoder, Encoder, Experts, Geometry, Recurrent
 from sepm_eval.model_wrappers._hf.places import anyres_tiles, unpadded
 
 PICTURE = (640, 480)
@@ -87,7 +87,7 @@ def _experts(text: Config) -> Experts | None:
 
 
 def _known(text: Config) -> bool:
-    """Whether ``cost.Decoder`` can describe every layer."""
+    """Whether ``geometry.Decoder`` can describe every layer."""
     kinds = set(text.get("layer_types") or ())
     between = text.get("mlp_only_layers") or text.get("decoder_sparse_step", 1) != 1  # experts in some layers only
     return kinds <= {"full_attention", "sliding_attention", "linear_attention"} and not between

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sepm_eval.backbone.cost import Geometry
+    from sepm_eval.backbone.geometry import Geometry
     from sepm_eval.backbone.interface import Backbone
 
 NOT_SWITCHABLE = (

@@ -83,7 +83,7 @@ class PairedClip:
         width = len(self._norm)
         if features.shape[-1] != width:
             raise ValueError(
-                f"clip={self.name} is not the pair of this model's vision tower: that gives features of width "
+                f"clip={self.name} does not belong to this model's vision tower, which gives features of width "
                 f"{features.shape[-1]}, and this CLIP's {width}; give the CLIP that the tower was taken from"
             )
         features = features.to(self._norm.device, torch.float32)

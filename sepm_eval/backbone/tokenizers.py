@@ -148,7 +148,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             try:
                 tokenizer = reader(path)
                 if not tokenizer.decode(tokenizer.encode(_TRIAL)[0]):
-                    raise ValueError(f"it writes {_TRIAL!r} as nothing")
+                    raise ValueError(f"it encodes {_TRIAL!r} to no tokens")
                 return tokenizer
             except (
                 BaseException

@@ -70,7 +70,7 @@ def _read_bin(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
             f"{path} is damaged or holds more than tensors, which are all that is read: {reason}"
         ) from error
     if not isinstance(found, dict) or not all(isinstance(one, Tensor) for one in found.values()):
-        raise ValueError(f"{path} holds a {type(found).__name__} of other things than tensors")
+        raise ValueError(f"{path} holds a {type(found).__name__} that holds more than tensors")
     if not mapped and dtype is not None:
         for name, one in found.items():
             found[name] = one.to(dtype) if one.is_floating_point() else one

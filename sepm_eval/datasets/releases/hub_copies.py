@@ -96,7 +96,8 @@ def _snapshot(source: str, repository: str, revision: str | None, copy: HubCopy)
         told = str(error).strip().splitlines()
         raise ValueError(
             f"{source} cannot be fetched ({type(error).__name__}: {told[0] if told else ''}). What was fetched is "
-            "kept: call it again where the hub can be reached, without HF_HUB_OFFLINE, or give the folder of your own copy"
+            "kept: call it again where the hub can be reached, without HF_HUB_OFFLINE, or give the folder of your own "
+            "copy"
         ) from error
 
 
