@@ -201,7 +201,7 @@ class TestUnknownFamily:
         monkeypatch.setattr(
             Prompts, "_expand", lambda self, rendered, expansion: right(self, rendered, expansion) + "\n"
         )
-        with pytest.raises(ValueError, match="other tokens of a prompt"):
+        with pytest.raises(ValueError, match="tokenises a prompt differently"):
             load_backbone("hf", str(ORACLES / "internvl"), device="cpu", dtype="float32")
 
     def test_is_refused_if_its_attention_cannot_be_watched(self, monkeypatch):

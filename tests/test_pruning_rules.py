@@ -133,7 +133,7 @@ def test_a_tower_in_half_precision_on_any_kernel(stage_one_question):
 @pytest.mark.parametrize(
     ("folder", "said"),
     [
-        ("cdpruner/clip_n576", "not the pair of this model's vision tower: .* width 48, and this CLIP's 32"),
+        ("cdpruner/clip_n576", "does not belong to this model's vision tower, .* width 48, and this CLIP's 32"),
         ("llava15_tiny/hf", "model_type='llava', not clip"),
         ("llava15_tiny/clip-vit-tiny-patch14-56", "not clip|give a whole CLIP"),
         ("nowhere/at/all", "no checkpoint|could not be"),

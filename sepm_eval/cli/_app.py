@@ -69,10 +69,13 @@ class _Fitting(Table):
             yield from (_told(column, str(cell)) for column, cell in zip(rest.columns, row, strict=True))
 
     def _widths(self, room: int) -> list[int] | None:
-        """Widths of the columns with which the table fits and no word is broken; None if there are none.
+        """Choose widths of the columns with which the table fits the screen.
 
         Args:
             room: width of the screen in characters.
+
+        Returns:
+            A width for each column, with which no word is broken; None if there are none.
         """
         least, whole = [], []
         for column in self.columns:

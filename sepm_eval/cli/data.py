@@ -170,10 +170,13 @@ def _benchmark(name: str) -> Benchmark:
 
 
 def _linked(name: str) -> tuple[Callable[[], Path], Links]:
-    """The functions that find and read a release that lists its pictures as links.
+    """Look up a release that lists its pictures as links.
 
     Args:
         name: name of a benchmark, or of its folder in lower case.
+
+    Returns:
+        The function that finds the release's folder, and the one that reads its links.
     """
     linked: dict[str, tuple[Callable[[], Path], Links]] = {}
     for benchmark in find_benchmarks().values():
