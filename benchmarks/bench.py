@@ -22,7 +22,7 @@ from table import Figure, show
 # Left out are stock.py, processes.py and startup.py, which take minutes each, gpu.py, and what measures memory alone.
 PARTS = {
     "speed": {"pictures": 4, "rounds": 4},
-    "gains": {"rounds": 2},
+    "gains": {"rounds": 4},
     "families": {"rounds": 6},
     "agreement": {"pictures": 128},
     "throughput": {"pictures": 12},

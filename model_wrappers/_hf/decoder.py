@@ -21,8 +21,9 @@ from sepm_eval.backbone.continuing import take_over
 from sepm_eval.backbone.interface import Cut, PictureTokens, Prune, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.writing import CACHE, greedily
+from sepm_eval.model_wrappers._hf import last_mlp
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
-from sepm_eval.model_wrappers._hf.families import Family
+from sepm_eval.model_wrappers._hf.families import FAMILIES, Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
 from sepm_eval.model_wrappers._hf.pruning import Pruning, going_on
 from sepm_eval.model_wrappers._hf.reading import Ending, FamilyReading, cut, is_plain
@@ -58,6 +59,8 @@ class Decoder:
         wanted = inspect.signature(model.forward).parameters
         self._types = [key for key in _TYPES if key in wanted]
         install(model.get_decoder(), kernel)
+        if model.config.model_type in FAMILIES:
+            last_mlp.spare(model.get_decoder())
 
     @property
     def device(self) -> torch.device:

@@ -52,7 +52,7 @@ def _decoder(config: Config) -> Decoder:
         kv_heads=text.get("num_key_value_heads") or heads,
         head_width=text.get("head_dim") or width // heads,
         vocabulary=text["vocab_size"],
-        spared=False,
+        spared="mlp",
         windows=windows if any(windows) else (),
         gated="linear_attention" in kinds,
         recurrent=_recurrent(text, kinds),

@@ -134,15 +134,17 @@ def _read(decoder: Decoder, read: Read) -> int:
     total, tokens, left = 0, read.tokens, dict(read.left)
     for layer in range(decoder.layers):
         seen = read.cached + tokens
-        alone = decoder.spared and layer == decoder.layers - 1 and layer not in left
+        last = layer == decoder.layers - 1
+        alone = last and decoder.spared == "layer" and layer not in left
         if alone:
             total += _layer(decoder, layer, tokens + 1, 1, seen)  # the layer projects its one position again
         else:
             total += _layer(decoder, layer, tokens, tokens, seen)
+            total -= (tokens - 1) * _mlp(decoder, layer) if last and decoder.spared == "mlp" else 0
         tokens = left.get(layer, tokens)
     seen = read.cached + read.tokens
     scores = seen * (attended + 1)  # and their mean
-    again = decoder.width * attended if decoder.spared else 0  # the last layer's queries
+    again = decoder.width * attended if decoder.spared == "layer" else 0  # the last layer's queries
     probe = read.probed * (again + read.layers * scores)
     return 2 * (total + probe + decoder.width * decoder.vocabulary)
 

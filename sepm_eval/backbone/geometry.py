@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class Decoder:
         kv_heads: number of key and value heads.
         head_width: width of one head.
         vocabulary: number of rows of the output layer.
-        spared: whether the last layer is computed for the last position only (see ``last_layer.py``).
+        spared: what of the last layer is computed for the last position only: all of it that can be ("layer", see
+            ``last_layer.py``), or its MLP ("mlp").
         windows: for each layer, how many positions it sees while an answer is written, None for all; empty if all do.
         gated: whether the output of attention is multiplied by a gate as wide as the queries.
         recurrent: the layers without attention; None if there are none.
@@ -120,7 +121,7 @@ class Decoder:
     kv_heads: int
     head_width: int
     vocabulary: int
-    spared: bool = True
+    spared: Literal["layer", "mlp"] = "layer"
     windows: tuple[int | None, ...] = ()
     gated: bool = False
     recurrent: Recurrent | None = None
