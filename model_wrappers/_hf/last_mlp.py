@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 
-def spare(decoder: nn.Module) -> None:
+def spare(decoder: Any) -> None:
     """Make the MLP of a decoder's last layer compute the last position only.
 
     Its output, [B, 1, D], is added to every position of the layer's input; only the last position's sum is meant, and
