@@ -38,7 +38,7 @@ BATCH = 8
 
 
 class Bare:
-    """The model's own forward pass on its processor's inputs, and one decoding step."""
+    """The model's own forward pass on its processor's inputs, and one decoding step, without what is spared in ours."""
 
     def __init__(self, backbone: Hf, question: Question) -> None:
         """Let the processor make the inputs."""
@@ -46,10 +46,19 @@ class Bare:
         (asked,) = get_method("zero_shot").foreseen(question)
         inputs = backbone._prompts.own_inputs(asked, question.image.convert("RGB"), backbone._pictures.options)
         self._inputs = {key: value for key, value in inputs.items() if isinstance(value, torch.Tensor)}
+        self._hooks = self._model.get_decoder().layers[-1].mlp._forward_pre_hooks
 
-    @torch.inference_mode()
     def __call__(self, _question: Question) -> Any:
         """Run the prefill and one decoding step."""
+        spared = dict(self._hooks)
+        self._hooks.clear()  # the last layer's MLP gets all positions (see ``_hf.last_mlp``)
+        try:
+            return self._forward()
+        finally:
+            self._hooks.update(spared)
+
+    @torch.inference_mode()
+    def _forward(self) -> Any:
         first = self._model(**self._inputs, use_cache=True, logits_to_keep=1)
         token, length = first.logits[:, -1:].argmax(-1), self._inputs["input_ids"].shape[1]
         ahead = getattr(self._model.model, "rope_deltas", None)  # if positions follow a picture's grid

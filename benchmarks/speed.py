@@ -121,7 +121,7 @@ def measure(pictures: int, rounds: int) -> list[Figure]:
     floor = {name: statistics.mean(each[name] for each in every) for name in methods}
     seconds = in_turns(tasks, questions, rounds)
     # Apart from the others, because memory is allocated anew after the recipe's large tensors.
-    beside = in_turns(against, questions, rounds // 2)
+    beside = in_turns(against, questions, rounds)
 
     sepm, reuse = ratio(seconds, "sepm", "zero_shot"), ratio(seconds, "reuse", "zero_shot")
     return [

@@ -98,7 +98,7 @@ def test_families_are_held_against_the_bare_forward_pass(scripts, monkeypatch):
     import families
 
     figures = {figure.what: figure for figure in families.of_family("internvl", "tiny", 1)}
-    assert figures["internvl: the same in operations"].value == 1
+    assert 0.5 < figures["internvl: the same in operations"].value < 1  # the last layer's MLP is spared
     assert 1 < figures["internvl: floor, SEPM / zero-shot"].value < 2.5
     assert figures["internvl: zero-shot / bare forward pass"].at_most == 1.03
     monkeypatch.setattr(families, "SIZES", families.SIZES[:16])
