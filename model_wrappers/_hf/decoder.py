@@ -2,8 +2,7 @@
 
 Visual tokens are passed in as features. Dropped tokens are removed before the first layer: their columns of the ids,
 positions, mask and token types, and their rows of the features and deep-stack features. Only padding is masked, so
-recurrent layers and windows never see a dropped token. (After a prefix, which only plain caches allow, dropped tokens
-are masked in the cache.)
+recurrent layers and windows never see a dropped token. (A prefix has a plain cache, where dropped tokens are masked.)
 """
 
 from __future__ import annotations
