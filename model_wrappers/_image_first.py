@@ -24,6 +24,7 @@ from sepm_eval.backbone.interface import (
     Written,
 )
 from sepm_eval.backbone.tokenizers import Tokenizer, as_text, encode_further, last_tokens, overlapping, tokens_behind
+from sepm_eval.backbone.writing import Caches, with_tail
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
 
@@ -157,10 +158,14 @@ class ImageFirst(ABC):
             return self._language_model.go_on(tokens, visual.counts, keep, prefix, shares, layers)
         return self._language_model.read(tokens, features, keep, layers)
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
+    def write(
+        self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None, *, tails: bool = False
+    ) -> list[Written]:
         """See ``Backbone.write``."""
-        written = self._language_model.write(reading, max_new_tokens, rows)
-        return [Written(self._tokenizer.decode(ids).strip(), len(ids)) for ids in written]
+        caches: Caches | None = {} if tails else None
+        written = self._language_model.write(reading, max_new_tokens, rows, caches)
+        texts = [Written(self._tokenizer.decode(ids).strip(), len(ids)) for ids in written]
+        return [with_tail(text, written[row], caches, row) for row, text in enumerate(texts)]
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``.

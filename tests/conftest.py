@@ -234,7 +234,7 @@ class ScriptedBackbone:
             attention = [torch.tensor(rated).float() for _ in prompts]
         return Reading(torch.stack(rows), attention, None, [])
 
-    def write(self, reading, max_new_tokens, rows=None) -> list[Written]:
+    def write(self, reading, max_new_tokens, rows=None, *, tails=False) -> list[Written]:
         texts = [self._texts[i] for i in (rows if rows is not None else range(len(self._texts)))]
         return [Written(text, len(text.split())) for text in texts]
 

@@ -138,9 +138,7 @@ def test_an_analysis_is_text_whatever_it_says(family, pictures, monkeypatch):
     """Empty, endless, in another language or full of numbers: it is put in context, and never read as an answer."""
     analyses = hostile_analyses()
     questions = [Question(pictures[0], tuple(MIKELS))] * len(analyses)
-    monkeypatch.setattr(
-        type(family), "write", lambda self, reading, limit, rows=None: [Written(text, limit) for text in analyses]
-    )
+    monkeypatch.setattr(type(family), "write", lambda self, reading, limit, **_: [Written(a, limit) for a in analyses])
     for answer, analysis in zip(get_method("dan").answer(questions, family), analyses, strict=True):
         assert (answer.evidence.analysis, answer.evidence.written) == (analysis, 256)
         assert type(answer.evidence.analysis) is str
@@ -258,7 +256,7 @@ def test_cost(llava_oracle, tiny_llava, monkeypatch):
     length = len(tiny_llava.answer_ids([text.strip()])[0])
     write = type(tiny_llava).write
     monkeypatch.setattr(
-        type(tiny_llava), "write", lambda *given: [Written(text.strip(), one.tokens) for one in write(*given)]
+        type(tiny_llava), "write", lambda *given, **_: [Written(text.strip(), one.tokens) for one in write(*given)]
     )
     question = Question(llava_oracle.images[0], tuple(MIKELS), tuple(MIKELS.values()))
     off = {"scene": False, "object": False}

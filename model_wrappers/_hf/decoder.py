@@ -19,7 +19,7 @@ from sepm_eval.backbone import pruning
 from sepm_eval.backbone.continuing import take_over
 from sepm_eval.backbone.interface import Cut, PictureTokens, Prune, Shares
 from sepm_eval.backbone.memory import computes_on
-from sepm_eval.backbone.writing import CACHE, greedily
+from sepm_eval.backbone.writing import CACHE, Caches, greedily
 from sepm_eval.model_wrappers._hf import last_mlp
 from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import FAMILIES, Family
@@ -175,14 +175,13 @@ class Decoder:
         return self._logits(self._forward(row.ids[None], row.kept[None], positions, **extra))
 
     @torch.inference_mode()
-    def write(self, reading: FamilyReading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
-        """Decode greedily from a reading; see ``greedily`` for the result.
-
-        The reading itself is not changed.
-        """
+    def write(
+        self, reading: FamilyReading, most: int, rows: Sequence[int] | None = None, caches: Caches | None = None
+    ) -> list[list[int]]:
+        """Decode at most so many tokens greedily from a reading, which is not changed; see ``greedily``."""
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
-        return greedily(reading.logits, Ending.of(reading), self.stop_ids, max_new_tokens, self._step)
+        return greedily(reading.logits, Ending.of(reading), self.stop_ids, most, self._step, caches)
 
     def _step(self, token: Tensor, end: Ending) -> Tensor:
         """Run one decoding step: ``end`` grows by a token per row, [B] ids; the result is the logits, [B, V]."""

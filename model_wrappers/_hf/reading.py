@@ -75,6 +75,10 @@ class Ending:
         self.attended = [torch.cat([layer, layer.new_ones(len(layer), 1)], dim=1) for layer in self.attended]
         self.position = self.position + 1
 
+    def written(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """See ``writing.Grows``; of a plain cache only."""
+        return [layer.written(row) for layer in self.cache.layers]
+
     def __getitem__(self, rows: Sequence[int]) -> Ending:
         """Some of the rows, as a new end."""
         chosen = list(rows)

@@ -16,7 +16,7 @@ from sepm_eval.backbone.continuing import cut, take_over
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.pruning import Rows, causal, pad_left, positions
-from sepm_eval.backbone.writing import CACHE, End, greedily, kept_positions
+from sepm_eval.backbone.writing import CACHE, Caches, End, greedily, kept_positions
 
 
 @dataclass(frozen=True)
@@ -232,18 +232,21 @@ class CausalLM:
         return (output[0] if isinstance(output, tuple) else output).to(hidden.device)
 
     @torch.inference_mode()
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[list[int]]:
-        """Decode greedily from a reading; see ``greedily`` for the result.
-
-        The reading itself is not changed, so it can be continued again.
-        """
+    def write(
+        self,
+        reading: Reading,
+        max_new_tokens: int,
+        rows: Sequence[int] | None = None,
+        caches: Caches | None = None,
+    ) -> list[list[int]]:
+        """Decode greedily from a reading, which is not changed; see ``greedily`` for the result and ``caches``."""
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
 
         def step(token: Tensor, end: End) -> Tensor:
             return self._logits(self._step(token, end))
 
-        return greedily(reading.logits, End.of(reading), self.stop_ids, max_new_tokens, step)
+        return greedily(reading.logits, End.of(reading), self.stop_ids, max_new_tokens, step, caches)
 
     def _step(self, token: Tensor, end: End) -> Tensor:
         """Run one decoding step: ``end`` grows by a token per row, [B] ids; the result is its hidden state, [B, D]."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicLayer
 
 from sepm_eval.backbone.cost import common_start
-from sepm_eval.backbone.interface import Reading, Shares
+from sepm_eval.backbone.interface import Reading, Shares, Written
 
 
 def take_over(
@@ -54,6 +55,48 @@ def take_over(
         shared = [min(pair) for pair in zip(alike, most, strict=True)]
     whole = [nn.functional.pad(mask, (0, text), value=True) for mask, text in zip(kept, shared, strict=True)]
     return _held(prefix.attended[0], whole), shared
+
+
+def followed(reading: Reading, written: Sequence[Written]) -> Reading:
+    """A reading together with the texts that were written behind it, to be continued with ``shares="text"``.
+
+    Args:
+        reading: one that can be continued. It is not changed.
+        written: what ``Backbone.write`` wrote behind each of its rows, with tails.
+
+    Returns:
+        The longer reading. Its logits are NaN, because nothing was read behind the texts. If a text has no tail, the
+        reading itself.
+    """
+    tails = [text.tail for text in written if text.tail is not None]
+    if not reading.before or len(tails) < len(written):
+        return reading
+    cache = copy.copy(reading.cache)
+    cache.layers = [
+        _longer(layer, [tail.cache[index] for tail in tails]) for index, layer in enumerate(reading.cache.layers)
+    ]
+    attended = reading.attended[0]
+    counts = torch.tensor([[len(tail.ids)] for tail in tails], device=attended.device)
+    new = torch.arange(max(len(tail.ids) for tail in tails), device=attended.device) < counts
+    return replace(
+        reading,
+        logits=torch.full_like(reading.logits, torch.nan),
+        probe_attention=None,
+        cache=cache,
+        attended=[torch.cat([attended, new], dim=1)] * len(reading.attended),
+        behind=tuple(ids + tail.ids for ids, tail in zip(reading.behind, tails, strict=True)),
+    )
+
+
+def _longer(layer: DynamicLayer, new: Sequence[tuple[Tensor, Tensor]]) -> DynamicLayer:
+    """A cache's layer with more keys and values behind each row, [H_kv, n, d] each, padded on the right."""
+    longer = copy.copy(layer)
+    keys, values = (
+        nn.utils.rnn.pad_sequence([one.transpose(0, 1) for one in part], batch_first=True).transpose(1, 2)
+        for part in zip(*new, strict=True)
+    )
+    longer.keys, longer.values = torch.cat([layer.keys, keys], dim=2), torch.cat([layer.values, values], dim=2)
+    return longer
 
 
 def _held(attended: Tensor, kept: Sequence[Tensor]) -> Tensor:

@@ -158,10 +158,29 @@ class Reading:
         )
 
 
+@dataclass(frozen=True)
+class Tail:
+    """The written tokens that were read again while writing: all but the last one, if the length limit ended the text.
+
+    Attributes:
+        ids: [n] token ids.
+        cache: for each decoder layer, their keys and values, [H_kv, n, d] each.
+    """
+
+    ids: tuple[int, ...]
+    cache: list[tuple[Tensor, Tensor]]
+
+
 class Written(str):
-    """A text that a model wrote; ``tokens`` is its number of tokens, without the stop token."""
+    """A text that a model wrote.
+
+    Attributes:
+        tokens: number of its tokens, without the stop token.
+        tail: what ``continuing.followed`` needs to continue behind it; None if ``Backbone.write`` was not asked for it.
+    """
 
     tokens: int
+    tail: Tail | None = None
 
     def __new__(cls, text: str, tokens: int) -> Written:
         """Make a text of a known number of tokens."""
@@ -306,8 +325,13 @@ class Backbone(Protocol):
                 cannot be continued.
         """
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
-        """Decode greedily from a reading until the model stops; the texts of the given rows (of all by default)."""
+    def write(
+        self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None, *, tails: bool = False
+    ) -> list[Written]:
+        """Decode greedily from a reading until the model stops; the texts of the given rows (of all by default).
+
+        tails: keep ``Written.tail`` of each, which asks for "reuse" in ``supports``.
+        """
 
     def letter_ids(self, letters: str) -> list[int]:
         """For each letter, the token id with which an answer starts that consists of this letter."""

@@ -185,10 +185,12 @@ class Shared:
             keys=tuple(key[:-1] for key in keys),
         )
 
-    def write(self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None) -> list[Written]:
-        """See ``Backbone.write``."""
+    def write(
+        self, reading: Reading, max_new_tokens: int, rows: Sequence[int] | None = None, *, tails: bool = False
+    ) -> list[Written]:
+        """See ``Backbone.write``; texts that are remembered have no tails."""
         if not isinstance(reading, _SharedReading):
-            return self._backbone.write(reading, max_new_tokens, rows)
+            return self._backbone.write(reading, max_new_tokens, rows, **({"tails": True} if tails else {}))
         keys = [reading.keys[row] for row in (range(len(reading.keys)) if rows is None else rows)]
         new = list(dict.fromkeys(key for key in keys if (*key, max_new_tokens) not in self._written))
         self.saved_seconds += sum(self._took.get((*key, max_new_tokens), 0.0) for key in keys)

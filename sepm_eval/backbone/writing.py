@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from typing_extensions import Self
 
-from sepm_eval.backbone.interface import Reading
+from sepm_eval.backbone.interface import Reading, Tail, Written
 from sepm_eval.backbone.pruning import pad_left, positions
 
 CACHE = "cache" if "cache" in inspect.signature(LlamaDecoderLayer.forward).parameters else "past_key_values"
@@ -69,6 +69,16 @@ class Behind(DynamicLayer):
             DynamicLayer.update(chosen, self.keys[rows], self.values[rows])
         return chosen
 
+    def written(self, row: int) -> tuple[Tensor, Tensor]:
+        """Copies of a row's keys and values behind the reading's, [H_kv, n, d] each."""
+        if self._held[0].shape[-2] > self._read:
+            keys, values = (held[row, :, self._read : self._length] for held in self._held)
+        elif self.is_initialized:
+            keys, values = self.keys[row], self.values[row]
+        else:
+            keys, values = (held[row, :, :0] for held in self._held)
+        return keys.clone(), values.clone()
+
     def _make_room(self, filled: int) -> None:
         """Copy the first ``filled`` positions, with room after them for four times as many as were written so far."""
         parts = [[held[:, :, :filled]] for held in self._held]
@@ -109,6 +119,10 @@ class End:
         """Add one position, which is attended to."""
         self.attended = [torch.cat([layer, layer.new_ones(len(layer), 1)], dim=1) for layer in self.attended]
 
+    def written(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """See ``Grows``."""
+        return [layer.written(row) for layer in self.cache.layers]
+
     def place(self, layer: int) -> Tensor:
         """Position of the last token in a layer, [B, 1]."""
         if self.gap is None:
@@ -123,17 +137,30 @@ class End:
         return End(_cache(layers), [layer[chosen] for layer in self.attended], gap)
 
 
+Caches: TypeAlias = dict[int, list[tuple[Tensor, Tensor]]]
+"""By row, for each decoder layer: keys and values of written tokens, [H_kv, n, d] each."""
+
+
 class Grows(Protocol):
     """What ``greedily`` needs of the end of a reading: indexed by rows, it returns a new end of these rows."""
 
     def __getitem__(self, rows: Sequence[int]) -> Self: ...
+
+    def written(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of what was written in a row, for each layer."""
+        ...
 
 
 E = TypeVar("E", bound=Grows)
 
 
 def greedily(
-    logits: Tensor, end: E, stop_ids: Sequence[int], max_new_tokens: int, step: Callable[[Tensor, E], Tensor]
+    logits: Tensor,
+    end: E,
+    stop_ids: Sequence[int],
+    max_new_tokens: int,
+    step: Callable[[Tensor, E], Tensor],
+    caches: Caches | None = None,
 ) -> list[list[int]]:
     """Decode greedily: write the most likely token of each row until the row stops.
 
@@ -146,6 +173,7 @@ def greedily(
         max_new_tokens: how many tokens are written at most.
         step: runs one decoding step: it takes one token id for each row that continues, [B'], and the end of these
             rows, which it makes grow by one position; it returns logits, [B', V].
+        caches: filled, for each row, with the keys and values of the written tokens that were read again.
 
     Returns:
         The new token ids of each row, without the stop token.
@@ -157,15 +185,27 @@ def greedily(
         token = logits.argmax(-1)
         goes_on = (~torch.isin(token, stop)).tolist()
         left = [place for place, on in enumerate(goes_on) if on]
+        if caches is not None:
+            caches.update((running[place], end.written(place)) for place, on in enumerate(goes_on) if not on)
         if not left:
-            break
+            return written
         if len(left) < len(running):
             running, token, end = [running[place] for place in left], token[left], end[left]
         for row, new in zip(running, token.tolist(), strict=True):
             written[row].append(new)
         if number + 1 < max_new_tokens:
             logits = step(token, end)
+    if caches is not None:
+        caches.update((row, end.written(place)) for place, row in enumerate(running))
     return written
+
+
+def with_tail(text: Written, ids: Sequence[int], caches: Caches | None, row: int) -> Written:
+    """A text with its ``Written.tail``, if ``greedily`` filled in the caches of the batch in which it is this row."""
+    if caches is not None:
+        cache = caches[row]
+        text.tail = Tail(tuple(ids[: cache[0][0].shape[1]]), cache)
+    return text
 
 
 def kept_positions(stays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -111,7 +111,11 @@ class Dan:
         return tuple(asked)
 
     def work(self, geometry: Geometry, text: Text) -> Work:
-        """The computations of one answer, for a backbone that supports "reuse" and an analysis of maximum length."""
+        """The computations of one answer, for a backbone that supports "reuse" and an analysis of maximum length.
+
+        The analysis is priced as read again behind the first question, which it is if the tokenizer splits it
+        differently from what the model wrote.
+        """
         looked = text.before + geometry.visual_tokens()
         told, turns, reads = 0, list(text.after), []
         if self._analyses:
@@ -187,7 +191,14 @@ class Dan:
             return None
         ask = prompts.clues(scene=self.scene, objects=self.object)
         reading = check_finite(backbone.read([case.asked(ask) for case in cases], visual))
-        for case, text in zip(cases, backbone.write(reading, self.analysis_tokens), strict=True):
+        if "reuse" not in backbone.supports:
+            texts = backbone.write(reading, self.analysis_tokens)
+        else:  # the next questions go on behind the analysis, as far as it is tokenised as it was written
+            from sepm_eval.backbone.continuing import followed
+
+            texts = backbone.write(reading, self.analysis_tokens, tails=True)
+            reading = followed(reading, texts)
+        for case, text in zip(cases, texts, strict=True):
             case.analysis, case.written = str(text), text.tokens
         return reading
 
