@@ -13,8 +13,9 @@ test: .venv/installed vlmeval lint types
 	$(BIN)/pytest $(SHARED_OUT)
 
 # The models and the host on the oldest transformers and Pillow that pyproject.toml allows, put in front of the installed
-# ones. The folder is named after them, so that another choice is installed anew.
-OLDEST := transformers==5.6.0 pillow==11.0.0
+# ones. The folder is named after them, so that another choice is installed anew. What transformers needs comes into the
+# folder, too, so filelock is named there, which pyproject.toml bounds.
+OLDEST := transformers==5.6.0 pillow==11.0.0 filelock==4.2.12
 OLDEST_AT := .venv/oldest-$(subst $() ,-,$(OLDEST))
 test-oldest: .venv/installed
 	test -e "$(OLDEST_AT)" || $(BIN)/pip install --quiet --target "$(OLDEST_AT)" $(OLDEST)
