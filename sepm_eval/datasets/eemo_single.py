@@ -31,10 +31,8 @@ import ast
 import json
 import re
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
-from sepm_eval import prompts
 from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, inside, read_text, whole
 from sepm_eval.emotions import EEMO
 from sepm_eval.parsing import Options
@@ -88,7 +86,7 @@ def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
     extra["dimension"] = str(entry.get("perceptual_dimension", ""))
     names = tuple(" ".join(str(shown).split()).rstrip(".") for shown in options.values())
     labels = tuple(LABELS)[: len(names)]
-    asked = _lettered(" ".join(text.split()), Options(labels, names))
+    asked = OwnQuestion.lettered(" ".join(text.split()), Options(labels, names))
     return Item(str(key), inside(folder / "images", name, where), labels[LETTERS.index(answer)], extra, asked)
 
 
@@ -163,17 +161,12 @@ def _both(item: Item) -> dict[str, str]:
 def _rank_question(place: str) -> OwnQuestion:
     strongest = "the strongest" if place == _PLACES[0] else f"the {place} strongest"
     ask = f"Rank the emotions that the image evokes from the strongest to the weakest. Which one is {strongest}?"
-    return _lettered(ask, Options(tuple(EEMO), tuple(EEMO.values())))
+    return OwnQuestion.lettered(ask, Options(tuple(EEMO), tuple(EEMO.values())))
 
 
 def _level_question(dimension: str) -> OwnQuestion:
     ask = f"How would you rate the {dimension} this image evokes in the viewer?"
-    return _lettered(ask, Options(tuple(_LEVELS), _SCALES[dimension]))
-
-
-def _lettered(ask: str, options: Options) -> OwnQuestion:
-    lines = [f"{letter}. {name}" for letter, name in zip(ascii_uppercase, options.names, strict=False)]
-    return OwnQuestion("\n".join([ask, *lines, prompts.WORDINGS["paper"].reply]), options)
+    return OwnQuestion.lettered(ask, Options(tuple(_LEVELS), _SCALES[dimension]))
 
 
 def _options(told: Any) -> dict[str, Any]:

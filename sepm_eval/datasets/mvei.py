@@ -16,7 +16,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sepm_eval import prompts
 from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, inside, read_text, whole
 from sepm_eval.parsing import Options
 
@@ -66,10 +65,8 @@ def _item(key: str, path: Path, where: str, told: Any) -> Item:
 
 def question(statement: str) -> OwnQuestion:
     """The question whether a statement is true."""
-    lines = [f"Statement: {' '.join(statement.split())}", ASK]
-    lines += [f"{letter}. {name}" for letter, name in zip("AB", NAMES.values(), strict=True)]
-    text = "\n".join([*lines, prompts.WORDINGS["paper"].reply])
-    return OwnQuestion(text, Options(tuple(NAMES), tuple(NAMES.values())))
+    ask = f"Statement: {' '.join(statement.split())}\n{ASK}"
+    return OwnQuestion.lettered(ask, Options(tuple(NAMES), tuple(NAMES.values())))
 
 
 BENCHMARKS = {

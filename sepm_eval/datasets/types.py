@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sepm_eval.parsing import Options
+from sepm_eval.prompts import WORDINGS, letters
 
 
 class MissingData(FileNotFoundError):
@@ -25,6 +26,12 @@ class OwnQuestion:
 
     text: str
     options: Options
+
+    @classmethod
+    def lettered(cls, ask: str, options: Options) -> OwnQuestion:
+        """A question with its options below it, lettered from A, and the paper's request to reply with a letter."""
+        lines = [f"{letter}. {name}" for letter, name in zip(letters(len(options.names)), options.names, strict=True)]
+        return cls("\n".join([ask, *lines, WORDINGS["paper"].reply]), options)
 
 
 @dataclass(frozen=True)
