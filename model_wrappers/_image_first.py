@@ -24,7 +24,7 @@ from sepm_eval.backbone.interface import (
     Written,
 )
 from sepm_eval.backbone.tokenizers import Tokenizer, as_text, encode_further, last_tokens, overlapping, tokens_behind
-from sepm_eval.backbone.writing import Caches, with_tail
+from sepm_eval.backbone.writing import Caches, texts
 from sepm_eval.images import check_size, enough_memory
 from sepm_eval.model_wrappers._templates import Template
 
@@ -164,8 +164,7 @@ class ImageFirst(ABC):
         """See ``Backbone.write``."""
         caches: Caches | None = {} if tails else None
         written = self._language_model.write(reading, max_new_tokens, rows, caches)
-        texts = [Written(self._tokenizer.decode(ids).strip(), len(ids)) for ids in written]
-        return [with_tail(text, written[row], caches, row) for row, text in enumerate(texts)]
+        return texts(written, lambda ids: self._tokenizer.decode(ids).strip(), caches)
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``.

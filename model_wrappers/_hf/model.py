@@ -25,7 +25,7 @@ from transformers import __version__ as transformers_version
 from sepm_eval.backbone.architecture import NOT_SWITCHABLE
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares, VisualTokens, Written
-from sepm_eval.backbone.writing import Caches, with_tail
+from sepm_eval.backbone.writing import Caches, texts
 from sepm_eval.model_wrappers._hf.contract import check, own_reading
 from sepm_eval.model_wrappers._hf.decoder import Decoder
 from sepm_eval.model_wrappers._hf.families import FAMILIES, TRANSFORMERS, Family, family_of
@@ -122,8 +122,7 @@ class Hf:
         assert isinstance(reading, FamilyReading)  # this backbone makes no others
         caches: Caches | None = {} if tails else None
         written = self._decoder.write(reading, max_new_tokens, rows, caches)
-        texts = [Written(self._prompts.decode(ids), len(ids)) for ids in written]
-        return [with_tail(text, written[row], caches, row) for row, text in enumerate(texts)]
+        return texts(written, self._prompts.decode, caches)
 
     def letter_ids(self, letters: str) -> list[int]:
         """See ``Backbone.letter_ids``.

@@ -200,12 +200,12 @@ def greedily(
     return written
 
 
-def with_tail(text: Written, ids: Sequence[int], caches: Caches | None, row: int) -> Written:
-    """A text with its ``Written.tail``, if ``greedily`` filled in the caches of the batch in which it is this row."""
-    if caches is not None:
-        cache = caches[row]
-        text.tail = Tail(tuple(ids[: cache[0][0].shape[1]]), cache)
-    return text
+def texts(written: Sequence[list[int]], decode: Callable[[list[int]], str], caches: Caches | None) -> list[Written]:
+    """The texts of what ``greedily`` wrote, with their ``Written.tail`` if it filled in the caches."""
+    found = [Written(decode(ids), len(ids)) for ids in written]
+    for row, cache in (caches or {}).items():
+        found[row].tail = Tail(tuple(written[row][: cache[0][0].shape[1]]), cache)
+    return found
 
 
 def kept_positions(stays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

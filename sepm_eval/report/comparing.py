@@ -132,6 +132,7 @@ def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
     """One row of the table of comparisons, as cells and as a record."""
     run, result, p_holm = one.run, one.result, one.p_holm
     points, intervals = 100 * result.difference, [interval_text(result.interval, 100, 2)]
+    detectable = None if result.detectable is None else 100 * result.detectable
     if result.bayesian is not None:
         intervals = [f"bootstrap {intervals[0]}", f"Bayesian {interval_text(result.bayesian, 100, 2)}"]
     mid_p = () if result.mid_p is None else (f"mid-p {_p(result.mid_p)}",)
@@ -141,7 +142,7 @@ def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
         count_cell(result.gained, items_of(run, flip="wrong → right")),
         count_cell(result.lost, items_of(run, flip="right → wrong")),
         *(Cell(_p(result.p_value), mid_p, result.p_value), Cell(_p(p_holm), value=p_holm)),
-        detectable_cell(None if result.detectable is None else 100 * result.detectable),
+        detectable_cell(detectable),
         Cell(power_note(result), value=result.needed),
     )
     record = {
@@ -152,7 +153,7 @@ def _line(one: Compared) -> tuple[tuple[Cell, ...], dict[str, Any]]:
         "p_mid": result.mid_p,
         "bayesian_low": None if result.bayesian is None else 100 * result.bayesian.low,
         "bayesian_high": None if result.bayesian is None else 100 * result.bayesian.high,
-        "detectable": None if result.detectable is None else 100 * result.detectable,
+        "detectable": detectable,
         "needed_n": result.needed,
     }
     return cells, record
