@@ -19,7 +19,7 @@ OLDEST := transformers==5.6.0 pillow==11.0.0 filelock==4.2.12
 OLDEST_AT := .venv/oldest-$(subst $() ,-,$(OLDEST))
 test-oldest: .venv/installed
 	test -e "$(OLDEST_AT)" || $(BIN)/pip install --quiet --target "$(OLDEST_AT)" $(OLDEST)
-	PYTHONPATH="$(CURDIR)/$(OLDEST_AT)" $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_images.py tests/test_probe.py tests/test_last_layer.py \
+	PYTHONPATH="$(CURDIR)/$(OLDEST_AT)" $(BIN)/pytest tests/test_llava.py tests/test_vila.py tests/test_images.py tests/test_probe.py tests/test_last_layer.py tests/test_unread_layers.py \
 	    tests/test_reuse.py tests/test_sparsevlm.py tests/test_sepm_reference.py tests/test_batches.py \
 	    tests/test_lmms_eval.py::test_sepm_on_a_miniature_emoset_and_on_the_demo $(SHARED_OUT)
 

@@ -34,6 +34,7 @@ from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, pr
 from sepm_eval.model_wrappers._loading import check_processor, load_model
 from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import VICUNA_V1
+from sepm_eval.model_wrappers._unread_layers import skip_unread
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,6 +54,7 @@ class Llava(ImageFirst):
         settings: dict[str, str],
     ) -> None:
         self._model = model.eval().requires_grad_(False)
+        skip_unread(model.model.vision_tower, model.config.vision_feature_layer)
         self._processor = processor
         text = model.config.text_config
         self._bos = text.bos_token_id

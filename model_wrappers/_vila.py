@@ -36,6 +36,7 @@ from sepm_eval.model_wrappers._image_first import ImageFirst, pick_positions, pr
 from sepm_eval.model_wrappers._loading import check_complete, check_processor, load_model
 from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import LLAMA_3_AUG2024, LLAMA_3_MAY2024, VICUNA_V1
+from sepm_eval.model_wrappers._unread_layers import skip_unread
 from sepm_eval.model_wrappers.vila import SUPPORTS
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = {"may2024": LLAMA_3_MAY2024, "aug2024": LLAMA_3_AUG2024, "vicuna_v1": VICUNA_V1}
 PARTS = ("llm", "vision_tower", "mm_projector")
+FEATURE_LAYER = -2  # of the hidden states of the tower, see mm_vision_select_layer
 
 
 class Projector(nn.Module):
@@ -92,6 +94,7 @@ class Vila(ImageFirst):
         self._tower, self._projector, llm = parts
         for part in parts:
             part.eval().requires_grad_(False)
+        skip_unread(self._tower, FEATURE_LAYER)
         self._processor = processor
         self._bos = llm.config.bos_token_id
         ends = [llm.config.eos_token_id, tokenizer.id_of("<|end_of_text|>"), tokenizer.id_of("<|eot_id|>")]
@@ -112,7 +115,7 @@ class Vila(ImageFirst):
         pixels = self._prepared_pixels(images, side).to(computes_on(self._tower), self._tower.dtype)
         smaller = {"interpolate_pos_encoding": True} if side != 1 else {}
         seen = self._tower(pixels, output_hidden_states=True, **smaller)
-        features = self._projector(seen.hidden_states[-2])
+        features = self._projector(seen.hidden_states[FEATURE_LAYER])
         patch = self._tower.config.patch_size
         return VisualTokens(
             tuple(

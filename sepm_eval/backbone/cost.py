@@ -121,7 +121,7 @@ def _look(geometry: Geometry, side: float) -> int:
     layer = tokens * (4 * tower.width**2 + 2 * tower.width * tower.intermediate) + 2 * tokens**2 * tower.width
     joined = tower.width * geometry.merge**2
     project = geometry.visual_tokens(side) * (joined * width + width**2)
-    return 2 * (embed + tower.layers * layer + project)
+    return 2 * (embed + (tower.layers - 1) * layer + project)
 
 
 def _read(decoder: Decoder, read: Read) -> int:

@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Tower:
-    """A vision tower: a plain transformer over the patches of a square picture.
+    """A vision tower of LLaVA-1.5 or VILA-1.5: a plain transformer over the patches of a square picture.
 
     Attributes:
         side: side of the picture, in pixels.
         patch: side of a patch, in pixels.
         width: width of the hidden states.
         intermediate: width inside the MLP.
-        layers: number of layers that are run (transformers runs the last one too, whose output LLaVA does not use).
+        layers: number of layers; the last one is not computed, because the features are its input.
         class_token: whether a class token stands before the patches, as in CLIP.
     """
 
