@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import make_runs
 import pytest
 from make_runs import LLAVA, RUNS, read_lines, run, write_lines
 
-from sepm_eval.methods import find_methods, method_title
+from sepm_eval.methods import find_methods, kind_of, method_title
 from sepm_eval.methods.sepm import Sepm
 from sepm_eval.report import figures
 from sepm_eval.report.comparing import compared
@@ -83,6 +84,14 @@ def test_one_sentence_for_each_method(told):
     (dead,) = [one for one in others if one.startswith("FastV, 0.25 of the tokens")]
     assert ": dropped no visual token, so no result, on emoset (" in dead
     assert len(others) == 3, "neither controls nor a stock model are methods"
+
+
+def test_no_control_is_a_method_that_helped(told):
+    (sepm,) = [one for one in told if one.run.method == "sepm"]
+    controls = [name for name in find_methods() if kind_of(name) == "control"]
+    assert {"blind", "permute", "random", "random_drop", "uniform"} <= set(controls)
+    renamed = [dataclasses.replace(sepm, run=SimpleNamespace(method=name, entry=sepm.run.entry)) for name in controls]
+    assert of_methods([*renamed, sepm]) == [sepm]
 
 
 def test_the_first_sentence_counts_them(told):

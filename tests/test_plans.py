@@ -14,7 +14,7 @@ from sepm_eval.cli.run import duration
 from sepm_eval.hosts.measuring import measure
 from sepm_eval.methods import find_methods, method_options
 from sepm_eval.report import paper
-from sepm_eval.report.proofs import CONTROLS
+from sepm_eval.report.proofs import NOISE_FLOOR
 from sepm_eval.runs.identity import Identity
 from sepm_eval.runs.plan import Plan, load_plan, method_key, parse_method, shipped_plans, slug, split_method
 from sepm_eval.runs.pricing import price
@@ -111,7 +111,7 @@ def test_the_plan_of_pruning_has_every_method_under_every_budget():
 
 
 def test_the_plan_of_controls_has_them_all():
-    assert {split_method(text)[0] for text in load_plan("controls").methods} == {"zero_shot", *CONTROLS}
+    assert {split_method(text)[0] for text in load_plan("controls").methods} == {"zero_shot", *NOISE_FLOOR}
 
 
 def test_dry_run_prices_a_plan_and_runs_nothing(tmp_path, monkeypatch):

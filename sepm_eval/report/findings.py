@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from sepm_eval.methods import kind_of
 from sepm_eval.report.comparing import Compared, baseline_of
-from sepm_eval.report.proofs import CONTROLS, changed
+from sepm_eval.report.proofs import NOISE_FLOOR, changed
 from sepm_eval.report.table import groups
 from sepm_eval.runs.fired import never_pruned
 from sepm_eval.runs.identity import OUR_ENTRIES
@@ -34,7 +35,8 @@ def verdict(one: Compared) -> Verdict:
 
 def of_methods(compared: Sequence[Compared]) -> list[Compared]:
     """Select the comparisons that ask whether a method helps: not those of controls or of stock models."""
-    return [one for one in compared if one.run.method not in CONTROLS and one.run.entry.startswith(OUR_ENTRIES)]
+    ours = [one for one in compared if one.run.entry.startswith(OUR_ENTRIES)]
+    return [one for one in ours if kind_of(one.run.method) != "control"]
 
 
 def findings(compared: Sequence[Compared]) -> list[str]:
@@ -103,9 +105,9 @@ def noise_floor(runs: Sequence[Run]) -> list[str]:
 
 
 def _floor(run: Run, runs: Sequence[Run]) -> str:
-    """Say what one control run found; "" if the run is no control, or has no zero-shot run to compare with."""
+    """Say what one control run found; "" if the run is none, or has no zero-shot run to compare with."""
     base = baseline_of(run, runs)
-    if run.method not in CONTROLS or run.accuracy is None or base is None or base.accuracy is None:
+    if run.method not in NOISE_FLOOR or run.accuracy is None or base is None or base.accuracy is None:
         return ""
     if run.method == "blind":
         chance = 100 / len(run.options.labels)

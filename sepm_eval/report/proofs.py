@@ -11,7 +11,8 @@ from sepm_eval.runs.fired import never_pruned
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.pairs import paired
 
-CONTROLS = ("blind", "permute")
+NOISE_FLOOR = ("blind", "permute")
+"""Methods whose difference to zero-shot says how far other differences can be chance."""
 
 
 def fired(runs: Sequence[Run]) -> Table | None:
@@ -57,11 +58,11 @@ def controls(runs: Sequence[Run]) -> Table | None:
     """Make the table of what accuracy the text alone gives, and how much another order of the options changes.
 
     Returns:
-        The table, or None if there is no control among the runs.
+        The table, or None if no run has one of these methods.
     """
     rows, records = [], []
     for run in runs:
-        if run.method not in CONTROLS or run.accuracy is None:
+        if run.method not in NOISE_FLOOR or run.accuracy is None:
             continue
         base = baseline_of(run, runs)
         plain = base.accuracy if base is not None else None
