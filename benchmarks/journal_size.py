@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from resident import peak_resident
 from table import Figure, show
 
 from sepm_eval.emotions import MIKELS
@@ -70,8 +70,7 @@ def run(what: str, path: Path) -> None:
     else:
         count = sum(1 for _ in records(path, _Every()))
     seconds = time.process_time() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"seconds": seconds, "peak": peak, "records": count}))
+    print(json.dumps({"seconds": seconds, "peak": peak_resident(), "records": count}))
 
 
 def measure(megabytes: int) -> list[Figure]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 from models import TINY, build
 from PIL.Image import Image
+from resident import peak_resident
 from table import Figure, show
 from throughput import demo_asked
 
@@ -52,8 +52,7 @@ def run(count: int) -> None:
     while len(hundreds) < LEAST:
         hundreds += answered(backbone, count, warm_up=not hundreds)
     seconds = statistics.median(hundreds) / HUNDRED
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"seconds": seconds, "peak": peak}))
+    print(json.dumps({"seconds": seconds, "peak": peak_resident()}))
 
 
 def answered(backbone: Backbone, count: int, *, warm_up: bool) -> list[float]:

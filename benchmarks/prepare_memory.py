@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 
 from PIL import Image
+from resident import peak_resident
 
 from sepm_eval.emotions import MIKELS
 
@@ -50,8 +50,7 @@ def measure(root: Path) -> None:
 
     begin = time.perf_counter()
     manifest = prepare(find_benchmarks()["emoset"], root / "prepared")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"n": manifest["n"], "seconds": time.perf_counter() - begin, "peak": peak}))
+    print(json.dumps({"n": manifest["n"], "seconds": time.perf_counter() - begin, "peak": peak_resident()}))
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from resident import peak_resident
 from table import Figure, show
 
 SIZES = [50_000]
@@ -59,16 +59,7 @@ def report(folder: Path) -> None:
     write_report(runs, folder / "report")
     seconds = time.perf_counter() - begin
     joined = sum(outcome.record is not None for run in runs for outcome in run.outcomes)
-    print(json.dumps({"seconds": seconds, "busy": time.process_time(), "peak": _peak(), "joined": joined}))
-
-
-def _peak() -> int:
-    """This program's peak resident memory in bytes; Linux's getrusage would include that of its parent."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps({"seconds": seconds, "busy": time.process_time(), "peak": peak_resident(), "joined": joined}))
 
 
 def measure(sizes: list[int], runs: int = RUNS) -> list[Figure]:
