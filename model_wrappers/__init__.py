@@ -12,8 +12,9 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sepm_eval.backbone.abilities import ABILITIES
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
-from sepm_eval.backbone.interface import ABILITIES, Backbone
+from sepm_eval.backbone.interface import Backbone
 from sepm_eval.outside import entries, entry_named, home
 
 __all__ = [

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from sepm_eval.backbone.abilities import ABILITIES
 from sepm_eval.backbone.causal_lm import CausalLM, Prompt
 from sepm_eval.backbone.checkpoints import Checkpoint
 from sepm_eval.backbone.interface import (
-    ABILITIES,
     Cut,
     ProbedLayers,
     Prune,

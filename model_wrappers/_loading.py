@@ -18,6 +18,7 @@ from transformers.image_utils import PILImageResampling
 
 from sepm_eval.backbone.memory import computes_on, is_out_of_memory
 from sepm_eval.backbone.shards import weight_files
+from sepm_eval.backbone.tokenizers import is_rust_panic
 from sepm_eval.backbone.weights import whole_files
 from sepm_eval.model_wrappers._memory import NotEnoughMemory, lack_on_map, spell_out
 from sepm_eval.model_wrappers._placement import Loading
@@ -45,8 +46,7 @@ def named_faults(name: str, pretrained: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        panic = type(error).__module__ == "pyo3_runtime"
-        if not (panic or isinstance(error, Exception)) or is_out_of_memory(error):
+        if not (isinstance(error, Exception) or is_rust_panic(error)) or is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:600] or type(error).__name__
         if type(error) in (ValueError, FileNotFoundError) and pretrained in str(error):

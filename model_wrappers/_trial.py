@@ -23,9 +23,9 @@ from sepm_eval.model_wrappers._hf.model import Hf
 from sepm_eval.model_wrappers._hf.prompts import Prompt
 from sepm_eval.model_wrappers._hf.reading import FamilyReading
 from sepm_eval.model_wrappers._image_first import ImageFirst
+from sepm_eval.prompts import FOCUS_ON_EMOTION
 
-FOCUS = "Please focus on emotion."
-_QUESTIONS = (f"{FOCUS} What do you feel? Answer with one word.", f"{FOCUS} A or B?")
+_QUESTIONS = (f"{FOCUS_ON_EMOTION} What do you feel? Answer with one word.", f"{FOCUS_ON_EMOTION} A or B?")
 _WRITTEN = 6
 
 
@@ -241,7 +241,7 @@ class _Trial:
         return f"{count} tokens"
 
     def probe(self) -> str:
-        attention = self._backbone.read(_QUESTIONS, self._visual, probe=FOCUS).probe_attention
+        attention = self._backbone.read(_QUESTIONS, self._visual, probe=FOCUS_ON_EMOTION).probe_attention
         sums = [float(row.sum()) for row in attention or []]
         if [len(row) for row in attention or []] != self._visual.counts:
             raise _Broken(f"rows of {[len(row) for row in attention or []]}, tokens {self._visual.counts}")

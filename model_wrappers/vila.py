@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sepm_eval.backbone.abilities import ABILITIES
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.geometry import Decoder, Geometry, Tower, geometry_from_configs
-from sepm_eval.backbone.interface import ABILITIES, Backbone
+from sepm_eval.backbone.interface import Backbone
 
 SUPPORTS = ABILITIES - {"class_token", "tower"}
 """What every checkpoint supports: SigLIP has no class token, and four of its patches become one visual token."""

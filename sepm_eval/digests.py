@@ -55,15 +55,6 @@ def file_sha256s(paths: Sequence[Path]) -> list[str]:
         return [taken[i] if i in taken else known[name][1] for i, name in enumerate(names)]
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    return file_sha256s([path])[0]
-
-
 def readable_sha256s(paths: Sequence[Path]) -> list[str]:
     """Like ``file_sha256s``, but the digest of a file that cannot be read is the empty string."""
     try:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, noun: str) -> str:
     """A number with its noun in the right form: "1 file", "2 files".
 
     Args:
         number: how many there are.
-        one: the noun in the singular.
-        many: the noun in the plural; by default ``one`` with an s.
+        noun: the noun in the singular, whose plural has an s.
 
     Returns:
         The number, a space and the noun.
     """
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

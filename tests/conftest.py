@@ -22,7 +22,8 @@ from hypothesis import settings
 from packaging.version import Version
 from PIL import Image
 
-from sepm_eval.backbone.interface import ABILITIES, Block, PictureTokens, Reading, VisualTokens, Written
+from sepm_eval.backbone.abilities import ABILITIES
+from sepm_eval.backbone.interface import Block, PictureTokens, Reading, VisualTokens, Written
 
 settings.register_profile("sepm_eval", deadline=None)  # no test may depend on how fast a machine is
 settings.load_profile("sepm_eval")

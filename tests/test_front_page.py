@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import make_runs
@@ -90,7 +89,8 @@ def test_no_control_is_a_method_that_helped(told):
     (sepm,) = [one for one in told if one.run.method == "sepm"]
     controls = [name for name in find_methods() if kind_of(name) == "control"]
     assert {"blind", "permute", "random", "random_drop", "uniform"} <= set(controls)
-    renamed = [dataclasses.replace(sepm, run=SimpleNamespace(method=name, entry=sepm.run.entry)) for name in controls]
+    identities = [dataclasses.replace(sepm.run.identity, method=name) for name in controls]
+    renamed = [dataclasses.replace(sepm, run=dataclasses.replace(sepm.run, identity=one)) for one in identities]
     assert of_methods([*renamed, sepm]) == [sepm]
 
 

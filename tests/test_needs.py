@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from sepm_eval import Question, get_method
-from sepm_eval.backbone.interface import ABILITIES
+from sepm_eval.backbone.abilities import ABILITIES
 from sepm_eval.model_wrappers.vila import SUPPORTS
 
 

@@ -7,7 +7,8 @@ from seam import FOLDERS, PHRASE, PROMPTS, load
 from transformers import DynamicCache
 
 from sepm_eval import Question, get_method
-from sepm_eval.backbone.interface import ABILITIES, Block, PictureTokens, VisualTokens
+from sepm_eval.backbone.abilities import ABILITIES
+from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import Sparsify

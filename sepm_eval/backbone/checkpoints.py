@@ -125,6 +125,11 @@ def checkpoint_revision(pretrained: str) -> str:
     return checkpoint.revision
 
 
+def local_folder(pretrained: str) -> Path:
+    """The folder of a checkpoint if it is the demo's or one on disk; for a hub id, a folder that is not there."""
+    return demo.MODEL if pretrained == "demo" else Path(pretrained).expanduser()
+
+
 def _find(pretrained: str, *, download: bool) -> Checkpoint:
     """Find a checkpoint; from the hub, fetch all files or only config.json, whose path contains the commit."""
     if pretrained == "demo":

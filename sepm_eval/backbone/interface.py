@@ -24,9 +24,6 @@ Shares: TypeAlias = Literal["picture", "text"]
 """What is reused of an earlier reading's cache: all up to the end of the picture, or also the text after it as far as
 both prompts have the same."""
 
-ABILITIES = frozenset({"probe", "keep", "prune", "reuse", "resize", "class_token", "tower"})
-"""What a method may need of a backbone beyond plain ``see``, ``read`` and ``write`` (see ``Backbone.supports``)."""
-
 
 @dataclass(frozen=True)
 class PictureTokens:
@@ -263,9 +260,9 @@ class Backbone(Protocol):
     """What else determines an answer: dtype, prompt template, image preprocessing, positions ("closed": when visual
     tokens are dropped, the others are renumbered without gaps; "kept": they keep their positions)."""
     supports: frozenset[str]
-    """Which of ``ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them), "reuse"
-    (``read`` with a prefix: all prompts are the same up to the end of the picture), "resize" (``see`` with a side),
-    "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the tower's
+    """Which of ``abilities.ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them),
+    "reuse" (``read`` with a prefix: all prompts are the same up to the end of the picture), "resize" (``see`` with a
+    side), "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the tower's
     features)."""
 
     def prepare(self, image: Image) -> int | None:

@@ -153,10 +153,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             except (
                 BaseException
             ) as error:  # tokenizers raises no narrower class, and where Rust panics not even Exception
-                if not (isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime"):
+                if not (isinstance(error, Exception) or is_rust_panic(error)):
                     raise
                 raise ValueError(f"{path} is not a whole tokenizer ({error}): download it again") from error
     raise FileNotFoundError(f"{folder} holds neither tokenizer.json nor tokenizer.model: the checkpoint is incomplete")
+
+
+def is_rust_panic(error: BaseException) -> bool:
+    """Whether an error is a panic in a library written in Rust, which is no ``Exception``."""
+    return type(error).__module__ == "pyo3_runtime"
 
 
 def as_text(turns: str | Sequence[str], special: Iterable[str]) -> str | list[str]:

@@ -17,11 +17,10 @@ from sepm_eval.backbone.shared import Shared
 from sepm_eval.datasets import Benchmark, Item, find_benchmarks
 from sepm_eval.hosts.loading import Settings, read_settings
 from sepm_eval.images import open_image
+from sepm_eval.methods.common import MAX_NEW_TOKENS
 from sepm_eval.runs.asking import Asked
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method, split_method
 from sepm_eval.runs.variants import answer_variants
-
-_MAX_NEW_TOKENS = 128  # limit of plain generation, for questions that a method cannot be asked
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _seconds(
 ) -> float:
     """Seconds that one question takes with all methods of a model together."""
     asked = [
-        Asked(benchmark.name, at, partial(_content, benchmark, item), _MAX_NEW_TOKENS, options=benchmark.options)
+        Asked(benchmark.name, at, partial(_content, benchmark, item), MAX_NEW_TOKENS, options=benchmark.options)
         for at, item in enumerate(items)
     ]
     while len(asked) < model.batch_size:  # repeat the pictures if there are fewer than a batch

@@ -60,7 +60,7 @@ def ask(
     Raises:
         FloatingPointError: the model's logits, or the attention by which ``prune`` removes tokens, are not finite.
     """
-    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, **_behind(prefix)))
+    reading = check_finite(backbone.read(prompts, visual, keep=keep, prune=prune, **behind(prefix)))
     texts = backbone.write(reading, max_new_tokens or MAX_NEW_TOKENS)
     pictures = [None] * len(prompts) if visual is None else visual.pictures
     seen = [0 if one is None else len(one) for one in pictures] if keep is None else [int(mask.sum()) for mask in keep]
@@ -77,7 +77,7 @@ def ask(
     ]
 
 
-def _behind(prefix: Reading | None) -> dict[str, Any]:
+def behind(prefix: Reading | None) -> dict[str, Any]:
     """The arguments of ``Backbone.read`` to continue from an earlier reading; none without one."""
     return {} if prefix is None else {"prefix": prefix, "shares": "text"}
 

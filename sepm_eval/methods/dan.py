@@ -16,7 +16,7 @@ from pydantic import Field
 from sepm_eval import prompts
 from sepm_eval.backbone.cost import Geometry, Read, Text, Work
 from sepm_eval.backbone.interface import Backbone, Reading, VisualTokens
-from sepm_eval.methods.common import check_finite, names_by_polarity
+from sepm_eval.methods.common import behind, check_finite, names_by_polarity
 from sepm_eval.methods.dan_case import Case, contrast, discrepancy, gated, pick_candidates
 from sepm_eval.methods.needs import check_needs
 from sepm_eval.methods.numbered import read_numbers
@@ -311,7 +311,7 @@ class Dan:
 
 def _go_on(backbone: Backbone, prefix: Reading | None) -> dict[str, Any]:
     """The arguments of ``Backbone.read`` to continue from an earlier reading; none if the model cannot do that."""
-    return {"prefix": prefix, "shares": "text"} if prefix is not None and "reuse" in backbone.supports else {}
+    return behind(prefix if "reuse" in backbone.supports else None)
 
 
 def _rows(reading: Reading, rows: Sequence[int]) -> Reading:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from sepm_eval import prompts
 from sepm_eval.backbone.interface import PictureTokens
 from sepm_eval.emotions import Polarity
+from sepm_eval.methods.evidence import confidence
 from sepm_eval.types import Answer, Evidence, Question
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Case:
         return Evidence(
             p_positive=positive,
             p_negative=negative,
-            confidence=((positive - negative) / 2) ** 2,
+            confidence=confidence(self.pair[None], unbiased=False).item(),
             polarity=polarity,
             ambiguous=len(self.candidates) > 1,
             candidates=tuple(self.question.labels[one] for one in self.candidates),

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from sepm_eval.backbone.abilities import MEANINGS
 from sepm_eval.backbone.checkpoints import checkpoint_revision
 from sepm_eval.types import Question
-
-# The abilities of ``backbone.interface.ABILITIES``, in words for messages.
-_MEANING = {
-    "probe": "report attention",
-    "keep": "read a picture without some of its visual tokens",
-    "prune": "remove visual tokens between its layers",
-    "reuse": "continue from an earlier reading of a picture",
-    "resize": "look at a smaller picture",
-    "class_token": "report the attention of a class token in its vision tower",
-    "tower": "give its vision tower's features one to a visual token, of a tower that has a paired text tower",
-}
 
 
 def check_needs(method: object, supports: Collection[str], model: str) -> None:
@@ -32,7 +22,7 @@ def check_needs(method: object, supports: Collection[str], model: str) -> None:
     """
     lacking = sorted(getattr(method, "needs", frozenset()) - set(supports))
     if lacking:
-        wanted = " and ".join(f"{name} ({_MEANING[name]})" for name in lacking)
+        wanted = " and ".join(f"{name} ({MEANINGS[name]})" for name in lacking)
         remedy = "; set reuse=False" if lacking == ["reuse"] else "; choose another method or other options of it"
         raise ValueError(
             f"{method} needs a model that supports {wanted}, and {model} supports "

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from sepm_eval.backbone.interface import Backbone, Reading, Turns, VisualTokens
-from sepm_eval.methods.common import check_finite
+from sepm_eval.methods.common import behind, check_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +113,7 @@ def read_numbers(
     first = check_finite(backbone.read(prompts, visual, begun=numbers.lead, **how))
     logits: dict[tuple[int, ...], Tensor] = {(): first.logits}
     if "reuse" in backbone.supports and how.get("keep") is None:
-        how = {**how, "prefix": first, "shares": "text"}
+        how = {**how, **behind(first)}
     for begun in numbers.begun[1:]:
         logits[begun] = check_finite(backbone.read(prompts, visual, begun=numbers.lead + begun, **how)).logits
     rows = [{begun: row[i] for begun, row in logits.items()} for i in range(len(prompts))]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.pairs import DifferentItems, paired
-from sepm_eval.runs.plan import parse_method, split_method
+from sepm_eval.runs.plan import logged_options, split_method
 
 
 def choose(runs: Sequence[Run], method: str, model: str, where: str) -> list[Run]:
@@ -57,7 +55,7 @@ def _with_options(runs: Sequence[Run], method: str) -> list[Run]:
     if any(run.entry == method for run in runs):
         return [run for run in runs if run.entry == method]
     name, _ = split_method(method)
-    options = json.loads(json.dumps(asdict(parse_method(method))))
+    options = logged_options(method)
     mine = [run for run in runs if run.identity.method == name and not run.identity.polarity]
     return [run for run in mine if dict(run.identity.options) == options]
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from sepm_eval.report.statistics import SEED
+
 SPLITS = 100
-_SEED = 20250713
 
 Rows = NDArray[np.float64]
 
@@ -97,7 +98,7 @@ def split_halves(counts: NDArray[np.int64], places: NDArray[np.int64] | None) ->
     counts = counts[counts.sum(axis=1) >= 2]
     if not len(counts):
         return None
-    draw = np.random.default_rng(_SEED)
+    draw = np.random.default_rng(SEED)
     found = [_halved(row, draw, places) for row in counts]
     agreement, divergence, emd = (float(np.mean([one[part] for one in found])) for part in range(3))
     return Ceiling(len(counts), agreement, divergence, None if places is None else emd)

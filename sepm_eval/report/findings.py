@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from sepm_eval.methods import kind_of
 from sepm_eval.report.comparing import Compared, baseline_of
 from sepm_eval.report.proofs import NOISE_FLOOR, changed
 from sepm_eval.report.table import groups
@@ -35,8 +34,7 @@ def verdict(one: Compared) -> Verdict:
 
 def of_methods(compared: Sequence[Compared]) -> list[Compared]:
     """Select the comparisons that ask whether a method helps: not those of controls or of stock models."""
-    ours = [one for one in compared if one.run.entry.startswith(OUR_ENTRIES)]
-    return [one for one in ours if kind_of(one.run.method) != "control"]
+    return [one for one in compared if one.run.entry.startswith(OUR_ENTRIES) and not one.run.is_control]
 
 
 def findings(compared: Sequence[Compared]) -> list[str]:

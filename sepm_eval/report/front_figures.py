@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sepm_eval.methods import kind_of
 from sepm_eval.report.comparing import Compared
 from sepm_eval.report.figures import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, Figure, canvas_of, saved
 from sepm_eval.report.findings import verdict
@@ -48,7 +47,7 @@ def forest(compared: Sequence[Compared], runs: Sequence[Run]) -> Figure | None:
         The figure; None if there is no comparison.
     """
     compared = [one for one in compared if one.run.method != "blind"]
-    compared.sort(key=lambda one: kind_of(one.run.method) == "control")
+    compared.sort(key=lambda one: one.run.is_control)
     if not compared:
         return None
     columns = list(dict.fromkeys(run.column for run in runs if any(one.run.column == run.column for one in compared)))
@@ -97,7 +96,7 @@ def _draw_line(axes: Axes, one: Compared, place: float, group: str) -> None:
     colour = {"helped": POSITIVE, "hurt": NEGATIVE}.get(verdict(one), "#75818c")
     low, high, middle = (100 * x for x in (one.result.interval.low, one.result.interval.high, one.result.difference))
     axes.hlines(place, low, high, color=colour, linewidth=1.8)
-    ground = "white" if kind_of(one.run.method) == "control" else colour
+    ground = "white" if one.run.is_control else colour
     axes.plot([middle], [place], "o", markersize=6, color=colour, markerfacecolor=ground, gid=group)
     told = f"{middle:+.1f} [{low:.1f}, {high:.1f}]"
     axes.annotate(
@@ -179,7 +178,7 @@ def _points(runs: Sequence[Run], columns: Sequence[str]) -> list[_Point]:
         found.append(
             _Point(
                 called=mine[0].called,
-                control=kind_of(mine[0].method) == "control",
+                control=mine[0].is_control,
                 accuracy=sum(run.accuracy or 0.0 for run in mine) / len(mine),
                 prefill=_mean([None if cost.prefill is None else cost.prefill / 1e12 for cost in costs]),
                 operations=_mean([None if cost.operations is None else cost.operations / 1e12 for cost in costs]),

@@ -22,7 +22,7 @@ from sepm_eval.scoring import expected_calibration_error
 
 POWER = 0.8
 RESAMPLES = 2000
-_SEED = 20250713
+SEED = 20250713
 _DRAWN_AT_ONCE = 10**6  # most items that ``mean_interval`` draws in one step
 
 
@@ -232,7 +232,6 @@ class Calibration:
         confidence: mean probability of what was chosen.
         ece: expected calibration error, over ten bins of equal width.
         brier: mean squared error of the probability that what was chosen is right.
-        bins: (mean probability of what was chosen, accuracy, items) of each bin that has items.
     """
 
     n: int
@@ -240,7 +239,6 @@ class Calibration:
     confidence: float
     ece: float
     brier: float
-    bins: tuple[tuple[float, float, int], ...]
 
 
 def calibration(p_positive: ArrayLike, p_negative: ArrayLike, is_positive: ArrayLike) -> Calibration:
@@ -274,15 +272,9 @@ def reliability(confidence: ArrayLike, right: ArrayLike) -> Calibration:
     from sklearn.metrics import brier_score_loss
 
     sure, hits = np.asarray(confidence, dtype=float), np.asarray(right, dtype=bool)
-    groups = np.minimum((sure * 10).astype(int), 9)
-    bins = tuple(
-        (float(sure[groups == g].mean()), float(hits[groups == g].mean()), int((groups == g).sum()))
-        for g in range(10)
-        if (groups == g).any()
-    )
     ece = expected_calibration_error(sure.tolist(), hits.tolist())
     brier = float(brier_score_loss(hits, sure, labels=[False, True]))
-    return Calibration(int(hits.size), float(hits.mean()), float(sure.mean()), ece, brier, bins)
+    return Calibration(int(hits.size), float(hits.mean()), float(sure.mean()), ece, brier)
 
 
 def mean_interval(values: ArrayLike) -> Interval:
@@ -295,7 +287,7 @@ def mean_interval(values: ArrayLike) -> Interval:
         The 95 % interval.
     """
     numbers = np.asarray(values, dtype=float)
-    draw, size = np.random.default_rng(_SEED), max(1, _DRAWN_AT_ONCE // numbers.size)
+    draw, size = np.random.default_rng(SEED), max(1, _DRAWN_AT_ONCE // numbers.size)
     means = [
         numbers[draw.integers(numbers.size, size=(min(size, RESAMPLES - done), numbers.size))].mean(axis=1)
         for done in range(0, RESAMPLES, size)
@@ -310,7 +302,7 @@ def _resampled(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     here, so only the number of items of each kind is drawn, from a multinomial distribution.
     """
     n = int(counts.sum())
-    drawn = np.random.default_rng(_SEED).multinomial(n, (counts / n).ravel(), size=RESAMPLES)
+    drawn = np.random.default_rng(SEED).multinomial(n, (counts / n).ravel(), size=RESAMPLES)
     return drawn.reshape(RESAMPLES, *counts.shape)
 
 

@@ -37,6 +37,8 @@ from sepm_eval.report.votes import answers, votes
 from sepm_eval.runs.outcomes import Outcome, Run
 from sepm_eval.scoring import macro_f1
 
+_SHOWN_CHARACTERS = 300  # of an answer or a fault
+
 
 def runs_table(runs: Sequence[Run]) -> Table:
     """The table of all runs: accuracy and macro-F1 with their intervals, and how much was not answered."""
@@ -211,5 +213,5 @@ def detail_tables(runs: Sequence[Run]) -> list[Table]:
     return [table for table in made if table is not None]
 
 
-def _short(text: str, most: int = 300) -> str:
-    return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters)"
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} … ({len(text)} characters)"

@@ -130,7 +130,6 @@ def _record(content: Mapping[str, Any]) -> tuple[RecordId, str | None, Record]:
         if type(content[name]) is not kind or (kind is bytes and not content[name].startswith(b"{")):
             raise TypeError(f"{name} is {content[name]!r}")
     record = Record(
-        stages=len(content.get("prompts") or ()),
         visual_tokens=content.get("visual_tokens"),
         tokens_read=_shared(tuple(content.get("tokens_read") or ())),
         p_positive=content.get("p_positive"),

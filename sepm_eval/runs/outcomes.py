@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sepm_eval.methods import kind_of
 from sepm_eval.parsing import Options
 from sepm_eval.runs.identity import Identity, exam_digest
 from sepm_eval.runs.item_sets import item_set_digest
@@ -40,7 +41,6 @@ class Record:
     """What a report needs from the journal record of one answer, besides the answer's text.
 
     Attributes:
-        stages: number of prompts that the model was shown.
         visual_tokens: number of visual tokens of the picture as shown with the last prompt, before any was dropped;
             None if the question had no picture.
         tokens_read: number of visual tokens read with each prompt; empty if the journal does not say.
@@ -62,7 +62,6 @@ class Record:
             None if the journal does not say (version 0.3.0 and before did not record it).
     """
 
-    stages: int
     visual_tokens: int | None
     tokens_read: tuple[int, ...]
     p_positive: float | None
@@ -186,6 +185,11 @@ class Run:
     def method(self) -> str:
         """Our method's name; for a host's own model its entry."""
         return self.identity.method or self.identity.entry
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the method is a baseline that others have to beat (see ``Method.kind``)."""
+        return kind_of(self.method) == "control"
 
     @property
     def settings(self) -> Mapping[str, Any]:

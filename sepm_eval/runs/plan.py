@@ -15,6 +15,8 @@ models:
 from __future__ import annotations
 
 import ast
+import dataclasses
+import json
 import re
 from importlib import resources
 from pathlib import Path
@@ -222,6 +224,15 @@ def parse_method(text: str) -> Method:
     """
     name, options = split_method(text)
     return get_method(name, **options)
+
+
+def logged_options(text: str) -> dict[str, Any]:
+    """The options of a method from its text in a plan, all of them, as JSON values as a log holds them.
+
+    Raises:
+        ValueError: see ``parse_method``.
+    """
+    return json.loads(json.dumps(dataclasses.asdict(parse_method(text))))
 
 
 def split_method(text: str) -> tuple[str, dict[str, Any]]:

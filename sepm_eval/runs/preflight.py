@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sepm_eval import demo
-from sepm_eval.backbone.checkpoints import checkpoint_revision
+from sepm_eval.backbone.checkpoints import checkpoint_revision, local_folder
 from sepm_eval.backbone.shards import weight_files
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.methods.needs import check_needs, other_weights
@@ -115,7 +114,7 @@ def _hindrance(model: ModelPlan) -> str:
     from sepm_eval.model_wrappers._placement import settle
 
     named = str(model.args.get("pretrained", default_checkpoint(model.backbone)))
-    folder = demo.MODEL if named == "demo" else Path(named).expanduser()
+    folder = local_folder(named)
     if not (folder / "config.json").is_file():
         return ""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from sepm_eval import demo
 from sepm_eval.backbone import cost
+from sepm_eval.backbone.checkpoints import local_folder
 from sepm_eval.datasets import Benchmark, MissingData, find_benchmarks
 from sepm_eval.methods import Method, Priced, get_method
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone
@@ -117,7 +116,7 @@ def _work(method: Method, offered: Options, text: str, geometry: cost.Geometry) 
 def _geometry(backbone: str, checkpoint: str) -> cost.Geometry | None:
     """The shapes of a model of ours, from its local folder or from the known checkpoints; None if not known."""
     architecture = find_backbone(backbone)
-    folder = demo.MODEL if checkpoint == "demo" else Path(checkpoint).expanduser()
+    folder = local_folder(checkpoint)
     if architecture.shapes is not None and (folder / "config.json").is_file():
         found = architecture.shapes(folder)
         if found is not None:

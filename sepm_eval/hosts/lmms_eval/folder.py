@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from sepm_eval.runs import environment
 from sepm_eval.runs.exams import Exam
 from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 from sepm_eval.runs.identity import Identity, decides, is_secret
-from sepm_eval.runs.plan import ModelPlan, Plan, method_key, parse_method, split_method
+from sepm_eval.runs.plan import ModelPlan, Plan, logged_options, method_key, split_method
 from sepm_eval.runs.results import NoResults, Run, read_runs
 from sepm_eval.wording import counted
 
@@ -115,7 +115,7 @@ class Part:
             odd = [name for name, used in who.model.items() if not _is_met(given.get(name, "auto"), str(used))]
             if odd or dict(who.polarity) != settings.polarity:
                 return "it was answered by a model with other settings"
-            if (who.method, dict(who.options)) != (name, _options(self.method)) or who.entry != self.model.model:
+            if (who.method, dict(who.options)) != (name, logged_options(self.method)) or who.entry != self.model.model:
                 return f"it was answered by {who.method} with {dict(who.options)}"
             if who.versions != environment.decisive_versions():
                 return f"it was answered with {dict(who.versions)}"
@@ -140,11 +140,6 @@ def _is_met(given: Any, used: str) -> bool:
     if str(given) in ("auto", "None", used):
         return True
     return isinstance(given, bool) and used in (str(given).lower(), *(() if given else (NOT_SWITCHABLE,)))
-
-
-def _options(method: str) -> dict[str, Any]:
-    """A method's options as JSON values, as a log holds them."""
-    return json.loads(json.dumps(asdict(parse_method(method))))
 
 
 def parts(plan: Plan, model: ModelPlan, tasks: Sequence[str], out: Path) -> dict[str, list[Part]]:
