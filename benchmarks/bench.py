@@ -22,11 +22,11 @@ from table import Figure, show
 # Left out are stock.py, processes.py and startup.py, which take minutes each, gpu.py, and what measures memory alone.
 PARTS = {
     "speed": {"pictures": 4, "rounds": 4},
-    "gains": {"rounds": 4},
+    "method_times": {"rounds": 4},
     "families": {"rounds": 6},
     "agreement": {"pictures": 128},
     "throughput": {"pictures": 12},
-    "linear": {"sizes": [100, 10000]},
+    "many_pictures": {"sizes": [100, 10000]},
     "variants": {"pictures": 32, "rounds": 3},
     "parsing": {},
     "report_scale": {"sizes": [50_000], "runs": 2},

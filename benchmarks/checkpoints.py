@@ -149,7 +149,7 @@ def build_hf(
     options = image_options(checkpoint.name, processor, tiling=False, limits={})
     pictures = Pictures(checkpoint.name, model, processor, kind, options)
     own = own_reading(model, prompts, options)
-    decoder = Decoder(model, kind, kernel, closes_up=None, stop_ids=[_stop(model)])
+    decoder = Decoder(model, kind, kernel, renumbers=None, stop_ids=[_stop(model)])
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {"dtype": str(dtype).removeprefix("torch."), "positions": "auto"}
     return Hf(checkpoint, prompts, pictures, decoder, settings, _supports(model.config, kind))

@@ -15,7 +15,7 @@ from typing import Any
 from sepm_eval.backbone.abilities import ABILITIES
 from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
 from sepm_eval.backbone.interface import Backbone
-from sepm_eval.outside import entries, entry_named, home
+from sepm_eval.plugins import entries, find_entry_point, origin_of
 
 __all__ = [
     "backbone_names",
@@ -26,7 +26,7 @@ __all__ = [
     "known_checkpoint",
     "load_backbone",
     "option_defaults",
-    "outside_backbones",
+    "plugin_backbones",
     "supported",
 ]
 
@@ -45,14 +45,14 @@ def find_backbone(name: str) -> Architecture:
         ValueError: there is no backbone of this name, or more than one, or the package that has it is broken.
     """
     module = f"{__name__}.{name}"
-    point = entry_named("backbone", name, GROUP, module if name in _ours() else None, backbone_names)
+    point = find_entry_point("backbone", name, GROUP, module if name in _ours() else None, backbone_names)
     if point is None:
         return _as_architecture(importlib.import_module(module).BACKBONES[name])
     try:
         return _as_architecture(point.load())
     except Exception as error:  # whatever another package raises when it is imported
         raise ValueError(
-            f"backbone {name!r} cannot be used from {home(point)}: {type(error).__name__}: {error}"
+            f"backbone {name!r} cannot be used from {origin_of(point)}: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -65,9 +65,9 @@ def find_backbones() -> Iterator[tuple[str, Architecture | ValueError]]:
             yield name, error
 
 
-def outside_backbones() -> dict[str, str]:
+def plugin_backbones() -> dict[str, str]:
     """The names of the backbones of other packages, and the package of each."""
-    return {point.name: home(point) for point in entries(GROUP)}
+    return {point.name: origin_of(point) for point in entries(GROUP)}
 
 
 def known_checkpoint(named: str) -> KnownCheckpoint | None:

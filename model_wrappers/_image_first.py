@@ -155,7 +155,7 @@ class ImageFirst(ABC):
         if prefix is not None:
             if visual is None:
                 raise ValueError("prefix needs an image")
-            return self._language_model.go_on(tokens, visual.counts, keep, prefix, shares, layers)
+            return self._language_model.read_continued(tokens, visual.counts, keep, prefix, shares, layers)
         return self._language_model.read(tokens, features, keep, layers)
 
     def write(

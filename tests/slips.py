@@ -245,9 +245,9 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "methods",
         (("default_rng([seed, digest])", "default_rng([seed])"),),
     ),
-    "sepm_eval/outside.py": (
+    "sepm_eval/plugins.py": (
         "own_methods",
-        (("if len(homes) > 1:", "if len(homes) > 2:"),),
+        (("if len(origins) > 1:", "if len(origins) > 2:"),),
     ),
     "sepm_eval/report/comparing.py": (
         "report_text reports_apart statistics report",

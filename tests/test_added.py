@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sepm_eval import outside as outside_module
+from sepm_eval import plugins
 from sepm_eval.cli import app, data
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks
@@ -31,14 +31,14 @@ def entry(monkeypatch):
     def add(group: str, name: str, value: object) -> None:
         package = SimpleNamespace(name="its", version="1.0")
         point = SimpleNamespace(name=name, value="its:THING", dist=package, load=lambda: value)
-        monkeypatch.setattr(outside_module, "entry_points", lambda group: [point] if group == wanted else [])
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == wanted else [])
         wanted = group
         forget()
 
     def forget() -> None:
-        outside_module.outside.cache_clear()
-        outside_module._entries.cache_clear()
-        outside_module._warn_once.cache_clear()
+        plugins.installed.cache_clear()
+        plugins._entries.cache_clear()
+        plugins._warn_once.cache_clear()
 
     yield add
     forget()
@@ -96,7 +96,7 @@ def test_what_cannot_be_called_is_no_format(entry, caplog):
 def test_a_format_whose_name_is_taken_is_left_out(entry, caplog):
     entry("sepm_eval.submissions", "csv", print)
     assert formats()["csv"] is not print
-    assert "two submission formats are called 'csv': sepm_eval.submit.tidy and its:THING (its 1.0)" in caplog.text
+    assert "two submission formats are called 'csv': sepm_eval.submit.csv_table and its:THING (its 1.0)" in caplog.text
 
 
 def plan(task: str, *methods: str) -> Plan:

@@ -17,7 +17,7 @@ from transformers.cache_utils import DynamicLayer
 from sepm_eval import Question, get_method, load_backbone
 from sepm_eval.backbone import probe as probes
 from sepm_eval.backbone.causal_lm import CausalLM, Prompt
-from sepm_eval.backbone.writing import End, positions
+from sepm_eval.backbone.writing import WritingState, positions
 from sepm_eval.emotions import MIKELS
 from sepm_eval.methods.sparsevlm import Sparsify
 from sepm_eval.model_wrappers._loading import tell_of_disk
@@ -242,7 +242,7 @@ def test_no_step_mixes_the_places_of_a_divided_model(two_gpus):
     assert two_gpus.device == home
     assert [reading.logits.device, reading.probe_attention[0].device, reading.attended[0].device] == [home] * 3
     assert [layer.keys.device for layer in reading.cache.layers] == [home, away, away]
-    end = End.of(reading)
+    end = WritingState.of(reading)
     with torch.inference_mode():
         hidden = two_gpus._step(torch.tensor([3, 4], device=home), end)
         assert two_gpus._logits(hidden).device == home

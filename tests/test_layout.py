@@ -32,12 +32,12 @@ VOCABULARY = {
     "emotions",
     "files",
     "images",
-    "outside",
+    "plugins",
     "parsing",
     "prompts",
     "scoring",
     "types",
-    "wording",
+    "plurals",
 }
 ALLOWED: dict[str, set[str]] = {
     "backbone": set(),

@@ -18,8 +18,8 @@ from sepm_eval import demo
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.report.votes import PEOPLE, votes
 from sepm_eval.report.write import write_report
-from sepm_eval.runs.fired import answered_plainly
 from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.method_checks import answered_plainly
 from sepm_eval.runs.results import read_runs
 
 LMMS_EVAL = shutil.which("lmms-eval", path=str(Path(sys.executable).parent)) or "lmms-eval"

@@ -21,7 +21,7 @@ from sepm_eval.prompts import WORDINGS
 
 def test_importing_looks_for_no_packages():
     code = "import sys, sepm_eval.methods; print('importlib.metadata' in sys.modules and 'looked up', "
-    code += "sepm_eval.outside._entries.cache_info().currsize)"
+    code += "sepm_eval.plugins._entries.cache_info().currsize)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.split()[-1] == "0"
 

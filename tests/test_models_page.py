@@ -10,7 +10,7 @@ from tiny_families import BUILT, ORACLES, WITH_ORACLE
 
 from sepm_eval.model_wrappers import supported
 from sepm_eval.model_wrappers._hf.families import FAMILIES, REFUSED, TRANSFORMERS
-from sepm_eval.model_wrappers._hf.model import _closes_up, _kind, find_checkpoint
+from sepm_eval.model_wrappers._hf.model import _kind, _renumbers, find_checkpoint
 
 PAGE = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
 BASE = {"probe", "keep"}
@@ -47,7 +47,7 @@ def test_what_is_supported_and_positions(family):
     assert LISTED[family][3] == ("kept" if by_place else "closed")
     if by_place:
         with pytest.raises(ValueError, match="M-RoPE"):
-            _closes_up(folder, config, "closed")
+            _renumbers(folder, config, "closed")
 
 
 def test_every_refused_family_has_its_reason():

@@ -16,7 +16,7 @@ from sepm_eval.backbone.causal_lm import CausalLM
 from sepm_eval.backbone.checkpoints import Checkpoint
 from sepm_eval.backbone.interface import Block, PictureTokens, VisualTokens
 from sepm_eval.backbone.shared import Shared
-from sepm_eval.backbone.writing import End
+from sepm_eval.backbone.writing import WritingState
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.emotions import MIKELS
 from sepm_eval.images import open_image
@@ -222,7 +222,7 @@ def test_rows_that_stop_sooner_do_not_change_the_others(tiny_llava, llava_oracle
 def test_a_short_answer_needs_no_second_cache(tiny_llava, llava_oracle, stage_one_question):
     """What is written stands behind the reading's keys and values, which are shared and not copied."""
     reading = tiny_llava.read([stage_one_question] * 3, tiny_llava.see(llava_oracle.images))
-    end = End.of(reading)
+    end = WritingState.of(reading)
     tiny_llava._language_model._step(torch.tensor([5, 6, 7]), end)
     for layer, behind in zip(reading.cache.layers, end.cache.layers, strict=True):
         assert behind.get_seq_length() == layer.get_seq_length() + 1

@@ -107,16 +107,16 @@ def test_families_are_held_against_the_bare_forward_pass(scripts, monkeypatch):
 
 
 def test_what_other_methods_cost_is_measured(scripts, capsys):
-    import gains
+    import method_times
     from models import TINY
 
-    figures = [figure.what for figure in gains.measure(1, TINY["llava"], written=4, budgets=[128], batch=2)]
+    figures = [figure.what for figure in method_times.measure(1, TINY["llava"], written=4, budgets=[128], batch=2)]
     assert figures[:2] == [
         "reading on behind a letter, 2 at once",
         "DAN, 4 tokens written: prompts read anew / shared reading",
     ]
     named = [what.split(",")[0] for what in figures[2:]]
-    assert named == [name for name in gains.PRUNING if name != "pyramiddrop"]
+    assert named == [name for name in method_times.PRUNING if name != "pyramiddrop"]
     assert "pyramiddrop, budget 128 is left out" in capsys.readouterr().out
 
 
@@ -155,11 +155,11 @@ def test_where_the_start_goes_adds_up(scripts, monkeypatch, capsys):
 
 def test_hundreds_of_pictures_are_timed(scripts, monkeypatch, capsys):
     """In small, by twos: three runs of four pictures give the six times that a median is taken of."""
-    import linear
+    import many_pictures
 
     for name, value in (("HUNDRED", 2), ("LEAST", 5), ("FIRST", 2)):
-        monkeypatch.setattr(linear, name, value)
-    linear.run(4)
+        monkeypatch.setattr(many_pictures, name, value)
+    many_pictures.run(4)
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert 0 < found["seconds"] < 60
     assert found["peak"] > 5e7

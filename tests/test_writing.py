@@ -9,9 +9,9 @@ from tiny_families import backbone_of, close, pictures
 from transformers.cache_utils import DynamicLayer
 
 from sepm_eval import load_backbone
-from sepm_eval.backbone.continuing import followed
+from sepm_eval.backbone.continuing import with_written
 from sepm_eval.backbone.interface import Written
-from sepm_eval.backbone.writing import SHORT, Behind
+from sepm_eval.backbone.writing import SHORT, GrowingLayer
 
 
 def layer(rows, length, width=4):
@@ -23,7 +23,7 @@ def layer(rows, length, width=4):
 def test_it_holds_what_a_cache_of_its_own_would(step, choices):
     read = layer(3, 5)
     before = [part.clone() for part in read]
-    found, own, rows = Behind(*read), DynamicLayer(), 3
+    found, own, rows = GrowingLayer(*read), DynamicLayer(), 3
     own.update(*read)
     for number in range(60):
         new = layer(rows, step)
@@ -40,7 +40,7 @@ def test_it_holds_what_a_cache_of_its_own_would(step, choices):
 
 def test_two_answers_behind_one_reading_are_apart():
     read = layer(1, 5)
-    one, other = Behind(*read), Behind(*read)
+    one, other = GrowingLayer(*read), GrowingLayer(*read)
     for _ in range(3 * SHORT):
         first, second = layer(1, 1), layer(1, 1)
         keys, _ = one.update(*first)
@@ -52,7 +52,7 @@ def test_two_answers_behind_one_reading_are_apart():
 def test_a_short_answer_copies_no_reading():
     """A batch of letters is read one step further, and needs no second cache for it."""
     read = layer(1, 5)
-    found = Behind(*read)
+    found = GrowingLayer(*read)
     for _ in range(SHORT):
         found.update(*layer(1, 1))
     assert found._held[0] is read[0]
@@ -85,7 +85,7 @@ def test_what_was_written_is_read_on_from(seen, monkeypatch, most):
     monkeypatch.setattr(model, "stop_ids", [ids[0][1]])
     texts = backbone.write(reading, most, tails=True)
     assert len({text.tokens for text in texts}) > 1
-    longer = followed(reading, texts)
+    longer = with_written(reading, texts)
     assert longer.logits.isnan().all()
     for row, (text, before) in enumerate(zip(texts, reading.behind, strict=True)):
         tail = text.tail.ids
@@ -101,7 +101,7 @@ def test_what_was_written_is_read_on_from(seen, monkeypatch, most):
 def test_without_a_tail_the_reading_stays_what_it_is(tiny_llava, llava_oracle):
     reading = tiny_llava.read(PROMPTS, tiny_llava.see(llava_oracle.images))
     texts = tiny_llava.write(reading, 3, tails=True)
-    assert followed(reading, [*texts[:2], Written("a dog", 2)]) is reading
+    assert with_written(reading, [*texts[:2], Written("a dog", 2)]) is reading
 
 
 def test_dan_does_not_read_its_analysis_again(tiny_llava, llava_oracle, monkeypatch):
@@ -115,6 +115,6 @@ def test_dan_does_not_read_its_analysis_again(tiny_llava, llava_oracle, monkeypa
     reading = tiny_llava.read(["What is it?"], visual)
     (text,) = tiny_llava.write(reading, 20, tails=True)
     tokens.clear()
-    for prefix in (reading, followed(reading, [text])):
+    for prefix in (reading, with_written(reading, [text])):
         tiny_llava.read(["What is it?"], visual, prefix=prefix, shares="text", begun=[*text.tail.ids, 5, 6])
     assert tokens == [len(text.tail.ids) + 2, 2]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sepm_eval.backbone import pruning
-from sepm_eval.backbone.continuing import take_over
+from sepm_eval.backbone.continuing import reused_positions
 from sepm_eval.backbone.interface import Cut, PictureTokens, Prune, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.writing import CACHE, Caches, greedily
@@ -25,8 +25,8 @@ from sepm_eval.model_wrappers._hf.attention import Watch, install, watching
 from sepm_eval.model_wrappers._hf.families import FAMILIES, Family
 from sepm_eval.model_wrappers._hf.prompts import Prompt
 from sepm_eval.model_wrappers._hf.pruning import Pruning, going_on
-from sepm_eval.model_wrappers._hf.reading import Ending, FamilyReading, cut, is_plain
-from sepm_eval.model_wrappers._hf.rows import Row, SeenPictures, left, picked
+from sepm_eval.model_wrappers._hf.reading import FamilyReading, FamilyWritingState, cut, is_plain
+from sepm_eval.model_wrappers._hf.rows import Row, SeenPictures, pad_left_to, select_and_pad
 
 _TYPES = ("token_type_ids", "mm_token_type_ids")
 
@@ -38,7 +38,7 @@ class Decoder:
     """
 
     def __init__(
-        self, model: Any, family: Family, kernel: str, *, closes_up: bool | None, stop_ids: Sequence[int]
+        self, model: Any, family: Family, kernel: str, *, renumbers: bool | None, stop_ids: Sequence[int]
     ) -> None:
         """Take over a loaded model.
 
@@ -46,13 +46,13 @@ class Decoder:
             model: a transformers model for pictures and text.
             family: what is special about its family.
             kernel: its attention kernel, one of ``KERNELS``.
-            closes_up: whether the tokens after dropped ones are renumbered without gaps; None: not if a token's
+            renumbers: whether the tokens after dropped ones are renumbered without gaps; None: not if a token's
                 position is its place in the picture (M-RoPE), otherwise yes.
             stop_ids: tokens that end an answer.
         """
         self.model, self._family, self._kernel = model, family, kernel
         self.by_place = hasattr(model.model, "get_rope_index")
-        self.closes_up = not self.by_place if closes_up is None else closes_up
+        self.renumbers = not self.by_place if renumbers is None else renumbers
         self.stop_ids = list(stop_ids)
         self.windows: dict[int, int | None] = {}  # filled in by the first reading, at loading; see ``Watch``
         wanted = inspect.signature(model.forward).parameters
@@ -105,7 +105,7 @@ class Decoder:
             for i, prompt in enumerate(prompts)
         ]
         if prefix is not None:
-            return self._go_on(rows, prefix, shares, layers)
+            return self._read_continued(rows, prefix, shares, layers)
         given = self._given(rows, pictures, keep)
         attended = given["attended"]
         watch = self._watch(rows, [row.columns for row in rows], attended.shape[1], layers)
@@ -181,9 +181,9 @@ class Decoder:
         """Decode at most so many tokens greedily from a reading, which is not changed; see ``greedily``."""
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
-        return greedily(reading.logits, Ending.of(reading), self.stop_ids, most, self._step, caches)
+        return greedily(reading.logits, FamilyWritingState.of(reading), self.stop_ids, most, self._step, caches)
 
-    def _step(self, token: Tensor, end: Ending) -> Tensor:
+    def _step(self, token: Tensor, end: FamilyWritingState) -> Tensor:
         """Run one decoding step: ``end`` grows by a token per row, [B] ids; the result is the logits, [B, V]."""
         position = end.position
         end.grow()
@@ -192,7 +192,7 @@ class Decoder:
         with going_on(self.model.get_decoder(), end) if pruned else nullcontext():
             return self._logits(self._forward(token[:, None], end.attended[0], places, cache=end.cache))
 
-    def _go_on(
+    def _read_continued(
         self, rows: Sequence[Row], prefix: FamilyReading, shares: Shares, layers: Sequence[int] | None
     ) -> FamilyReading:
         """Read only the text after the picture, without the part of it that is reused from ``prefix``."""
@@ -200,12 +200,12 @@ class Decoder:
         probed = [[place - end for place in row.prompt.probed] for row, end in zip(rows, ends, strict=True)]
         kept = [row.kept[:end] for row, end in zip(rows, ends, strict=True)]
         before, behind = tuple(row.before for row in rows), tuple(row.behind for row in rows)
-        held, shared = take_over(prefix, shares, before, behind, probed, kept)
+        held, shared = reused_positions(prefix, shares, before, behind, probed, kept)
         tails = [torch.arange(end + text, len(row.ids)) for row, end, text in zip(rows, ends, shared, strict=True)]
         longest = max(map(len, tails))
-        ids = picked([row.ids for row in rows], tails, longest)
-        new = left([torch.ones_like(tail, dtype=torch.bool) for tail in tails], longest)
-        positions = picked([row.places for row in rows], tails, longest, batch_dim=-2)
+        ids = select_and_pad([row.ids for row in rows], tails, longest)
+        new = pad_left_to([torch.ones_like(tail, dtype=torch.bool) for tail in tails], longest)
+        positions = select_and_pad([row.places for row in rows], tails, longest, batch_dim=-2)
         attended = torch.cat([held, new.to(held.device)], dim=1)
         types = {key: torch.zeros_like(ids).to(self.device) for key in self._types}
         watch = None if layers is None else self._watch(rows, tails, longest, layers)
@@ -227,15 +227,15 @@ class Decoder:
     ) -> dict[str, Any]:
         """Inputs of the forward pass: for each row the columns that stay, padded to one length."""
         longest, columns = max(len(row.columns) for row in rows), [row.columns for row in rows]
-        types = picked([row.types for row in rows], columns, longest)
+        types = select_and_pad([row.types for row in rows], columns, longest)
         given: dict[str, Any] = {key: types.to(self.device) for key in self._types}
         if pictures is not None:
             given["mm_encoder_outputs"] = {"image": self._features(pictures, keep)}
         return {
             **given,
-            "ids": picked([row.ids for row in rows], columns, longest),
-            "attended": picked([row.kept for row in rows], columns, longest),
-            "positions": picked([row.positions for row in rows], columns, longest, batch_dim=-2),
+            "ids": select_and_pad([row.ids for row in rows], columns, longest),
+            "attended": select_and_pad([row.kept for row in rows], columns, longest),
+            "positions": select_and_pad([row.positions for row in rows], columns, longest, batch_dim=-2),
         }
 
     def _row(self, prompt: Prompt, picture: PictureTokens | None, keep: Tensor | None) -> Row:
@@ -248,7 +248,7 @@ class Decoder:
             kept[prompt.slots] = keep.cpu()
         places = self._places(prompt, picture)
         positions = places
-        if self.closes_up:
+        if self.renumbers:
             positions = (kept.cumsum(-1) - 1).clamp(min=0) + self._family.first_position
         return Row(prompt, kept, positions, places, prompt.slots.long() * (self._family.token_types == "picture"))
 

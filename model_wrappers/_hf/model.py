@@ -152,7 +152,7 @@ def load(
     limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     checkpoint = find_checkpoint(pretrained)
     family, config = _kind(checkpoint)
-    closes_up = _closes_up(checkpoint.name, config, positions)
+    renumbers = _renumbers(checkpoint.name, config, positions)
     loading = settle([checkpoint.folder], checkpoint.config(), **placement)
     if loading.attention == "flash_attention_2" and family.reads_prompt_both_ways:
         raise ValueError(
@@ -165,7 +165,7 @@ def load(
     model = _model(checkpoint, config, loading)
     pictures = Pictures(checkpoint.name, model, processor, family, options)
     own = own_reading(model, prompts, options)
-    decoder = Decoder(model, family, loading.attention or "sdpa", closes_up=closes_up, stop_ids=_stop_ids(model))
+    decoder = Decoder(model, family, loading.attention or "sdpa", renumbers=renumbers, stop_ids=_stop_ids(model))
     check(checkpoint.name, prompts, pictures, decoder, own)
     settings = {
         **loading.settings,
@@ -180,7 +180,7 @@ def _settings(decoder: Decoder, prompts: Prompts, tiling: bool) -> dict[str, str
     processor = prompts.processor
     return {
         "template": prompts.around("{question}"),
-        "positions": "closed" if decoder.closes_up else "kept",
+        "positions": "closed" if decoder.renumbers else "kept",
         "tiling": str(tiling).lower() if tiles(processor) else NOT_SWITCHABLE,
         "processor": _resizer(processor.image_processor),
         "probed_layer": str(decoder.probed_layers("last")[0]),
@@ -199,7 +199,7 @@ def supported(pretrained: str, options: Mapping[str, Any]) -> frozenset[str]:
     with named_faults("hf", pretrained):
         checkpoint = peek_checkpoint(pretrained)
         family, config = _kind(checkpoint)
-        _closes_up(checkpoint.name, config, options.get("positions", "auto"))
+        _renumbers(checkpoint.name, config, options.get("positions", "auto"))
         return _supports(config, family)
 
 
@@ -224,7 +224,7 @@ def _supports(config: Any, family: Family) -> frozenset[str]:
     return frozenset(found)
 
 
-def _closes_up(name: str, config: Any, positions: str) -> bool | None:
+def _renumbers(name: str, config: Any, positions: str) -> bool | None:
     """Whether positions are renumbered without gaps when tokens are dropped; None: the default of the model.
 
     Raises:

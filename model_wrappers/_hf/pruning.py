@@ -21,7 +21,7 @@ from sepm_eval.backbone.probe import aimed
 from sepm_eval.backbone.pruning import Rows, causal, positions
 from sepm_eval.backbone.writing import CACHE
 from sepm_eval.model_wrappers._hf.attention import Watch
-from sepm_eval.model_wrappers._hf.reading import Ending
+from sepm_eval.model_wrappers._hf.reading import FamilyWritingState
 
 
 class Pruning:
@@ -108,7 +108,7 @@ class Pruning:
 
 
 @contextmanager
-def going_on(decoder: Any, end: Ending) -> Iterator[None]:
+def going_on(decoder: Any, end: FamilyWritingState) -> Iterator[None]:
     """Give each layer the mask of its own cache, in the decoding step inside the ``with`` block.
 
     Args:

@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from sepm_eval.backbone import continuing
 from sepm_eval.backbone.interface import Reading
-from sepm_eval.backbone.writing import Behind
+from sepm_eval.backbone.writing import GrowingLayer
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FamilyReading(Reading):
 
 
 @dataclass
-class Ending:
+class FamilyWritingState:
     """The end of a reading, where decoding continues: it grows, while the reading does not change.
 
     Attributes:
@@ -65,7 +65,7 @@ class Ending:
     renumbered: bool
 
     @classmethod
-    def of(cls, reading: FamilyReading) -> Ending:
+    def of(cls, reading: FamilyReading) -> FamilyWritingState:
         """The end of all rows of a reading."""
         assert reading.position is not None
         return cls(_mapped(reading.cache, _behind), reading.attended, reading.position, reading.renumbered)
@@ -76,14 +76,16 @@ class Ending:
         self.position = self.position + 1
 
     def written(self, row: int) -> list[tuple[Tensor, Tensor]]:
-        """See ``writing.Grows``; of a plain cache only."""
+        """See ``writing.SelectableState``; of a plain cache only."""
         return [layer.written(row) for layer in self.cache.layers]
 
-    def __getitem__(self, rows: Sequence[int]) -> Ending:
+    def __getitem__(self, rows: Sequence[int]) -> FamilyWritingState:
         """Some of the rows, as a new end."""
         chosen = list(rows)
         cache = _mapped(self.cache, lambda layer: _rows(layer, chosen))
-        return Ending(cache, [layer[chosen] for layer in self.attended], self.position[chosen], self.renumbered)
+        return FamilyWritingState(
+            cache, [layer[chosen] for layer in self.attended], self.position[chosen], self.renumbered
+        )
 
 
 def is_plain(cache: Cache) -> bool:
@@ -104,11 +106,11 @@ def _mapped(cache: Cache, change: Any) -> Cache:
 
 
 def _behind(layer: Any) -> Any:
-    return Behind(layer.keys, layer.values) if type(layer) is DynamicLayer else copy.deepcopy(layer)
+    return GrowingLayer(layer.keys, layer.values) if type(layer) is DynamicLayer else copy.deepcopy(layer)
 
 
 def _rows(layer: Any, rows: list[int]) -> Any:
-    if isinstance(layer, Behind):
+    if isinstance(layer, GrowingLayer):
         return layer[rows]
     chosen = copy.deepcopy(layer) if type(layer) is not DynamicLayer else copy.copy(layer)
     device = getattr(layer, "device", None) or "cpu"

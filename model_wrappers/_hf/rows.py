@@ -54,12 +54,12 @@ class Row:
         return found
 
 
-def left(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
+def pad_left_to(rows: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
     """Pad rows, [..., L_i] each, with 0 on the left to one length and stack them, [..., B, L]."""
     padded = [nn.functional.pad(row, (length - row.shape[-1], 0)) for row in rows]
     return torch.stack(padded, dim=batch_dim)
 
 
-def picked(rows: Sequence[Tensor], columns: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
-    """Select columns of each row, and pad and stack them as ``left`` does."""
-    return left([row[..., at] for row, at in zip(rows, columns, strict=True)], length, batch_dim)
+def select_and_pad(rows: Sequence[Tensor], columns: Sequence[Tensor], length: int, batch_dim: int = 0) -> Tensor:
+    """Select columns of each row, and pad and stack them as ``pad_left_to`` does."""
+    return pad_left_to([row[..., at] for row, at in zip(rows, columns, strict=True)], length, batch_dim)

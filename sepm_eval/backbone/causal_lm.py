@@ -12,11 +12,11 @@ from transformers import DynamicCache, PreTrainedModel
 
 from sepm_eval.backbone import last_layer, pruning
 from sepm_eval.backbone import probe as probes
-from sepm_eval.backbone.continuing import cut, take_over
+from sepm_eval.backbone.continuing import cut, reused_positions
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares
 from sepm_eval.backbone.memory import computes_on
 from sepm_eval.backbone.pruning import Rows, causal, pad_left, positions
-from sepm_eval.backbone.writing import CACHE, Caches, End, greedily, kept_positions
+from sepm_eval.backbone.writing import CACHE, Caches, WritingState, greedily, kept_positions
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ class CausalLM:
         visuals = self._kept(visual, keep, len(prompts))
         rows = [self._embed(prompt, kept) for prompt, kept in zip(prompts, visuals, strict=True)]
         embedded, attended = pad_left(rows)
-        places, evicted = positions(attended), None
+        places, position_offset = positions(attended), None
         request = None if probe_layers is None else self._request(prompts, attended, probe_layers)
         if keep is not None and self.positions == "kept":
             stays = [self._stays(prompt, mask) for prompt, mask in zip(prompts, keep, strict=True)]
-            places, evicted = kept_positions(stays)
+            places, position_offset = kept_positions(stays)
         hidden, cache = self._forward(embedded, attended, DynamicCache(), places, request)
         seen = None
         if request is not None and visual is not None:
@@ -116,11 +116,11 @@ class CausalLM:
             attended=[attended] * len(self.decoder.layers),
             before=tuple(tuple(prompt.before) for prompt in prompts) if whole else (),
             behind=tuple(tuple(prompt.after) for prompt in prompts),
-            evicted=evicted,
+            position_offset=position_offset,
         )
 
     @torch.inference_mode()
-    def go_on(
+    def read_continued(
         self,
         prompts: Sequence[Prompt],
         counts: Sequence[int],
@@ -145,7 +145,7 @@ class CausalLM:
         """
         before = tuple(tuple(prompt.before) for prompt in prompts)
         masks = [torch.ones(count, dtype=torch.bool) for count in counts] if keep is None else keep
-        held, shared = take_over(
+        held, shared = reused_positions(
             *(prefix, shares, before, [prompt.after for prompt in prompts], [prompt.probed for prompt in prompts]),
             [nn.functional.pad(mask, (len(ids), 0), value=True) for ids, mask in zip(before, masks, strict=True)],
         )
@@ -166,7 +166,7 @@ class CausalLM:
             attended=[attended] * len(self.decoder.layers),
             before=before if keep is None else (),
             behind=tuple(tuple(prompt.after) for prompt in prompts),
-            evicted=start - held.sum(-1),
+            position_offset=start - held.sum(-1),
         )
 
     @torch.inference_mode()
@@ -243,12 +243,12 @@ class CausalLM:
         if rows is not None and list(rows) != list(range(len(reading.logits))):
             reading = reading[rows]
 
-        def step(token: Tensor, end: End) -> Tensor:
+        def step(token: Tensor, end: WritingState) -> Tensor:
             return self._logits(self._step(token, end))
 
-        return greedily(reading.logits, End.of(reading), self.stop_ids, max_new_tokens, step, caches)
+        return greedily(reading.logits, WritingState.of(reading), self.stop_ids, max_new_tokens, step, caches)
 
-    def _step(self, token: Tensor, end: End) -> Tensor:
+    def _step(self, token: Tensor, end: WritingState) -> Tensor:
         """Run one decoding step: ``end`` grows by a token per row, [B] ids; the result is its hidden state, [B, D]."""
         hidden = self.decoder.get_input_embeddings()(token[:, None])
         end.grow()

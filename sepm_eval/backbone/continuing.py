@@ -14,7 +14,7 @@ from sepm_eval.backbone.cost import common_start
 from sepm_eval.backbone.interface import Reading, Shares, Written
 
 
-def take_over(
+def reused_positions(
     prefix: Reading,
     shares: Shares,
     before: Sequence[tuple[int, ...]],
@@ -57,7 +57,7 @@ def take_over(
     return _held(prefix.attended[0], whole), shared
 
 
-def followed(reading: Reading, written: Sequence[Written]) -> Reading:
+def with_written(reading: Reading, written: Sequence[Written]) -> Reading:
     """A reading together with the texts that were written behind it, to be continued with ``shares="text"``.
 
     Args:

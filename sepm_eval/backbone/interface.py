@@ -119,9 +119,9 @@ class Reading:
             masked out. L differs between layers if tokens were pruned between them.
         before: for each row, the token ids before the picture (``hf``: up to its end), if the cache holds the whole
             picture, so that the reading can be continued. Empty otherwise.
-        evicted: [B], by how much the next position of each row exceeds the number of tokens that the first layer still
-            sees, because tokens were dropped and the others kept their positions. None: in each layer, the next
-            position follows the tokens seen there.
+        position_offset: [B], by how much the next position of each row exceeds the number of tokens that the first
+            layer still sees, because tokens were dropped and the others kept their positions. None: in each layer, the
+            next position follows the tokens seen there.
         visual_left: for each picture, the number of visual tokens that each decoder layer received; None without
             ``prune``.
         behind: for each row, the token ids after the picture.
@@ -132,7 +132,7 @@ class Reading:
     cache: Cache
     attended: list[Tensor]
     before: tuple[tuple[int, ...], ...] = ()
-    evicted: Tensor | None = None
+    position_offset: Tensor | None = None
     visual_left: Sequence[tuple[int, ...]] | None = None
     behind: tuple[tuple[int, ...], ...] = ()
 
@@ -150,7 +150,7 @@ class Reading:
             attended=[layer[chosen] for layer in self.attended],
             before=tuple(self.before[row] for row in chosen) if self.before else (),
             behind=tuple(self.behind[row] for row in chosen) if self.behind else (),
-            evicted=None if self.evicted is None else self.evicted[chosen],
+            position_offset=None if self.position_offset is None else self.position_offset[chosen],
             visual_left=None if self.visual_left is None else [self.visual_left[row] for row in chosen],
         )
 
@@ -173,7 +173,8 @@ class Written(str):
 
     Attributes:
         tokens: number of its tokens, without the stop token.
-        tail: what ``continuing.followed`` needs to continue behind it; None if ``Backbone.write`` was not asked for it.
+        tail: what ``continuing.with_written`` needs to continue behind it; None if ``Backbone.write`` was not asked for
+            it.
     """
 
     tokens: int
@@ -260,7 +261,7 @@ class Backbone(Protocol):
     """What else determines an answer: dtype, prompt template, image preprocessing, positions ("closed": when visual
     tokens are dropped, the others are renumbered without gaps; "kept": they keep their positions)."""
     supports: frozenset[str]
-    """Which of ``abilities.ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with them),
+    """Which of ``abilities.ABILITIES`` it has: "probe" (``read`` with a probe), "keep" and "prune" (``read`` with it),
     "reuse" (``read`` with a prefix: all prompts are the same up to the end of the picture), "resize" (``see`` with a
     side), "class_token" and "tower" (``see`` with ``tower``: the attention of the tower's class token, and the tower's
     features)."""

@@ -25,7 +25,7 @@ SHORT = 8
 """Up to so many written tokens, their keys and values are held apart; an answer of one letter has fewer tokens."""
 
 
-class Behind(DynamicLayer):
+class GrowingLayer(DynamicLayer):
     """A cache layer that continues the layer of a reading.
 
     The first few new keys and values are held apart and joined to the reading's only while the layer is computed, so a
@@ -60,10 +60,10 @@ class Behind(DynamicLayer):
         """The number of positions, including those of the reading."""
         return self._length
 
-    def __getitem__(self, rows: Sequence[int]) -> Behind:
+    def __getitem__(self, rows: Sequence[int]) -> GrowingLayer:
         """Some of the rows, as a new layer."""
         keys, values = self._held
-        chosen = Behind(keys[rows], values[rows])
+        chosen = GrowingLayer(keys[rows], values[rows])
         chosen._read, chosen._length = self._read, self._length
         if self.is_initialized:
             DynamicLayer.update(chosen, self.keys[rows], self.values[rows])
@@ -93,55 +93,59 @@ class Behind(DynamicLayer):
 
 
 @dataclass
-class End:
+class WritingState:
     """The end of a reading, where decoding continues: it grows, while the reading does not change.
 
     Attributes:
-        cache: keys and values, in ``Behind`` layers.
+        cache: keys and values, in ``GrowingLayer`` layers.
         attended: [B, L] bool, which positions are attended to: one mask for all layers, or one for each layer if
             pruning made them differ in length.
-        gap: [B, 1], see ``Reading.evicted``.
+        position_offset: [B, 1], see ``Reading.position_offset``.
     """
 
     cache: DynamicCache
     attended: list[Tensor]
-    gap: Tensor | None
+    position_offset: Tensor | None
 
     @classmethod
-    def of(cls, reading: Reading) -> End:
+    def of(cls, reading: Reading) -> WritingState:
         """The end of all rows of a reading."""
         even = len({layer.shape[1] for layer in reading.attended}) == 1
         attended = reading.attended[:1] if even else reading.attended
-        gap = None if reading.evicted is None else reading.evicted[:, None]
-        return cls(_cache([Behind(layer.keys, layer.values) for layer in reading.cache.layers]), attended, gap)
+        position_offset = None if reading.position_offset is None else reading.position_offset[:, None]
+        return cls(
+            _cache([GrowingLayer(layer.keys, layer.values) for layer in reading.cache.layers]),
+            attended,
+            position_offset,
+        )
 
     def grow(self) -> None:
         """Add one position, which is attended to."""
         self.attended = [torch.cat([layer, layer.new_ones(len(layer), 1)], dim=1) for layer in self.attended]
 
     def written(self, row: int) -> list[tuple[Tensor, Tensor]]:
-        """See ``Grows``."""
+        """See ``SelectableState``."""
         return [layer.written(row) for layer in self.cache.layers]
 
     def place(self, layer: int) -> Tensor:
         """Position of the last token in a layer, [B, 1]."""
-        if self.gap is None:
+        if self.position_offset is None:
             return positions(self.attended[layer])[:, -1:]
-        return positions(self.attended[0])[:, -1:] + self.gap
+        return positions(self.attended[0])[:, -1:] + self.position_offset
 
-    def __getitem__(self, rows: Sequence[int]) -> End:
+    def __getitem__(self, rows: Sequence[int]) -> WritingState:
         """Some of the rows, as a new end."""
         chosen = list(rows)
         layers = [layer[chosen] for layer in self.cache.layers]
-        gap = None if self.gap is None else self.gap[chosen]
-        return End(_cache(layers), [layer[chosen] for layer in self.attended], gap)
+        position_offset = None if self.position_offset is None else self.position_offset[chosen]
+        return WritingState(_cache(layers), [layer[chosen] for layer in self.attended], position_offset)
 
 
 Caches: TypeAlias = dict[int, list[tuple[Tensor, Tensor]]]
 """By row, for each decoder layer: keys and values of written tokens, [H_kv, n, d] each."""
 
 
-class Grows(Protocol):
+class SelectableState(Protocol):
     """What ``greedily`` needs of the end of a reading: indexed by rows, it returns a new end of these rows."""
 
     def __getitem__(self, rows: Sequence[int]) -> Self: ...
@@ -151,7 +155,7 @@ class Grows(Protocol):
         ...
 
 
-E = TypeVar("E", bound=Grows)
+E = TypeVar("E", bound=SelectableState)
 
 
 def greedily(
@@ -217,7 +221,7 @@ def kept_positions(stays: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return pad_left(rows)[0][..., 0], torch.stack([(~row).sum() for row in stays])
 
 
-def _cache(layers: Sequence[Behind]) -> DynamicCache:
+def _cache(layers: Sequence[GrowingLayer]) -> DynamicCache:
     cache = DynamicCache()
     cache.layers = list(layers)
     return cache

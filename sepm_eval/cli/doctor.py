@@ -18,7 +18,7 @@ from sepm_eval.cli._app import app, console, new_table
 from sepm_eval.cli.data import state
 from sepm_eval.datasets import data_folder, find_benchmarks
 from sepm_eval.methods import find_method, method_names
-from sepm_eval.model_wrappers import backbone_names, find_backbones, outside_backbones
+from sepm_eval.model_wrappers import backbone_names, find_backbones, plugin_backbones
 from sepm_eval.runs import environment
 from sepm_eval.runs.identity import OUR_ENTRIES
 
@@ -100,7 +100,7 @@ def _methods() -> Iterator[Finding]:
 
 def _backbones() -> Iterator[Finding]:
     """Yield findings about backbones of other packages, unusable backbones, and packages named like one of ours."""
-    outside = outside_backbones()
+    outside = plugin_backbones()
     for name, found in find_backbones():
         if isinstance(found, ValueError):
             yield f"backbone {name}", "broken", str(found)

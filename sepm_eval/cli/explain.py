@@ -14,9 +14,9 @@ from rich.table import Table
 from sepm_eval.cli._app import app, console, faults_said, stop
 from sepm_eval.emotions import MIKELS, POLARITY
 from sepm_eval.methods.needs import check_question
+from sepm_eval.plurals import counted
 from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.plan import parse_method
-from sepm_eval.wording import counted
 
 if TYPE_CHECKING:
     from sepm_eval.types import Answer, Question

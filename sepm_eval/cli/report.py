@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sepm_eval.cli._app import app, console, new_table, stop
+from sepm_eval.plurals import counted
 from sepm_eval.report.text import visible
-from sepm_eval.wording import counted
 
 if TYPE_CHECKING:
     from sepm_eval.report.comparing import Pairs

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sepm_eval.cli._app import app, console, faults_said, new_table, stop
-from sepm_eval.runs.fired import answered_plainly, never_pruned
+from sepm_eval.plurals import counted
+from sepm_eval.runs.method_checks import answered_plainly, never_pruned
 from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
-from sepm_eval.wording import counted
 
 if TYPE_CHECKING:
     from sepm_eval.hosts.lmms_eval.run import PlanResult

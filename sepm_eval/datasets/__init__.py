@@ -16,14 +16,14 @@ from sepm_eval.datasets.environment import list_settings as list_settings
 from sepm_eval.datasets.lists import interleaved as interleaved
 from sepm_eval.datasets.lists import proportional as proportional
 from sepm_eval.datasets.lists import whole as whole
-from sepm_eval.datasets.names import inside as inside
 from sepm_eval.datasets.names import read_text as read_text
+from sepm_eval.datasets.names import safe_path as safe_path
 from sepm_eval.datasets.types import HubCopy as HubCopy
 from sepm_eval.datasets.types import Item as Item
 from sepm_eval.datasets.types import ItemList as ItemList
 from sepm_eval.datasets.types import MissingData as MissingData
 from sepm_eval.datasets.types import OwnQuestion as OwnQuestion
-from sepm_eval.outside import Found, by_name, in_folder, joined, outside
+from sepm_eval.plugins import Plugin, built_in, by_name, installed, merged
 
 GROUP = "sepm_eval.benchmarks"
 
@@ -37,10 +37,10 @@ def find_benchmarks() -> dict[str, Benchmark]:
         ValueError: two files define a benchmark of the same name; the message says which.
     """
     called = {"benchmark": by_name, "VLMEvalKit data set": _table_name}
-    return joined(called, in_folder(__name__, __path__, "BENCHMARKS"), outside(GROUP, _check))
+    return merged(called, built_in(__name__, __path__, "BENCHMARKS"), installed(GROUP, _check))
 
 
-def _table_name(one: Found) -> str:
+def _table_name(one: Plugin) -> str:
     """The name in VLMEvalKit in lower case, because users may type it in capitals or not."""
     return one.value.table_name.lower()
 

@@ -12,7 +12,7 @@ import io
 import re
 from pathlib import Path
 
-from sepm_eval.datasets import Benchmark, Item, inside, read_text, whole
+from sepm_eval.datasets import Benchmark, Item, read_text, safe_path, whole
 from sepm_eval.emotions import MIKELS, label_of
 
 _COUNT = re.compile("[0-9]{1,6}")
@@ -42,7 +42,7 @@ def read(folder: Path) -> list[Item]:
             )
         votes = {str(label): int(cell) for label, cell in zip(labels, cells, strict=True)}
         winner = max(votes, key=lambda label: votes[label])
-        items.append(Item(Path(name).stem, inside(folder, name, where), winner, {"votes": votes}))
+        items.append(Item(Path(name).stem, safe_path(folder, name, where), winner, {"votes": votes}))
     return items
 
 

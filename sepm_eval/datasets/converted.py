@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.datasets.names import inside, read_text
+from sepm_eval.datasets.names import read_text, safe_path
 
 ITEMS, IMAGES, ROWS = "items.jsonl", "images", "rows"
 
@@ -30,4 +30,4 @@ def rows(folder: Path) -> Iterator[tuple[str, str, Path, dict[str, Any]]]:
             key, file = row.pop("id"), row.pop("file")
         except (ValueError, LookupError, AttributeError, RecursionError) as error:
             raise ValueError(f"{where} is damaged ({error!r}): prepare the set again") from error
-        yield where, str(key), inside(folder, str(file), where), row
+        yield where, str(key), safe_path(folder, str(file), where), row

@@ -33,7 +33,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, inside, read_text, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, read_text, safe_path, whole
 from sepm_eval.emotions import EEMO
 from sepm_eval.parsing import Options
 
@@ -87,7 +87,7 @@ def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
     names = tuple(" ".join(str(shown).split()).rstrip(".") for shown in options.values())
     labels = tuple(LABELS)[: len(names)]
     asked = OwnQuestion.lettered(" ".join(text.split()), Options(labels, names))
-    return Item(str(key), inside(folder / "images", name, where), labels[LETTERS.index(answer)], extra, asked)
+    return Item(str(key), safe_path(folder / "images", name, where), labels[LETTERS.index(answer)], extra, asked)
 
 
 def read_emotion(folder: Path) -> list[Item]:

@@ -17,7 +17,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, inside, proportional, read_text, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, proportional, read_text, safe_path, whole
 from sepm_eval.datasets.converted import ITEMS, rows
 from sepm_eval.datasets.lists import from_file
 from sepm_eval.emotions import MIKELS
@@ -67,7 +67,7 @@ def _item(folder: Path, where: str, row: object, split: str) -> Item:
     images = [cell for cell in cells if cell.startswith("image/")]
     if len(images) != 1 or cells[0] not in MIKELS:
         raise ValueError(f"{where}: expected [emotion, (image id,) 'image/...', 'annotation/...'], found {row!r}")
-    return Item(PurePosixPath(images[0]).stem, inside(folder, images[0], where), cells[0], {"split": split})
+    return Item(PurePosixPath(images[0]).stem, safe_path(folder, images[0], where), cells[0], {"split": split})
 
 
 BENCHMARKS = {

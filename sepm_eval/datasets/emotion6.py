@@ -16,7 +16,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, inside, proportional, read_text, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, proportional, read_text, safe_path, whole
 from sepm_eval.emotions import EMOTION6
 
 _VOTES = (*EMOTION6, "neutral")
@@ -51,7 +51,7 @@ def _item(folder: Path, where: str, line: str) -> Item:
             f"{where}: expected keyword/n.jpg, valence, arousal and {len(_VOTES)} shares from 0 to 1, found {line!r}"
         )
     votes = dict(zip(_VOTES, shares, strict=True))
-    return Item(name.removesuffix(".jpg"), inside(folder / "images", name, where), keyword, {"votes": votes})
+    return Item(name.removesuffix(".jpg"), safe_path(folder / "images", name, where), keyword, {"votes": votes})
 
 
 def _winner(votes: dict[str, float]) -> str:

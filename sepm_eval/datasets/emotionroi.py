@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sepm_eval.datasets import Benchmark, Item, ItemList, inside, read_text, whole
+from sepm_eval.datasets import Benchmark, Item, ItemList, read_text, safe_path, whole
 from sepm_eval.emotions import EMOTION6
 
 SPLITS = {"test": "testing", "train": "training"}
@@ -35,7 +35,9 @@ def _split(folder: Path, split: str, file: str) -> list[Item]:
             continue
         if emotion not in EMOTION6 or not slash:
             raise ValueError(f"{where}: expected emotion/n.jpg, found {line!r}")
-        found.append(Item(name.removesuffix(".jpg"), inside(folder / "images", name, where), emotion, {"split": split}))
+        found.append(
+            Item(name.removesuffix(".jpg"), safe_path(folder / "images", name, where), emotion, {"split": split})
+        )
     return found
 
 

@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, inside, read_text, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, read_text, safe_path, whole
 from sepm_eval.parsing import Options
 
 NAMES = {"correct": "Correct", "incorrect": "Incorrect"}
@@ -49,7 +49,7 @@ def _items(home: Path, where: str, entry: Any) -> list[Item]:
     if not isinstance(name, str) or not isinstance(statements, list):
         found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
         raise ValueError(f"{where}: expected image_id and statement_list, found {found}")
-    path = inside(home / "images", name, where)
+    path = safe_path(home / "images", name, where)
     return [_item(f"{name}#{n}", path, f"{where}, statement {n}", one) for n, one in enumerate(statements)]
 
 

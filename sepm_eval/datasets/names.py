@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 
-def inside(folder: Path, name: str, where: str) -> Path:
+def safe_path(folder: Path, name: str, where: str) -> Path:
     """The path of a file that a release's list or archive names; it must not lead out of the release on any system.
 
     Args:

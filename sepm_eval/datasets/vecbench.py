@@ -16,7 +16,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, inside, read_text, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, read_text, safe_path, whole
 from sepm_eval.emotions import MIKELS, SENTIMENTS, SYNONYMS, UNBIASEDEMO, WEBEMO7, WEBEMO25
 
 TABLE = "VECBench/test_metadata.csv"
@@ -63,7 +63,7 @@ def _item(folder: Path, where: str, row: dict[str, str], labels: dict[str, str])
     label = written if written in labels else SYNONYMS.get(written, written)
     if label not in labels:
         raise ValueError(f"{where}: {row['task']} has the label {row['label']!r}; known are {list(labels)}")
-    return Item(name, inside(folder, name, where), label)
+    return Item(name, safe_path(folder, name, where), label)
 
 
 BENCHMARKS = {

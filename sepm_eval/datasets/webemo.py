@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from sepm_eval.datasets import Benchmark, Item, inside, proportional, read_text, whole
+from sepm_eval.datasets import Benchmark, Item, proportional, read_text, safe_path, whole
 from sepm_eval.emotions import WEBEMO7, WEBEMO25, WEBEMO_CATEGORIES
 
 
@@ -70,7 +70,7 @@ def place(folder: Path, url: str, label: int) -> Path:
         name = PurePosixPath(urlsplit(url).path).name
     except ValueError as error:
         raise ValueError(f"WebEmo: {url!r} is no URL: {error}") from error
-    return inside(folder / "images" / "test25" / str(label), name, f"WebEmo, {url!r}")
+    return safe_path(folder / "images" / "test25" / str(label), name, f"WebEmo, {url!r}")
 
 
 def read25(folder: Path) -> list[Item]:

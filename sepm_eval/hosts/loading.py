@@ -20,11 +20,11 @@ from sepm_eval.emotions import POLARITY, Polarity
 from sepm_eval.methods import Method, get_method, method_options
 from sepm_eval.methods.needs import check_needs, other_weights
 from sepm_eval.model_wrappers import default_checkpoint, find_backbone, load_backbone, supported
+from sepm_eval.plurals import counted
 from sepm_eval.runs.environment import decisive_versions
 from sepm_eval.runs.exams import check_asked
 from sepm_eval.runs.identity import OUR_ENTRIES, Identity
 from sepm_eval.runs.runner import Runner
-from sepm_eval.wording import counted
 
 MOST = 2**31 - 1  # largest count: on every device torch can index tokens and rows up to it
 OF_A_MODEL = ("pretrained", "device", "dtype", "polarity")  # settings that every host and plan takes for any backbone

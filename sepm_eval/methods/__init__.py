@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sepm_eval.backbone.cost import Geometry, Text, Work
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.methods.options import in_words, takes_one
-from sepm_eval.outside import by_name, entries, entry_named, home, in_folder, joined
+from sepm_eval.plugins import built_in, by_name, entries, find_entry_point, merged, origin_of
 from sepm_eval.types import Answer, Question
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def find_methods() -> dict[str, type[Method]]:
     Raises:
         ValueError: two files define a method of the same name.
     """
-    return joined({"method": by_name}, in_folder(__name__, __path__, "METHODS"))
+    return merged({"method": by_name}, built_in(__name__, __path__, "METHODS"))
 
 
 def method_names() -> list[str]:
@@ -116,7 +116,7 @@ def find_method(name: str) -> type[Method]:
     """
     ours = find_methods()
     where = ours[name].__module__ if name in ours else None
-    point = entry_named("method", name, GROUP, where, lambda: sorted(method_names()))
+    point = find_entry_point("method", name, GROUP, where, lambda: sorted(method_names()))
     return ours[name] if point is None else _load(point)
 
 
@@ -186,11 +186,11 @@ def _load(point: EntryPoint) -> type[Method]:
         found = point.load()
     except Exception as error:  # another package may raise anything when it is imported
         raise ValueError(
-            f"method {point.name!r} cannot be loaded from {home(point)}: {type(error).__name__}: {error}"
+            f"method {point.name!r} cannot be loaded from {origin_of(point)}: {type(error).__name__}: {error}"
         ) from error
     frozen = isinstance(found, type) and getattr(getattr(found, "__dataclass_params__", None), "frozen", False)
     lacks = [part for part in ("answer", "needs_polarities") if not hasattr(found, part)]
     if not frozen or lacks:
         what = f"it lacks {' and '.join(lacks)}" if lacks else "it is no frozen dataclass"
-        raise ValueError(f"method {point.name!r} of {home(point)} is no method: {what}; see CONTRIBUTING.md")
+        raise ValueError(f"method {point.name!r} of {origin_of(point)} is no method: {what}; see CONTRIBUTING.md")
     return takes_one(found)

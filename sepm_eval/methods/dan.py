@@ -194,10 +194,10 @@ class Dan:
         if "reuse" not in backbone.supports:
             texts = backbone.write(reading, self.analysis_tokens)
         else:  # the next questions go on behind the analysis, as far as it is tokenised as it was written
-            from sepm_eval.backbone.continuing import followed
+            from sepm_eval.backbone.continuing import with_written
 
             texts = backbone.write(reading, self.analysis_tokens, tails=True)
-            reading = followed(reading, texts)
+            reading = with_written(reading, texts)
         for case, text in zip(cases, texts, strict=True):
             case.analysis, case.written = str(text), text.tokens
         return reading

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sepm_eval.backbone.interface import Cut
 from sepm_eval.methods.budget import FULL, Budget, share_of, tokens_within
-from sepm_eval.methods.inside import DEPTH, Inside
+from sepm_eval.methods.inside import DEPTH, PruneInside
 from sepm_eval.methods.options import NUMBER, method
 
 
@@ -47,7 +47,7 @@ class AfterLayer:
 
 
 @method
-class FastV(Inside):
+class FastV(PruneInside):
     """Zero-shot with FastV: after ``layer`` layers, keep the visual tokens the prompt's last token attends to most.
 
     Most papers call the number of tokens kept after this layer the budget, and ignore that the layers before it see all

@@ -16,7 +16,7 @@ DEPTH = 32
 """Number of decoder layers of LLaVA-1.5-7B; the layer numbers in papers refer to this model."""
 
 
-class Inside:
+class PruneInside:
     """Zero-shot with one prefill per question, in which a ``Cut`` drops visual tokens between layers."""
 
     kind: ClassVar[str] = "pruning"

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from sepm_eval.backbone.interface import Cut
 from sepm_eval.methods.budget import FULL, Budget, share_of
-from sepm_eval.methods.inside import DEPTH, Inside
+from sepm_eval.methods.inside import DEPTH, PruneInside
 from sepm_eval.methods.options import NUMBER, method
 
 STAGES = (8, 16, 24)  # indices of the layers before which tokens are dropped, out of LLaVA-1.5's 32
@@ -73,7 +73,7 @@ def ratio_for(share: Fraction, layers: int) -> Fraction:
 
 
 @method
-class PyramidDrop(Inside):
+class PyramidDrop(PruneInside):
     """Zero-shot with PyramidDrop: visual tokens are dropped at a quarter, a half and three quarters of the layers.
 
     Attributes:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from sepm_eval.plurals import counted
 from sepm_eval.report.overlay import draw_dropped, draw_heat
 from sepm_eval.report.text import visible
 from sepm_eval.types import Answer, Question
-from sepm_eval.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from sepm_eval.plurals import counted
 from sepm_eval.report.comparing import Compared, baseline_of
 from sepm_eval.report.proofs import NOISE_FLOOR, changed
 from sepm_eval.report.table import groups
-from sepm_eval.runs.fired import never_pruned
 from sepm_eval.runs.identity import OUR_ENTRIES
+from sepm_eval.runs.method_checks import never_pruned
 from sepm_eval.runs.outcomes import Run
-from sepm_eval.wording import counted
 
 SURE = 0.05  # a difference is sure if its p-value, adjusted for all comparisons, is below this
 Verdict = Literal["helped", "hurt", "open", "none"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sepm_eval.plurals import counted
 from sepm_eval.report import statistics
 from sepm_eval.report.pages import Page, write_page
 from sepm_eval.report.table import (
@@ -20,7 +21,6 @@ from sepm_eval.report.table import (
 )
 from sepm_eval.report.write import sources, superseded
 from sepm_eval.runs.outcomes import Run
-from sepm_eval.wording import counted
 
 
 def leaderboard(runs: Sequence[Run]) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sepm_eval.report.comparing import baseline_of
 from sepm_eval.report.statistics import mean_known
 from sepm_eval.report.table import RUN_COLUMNS, Cell, Table, count_cell, labels_of, run_cells
-from sepm_eval.runs.fired import never_pruned
+from sepm_eval.runs.method_checks import never_pruned
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.pairs import paired
 
@@ -15,7 +15,7 @@ NOISE_FLOOR = ("blind", "permute")
 """Methods whose difference to zero-shot says how far other differences can be chance."""
 
 
-def fired(runs: Sequence[Run]) -> Table | None:
+def pruning_table(runs: Sequence[Run]) -> Table | None:
     """Make the table of whether each method that drops visual tokens really dropped some, and what that changed.
 
     A method that does not always drop tokens, such as DAN, is in the table only if it dropped some.

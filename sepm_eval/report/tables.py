@@ -9,7 +9,7 @@ from typing import Any
 from sepm_eval.report import statistics
 from sepm_eval.report.comparing import Told, comparisons, detectable_cell, flips
 from sepm_eval.report.paper_tables import paper_tables
-from sepm_eval.report.proofs import controls, fired
+from sepm_eval.report.proofs import controls, pruning_table
 from sepm_eval.report.stages import calibration, costs
 from sepm_eval.report.table import (
     DETECTABLE,
@@ -195,7 +195,7 @@ def all_tables(runs: Sequence[Run], told: Told | None = None) -> list[Table]:
         costs(runs),
         controls(runs),
         runs_table(runs),
-        fired(runs),
+        pruning_table(runs),
         calibration(runs),
     )
     return [table for table in made if table is not None]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sepm_eval.plurals import counted
 from sepm_eval.report.comparing import compared
 from sepm_eval.report.figures import all_figures
 from sepm_eval.report.findings import conclusion, findings, noise_floor, of_methods
@@ -19,9 +20,8 @@ from sepm_eval.report.pages import Page, no_link, write_page
 from sepm_eval.report.table import Cell, Table, groups, page_key, when, without_best
 from sepm_eval.report.tables import all_tables, detail_tables
 from sepm_eval.report.text import write_csv
-from sepm_eval.runs.fired import answered_plainly, never_pruned
+from sepm_eval.runs.method_checks import answered_plainly, never_pruned
 from sepm_eval.runs.outcomes import Run
-from sepm_eval.wording import counted
 
 _LISTS = ("flips", "unparsed", "failed")  # tables of single items: one CSV file has the lines of all pages
 _NOTHING_COMPARED = (

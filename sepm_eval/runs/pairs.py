@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sepm_eval.plurals import counted
 from sepm_eval.runs.outcomes import Outcome, Run
-from sepm_eval.wording import counted
 
 
 class DifferentItems(ValueError):

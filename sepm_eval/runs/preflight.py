@@ -14,9 +14,9 @@ from sepm_eval.backbone.shards import weight_files
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.methods.needs import check_needs, other_weights
 from sepm_eval.model_wrappers import backbone_options, default_checkpoint, supported
+from sepm_eval.runs.disk_space import lack_of_disk
 from sepm_eval.runs.exams import Exam, check_asked, exam_of
 from sepm_eval.runs.plan import ModelPlan, Plan, parse_method
-from sepm_eval.runs.room import lack_of_disk
 
 
 @dataclass

@@ -26,21 +26,21 @@ from sepm_eval.emotions import Polarity
 from sepm_eval.methods import Method
 from sepm_eval.methods.common import check_finite
 from sepm_eval.methods.needs import other_weights
+from sepm_eval.plurals import counted
 from sepm_eval.runs.answer_fields import of_answer, of_fault, of_text
 from sepm_eval.runs.asking import Asked, QuestionMaker
 from sepm_eval.runs.batching import AHEAD, alike, shortest_first
 from sepm_eval.runs.environment import decisive_versions, versions
 from sepm_eval.runs.faults import ITEM_FAULTS, UnsupportedQuestion
-from sepm_eval.runs.fired import Dropping
 from sepm_eval.runs.first_answers import FirstAnswers
 from sepm_eval.runs.identity import OUR_ENTRIES, Identity, digest_of
 from sepm_eval.runs.journal import Journal, question_key
 from sepm_eval.runs.loading_ahead import Loaded, load_ahead
+from sepm_eval.runs.method_checks import PruningCounter
 from sepm_eval.runs.progress import PlanBar, progress
 from sepm_eval.runs.tally import Tally
 from sepm_eval.scoring import failure_text, is_failure
 from sepm_eval.types import Question
-from sepm_eval.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Runner:
     identity: Identity = field(init=False)
     keys: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
     facts: dict[tuple[str, str], dict[str, Any]] = field(init=False, default_factory=dict)
-    dropping: Dropping = field(init=False)
+    dropping: PruningCounter = field(init=False)
 
     def __post_init__(self) -> None:
         self.identity = Identity(
@@ -133,7 +133,7 @@ class Runner:
         self.tally = Tally()
         about = f"{self.method_name} on {self.backbone.name}"
         self._first = FirstAnswers(about, wanted=getattr(self.method, "begins_with_letter", True))
-        self.dropping = Dropping(about, wanted=getattr(self.method, "drops", False))
+        self.dropping = PruningCounter(about, wanted=getattr(self.method, "drops", False))
         self._at_once = self.batch_size
         self._ahead = 1  # how many batches of questions are loaded before a batch is chosen from them
         self._waiting: deque[tuple[int, dict[str, Any]]] = deque()  # records still to be written, in question order

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.outside import by_name, in_folder, joined, outside
+from sepm_eval.plugins import built_in, by_name, installed, merged
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import slug
 
@@ -55,8 +55,8 @@ def formats() -> dict[str, Writer]:
     Raises:
         ValueError: two files of this folder have a format of the same name; the message says which.
     """
-    ours = in_folder(__name__, __path__, "FORMATS")
-    return joined({"submission format": by_name}, ours, outside(GROUP, _check))
+    ours = built_in(__name__, __path__, "FORMATS")
+    return merged({"submission format": by_name}, ours, installed(GROUP, _check))
 
 
 def _check(_name: str, value: Any) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, inside
+from sepm_eval.datasets import Benchmark, HubCopy, Item, safe_path
 from sepm_eval.datasets.converted import IMAGES, ITEMS, ROWS, rows
 from sepm_eval.datasets.releases.matching import match, write_list
 from sepm_eval.datasets.releases.prepare import top_folders, unpack
@@ -123,7 +123,7 @@ def _file_away(path: Path, name: Path, folder: Path, into: Path) -> None:
     unpacked into the data folder. If the only top folder has the zip file's own name, it is unpacked into the folder
     where the zip file would be. Any other zip file is unpacked into a new folder with its name.
     """
-    place = inside(folder, name.as_posix(), "the hub's list of files").parent
+    place = safe_path(folder, name.as_posix(), "the hub's list of files").parent
     if path.suffix == ".zip":
         tops = top_folders(path)
         if tops == {folder.name} and len(name.parts) == 1:
@@ -265,7 +265,7 @@ def _line(row: dict[str, Any], folder: Path, number: int) -> str:
     stem = str(key)[: -len(suffix)] if str(key).lower().endswith(suffix) else str(key)
     if stem.isdigit():  # spreadsheets and pandas would read it as a number, and lose leading zeros
         stem = f"picture_{stem}"
-    path = inside(folder / IMAGES, f"{stem}{suffix}", "the column of ids")
+    path = safe_path(folder / IMAGES, f"{stem}{suffix}", "the column of ids")
     if not path.is_file() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content, repeatable=True)

@@ -27,7 +27,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sepm_eval.datasets import Benchmark, Item, data_folder, inside
+from sepm_eval.datasets import Benchmark, Item, data_folder, safe_path
 from sepm_eval.datasets.releases.tsv import write_tsv
 from sepm_eval.digests import readable_sha256s, sha256_of
 from sepm_eval.files import text_of, write_whole, writing_whole
@@ -119,7 +119,7 @@ def _targets(archive: Path, members: Sequence[zipfile.ZipInfo], into: Path) -> l
     root = into.resolve()
     for member in members:
         try:
-            target = inside(root, member.orig_filename, str(archive)).resolve()
+            target = safe_path(root, member.orig_filename, str(archive)).resolve()
         except (ValueError, RuntimeError) as error:
             raise BrokenArchive(str(error)) from error
         if not target.is_relative_to(root):
@@ -192,7 +192,7 @@ def verify(folder: Path) -> list[str]:
         raise FileNotFoundError(f"{folder} has no {MANIFEST}")
     try:
         files = dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
-        paths = {name: inside(folder, name, str(manifest)) for name in files}
+        paths = {name: safe_path(folder, name, str(manifest)) for name in files}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{manifest} is damaged ({error!r}): prepare the release again") from error
     problems = []

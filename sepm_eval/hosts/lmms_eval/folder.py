@@ -18,13 +18,13 @@ from sepm_eval.files import write_whole
 from sepm_eval.hosts.lmms_eval.processes import world_size
 from sepm_eval.hosts.loading import read_settings
 from sepm_eval.model_wrappers import option_defaults
+from sepm_eval.plurals import counted
 from sepm_eval.runs import environment
 from sepm_eval.runs.exams import Exam
 from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 from sepm_eval.runs.identity import Identity, decides, is_secret
 from sepm_eval.runs.plan import ModelPlan, Plan, logged_options, method_key, split_method
 from sepm_eval.runs.results import NoResults, Run, read_runs
-from sepm_eval.wording import counted
 
 PLAN, ENVIRONMENT = "plan.yaml", "environment.json"
 SET_ASIDE = ".superseded"  # suffix of the names of results that no longer count

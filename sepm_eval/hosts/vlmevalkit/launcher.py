@@ -29,8 +29,8 @@ from sepm_eval.hosts.vlmevalkit.arguments import (
 from sepm_eval.hosts.vlmevalkit.pairs import RANK, Pairs, watching
 from sepm_eval.hosts.vlmevalkit.scores import is_failed, predictions
 from sepm_eval.hosts.vlmevalkit.tls import tls_verified
+from sepm_eval.plurals import counted
 from sepm_eval.runs.identity import Identity
-from sepm_eval.wording import counted
 
 logger = logging.getLogger(__name__)
 

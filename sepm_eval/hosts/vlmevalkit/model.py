@@ -105,7 +105,7 @@ class SepmEvalModel(BaseModel):
         self._runner.dropping.restart()
 
     def flaw(self) -> str:
-        """Why the answers to the present data set must not count as a result, or ""; see ``Dropping.flaw``."""
+        """Why the answers to the present data set must not count as a result, or ""; see ``PruningCounter.flaw``."""
         return self._runner.dropping.flaw()
 
     def generate(self, message: Any, dataset: str | None = None) -> str:

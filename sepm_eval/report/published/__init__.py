@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from sepm_eval.outside import in_folder
+from sepm_eval.plugins import built_in
 from sepm_eval.report.published.answers import AnswerFile
 
 Read = Callable[[Path], list[AnswerFile]]
@@ -18,7 +18,7 @@ Read = Callable[[Path], list[AnswerFile]]
 @cache
 def readers() -> dict[str, Read]:
     """The readers by the name of their project."""
-    return {found.name: found.value for found in in_folder(__name__, __path__, "READERS")}
+    return {found.name: found.value for found in built_in(__name__, __path__, "READERS")}
 
 
 def read_published(project: str, folder: Path) -> list[AnswerFile]:

@@ -20,21 +20,21 @@ from typing import Any, NamedTuple
 logger = logging.getLogger(__name__)
 
 
-class Found(NamedTuple):
+class Plugin(NamedTuple):
     """A plug-in that was found: an object that can be chosen by name.
 
     Attributes:
         name: the name it is chosen by.
         value: the object itself.
-        home: where it comes from: a module of ours, or a package and the object that its entry point names.
+        origin: where it comes from: a module of ours, or a package and the object that its entry point names.
     """
 
     name: str
     value: Any
-    home: str
+    origin: str
 
 
-def in_folder(package: str, folder: Iterable[str], table: str) -> Iterator[Found]:
+def built_in(package: str, folder: Iterable[str], table: str) -> Iterator[Plugin]:
     """Find the objects that the modules of one of our folders list.
 
     Args:
@@ -49,7 +49,7 @@ def in_folder(package: str, folder: Iterable[str], table: str) -> Iterator[Found
     for info in pkgutil.iter_modules(folder, prefix=f"{package}."):
         if not info.ispkg:
             for name, value in getattr(importlib.import_module(info.name), table, {}).items():
-                yield Found(name, value, info.name)
+                yield Plugin(name, value, info.name)
 
 
 def entries(group: str) -> tuple[EntryPoint, ...]:
@@ -57,7 +57,7 @@ def entries(group: str) -> tuple[EntryPoint, ...]:
     return _entries(group, tuple(sys.path))
 
 
-def entry_named(
+def find_entry_point(
     kind: str, name: str, group: str, ours: str | None, known: Callable[[], list[str]]
 ) -> EntryPoint | None:
     """Find the entry point with a requested name, without loading it.
@@ -76,11 +76,13 @@ def entry_named(
         ValueError: nothing has this name, or more than one object has it; the message says where they come from.
     """
     points = [entry for entry in entries(group) if entry.name == name]
-    homes = [*([] if ours is None else [ours]), *map(home, points)]
-    if not homes:
+    origins = [*([] if ours is None else [ours]), *map(origin_of, points)]
+    if not origins:
         raise ValueError(f"unknown {kind} {name!r}; there are {known()}")
-    if len(homes) > 1:
-        raise ValueError(f"two {kind}s are called {name!r}: in {' and in '.join(homes)}; uninstall one of the packages")
+    if len(origins) > 1:
+        raise ValueError(
+            f"two {kind}s are called {name!r}: in {' and in '.join(origins)}; uninstall one of the packages"
+        )
     return points[0] if points else None
 
 
@@ -90,7 +92,7 @@ def _entries(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
 
 
 @functools.cache
-def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
+def installed(group: str, check: Callable[[str, Any], None]) -> tuple[Plugin, ...]:
     """Load what other installed packages add to a group; the result is cached for the process.
 
     An entry point that cannot be used is left out, with one warning that names its package.
@@ -111,20 +113,20 @@ def outside(group: str, check: Callable[[str, Any], None]) -> tuple[Found, ...]:
         except Exception as error:  # foreign code may raise anything, and must not stop commands that do not need it
             logger.warning(
                 "%r is left out: %s cannot be used (%s: %s). Fix or uninstall that package",
-                *(entry.name, home(entry), type(error).__name__, error),
+                *(entry.name, origin_of(entry), type(error).__name__, error),
             )
             continue
-        found.append(Found(entry.name, value, home(entry)))
+        found.append(Plugin(entry.name, value, origin_of(entry)))
     return tuple(found)
 
 
-def by_name(one: Found) -> str:
+def by_name(one: Plugin) -> str:
     """The name that an object is chosen by."""
     return one.name
 
 
-def joined(
-    called: Mapping[str, Callable[[Found], str]], ours: Iterable[Found], others: Iterable[Found] = ()
+def merged(
+    called: Mapping[str, Callable[[Plugin], str]], ours: Iterable[Plugin], others: Iterable[Plugin] = ()
 ) -> dict[str, Any]:
     """Join our own objects and those of other packages into one table by name.
 
@@ -134,8 +136,8 @@ def joined(
     Args:
         called: the kinds of names that must be unique: what a kind is called in messages, and a function that returns
             this name of an object.
-        ours: our own objects, from ``in_folder``.
-        others: those of other packages, from ``outside``; if two have the same name, the first one is kept.
+        ours: our own objects, from ``built_in``.
+        others: those of other packages, from ``installed``; if two have the same name, the first one is kept.
 
     Returns:
         The objects, by the name they are chosen by.
@@ -143,19 +145,25 @@ def joined(
     Raises:
         ValueError: two of our own objects have the same name; the message says where both come from.
     """
-    homes: dict[tuple[str, str], Found] = {}
+    known: dict[tuple[str, str], Plugin] = {}
     kept: dict[str, Any] = {}
-    for own, one in (*((True, one) for one in ours), *((False, one) for one in others)):
+
+    def put(one: Plugin) -> str:
+        """Put an object into the table; a sentence instead if one of its names is taken."""
         names = [(kind, name(one)) for kind, name in called.items()]
-        clash = next(((kind, name) for kind, name in names if (kind, name) in homes), None)
-        if clash is None:
-            homes.update(dict.fromkeys(names, one))
-            kept[one.name] = one.value
-            continue
-        told = f"two {clash[0]}s are called {clash[1]!r}: {homes[clash].home} and {one.home}"
-        if own:
-            raise ValueError(f"{told}. Rename one")
-        _warn_once(f"{told}. The second is left out: rename it, or uninstall its package")
+        for kind, name in names:
+            if (kind, name) in known:
+                return f"two {kind}s are called {name!r}: {known[kind, name].origin} and {one.origin}"
+        known.update(dict.fromkeys(names, one))
+        kept[one.name] = one.value
+        return ""
+
+    for one in ours:
+        if clash := put(one):
+            raise ValueError(f"{clash}. Rename one")
+    for one in others:
+        if clash := put(one):
+            _warn_once(f"{clash}. The second is left out: rename it, or uninstall its package")
     return kept
 
 
@@ -164,6 +172,6 @@ def _warn_once(message: str) -> None:
     logger.warning("%s", message)
 
 
-def home(entry: EntryPoint) -> str:
+def origin_of(entry: EntryPoint) -> str:
     """Where an entry point comes from: the object it names, and its package with its version, if known."""
     return f"{entry.value} ({entry.dist.name} {entry.dist.version})" if entry.dist else entry.value

@@ -1,4 +1,8 @@
-"""Checks that a method which is to drop visual tokens did drop some: if it never does, it only repeats zero-shot."""
+"""Checks that a run's answers are those of its method.
+
+A method that is to drop visual tokens and never does only repeats zero-shot; and plain generation may have answered
+questions that the method could not be asked.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +14,34 @@ from sepm_eval.runs.outcomes import Run, lost_tokens
 
 
 @dataclass
-class Dropping:
+class PruningCounter:
     """Counts, while answers arrive, for how many of them a visual token of the picture was dropped.
 
     Attributes:
         who: the method and the model, for the message.
         wanted: whether the method is to drop visual tokens (``Method.drops``).
-        told: number of answers that record whether tokens were dropped.
-        fired: number of answers that record that tokens were dropped.
+        recorded: number of answers that record whether tokens were dropped.
+        pruned: number of answers that record that tokens were dropped.
     """
 
     who: str
     wanted: bool
-    told: int = 0
-    fired: int = 0
+    recorded: int = 0
+    pruned: int = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Count a journal record; records of failed questions, and those without this information, do not count."""
         lost = lost_tokens(record.get("dropped"), record.get("tokens_left"), record.get("visual_tokens"))
-        self.told += lost is not None
-        self.fired += lost is True
+        self.recorded += lost is not None
+        self.pruned += lost is True
 
     def restart(self) -> None:
         """Set the counts to zero, before other questions are asked."""
-        self.told = self.fired = 0
+        self.recorded = self.pruned = 0
 
     def flaw(self) -> str:
         """A sentence if the method is to drop tokens but never did; "" otherwise, or if no answer records it."""
-        return _sentence(self.who, self.told) if self.wanted and self.told and not self.fired else ""
+        return _sentence(self.who, self.recorded) if self.wanted and self.recorded and not self.pruned else ""
 
 
 def never_pruned(run: Run) -> str:
@@ -46,8 +50,8 @@ def never_pruned(run: Run) -> str:
     Returns:
         A sentence; "" for any other run, and if no journal record says whether tokens were dropped.
     """
-    fired, known = run.pruned
-    if not run.drops or not known or fired:
+    pruned, known = run.pruned
+    if not run.drops or not known or pruned:
         return ""
     return _sentence(f"{run.column}, {run.title}", known)
 

@@ -19,11 +19,11 @@ from sepm_eval.hosts.lmms_eval import run as lmms_eval_run
 from sepm_eval.methods import find_methods
 from sepm_eval.model_wrappers import known_checkpoint
 from sepm_eval.prompts import WORDINGS, fine
-from sepm_eval.report.proofs import fired
+from sepm_eval.report.proofs import pruning_table
 from sepm_eval.report.stages import costs
 from sepm_eval.report.write import write_report
 from sepm_eval.runs.asking import Asked
-from sepm_eval.runs.fired import Dropping, never_pruned
+from sepm_eval.runs.method_checks import PruningCounter, never_pruned
 from sepm_eval.runs.results import read_runs
 from sepm_eval.runs.runner import Runner
 
@@ -86,7 +86,7 @@ def dead(tmp_path):
 
 def test_the_report_marks_a_run_that_never_dropped_a_token(dead, tmp_path):
     runs = read_runs([dead])
-    rows = {row["method"]: row for row in fired(runs).records}
+    rows = {row["method"]: row for row in pruning_table(runs).records}
     assert set(rows) == {"fastv", "pyramiddrop"}
     assert (rows["fastv"]["fired"], rows["fastv"]["pictures_pruned"], rows["fastv"]["tokens_left"]) == (False, 0, 64)
     assert (rows["pyramiddrop"]["fired"], rows["pyramiddrop"]["pictures_pruned"]) == (True, 1)
@@ -107,7 +107,7 @@ def test_one_picture_is_enough(tmp_path):
     write_lines(path, [{**first, "tokens_left": 30}, *({**line, "tokens_left": 64} for line in others)])
     (only,) = read_runs([tmp_path])
     assert never_pruned(only) == ""
-    assert fired([only]).records[0]["pictures_pruned"] == 1 / 32
+    assert pruning_table([only]).records[0]["pictures_pruned"] == 1 / 32
 
 
 @pytest.mark.parametrize("method", ["fastv,budget=576", "zero_shot", "sepm,vta=False"])
@@ -115,7 +115,7 @@ def test_a_method_that_is_to_drop_nothing_is_not_marked(tmp_path, method):
     changed(tmp_path, method, tokens_left=64)
     (only,) = read_runs([tmp_path])
     assert never_pruned(only) == ""
-    assert fired([only]) is None
+    assert pruning_table([only]) is None
 
 
 def test_journals_that_do_not_say_are_not_marked(tmp_path):
@@ -160,12 +160,12 @@ def test_a_runner_says_that_nothing_was_dropped(scripted, picture, tmp_path, cap
     assert found.flaw().startswith(told)
     assert told in caplog.text
     again = answer("fastv")  # from the journal
-    assert (again.told, again.fired, again.flaw()) == (1, 0, found.flaw())
+    assert (again.recorded, again.pruned, again.flaw()) == (1, 0, found.flaw())
 
 
 def test_lmms_evals_own_command_ends_with_status_1(monkeypatch, tmp_path):
     """Its status is 0 whatever happens, so nothing else would keep the numbers from being listed."""
-    dropping, journal = Dropping("fastv on demo", wanted=True), SimpleNamespace(path=tmp_path / "journal.jsonl")
+    dropping, journal = PruningCounter("fastv on demo", wanted=True), SimpleNamespace(path=tmp_path / "journal.jsonl")
     runner = SimpleNamespace(identity=None, keys={}, facts={}, journal=journal, dropping=dropping)
     runner.answer = lambda questions, quiet: dropping.add({"tokens_left": 64.0, "visual_tokens": 64}) or ["A"]
     model = object.__new__(lmms_eval_model.sepm_llava)
@@ -186,10 +186,10 @@ def test_dan_is_shown_where_it_dropped(tmp_path):
     (path,) = (tmp_path / "journals").glob("*.jsonl")
     lines = [{**line, "dropped": [], "tokens_left": 64} for line in read_lines(path)]
     write_lines(path, lines)
-    assert fired(read_runs([tmp_path])) is None
+    assert pruning_table(read_runs([tmp_path])) is None
     write_lines(path, [{**line, "dropped": [0, 1], "tokens_left": 62} for line in lines[:8]] + lines[8:])
     (only,) = read_runs([tmp_path])
-    (row,) = fired([only]).records
+    (row,) = pruning_table([only]).records
     assert (row["pictures_pruned"], row["fired"], never_pruned(only)) == (0.25, True, "")
 
 
