@@ -13,6 +13,7 @@ from sepm_eval.datasets import MissingData
 from sepm_eval.images import open_image
 from sepm_eval.parsing import Options
 from sepm_eval.runs.identity import answering
+from sepm_eval.runs.item_sets import marks_of
 from sepm_eval.scoring import expected_calibration_error, macro_f1, score, weighted_f1
 
 Doc = dict[str, Any]
@@ -53,7 +54,7 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     if votes := {label: count for label, count in (doc.get("votes") or {}).items() if count is not None}:
         about["votes"] = votes  # all documents of a set have the same columns, so a label without votes may be None
     if doc.get("own_question"):
-        about["own_question"] = True
+        about |= {"own_question": True, "marks": dict(marks_of(doc))}
     if result.status == "failed":
         return {"n_failed": 1, **about}
     correct = float(result.correct)

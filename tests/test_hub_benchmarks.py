@@ -18,7 +18,7 @@ from sepm_eval.emotions import LAI_GAI, MIKELS
 from sepm_eval.parsing import parse_answer
 from sepm_eval.runs.exams import exam_of
 from sepm_eval.runs.identity import exam_digest
-from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.runs.item_sets import item_set_digest, marks_of, tied_questions
 from sepm_eval.scoring import failure_text
 from sepm_eval.tasks.documents import documents
 from sepm_eval.tasks.functions import aggregate_plcc, aggregate_srcc, process_results, process_results_rated
@@ -181,7 +181,9 @@ def test_own_questions_in_documents_samples_and_exam(prepared, name):
         assert sample["options"] == dict(zip(doc["labels"], doc["names"], strict=True))
     rows = [(doc["id"], doc["label"], doc["picture"]) for doc in docs]
     chosen = BENCHMARKS[name].chosen_list()
-    expected = exam_digest(name, chosen, item_set_digest(rows), [doc["question"] for doc in docs])
+    asked = tied_questions((doc["id"], doc["question"], marks_of(doc)) for doc in docs)
+    assert len(asked) == len(docs)
+    expected = exam_digest(name, chosen, item_set_digest(rows), asked)
     assert exam_of(BENCHMARKS[name]).digest == expected
 
 

@@ -19,7 +19,7 @@ from miniature_hub import every_set
 
 from sepm_eval.datasets import Item, find_benchmarks
 from sepm_eval.datasets.lists import interleaved
-from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.runs.item_sets import item_set_digest, marks_of, tied_questions, votes_digest
 from sepm_eval.tasks.documents import documents
 
 BENCHMARKS = find_benchmarks()
@@ -159,6 +159,29 @@ def test_a_folder_that_cannot_be_read_is_told_at_the_first_look(root, monkeypatc
         doc_to_text(documents(BENCHMARKS["artphoto"])[0])
 
 
+def test_questions_are_tied_to_their_items_where_they_differ():
+    same = [("a", "Which?", ()), ("b", "Which?", ())]
+    assert tied_questions(same) == ["Which?"]
+    told = [("a", "True?", ()), ("b", "False?", ())]
+    exchanged = [("a", "False?", ()), ("b", "True?", ())]
+    rated = [("a", "Which?", marks_of({"kind": "valence", "rating": 3.0})), ("b", "Which?", ())]
+    other = [("a", "Which?", marks_of({"kind": "valence", "rating": 3.5})), ("b", "Which?", ())]
+    kinds = [("a", "Which?", marks_of({"kind": "arousal", "rating": 3.0})), ("b", "Which?", ())]
+    sets = [frozenset(tied_questions(rows)) for rows in (same, told, exchanged, rated, other, kinds)]
+    assert len(set(sets)) == len(sets)
+    assert tied_questions(told) == tied_questions(iter(told))
+    assert marks_of({"kind": None, "rating": [1], "votes": {"joy": 1}}) == ()
+
+
+def test_votes_are_known_by_their_numbers():
+    votes = [("a", {"joy": 3, "fear": 1}), ("b", None)]
+    digest = votes_digest(votes)
+    assert digest == votes_digest([("b", {}), ("a", {"fear": 1.0, "joy": 3.0, "awe": None})])
+    assert digest != votes_digest([("a", {"joy": 3, "fear": 2})])
+    assert digest != votes_digest([("b", {"joy": 3, "fear": 1})])
+    assert votes_digest([("a", None), ("b", {})]) == ""
+
+
 ITEMS = [("a", "joy", "0" * 64), ("b", "fear", "1" * 64), ("c", "joy", "")]
 
 
@@ -196,7 +219,7 @@ def test_a_digest_of_items_changes_with_anything_in_them():
 
 def test_digests_of_items_need_nothing_heavy():
     code = (
-        "import sys; from sepm_eval.runs.item_sets import item_set_digest; "
+        "import sys; from sepm_eval.runs.item_sets import item_set_digest, marks_of, tied_questions, votes_digest; "
         "print(sorted({'torch', 'datasets', 'numpy', 'PIL', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

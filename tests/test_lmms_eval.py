@@ -18,6 +18,7 @@ from sepm_eval import demo
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.report.votes import PEOPLE, votes
 from sepm_eval.report.write import write_report
+from sepm_eval.runs.exams import exam_of
 from sepm_eval.runs.journal import read_journal
 from sepm_eval.runs.method_checks import answered_plainly
 from sepm_eval.runs.results import read_runs
@@ -168,7 +169,7 @@ def test_a_simple_stock_model_can_be_scored(tmp_path):
         ("llava_hf", f"pretrained={demo.MODEL},device_map=cpu,device=cpu,dtype=float32"),
     ],
 )
-def test_every_benchmark(tmp_path, model, arguments, every_data):  # noqa: F811
+def test_every_benchmark(tmp_path, model, arguments, every_data, monkeypatch):  # noqa: F811
     """Ours and a stock model on three items of every benchmark, in one run; groups are averages of their tasks."""
     named = "emotion5,artphoto,vecbench,lai_gai,lai_gai6,mvei,eemo_single,eemo_emotion,eemo_ranking,eemo_vad"
     named += ",emoverse,fi,unbiasedemo,emotionroi"
@@ -197,6 +198,7 @@ def test_every_benchmark(tmp_path, model, arguments, every_data):  # noqa: F811
         assert all("confidence" not in sample for sample in samples if plain or not ours)
     check_votes(tmp_path, ours)
     if ours:
+        monkeypatch.setenv("SEPM_EVAL_DATA", str(every_data))
         check_read_back(tmp_path / "out")
 
 
@@ -216,6 +218,10 @@ def check_votes(folder, ours):
 def check_read_back(folder):
     """What a report makes of it: own questions are no fault, and what the method was not asked is said."""
     runs = {run.task: run for run in read_runs([folder])}
+    for task, run in runs.items():
+        exam = exam_of(find_benchmarks()[task], len(run.outcomes))
+        assert (run.exam, run.votes) == (exam.digest, exam.votes), task
+    assert {run.task for run in runs.values() if any(one.marks for one in run.outcomes)} >= {"mvei", "eemo_vad"}
     assert len({outcome.question for outcome in runs["mvei"].outcomes}) == 3
     assert runs["mvei"].options.labels == ("correct", "incorrect")
     assert set(runs["eemo_single"].options.labels) == {f"option_{letter}" for letter in "abcd"}

@@ -15,7 +15,7 @@ from sepm_eval.hosts.lmms_eval.folder import begin, parts
 from sepm_eval.hosts.lmms_eval.run import run_plan
 from sepm_eval.hosts.lmms_eval.variants import stock_identity
 from sepm_eval.model_wrappers import _memory
-from sepm_eval.runs import room
+from sepm_eval.runs import disk_space
 from sepm_eval.runs.identity import answering
 from sepm_eval.runs.journal import read_journal
 from sepm_eval.runs.plan import Plan
@@ -208,7 +208,7 @@ def test_a_model_that_cannot_run_here_is_not_loaded(tmp_path, capsys):
 
 def test_results_that_do_not_fit_are_not_begun(tmp_path, monkeypatch):
     full = SimpleNamespace(free=10_000)
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda place: full)
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda place: full)
     with pytest.raises(ValueError, match=r"4 answers need about .* of disk, and 0\.0 GiB are free"):
         run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
     assert not (tmp_path / "out").exists()

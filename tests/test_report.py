@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ from make_runs import LLAVA, NASTY, RUNS, read_lines, run, write_lines
 from PIL import Image
 
 from sepm_eval import demo
-from sepm_eval.report import paper, statistics, tables
+from sepm_eval.report import figures, paper, statistics, tables
 from sepm_eval.report.figures import all_figures
 from sepm_eval.report.leaderboard import leaderboard
 from sepm_eval.report.write import write_report
@@ -82,8 +83,8 @@ def test_n_follows_from_the_papers_figures():
     """Emotion6 and Abstract: every figure of the paper is k/N to two decimals, so none is of another N."""
     for table in paper.TABLES[:3]:
         for row in table.rows:
-            for figures in row.accuracy.values():
-                for task, figure in figures.items():
+            for one in row.accuracy.values():
+                for task, figure in one.items():
                     assert paper.SEPM.n_of(task, figure) == {"emotion6": 594, "abstract": 280}.get(task)
 
 
@@ -147,6 +148,31 @@ def test_a_figure_goes_with_the_papers_settings_only(runs):
     assert {run.variant for run in runs if row.is_that_of(run)} == {"sepm"}
     (base,) = [run for run in runs if run.variant == "llava_hf" and run.task == "emoset"]
     assert not any(row.is_that_of(base) for row in table1.rows)
+
+
+@pytest.fixture
+def plain(runs):
+    """All runs, one of SEPM's answered by plain generation."""
+    (sepm,) = [run for run in runs if (run.variant, run.task, run.model) == ("sepm", "emoset", LLAVA)]
+    outcomes = tuple(dataclasses.replace(one, plain=True) for one in sepm.outcomes)
+    return [dataclasses.replace(run, outcomes=outcomes) if run is sepm else run for run in runs], sepm
+
+
+def test_plain_answers_are_in_no_row_and_no_curve_of_the_method(plain):
+    found, sepm = plain
+    (answered,) = [run for run in found if run.plain]
+    row = next(row for row in paper.TABLES[0].rows if row.label == "SEPM (β=0.2)")
+    assert row.is_that_of(sepm)
+    assert not row.is_that_of(answered)
+    assert figures._is_sepm_but(sepm, "beta")
+    assert not figures._is_sepm_but(answered, "beta")
+
+
+def test_plain_answers_have_a_row_of_their_own_in_the_leaderboard(plain):
+    found, sepm = plain
+    rows = {row["method"]: row for row in leaderboard(found).records if row["model"] == LLAVA}
+    assert rows["sepm (plain answering)"]["emoset"] == sepm.accuracy
+    assert rows["sepm"]["emoset"] is None
 
 
 def test_nothing_of_an_answer_is_markup(report):

@@ -67,6 +67,21 @@ def test_every_difference_is_named(tmp_path, now, difference):
 
 
 @installed
+@pytest.mark.parametrize(
+    ("method", "name", "polarity", "answered_by"),
+    [
+        ("sepm", "lai_gai", {}, "plain generation, not sepm"),
+        ("sepm", "emoset", {}, ""),
+        ("zero_shot", "lai_gai", {}, ""),
+        ("not_installed", "lai_gai", {}, ""),
+    ],
+)
+def test_who_answered_is_said_where_the_method_could_not_be_asked(method, name, polarity, answered_by):
+    about = About(Identity("m", "a/b", method=method, polarity=polarity), {}, None)
+    assert about.answered_by(find_benchmarks()[name]) == answered_by
+    assert About(None, {}, None).answered_by(find_benchmarks()[name]) == ""
+
+
 def test_only_the_picture_of_a_failed_question_may_change(tmp_path):
     script = """
 import sys

@@ -150,6 +150,14 @@ def kind_of(name: str) -> str:
     return kind if kind in KINDS else ""
 
 
+def needs_polarities(name: str) -> bool:
+    """Whether a method needs both polarities on offer; False if this installation cannot load it."""
+    try:
+        return bool(find_method(name).needs_polarities)
+    except ValueError:
+        return False
+
+
 def method_options(name: str) -> list[str]:
     """List the names of the options that a method takes.
 

@@ -192,9 +192,9 @@ def _sensitivity(runs: Sequence[Run]) -> list[Figure]:
 
 
 def _is_sepm_but(run: Run, name: str) -> bool:
-    """Whether a run is SEPM with all options but one at their defaults, and no polarity set by hand."""
+    """Whether SEPM answered a run, with all options but one at their defaults, and no polarity set by hand."""
     changed = {key for key, value in run.settings.items() if run.defaults.get(key) != value}
-    return run.method == "sepm" and changed <= {name} and not run.identity.polarity
+    return run.method == "sepm" and changed <= {name} and not run.identity.polarity and not run.plain
 
 
 def _overlays(runs: Sequence[Run]) -> list[Figure]:

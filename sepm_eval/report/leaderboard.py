@@ -31,9 +31,9 @@ def leaderboard(runs: Sequence[Run]) -> Table:
     """
     columns = list(dict.fromkeys(run.column for run in runs))
     main = list(main_columns(runs).values())
-    rows: dict[str, dict[str, Run]] = {}
+    rows: dict[tuple[str, str], dict[str, Run]] = {}  # a run that plain generation answered has another variant
     for run in runs:
-        rows.setdefault(run.identity.digest, {})[run.column] = run
+        rows.setdefault((run.identity.digest, run.variant), {})[run.column] = run
     ranked = {}
     for key, own in rows.items():
         here = [own[column] for column in main if column in own]

@@ -99,11 +99,15 @@ class PaperRow:
     accuracy: Mapping[str, Mapping[str, float]]
 
     def is_that_of(self, run: Run) -> bool:
-        """Whether a run belongs in this row. A fast variant does not, nor does a run with polarities set by hand."""
+        """Whether a run belongs in this row.
+
+        A fast variant does not, nor does a run with polarities set by hand, or one that plain generation answered.
+        """
         others = run.settings.keys() - self.settings.keys()
         return (
             run.method == self.method
             and not run.identity.polarity
+            and not run.plain
             and all(run.settings.get(key) == value for key, value in self.settings.items())
             and all(run.settings[key] == run.defaults.get(key) for key in others)
         )

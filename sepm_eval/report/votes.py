@@ -91,8 +91,13 @@ def votes(runs: Sequence[Run]) -> Table | None:
     lines, notes = [], []
     for column in dict.fromkeys(run.column for run, _ in found):
         here = [(run, mine) for run, mine in found if run.column == column]
+        if len({run.votes for run, _ in here}) > 1:
+            notes.append(
+                f"{column}: the logs of its runs hold different votes, so it is left out. Run the older again."
+            )
+            continue
         lines += [_line(run, mine) for run, mine in here]
-        people = _people([run for run, _ in here])
+        people = _people(here[0][0])
         if isinstance(people, str):
             notes.append(f"{column}: {people}, so people are not compared with people.")
         else:
@@ -101,7 +106,7 @@ def votes(runs: Sequence[Run]) -> Table | None:
             notes.append(
                 f"{column}: {100 * outside:.1f} % of the votes are for labels that are not on offer, and left out."
             )
-    rows, records = zip(*lines, strict=True)
+    rows, records = zip(*lines, strict=True) if lines else ((), ())
     columns = (*RUN_COLUMNS, "N", "accuracy %", "people's choice %", "JS", "EMD")
     return Table("votes", "What people voted", columns, rows, (*_NOTES, *notes), records)
 
@@ -145,19 +150,18 @@ def _line(run: Run, mine: Voted) -> tuple[tuple[Cell, ...], dict[str, Any]]:
     return cells, record
 
 
-def _people(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]] | str:
+def _people(run: Run) -> tuple[tuple[Cell, ...], dict[str, Any]] | str:
     """The row that compares people with people.
 
     Args:
-        runs: runs over one set of items. Items whose question failed count too, because people saw them.
+        run: a run over the items. Items whose question failed count too, because people saw them.
 
     Returns:
         The row, as cells and as a record; or, if people cannot be compared with people, a text that says why.
     """
-    said = [{one.item: one.votes for one in run.outcomes} for run in runs]
-    mine = voted(runs[0].outcomes)
-    if any(one != said[0] for one in said) or mine is None:
-        return "the logs of its runs hold different votes"
+    mine = voted(run.outcomes)
+    if mine is None:
+        return "its items offer different labels"
     if not mine.counted:
         return "the votes are known as shares, not as counts of people"
     ceiling = distributions.split_halves(mine.votes.astype(np.int64), mine.places)
@@ -165,13 +169,13 @@ def _people(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[str, Any]] | st
         return "no item has two votes for labels on offer"
     emd = Cell("-") if ceiling.emd is None else Cell(f"{ceiling.emd:.3f}", (mine.wheel,), ceiling.emd)
     cells = (
-        *(Cell(HALVES), Cell(PEOPLE), Cell(runs[0].column), count_cell(ceiling.n), Cell("-")),
+        *(Cell(HALVES), Cell(PEOPLE), Cell(run.column), count_cell(ceiling.n), Cell("-")),
         Cell(f"{100 * ceiling.agreement:.2f}", value=ceiling.agreement),
         Cell(f"{ceiling.jensen_shannon:.3f}", value=ceiling.jensen_shannon),
         emd,
     )
     record = {
-        **{**labels_of(runs[0]), "model": PEOPLE, "model_id": "", "method": HALVES, "n": ceiling.n, "accuracy": None},
+        **{**labels_of(run), "model": PEOPLE, "model_id": "", "method": HALVES, "n": ceiling.n, "accuracy": None},
         **{"peoples_choice": 100 * ceiling.agreement, "peoples_choice_low": None, "peoples_choice_high": None},
         **{"n_probabilities": None, "jensen_shannon": ceiling.jensen_shannon, "emd": ceiling.emd},
         **{"wheel": mine.wheel, "votes_outside": 100 * mine.outside},

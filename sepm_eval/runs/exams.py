@@ -13,7 +13,7 @@ from sepm_eval.methods.needs import check_question
 from sepm_eval.parsing import Options
 from sepm_eval.runs.asking import sides
 from sepm_eval.runs.identity import exam_digest
-from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.runs.item_sets import item_set_digest, marks_of, tied_questions, votes_digest
 from sepm_eval.types import Question
 
 
@@ -23,6 +23,7 @@ class Exam:
 
     Attributes:
         digest: equals ``Run.exam`` of a run that was asked exactly this.
+        votes: equals ``Run.votes`` of a run whose log has the same votes.
         asked: number of items to be asked.
         available: number of items in the item list.
         item_list: name of the item list.
@@ -32,6 +33,7 @@ class Exam:
     asked: int
     available: int
     item_list: str
+    votes: str = ""
 
 
 def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
@@ -49,9 +51,13 @@ def exam_of(benchmark: Benchmark, limit: int | None = None) -> Exam:
     asked = items if limit is None else items[:limit]
     pictures = readable_sha256s([item.path for item in asked])
     rows = ((item.id, item.label, picture) for item, picture in zip(asked, pictures, strict=True))
-    questions = {benchmark.asked(item).text for item in asked} if benchmark.own_questions else {benchmark.question()}
+    own, same = benchmark.own_questions, benchmark.question()
+    questions = tied_questions(
+        (item.id, benchmark.asked(item).text if own else same, marks_of(item.extra) if own else ()) for item in asked
+    )
     return Exam(
         digest=exam_digest(benchmark.name, chosen, item_set_digest(rows), questions),
+        votes=votes_digest((item.id, item.extra.get("votes")) for item in asked),
         asked=len(asked),
         available=len(items),
         item_list=chosen,

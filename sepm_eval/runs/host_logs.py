@@ -18,6 +18,7 @@ from typing import Any
 
 from sepm_eval.parsing import Options, parse_question
 from sepm_eval.runs.identity import Identity, from_json
+from sepm_eval.runs.item_sets import marks_of
 from sepm_eval.runs.lines import line_reader
 from sepm_eval.runs.outcomes import Outcome
 from sepm_eval.scoring import score
@@ -25,7 +26,7 @@ from sepm_eval.scoring import score
 _read = line_reader(
     (
         *("doc_id", "filtered_resps", "input", "input_media", "item_id", "item_list", "label", "options", "acc"),
-        *("picture", "record", "answered_at", "run", "identity", "own_question", "plain", "votes"),
+        *("picture", "record", "answered_at", "run", "identity", "own_question", "plain", "votes", "marks"),
     )
 )
 
@@ -133,6 +134,7 @@ def _add(log: Log, sample: Mapping[str, Any], options: Options, where: str) -> N
         own_question=sample.get("own_question") is True,
         plain=sample.get("plain") is True,
         votes=sample.get("votes"),
+        marks=marks_of(sample.get("marks") or {}),
     )
     log.rows.append((outcome, str(sample.get("record") or "")))
     log.item_lists.add(str(sample["item_list"]))
@@ -215,6 +217,8 @@ def _flaw(sample: Mapping[str, Any], options: Options) -> str:
         return f"filtered_resps is {sample['filtered_resps']!r}, no text"
     if "acc" in sample and sample["acc"] not in (0, 1):
         return f"acc is {sample['acc']!r}, neither 0 nor 1"
+    if not isinstance(sample.get("marks") or {}, dict):
+        return f"marks is {sample['marks']!r}, no table"
     if "votes" in sample and not _are_votes(sample["votes"]):
         return f"votes is {sample['votes']!r}, no count or share of each label"
     return ""

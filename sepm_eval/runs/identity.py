@@ -143,7 +143,7 @@ def exam_digest(task: str, item_list: str, items: str, questions: Iterable[str])
         task: the task's name.
         item_list: name of the item list.
         items: ``item_sets.item_set_digest`` of ids, labels and pictures.
-        questions: the questions asked, word for word.
+        questions: ``item_sets.tied_questions`` of what was asked.
     """
     return digest_of([task, item_list, items, sorted(set(questions))])
 

@@ -69,10 +69,9 @@ def answered_plainly(run: Run) -> str:
     Returns:
         A sentence; "" if the method answered all questions.
     """
-    plain = sum(outcome.plain for outcome in run.outcomes)
-    if not plain:
+    if not run.plain:
         return ""
     return (
-        f"{run.column}, {run.title}: {plain} of {len(run.outcomes)} questions were answered by plain generation, as "
-        f"{run.method} needs emotions of both polarities: these are no answers of {run.method}"
+        f"{run.column}, {run.title}: {run.plain} of {len(run.outcomes)} questions were answered by plain generation, "
+        f"as {run.method} needs emotions of both polarities: these are no answers of {run.method}"
     )

@@ -13,7 +13,7 @@ from typing import Any
 from sepm_eval.methods import kind_of
 from sepm_eval.parsing import Options
 from sepm_eval.runs.identity import Identity, exam_digest
-from sepm_eval.runs.item_sets import item_set_digest
+from sepm_eval.runs.item_sets import Marks, item_set_digest, tied_questions, votes_digest
 from sepm_eval.scoring import Score
 from sepm_eval.types import Block
 
@@ -102,6 +102,7 @@ class Outcome:
         own_question: whether each item of the benchmark has its own question.
         plain: whether plain generation answered the question, because the method could not be asked it.
         votes: by label, how many people chose it, or which share of them; None if nobody voted on the item.
+        marks: what metrics use of the item besides its label, see ``item_sets.marks_of``.
     """
 
     item: str
@@ -118,6 +119,7 @@ class Outcome:
     own_question: bool = False
     plain: bool = False
     votes: Mapping[str, float] | None = None
+    marks: Marks = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ class Run:
         return [*told, *self._told_polarities(), *self._told_others()]
 
     def _told_others(self) -> list[str]:
-        return [told for told in (self.weights, PLAINLY if any(one.plain for one in self.outcomes) else "") if told]
+        return [told for told in (self.weights, PLAINLY if self.plain else "") if told]
 
     @property
     def title(self) -> str:
@@ -236,10 +238,21 @@ class Run:
         return {**self.identity.versions, **({"lmms-eval": self.host_version} if self.host_version else {})}
 
     @cached_property
+    def plain(self) -> int:
+        """How many questions plain generation answered, because the method could not be asked them."""
+        return sum(outcome.plain for outcome in self.outcomes)
+
+    @cached_property
     def exam(self) -> str:
         """Digest of what was asked: task, item list, every item with its label and picture, and the questions."""
         items = item_set_digest((one.item, one.target, one.sha256) for one in self.outcomes)
-        return exam_digest(self.task, self.item_list, items, (one.question for one in self.outcomes))
+        asked = tied_questions((one.item, one.question, one.marks) for one in self.outcomes)
+        return exam_digest(self.task, self.item_list, items, asked)
+
+    @cached_property
+    def votes(self) -> str:
+        """Digest of the people's votes on all items; "" if nobody voted."""
+        return votes_digest((one.item, one.votes) for one in self.outcomes)
 
     @cached_property
     def scored(self) -> tuple[Outcome, ...]:

@@ -103,6 +103,8 @@ class Part:
             return f"{counted(run.asked, 'question')} asked, not {wanted}"
         if exam is not None and run.exam != exam.digest:
             return "it was asked other items, labels, pictures or questions than there are now"
+        if exam is not None and run.votes != exam.votes:
+            return "its log has other votes of people than there are now"
         who = run.identity
         if revision and who.revision and who.revision != revision:
             return f"it was answered by {who.checkpoint} at {who.revision}, which is now at {revision}"

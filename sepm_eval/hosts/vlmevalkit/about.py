@@ -15,6 +15,8 @@ from typing import Any
 
 from sepm_eval.datasets import Benchmark
 from sepm_eval.files import write_whole
+from sepm_eval.methods import needs_polarities
+from sepm_eval.runs.asking import sides
 from sepm_eval.runs.exams import Exam
 from sepm_eval.runs.identity import Identity, digest_of, exam_digest, from_json
 from sepm_eval.runs.identity import differences as identity_differences
@@ -92,6 +94,17 @@ class About:
             "arguments": dict(self.arguments),
             "questions": None if self.questions is None else asdict(self.questions),
         }
+
+    def answered_by(self, benchmark: Benchmark) -> str:
+        """Who answered a benchmark, if it was not the method: plain generation, where the method could not be asked."""
+        if self.identity is None or not self.identity.method:
+            return ""
+        _, both = sides(benchmark.options.labels, self.identity.polarity)
+        return (
+            ""
+            if both or not needs_polarities(self.identity.method)
+            else f"plain generation, not {self.identity.method}"
+        )
 
     def columns(self) -> dict[str, str]:
         """A short form for tables and status files: item list, exam, checkpoint, revision and run; "" if not known."""

@@ -140,10 +140,16 @@ class EmotionMCQ(ImageBaseDataset):
         if judge != JUDGE or judge_kwargs.get("use_verifier"):
             logger.warning("%s is scored by exact match; the judge %s is not asked", self.dataset_name, judge)
         about = self._about(Path(eval_file))
-        rows, accuracy = score_table(self.data, predictions(load(str(eval_file))), BENCHMARKS[self.dataset_name])
+        benchmark = BENCHMARKS[self.dataset_name]
+        rows, accuracy = score_table(self.data, predictions(load(str(eval_file))), benchmark)
+        columns = about.columns()
+        if other := about.answered_by(benchmark):
+            columns["answered_by"] = other
+            accuracy.insert(1, "answered_by", other)
+            logger.warning("%s was answered by %s: the accuracy is not the method's", self.dataset_name, other)
         dump(rows, get_intermediate_file_path(str(eval_file), f"_{JUDGE}_result"))
-        dump(accuracy.assign(**about.columns()), get_intermediate_file_path(str(eval_file), "_acc"))
-        _note(Path(eval_file).parent / "status.json", self.dataset_name, about)
+        dump(accuracy.assign(**columns), get_intermediate_file_path(str(eval_file), "_acc"))
+        _note(Path(eval_file).parent / "status.json", self.dataset_name, columns)
         return accuracy
 
     def _about(self, eval_file: Path) -> About:
@@ -166,13 +172,13 @@ class EmotionMCQ(ImageBaseDataset):
         return about
 
 
-def _note(status: Path, data: str, about: About) -> None:
+def _note(status: Path, data: str, columns: dict[str, str]) -> None:
     """Write into VLMEvalKit's status file, if there is one, which item list, exam and weights a score belongs to."""
     with SoftFileLock(f"{status}.lock"):
         if not status.is_file():
             return
         content = json.loads(status.read_text(encoding="utf-8"))
-        content.setdefault("datasets", {}).setdefault(data, {})["sepm_eval"] = about.columns()
+        content.setdefault("datasets", {}).setdefault(data, {})["sepm_eval"] = columns
         write_json(status, content)
 
 
