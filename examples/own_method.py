@@ -60,7 +60,8 @@ def main() -> None:
     benchmark = find_benchmarks()["emotion_demo"]
     items, labels = benchmark.items()[: args.count], tuple(benchmark.names)
     backbone = load_backbone("llava", "demo", device="cpu")
-    questions = [Question(item.path, labels) for item in items]
+    names = tuple(benchmark.names.values())  # as the options are shown: the demo model knows no other words
+    questions = [Question(item.path, labels, names) for item in items]
     right = {
         name: [
             answer.label == item.label for answer, item in zip(chosen.answer(questions, backbone), items, strict=True)

@@ -12,6 +12,7 @@ from sepm_eval import Question, UnreadableImage, get_method, load_backbone
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.report.statistics import wilson
 
+DEMO = find_benchmarks()["emotion_demo"]
 METHODS = {"zero_shot": get_method("zero_shot"), "sepm": get_method("sepm", beta=0.2)}
 
 
@@ -23,7 +24,7 @@ def pictures_of(folder: Path) -> list[tuple[Path, str]]:
 
 def demo_pictures(count: int) -> list[tuple[Path, str]]:
     """The first drawn scenes in the package; the labels take turns."""
-    return [(item.path, item.label) for item in find_benchmarks()["emotion_demo"].items()[:count]]
+    return [(item.path, item.label) for item in DEMO.items()[:count]]
 
 
 def main() -> None:
@@ -38,11 +39,13 @@ def main() -> None:
 
     pictures = demo_pictures(args.count) if args.folder is None else pictures_of(args.folder)
     labels = tuple(sorted({label for _, label in pictures}))
+    # How the options are shown to the model. The demo model knows only the words of its own benchmark.
+    names = tuple(DEMO.names[label] for label in labels) if args.folder is None else tuple(map(str.capitalize, labels))
     backbone = load_backbone(args.model, args.pretrained, device=args.device)
     right, unparsed, unreadable = dict.fromkeys(METHODS, 0), dict.fromkeys(METHODS, 0), []
     for path, label in pictures:
         try:
-            question = Question(path, labels)  # labels of your own: Question(path, labels, positive={"cozy", ...})
+            question = Question(path, labels, names)  # labels of your own need positive={"cozy", ...} too
         except UnreadableImage as error:
             unreadable.append(str(error))  # no answer, so neither right nor wrong
             continue

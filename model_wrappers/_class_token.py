@@ -41,11 +41,11 @@ def class_token_of(tower: nn.Module, layer: int) -> Iterator[ClassToken]:
 
     Args:
         tower: CLIP's vision tower, of transformers.
-        layer: index of the layer. A negative ``vision_feature_layer`` is the index of the layer with those features as
-            its output.
+        layer: index of the features among the tower's hidden states (``vision_feature_layer``); the layer is the one
+            whose output they are.
     """
     clip: Any = getattr(tower, "vision_model", tower)
-    attention = clip.encoder.layers[layer].self_attn
+    attention = clip.encoder.layers[layer if layer < 0 else layer - 1].self_attn
     found = ClassToken(attention.num_heads, attention.scale)
 
     def take(name: str, rows: slice, module: nn.Module, args: Any, output: Tensor) -> None:

@@ -128,6 +128,7 @@ def _tower(checkpoint: Checkpoint) -> Checkpoint | None:
         _refuse_other_llavas(checkpoint.name, config)
         return find_tower(checkpoint, config["mm_vision_tower"])
     if config.get("model_type") == "llava" and "vision_config" in config:
+        _refuse_other_parts(checkpoint.name, config)
         return None
     raise ValueError(
         f"{checkpoint.name} is not LLaVA-1.5: its config.json says model_type={config.get('model_type')!r}, "
@@ -195,6 +196,23 @@ def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
     for key, allowed in expected.items():
         if config.get(key) not in allowed:
             raise ValueError(f"{name} is a LLaVA, but not LLaVA-1.5: its config.json says {key}={config.get(key)!r}")
+
+
+def _refuse_other_parts(name: str, config: dict[str, Any]) -> None:
+    """Refuse models in the llava-hf layout that differ from LLaVA-1.5 in tower, language model or features."""
+    parts = {key: config.get(key) or {} for key in ("vision_config", "text_config")}
+    found = {
+        "vision_config": (parts["vision_config"].get("model_type", "clip_vision_model"), "clip_vision_model"),
+        "text_config": (parts["text_config"].get("model_type", "llama"), "llama"),
+        "vision_feature_select_strategy": (config.get("vision_feature_select_strategy", "default"), "default"),
+        "vision_feature_layer": (type(config.get("vision_feature_layer", -2)).__name__, "int"),
+    }
+    for key, (told, expected) in found.items():
+        if told != expected:
+            raise ValueError(
+                f"{name} is a LLaVA, but not LLaVA-1.5: its config.json says {key} is {told!r}, not {expected!r}; "
+                "try sepm_hf"
+            )
 
 
 def _image_processor(folder: Path, side: int, image_aspect_ratio: str) -> LlavaImageProcessorPil:

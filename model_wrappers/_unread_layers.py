@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 
-def skip_unread(tower: nn.Module, feature_layer: int | Sequence[int]) -> None:
+def skip_unread(tower: nn.Module, feature_layer: int) -> None:
     """Make the layers of a tower that come after its features return their input as it is.
 
     They stay in place, so the tower has as many hidden states as before, and those up to the features are the same.
@@ -16,21 +15,20 @@ def skip_unread(tower: nn.Module, feature_layer: int | Sequence[int]) -> None:
     Args:
         tower: a loaded CLIP or SigLIP vision tower of transformers.
         feature_layer: index of the features among the tower's hidden states, of which there is one more than layers;
-            -2 is the input of the last layer. Several if the features of several layers are joined.
+            -2 is the input of the last layer.
 
     Raises:
-        ValueError: the tower has no such hidden state.
+        ValueError: the tower has no layer with these features as its output.
     """
     encoder: Any = getattr(tower, "vision_model", tower)
     layers = encoder.encoder.layers
-    wanted = [feature_layer] if isinstance(feature_layer, int) else feature_layer
-    count = len(layers) + 1
-    if not all(-count <= index < count for index in wanted):
+    count = len(layers)
+    if not 0 < feature_layer <= count and not -count <= feature_layer < 0:
         raise ValueError(
-            f"vision_feature_layer={feature_layer!r}: the tower has {count} hidden states; correct the checkpoint's "
-            f"config.json to indices from {-count} to {count - 1}"
+            f"vision_feature_layer={feature_layer}: the tower has {count} layers; correct the checkpoint's config.json "
+            f"to -{count} to -1 or 1 to {count}"
         )
-    for unread in layers[max(index % count for index in wanted) :]:
+    for unread in layers[feature_layer % (count + 1) :]:
         unread.forward = _unchanged
 
 

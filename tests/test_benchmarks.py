@@ -29,6 +29,13 @@ def set_lists(monkeypatch):
     return lambda text: monkeypatch.setenv("SEPM_EVAL_LISTS", text)
 
 
+def test_a_list_of_no_benchmark_is_refused(root, set_lists):
+    """A misspelt name must not leave the default list standing under the wished one's name."""
+    set_lists("emotion_6=full")
+    with pytest.raises(ValueError, match=r"names \['emotion_6'\], which are no benchmarks; there are \["):
+        BENCHMARKS["emotion_demo"].items()
+
+
 def labels(items):
     return {item.id: item.label for item in items}
 

@@ -207,6 +207,7 @@ def test_a_sheet_shows_hostile_text_as_text(demo_backbone):
     ("more", "message"),
     [
         (["--method", "sepm,beta"], "'beta' is no option: write name=value"),
+        (["--method", "sepm,beta=0.1,beta=0.4"], "gives beta twice"),
         (["--method", "sepm,beta=2"], "beta=2"),
         (["--labels", "joy,hunger"], "unknown emotions"),
         (["--model", "gpt"], "unknown backbone"),

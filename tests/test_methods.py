@@ -81,6 +81,10 @@ def test_the_least_significant_tokens_are_dropped(scripted, question):
     assert answer.evidence.significance.tolist() == [5, 1, 9, 0, 7, 3, 8, 2, 6, 4]
 
 
+def test_no_questions_have_no_answers(scripted):
+    assert get_method("sepm").answer([], scripted) == []
+
+
 def test_one_look_serves_both_stages(scripted, question):
     backbone = scripted(says(SURE_NEGATIVE, {"B": 1.0}))
     get_method("sepm").answer([question, question], backbone)

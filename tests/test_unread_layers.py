@@ -24,7 +24,7 @@ def tower(request):
 
 @pytest.mark.parametrize(
     ("feature_layer", "computed"),
-    [(-1, 4), (-2, 3), (-3, 2), (3, 3), (4, 4), (1, 1), (0, 0), ([1, -2], 3), ([-1, 0], 4)],
+    [(-1, 4), (-2, 3), (-3, 2), (-4, 1), (3, 3), (4, 4), (1, 1)],
 )
 def test_features_are_the_same_without_the_layers_behind_them(tower, feature_layer, computed):
     sparing = copy.deepcopy(tower)
@@ -38,13 +38,11 @@ def test_features_are_the_same_without_the_layers_behind_them(tower, feature_lay
         expected = tower(pixels, output_hidden_states=True).hidden_states
         found = sparing(pixels, output_hidden_states=True).hidden_states
     assert len(found) == len(expected) == DEPTH + 1
-    wanted = [feature_layer] if isinstance(feature_layer, int) else feature_layer
-    for index in wanted:
-        assert torch.equal(found[index], expected[index])
+    assert torch.equal(found[feature_layer], expected[feature_layer])
     assert run == list(range(computed))
 
 
-@pytest.mark.parametrize("feature_layer", [5, -6])
+@pytest.mark.parametrize("feature_layer", [0, 5, -5])
 def test_a_layer_that_the_tower_does_not_have_is_an_error(tower, feature_layer):
-    with pytest.raises(ValueError, match=r"5 hidden states; correct .* from -5 to 4"):
+    with pytest.raises(ValueError, match=r"has 4 layers; correct .* to -4 to -1 or 1 to 4"):
         skip_unread(tower, feature_layer)

@@ -250,7 +250,10 @@ class Decoder:
         positions = places
         if self.renumbers:
             positions = (kept.cumsum(-1) - 1).clamp(min=0) + self._family.first_position
-        return Row(prompt, kept, positions, places, prompt.slots.long() * (self._family.token_types == "picture"))
+        types = prompt.slots.long() * (self._family.token_types == "picture")
+        if self._family.reads_prompt_both_ways and prompt.begun:
+            types[-prompt.begun :] = 1  # an answer is read causally, and the prompt does not see it
+        return Row(prompt, kept, positions, places, types)
 
     def _places(self, prompt: Prompt, picture: PictureTokens | None) -> Tensor:
         """Positions of the whole prompt, [L], or [3, L] with M-RoPE, as the model's own forward pass computes them."""

@@ -29,12 +29,14 @@ class Prompt:
         slots: [L] bool, which of them are visual tokens.
         probed: indices of the tokens whose attention is read.
         text: the prompt as the chat template renders it, with one placeholder for the picture.
+        begun: number of tokens at the end that are the beginning of the answer.
     """
 
     ids: Tensor
     slots: Tensor
     probed: list[int]
     text: str
+    begun: int = 0
 
 
 class Prompts:
@@ -134,7 +136,7 @@ class Prompts:
                 raise ValueError(f"the prompt does not hold the probe {probe!r}: {last!r}")
             probed = overlapping(spans, start, start + len(probe))
         tokens = torch.tensor([*ids, *begun])
-        return Prompt(tokens, tokens == self._image_token_id, probed, rendered)
+        return Prompt(tokens, tokens == self._image_token_id, probed, rendered, len(begun))
 
     def _expand(self, rendered: str, expansion: str) -> str:
         """Replace the placeholder, and do whatever else the processor does to a prompt with a picture."""

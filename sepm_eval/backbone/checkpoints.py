@@ -156,9 +156,10 @@ def _snapshot(pretrained: str, repository: str, revision: str | None, *, downloa
     """The folder of a commit in the hub's cache, and whether only the cache was used."""
     import httpx
     import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    offline = huggingface_hub.constants.HF_HUB_OFFLINE  # passed on: hub 1.x asks the network for a commit it has
+    offline = constants.HF_HUB_OFFLINE  # passed on: hub 1.x asks the network for a commit it has
     where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     try:
         if download:
@@ -169,7 +170,7 @@ def _snapshot(pretrained: str, repository: str, revision: str | None, *, downloa
         unreached = isinstance(error, LocalEntryNotFoundError)  # its message advises an argument of huggingface_hub
         if offline and unreached:
             why = (
-                f"HF_HUB_OFFLINE is set, so only the cache {huggingface_hub.constants.HF_HUB_CACHE} was looked into. "
+                f"HF_HUB_OFFLINE is set, so only the cache {constants.HF_HUB_CACHE} was looked into. "
                 f"Unset HF_HUB_OFFLINE, or fill the cache where there is a network (hf download {repository})"
             )
         elif unreached:

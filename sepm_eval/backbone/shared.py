@@ -220,7 +220,7 @@ class Shared:
         self.saved_seconds += sum(self._known(key).seconds for key in keys if key not in new)
         if new:
             prefixes = [self._asked[key[:-1]].prefix for key in new]
-            self._prefixes.update({key: self._latest[key] for key in prefixes if key in self._latest})
+            self._prefixes.update({key: self._latest[key] for key in prefixes if self._continues(key)})
             self._latest.clear()
         for group in _alike(new, self._asked):
             begin = time.monotonic()
@@ -231,6 +231,10 @@ class Shared:
                 attention = None if reading.probe_attention is None else reading.probe_attention[i]
                 left = None if reading.visual_left is None else reading.visual_left[i]
                 self._read[key] = _Found(reading.logits[i], attention, left, took)
+
+    def _continues(self, key: object) -> bool:
+        """Whether the latest reading of a row can be continued; one read beside rows with dropped tokens cannot."""
+        return key in self._latest and bool(self._latest[key][0].before)
 
     def _remember(self, keys: Sequence[_Key], reading: Reading) -> None:
         self._latest.update({key: (reading, row) for row, key in enumerate(keys)})

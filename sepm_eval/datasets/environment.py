@@ -21,12 +21,17 @@ def list_settings() -> dict[str, str]:
     """Benchmark -> item list, from the environment variable SEPM_EVAL_LISTS ("emotion6=full,abstract=unique").
 
     Raises:
-        ValueError: the variable does not have this form.
+        ValueError: the variable does not have this form, or names no benchmark.
     """
+    from sepm_eval.datasets import find_benchmarks
+
     found = {}
     for part in filter(None, os.environ.get(LISTS_VARIABLE, "").split(",")):
         name, equals, chosen = part.partition("=")
         if not equals or not name.strip() or not chosen.strip():
             raise ValueError(f"{LISTS_VARIABLE}={os.environ[LISTS_VARIABLE]!r}: write benchmark=list,benchmark=list")
         found[name.strip()] = chosen.strip()
+    known = find_benchmarks() if found else {}
+    if unknown := sorted(found.keys() - known.keys()):
+        raise ValueError(f"{LISTS_VARIABLE} names {unknown}, which are no benchmarks; there are {sorted(known)}")
     return found

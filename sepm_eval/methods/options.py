@@ -56,7 +56,8 @@ def takes_one(cls: type[T]) -> type[T]:
         def answer(self: Any, questions: Question | Iterable[Question], backbone: Backbone) -> Answer | list[Answer]:
             if isinstance(questions, Question):
                 return batch(self, [questions], backbone)[0]
-            return batch(self, list(questions), backbone)
+            asked = list(questions)
+            return batch(self, asked, backbone) if asked else []
 
         answer.takes_one = True  # type: ignore[attr-defined]
         made.answer = answer

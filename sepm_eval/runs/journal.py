@@ -215,13 +215,13 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path | str) -> list[dict[str, Any]]:
     """All complete records of a journal as a list, for small journals; an empty list if there is no such file.
 
     Raises:
         ValueError: a line is not a record.
     """
-    return list(records(path))
+    return list(records(Path(path)))
 
 
 def question_key(**parts: Any) -> str:

@@ -239,7 +239,7 @@ def split_method(text: str) -> tuple[str, dict[str, Any]]:
     """Split the text of a method into its name and its options.
 
     Raises:
-        ValueError: an option does not have the form name=value.
+        ValueError: an option does not have the form name=value, or is given twice.
     """
     name, *settings = text.split(",")
     options: dict[str, Any] = {}
@@ -247,6 +247,8 @@ def split_method(text: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"{setting!r} is no option: write name=value")
+        if key.strip() in options:
+            raise ValueError(f"{text!r} gives {key.strip()} twice")
         value = value.strip()
         if value.lower() in ("true", "false"):
             value = value.capitalize()

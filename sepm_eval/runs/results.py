@@ -34,7 +34,7 @@ class NoResults(ValueError):
     """There are no runs to report on; the message says which folders were searched, and for what."""
 
 
-def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
+def read_runs(folders: Sequence[Path | str], *, quiet: bool = True) -> list[Run]:
     """All runs below some folders, with unique names and sorted by task, model and method (see ``arranging.arranged``).
 
     Args:
@@ -45,7 +45,7 @@ def read_runs(folders: Sequence[Path], *, quiet: bool = True) -> list[Run]:
         NoResults: the folders hold no runs, or one of them is not a folder.
         ValueError: a file is damaged, or was written by an old version that scored answers by other rules.
     """
-    runs = _read(folders, None, quiet)
+    runs = _read([Path(folder) for folder in folders], None, quiet)
     if not runs:
         where = ", ".join(str(folder) for folder in folders)
         raise NoResults(
@@ -121,11 +121,17 @@ def _run(log: Log, identities: Mapping[str, Identity]) -> Run:
         offset=_whole(log.results, content.get("config", {}).get("offset") or 0),
         date=_date(log),
         defaults=defaults_of(identity.method),
-        host_version=str(content.get("lmms_eval_version") or ""),
+        host_version=_host_version(content),
         source=log.results,
         drops=_drops(identity),
         named=called(identity),
     )
+
+
+def _host_version(content: Mapping[str, Any]) -> str:
+    """lmms-eval's version in a results file; "" if it holds branch and commit of the git folder it was started in."""
+    told = str(content.get("lmms_eval_version") or "")
+    return told if told[:1].isdigit() else ""
 
 
 def _drops(identity: Identity) -> bool:

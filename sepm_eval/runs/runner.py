@@ -270,8 +270,8 @@ class Runner:
         if asked.item is not None:
             self.keys[asked.item] = key
 
-    def _ask(self, batch: Sequence[_Pending]) -> list[tuple[_Pending, dict[str, Any] | Exception]]:
-        """Each item of a batch with its answer, or with the exception by which it failed.
+    def _ask(self, batch: Sequence[_Pending]) -> Iterator[tuple[_Pending, dict[str, Any] | Exception]]:
+        """Yield each item of a batch with its answer, or with the exception by which it failed, once it is known.
 
         If the batch fails because of a single item, every item is asked alone to find out which. If memory does not
         suffice, the batch is asked in two halves, and the batches that follow are of the smaller size too.
@@ -280,21 +280,28 @@ class Runner:
             Exception: memory does not suffice for one item (see ``memory.is_out_of_memory``), or any other fault that
                 is not one of ``ITEM_FAULTS``.
         """
+        half, parts = len(batch) // 2, [[item] for item in batch]
         try:
-            return list(zip(batch, self._answers(batch), strict=True))
+            answers = self._answers(batch)
         except ITEM_FAULTS as fault:
-            if len(batch) > 1:
-                return [pair for item in batch for pair in self._ask([item])]
-            logger.error("%s, document %d: %s", batch[0].asked.task, batch[0].asked.doc_id, fault)
-            return [(batch[0], fault)]
+            if not half:
+                logger.error("%s, document %d: %s", batch[0].asked.task, batch[0].asked.doc_id, fault)
+                yield batch[0], fault
+                return
         except Exception as fault:
-            if not is_out_of_memory(fault) or len(batch) == 1:
+            if not is_out_of_memory(fault) or not half:
                 raise
-        half = len(batch) // 2
-        self._at_once = min(self._at_once, half)
-        logger.warning("out of memory with %d questions at once; going on with %d at once", len(batch), self._at_once)
-        release()
-        return self._ask(batch[:half]) + self._ask(batch[half:])
+            parts = [list(batch[:half]), list(batch[half:])]
+            self._at_once = min(self._at_once, half)
+            logger.warning(
+                "out of memory with %d questions at once; going on with %d at once", len(batch), self._at_once
+            )
+        else:
+            yield from zip(batch, answers, strict=True)
+            return
+        release()  # behind the handlers, where the fault no longer holds any tensors
+        for part in parts:
+            yield from self._ask(part)
 
     def _answers(self, batch: Sequence[_Pending]) -> list[dict[str, Any]]:
         emotional = [item.question for item in batch if item.question is not None]
