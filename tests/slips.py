@@ -249,8 +249,16 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "own_methods",
         (("if len(origins) > 1:", "if len(origins) > 2:"),),
     ),
+    "sepm_eval/report/power.py": (
+        "power",
+        (
+            ("tail, (both_sides, _) = (1 - LEVEL) / 2", "tail, (both_sides, _) = 1 - LEVEL"),
+            (" + _cumulative(bound, differ, 1 - share)", ""),
+            ("return next((n + 1 for n in further", "return next((n for n in further"),
+        ),
+    ),
     "sepm_eval/report/comparing.py": (
-        "report_text reports_apart statistics report",
+        "report_text reports_apart power report",
         (
             (" and one.identity.polarity == polarity]", "]"),
             ("if one.exam == run.exam)", "if one.task == run.task)"),
