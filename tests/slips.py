@@ -121,8 +121,6 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         (
             ("(~one & other)", "(one & ~other) * 1 + 0 * (~one & other)"),
             ("difference = (gained - lost)", "difference = (lost - gained)"),
-            ("1 - (1 - LEVEL) / 2)", "LEVEL)"),
-            ("math.ceil((", "math.floor(("),
             ("exact=True", "exact=False"),
             ("confusion.sum(-1) + square.sum(-2)", "confusion.sum(-2)[..., :labels] + square.sum(-2)"),
             ("(share >= 0.5) == np", "(share > 0.5) == np"),
