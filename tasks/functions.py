@@ -130,12 +130,15 @@ def aggregate_brier(items: Sequence[float | None]) -> float:
 
 
 def group_known(values: Sequence[float], sizes: Sequence[int], weight_by_size: bool = True) -> float:
-    """The mean of the tasks of a group whose value is a number, by their sizes; NaN if none is.
+    """Average a metric over the tasks of a group that have a value other than NaN.
 
     Args:
         values: of each task the value of a metric.
         sizes: of each task the number of scored documents.
         weight_by_size: whether a task counts by its size.
+
+    Returns:
+        The mean by size; NaN if no task has a value.
     """
     known = [
         (value, size if weight_by_size else 1) for value, size in zip(values, sizes, strict=True) if value == value

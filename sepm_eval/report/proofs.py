@@ -91,12 +91,15 @@ def controls(runs: Sequence[Run]) -> Table | None:
 
 
 def chance(run: Run) -> float:
-    """The accuracy that guessing is expected to have: the mean of 1 / number of options over the scored items.
+    """Compute the accuracy that guessing is expected to have.
 
     Each item counts with its own question's options, whose number differs in benchmarks with own questions.
 
     Args:
         run: a run with at least one scored item.
+
+    Returns:
+        The mean of 1 / number of options over the scored items.
     """
     return sum(1 / len(one.options.labels) for one in run.scored) / len(run.scored)
 
