@@ -72,15 +72,18 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 
 
 def process_results_calibrated(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """Like ``process_results``, with weighted F1, and with calibration metrics for models that give a confidence."""
+    """Like ``process_results``, with weighted F1, and with calibration metrics for answers that have a confidence.
+
+    Every scored answer has every metric, None where there is no confidence: lmms-eval takes the number of values of the
+    last metric for the size of the task, by which it weights the tasks of a group.
+    """
     metrics = process_results(doc, results)
     if "acc" not in metrics:
         return metrics
-    metrics["weighted_f1"] = metrics["macro_f1"]
-    if "confidence" in metrics:
-        metrics["ece"] = {"confidence": metrics["confidence"], "right": bool(metrics["acc"])}
-        metrics["brier"] = (metrics["confidence"] - metrics["acc"]) ** 2
-    return metrics
+    sure = metrics.get("confidence")
+    told = None if sure is None else {"confidence": sure, "right": bool(metrics["acc"])}
+    brier = None if sure is None else (sure - metrics["acc"]) ** 2
+    return {**metrics, "weighted_f1": metrics["macro_f1"], "ece": told, "brier": brier}
 
 
 def process_results_by_kind(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
@@ -113,9 +116,35 @@ def aggregate_weighted_f1(items: Sequence[dict[str, Any]]) -> float:
     return weighted_f1([item["target"] for item in items], [item["answer"] for item in items])
 
 
-def aggregate_ece(items: Sequence[dict[str, Any]]) -> float:
-    """Expected calibration error over all documents whose answer has a confidence."""
-    return expected_calibration_error([item["confidence"] for item in items], [item["right"] for item in items])
+def aggregate_ece(items: Sequence[dict[str, Any] | None]) -> float:
+    """Expected calibration error over all documents whose answer has a confidence; NaN if none has."""
+    known = [item for item in items if item is not None]
+    if not known:
+        return math.nan
+    return expected_calibration_error([item["confidence"] for item in known], [item["right"] for item in known])
+
+
+def aggregate_brier(items: Sequence[float | None]) -> float:
+    """Brier score over all documents whose answer has a confidence; NaN if none has."""
+    known = [item for item in items if item is not None]
+    return sum(known) / len(known) if known else math.nan
+
+
+def group_known(values: Sequence[float], sizes: Sequence[int], weight_by_size: bool = True) -> float:
+    """Average a metric over the tasks of a group that have a value other than NaN.
+
+    Args:
+        values: of each task the value of a metric.
+        sizes: of each task the number of scored documents.
+        weight_by_size: whether a task counts by its size.
+
+    Returns:
+        The mean by size; NaN if no task has a value.
+    """
+    known = [
+        (value, size if weight_by_size else 1) for value, size in zip(values, sizes, strict=True) if value == value
+    ]
+    return sum(value * size for value, size in known) / sum(size for _, size in known) if known else math.nan
 
 
 def aggregate_srcc(items: Sequence[dict[str, float]]) -> float:

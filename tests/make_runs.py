@@ -158,6 +158,32 @@ def run(
     return about
 
 
+OWN = (("Yes", "No"), ("Calm", "Neutral", "Intense", "Neither"))
+
+
+def give_own_questions(folder: Path) -> None:
+    """Give every item of the runs below a folder its own question: every other one with two options, or four.
+
+    Labels are the places of the options; the answer to every question is A, and right on every third item.
+    """
+    for path in folder.rglob("*_samples_*.jsonl"):
+        changed = []
+        for sample in read_lines(path):
+            number = sample["doc_id"]
+            names = OWN[number % 2]
+            labels = [f"option_{letter}" for letter in "abcd"[: len(names)]]
+            lines = [f"{letter}. {name}" for letter, name in zip("ABCD", names, strict=False)]
+            label = labels[1 if number % 3 else 0]
+            told = {"label": label, "target": label, "options": dict(zip(labels, names, strict=True))}
+            told |= {
+                "own_question": True,
+                "input": "\n".join([f"Question {number}?", *lines]),
+                "acc": float(not number % 3),
+            }
+            changed.append({**sample, **told, "filtered_resps": "A", "answer_label": labels[0]})
+        write_lines(path, changed)
+
+
 def who(entry: str, checkpoint: str, method: str, **changed: Any) -> Identity:
     """Who answers, with a method as written in a plan."""
     options = json.loads(json.dumps(dataclasses.asdict(parse_method(method))))

@@ -121,8 +121,6 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         (
             ("(~one & other)", "(one & ~other) * 1 + 0 * (~one & other)"),
             ("difference = (gained - lost)", "difference = (lost - gained)"),
-            ("1 - (1 - LEVEL) / 2)", "LEVEL)"),
-            ("math.ceil((", "math.floor(("),
             ("exact=True", "exact=False"),
             ("confusion.sum(-1) + square.sum(-2)", "confusion.sum(-2)[..., :labels] + square.sum(-2)"),
             ("(share >= 0.5) == np", "(share > 0.5) == np"),
@@ -249,8 +247,16 @@ SLIPS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "own_methods",
         (("if len(origins) > 1:", "if len(origins) > 2:"),),
     ),
+    "sepm_eval/report/power.py": (
+        "power",
+        (
+            ("tail, (both_sides, _) = (1 - LEVEL) / 2", "tail, (both_sides, _) = 1 - LEVEL"),
+            (" + _cumulative(bound, differ, 1 - share)", ""),
+            ("return next((n + 1 for n in further", "return next((n for n in further"),
+        ),
+    ),
     "sepm_eval/report/comparing.py": (
-        "report_text reports_apart statistics report",
+        "report_text reports_apart power report",
         (
             (" and one.identity.polarity == polarity]", "]"),
             ("if one.exam == run.exam)", "if one.task == run.task)"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 from miniature_hub import every_data  # noqa: F401
@@ -13,7 +16,13 @@ from sepm_eval.runs.identity import Identity, answering
 from sepm_eval.runs.runner import _facts
 from sepm_eval.scoring import expected_calibration_error, failure_text, weighted_f1
 from sepm_eval.tasks.documents import documents
-from sepm_eval.tasks.functions import aggregate_ece, aggregate_weighted_f1, process_results_calibrated
+from sepm_eval.tasks.functions import (
+    aggregate_brier,
+    aggregate_ece,
+    aggregate_weighted_f1,
+    group_known,
+    process_results_calibrated,
+)
 
 
 def test_expected_calibration_error_by_hand_and_as_the_report_has_it():
@@ -30,6 +39,9 @@ def test_weighted_f1_is_sklearns():
     truth, given = ["awe", "awe", "fear", "joy"], ["awe", "fear", None, "joy"]
     expected = f1_score(truth, [str(one) for one in given], labels=["awe", "fear", "joy"], average="weighted")
     assert weighted_f1(truth, given) == pytest.approx(expected)
+
+
+TASK_FILES = Path(__file__).parents[1] / "tasks"
 
 
 @pytest.fixture
@@ -55,9 +67,59 @@ def test_of_one_that_does_not_and_of_a_failed_question(docs):
     answering.start(None)
     told = process_results_calibrated(docs[0], ["A"])
     assert "weighted_f1" in told
-    assert {"ece", "brier", "confidence"}.isdisjoint(told)
+    assert (told["ece"], told["brier"]) == (None, None)
+    assert "confidence" not in told
     failed = process_results_calibrated(docs[0], [failure_text(OSError("gone"))])
     assert {"weighted_f1", "ece", "brier"}.isdisjoint(failed)
+
+
+def test_every_scored_answer_counts_in_the_size_of_its_task(docs):
+    """lmms-eval weights a group's tasks by the number of values of their last metric, so none may lack one."""
+    answering.start(Identity("sepm_llava", "demo"), {}, {("vecbench_emoset", docs[0]["id"]): {"confidence": 0.9}})
+    right = chr(ord("A") + docs[0]["labels"].index(docs[0]["label"]))
+    told = [
+        process_results_calibrated(doc, [text]) for doc, text in zip(docs, [right, "I am not sure.", "A"], strict=True)
+    ]
+    for metric in ("acc", "weighted_f1", "ece", "brier", "unparsed", "n_failed"):
+        assert all(metric in one for one in told)
+    assert [one["brier"] for one in told] == [pytest.approx(0.01), None, None]
+    assert aggregate_brier([one["brier"] for one in told]) == pytest.approx(0.01)
+    assert aggregate_ece([one["ece"] for one in told]) == pytest.approx(0.1)
+    assert math.isnan(aggregate_brier([None]))
+    assert math.isnan(aggregate_ece([None]))
+
+
+def test_a_groups_value_is_over_the_tasks_that_have_one():
+    assert group_known([0.2, math.nan, 0.5], [1, 7, 2]) == pytest.approx(0.4)
+    assert group_known([0.2, math.nan, 0.5], [1, 7, 2], weight_by_size=False) == pytest.approx(0.35)
+    assert math.isnan(group_known([math.nan], [3]))
+
+
+def test_unparsed_answers_count_in_the_accuracy_of_the_group(docs):
+    """As lmms-eval does it: a task with 1 right answer, one with 1 right and 2 unparsed; 2 of 4, not 1 of 1.5."""
+    from lmms_eval.evaluator_utils import TaskOutput, consolidate_group_results, consolidate_results
+    from lmms_eval.tasks import TaskManager, get_task_dict
+
+    tasks = get_task_dict(["vecbench"], TaskManager(include_path=str(TASK_FILES), include_defaults=False))
+    (members,) = tasks.values()
+    facts = {("vecbench_emoset", docs[0]["id"]): {"confidence": 0.9}}
+    outputs = []
+    for name, texts in (("vecbench_emoset", ["", "", ""]), ("vecbench_fi8", [""])):
+        answering.start(Identity("sepm_llava", "demo"), {}, facts)
+        output = TaskOutput.from_taskdict(name, members[name])
+        for number, doc in enumerate(docs[: len(texts)]):
+            right = chr(ord("A") + doc["labels"].index(doc["label"]))
+            told = process_results_calibrated(doc, ["I am not sure." if number else right])
+            for metric, value in told.items():
+                output.sample_metrics[(metric, "none")].append(value)
+        output.calculate_aggregate_metric(bootstrap_iters=0)
+        output.calculate_clt_aggregate_metric()
+        outputs.append(output)
+    results, versions, *_ = consolidate_results(outputs)
+    only = {group: {output.task_name: members[output.task_name] for output in outputs} for group in tasks}
+    results, *_ = consolidate_group_results(results, versions, only)
+    assert results["vecbench"]["acc,none"] == pytest.approx(2 / 4)
+    assert results["vecbench"]["brier,none"] == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import json
 
 import pytest
 from conftest import ORACLES
-from make_runs import LLAVA, read_lines, run, write_lines
+from make_runs import LLAVA, give_own_questions, read_lines, run, write_lines
 from PIL import Image
 
 from sepm_eval import Question, demo, get_method, load_backbone, prompts
 from sepm_eval.backbone.shared import Shared
 from sepm_eval.methods.blind import mean_colour
 from sepm_eval.parsing import with_names
+from sepm_eval.report.findings import noise_floor
 from sepm_eval.report.proofs import controls
 from sepm_eval.report.stages import costs
 from sepm_eval.report.tables import all_tables
@@ -141,6 +142,18 @@ def test_the_report_prints_the_noise_floor(tmp_path):
         pairs = zip(by_name["zero_shot"].outcomes, by_name[name].outcomes, strict=True)
         assert row["answers_changed"] == sum(a.score.label != b.score.label for a, b in pairs) / 32
         assert row["chance"] == 12.5
+
+
+def test_chance_is_that_of_each_items_own_question(tmp_path):
+    """Half of the questions with two options and half with four: 37.5 %, not the 25 % of four labels in all."""
+    for method in ("zero_shot", "blind"):
+        run(tmp_path, "sepm_llava", LLAVA, method, "emoset", 0.5, "20261101_120000")
+    give_own_questions(tmp_path)
+    runs = read_runs([tmp_path])
+    (row,) = controls(runs).records
+    assert row["chance"] == 37.5
+    (told,) = noise_floor(runs)
+    assert "chance 37.5 %" in told
 
 
 def test_blind_costs_no_visual_tokens(tmp_path):

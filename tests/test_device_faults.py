@@ -65,6 +65,25 @@ def test_one_question_that_does_not_fit_stops_the_run(tmp_path, scripted, fault)
     assert not runner.journal.path.read_bytes()
 
 
+def test_what_was_answered_before_a_question_that_does_not_fit_is_kept(tmp_path, scripted):
+    """Of a batch of four, the first half fits, and the third question does not fit even alone."""
+    backbone, fault, answered = scripted(says_fear), FAULTS["cuda"], []
+    plain = backbone.read
+
+    def read(prompts, visual, **more):
+        if len(prompts) > 2 or len(answered) >= 2:
+            raise fault
+        answered.extend(prompts)
+        return plain(prompts, visual, **more)
+
+    backbone.read = read
+    path = tmp_path / "journal.jsonl"
+    runner = Runner("scripted", backbone, "zero_shot", get_method("zero_shot"), 4, path)
+    with pytest.raises(type(fault)):
+        runner.answer([asked(i) for i in range(4)], quiet=True)
+    assert [record["doc_id"] for record in read_journal(path)] == [0, 1]
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -23,6 +23,7 @@ from tiny_families import (
 
 from sepm_eval.model_wrappers import hf
 from sepm_eval.model_wrappers._hf import attention
+from sepm_eval.model_wrappers._hf.reading import FamilyWritingState
 
 BETAS = ("0.1", "0.2", "0.5")
 TILED = ("aya_vision", "internvl", "smolvlm")
@@ -81,6 +82,17 @@ class TestOracle:
         for i, question in enumerate(asked):
             alone = backbone.read([question], seen(family)[[i]]).logits.softmax(-1)
             close(together[i], alone[0], 1e-5)
+
+    def test_a_begun_answer_is_read_as_one_that_was_written(self, family):
+        meta, _ = oracle(family)
+        backbone = backbone_of(family)
+        for i in range(3):
+            visual = seen(family)[[i]]
+            reading = backbone.read([meta["question_stage1"]], visual)
+            (token,) = reading.logits.argmax(-1).tolist()
+            written = backbone._decoder._step(torch.tensor([token]), FamilyWritingState.of(reading))
+            begun = backbone.read([meta["question_stage1"]], visual, begun=[token]).logits
+            close(begun, written, 10 * tolerance(family))
 
     @pytest.mark.parametrize("positions", ["kept", "closed"])
     def test_dropping_is_removal(self, family, positions):

@@ -156,6 +156,10 @@ def _copy_with(tmp_path, layout, **changes):
     ("layout", "changes", "message"),
     [
         ("hf", {"model_type": "qwen2_5_vl"}, "not LLaVA-1.5: .*qwen2_5_vl"),
+        ("hf", {"vision_config": {"model_type": "siglip_vision_model"}}, "not LLaVA-1.5: .*siglip.*try sepm_hf"),
+        ("hf", {"text_config": {"model_type": "qwen2"}}, "not LLaVA-1.5: .*text_config is 'qwen2', not 'llama'"),
+        ("hf", {"vision_feature_select_strategy": "full"}, "not LLaVA-1.5: .*is 'full', not 'default'"),
+        ("hf", {"vision_feature_layer": [-2, -5]}, "not LLaVA-1.5: .*vision_feature_layer is 'list', not 'int'"),
         ("original", {"mm_patch_merge_type": "spatial_unpad"}, "not LLaVA-1.5: .*spatial_unpad"),
         ("original", {"mm_projector_type": "linear"}, "not LLaVA-1.5: .*linear"),
     ],
@@ -163,6 +167,17 @@ def _copy_with(tmp_path, layout, **changes):
 def test_other_models_are_named(tmp_path, layout, changes, message):
     with pytest.raises(ValueError, match=message):
         load_backbone("llava", str(_copy_with(tmp_path, layout, **changes)), device="cpu")
+
+
+def test_a_feature_layer_may_count_from_the_front(tmp_path, llava_oracle):
+    """The same layer by its other number: the same features, and the same attention of the class token."""
+    usual = load_backbone("llava", str(TINY / "hf"), device="cpu")
+    depth = usual._model.config.vision_config.num_hidden_layers
+    counted = load_backbone("llava", str(_copy_with(tmp_path, "hf", vision_feature_layer=depth - 1)), device="cpu")
+    images = llava_oracle.images
+    one, other = (backbone.see(images, tower=True).pictures[0] for backbone in (usual, counted))
+    assert torch.equal(one.features, other.features)
+    assert torch.equal(one.more["class_attention"], other.more["class_attention"])
 
 
 def test_missing_weights_are_refused(tmp_path):

@@ -17,7 +17,7 @@ from make_runs import LLAVA, NASTY, RUNS, read_lines, run, write_lines
 from PIL import Image
 
 from sepm_eval import demo
-from sepm_eval.report import figures, paper, statistics, tables
+from sepm_eval.report import figures, paper, power, tables
 from sepm_eval.report.figures import all_figures
 from sepm_eval.report.leaderboard import leaderboard
 from sepm_eval.report.write import write_report
@@ -339,7 +339,7 @@ def test_the_leaderboard_ranks_complete_runs(runs):
     assert best["mean"] == max(row["mean"] for row in table.records if row["mean"] is not None)
     of_emoset = [run for run in runs if run.task == "emoset" and run.variant == best["method"]]
     (run,) = [run for run in of_emoset if run.identity.key == best["model_id"]]
-    share = statistics.detectable_unpaired(run.right, len(run.scored))
+    share = power.detectable_unpaired(run.right, len(run.scored))
     assert best["detectable emoset"] == pytest.approx(100 * share)
     (cell,) = [cell for cell, name in zip(table.rows[0], table.columns, strict=True) if name == "emoset"]
     assert f"detectable {100 * share:.1f}" in cell.details

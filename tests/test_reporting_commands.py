@@ -37,7 +37,7 @@ def test_compare():
     output = call("compare", ZERO_SHOT, SEPM)
     for part in ("N = 32", "46.88%", "68.75%", "B - A: +21.88 points", "exact McNemar p = 0.1892", "same answer: "):
         assert part in output
-    assert "too few: 106 needed" in output
+    assert "too few: 114 needed" in output
 
 
 def test_compare_refuses_what_is_not_comparable(tmp_path):

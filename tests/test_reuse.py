@@ -200,6 +200,18 @@ def test_a_shared_backbone_goes_on_from_text_too(family, visual, llava_oracle):
     assert [text.tokens for text in shared.write(second, 6)] == [6, 6, 6]
 
 
+def test_a_shared_backbone_goes_on_from_what_was_read_beside_dropped_tokens(family, llava_oracle):
+    """One row dropped nothing and shares its reading with a row that did; later it is continued by itself."""
+    shared = Shared(family)
+    seen = shared.see(llava_oracle.images)[[0, 1]]
+    keep = [torch.ones(count, dtype=torch.bool) for count in seen.counts]
+    keep[1][::2] = False
+    shared.read([COARSE] * 2, seen, keep=keep)
+    first = shared.read([COARSE], seen[[0]])
+    found = shared.read(FINE[:1], seen[[0]], prefix=first)
+    close(found.logits, family.read(FINE[:1], seen[[0]]).logits)
+
+
 def test_a_row_does_not_depend_on_its_batch(family, visual):
     keep = masks(visual, 0.8, 0.5, 0.7)
     coarse = family.read([COARSE, COARSE + " Or neither?", COARSE], visual)

@@ -1,4 +1,4 @@
-"""The mid-p test, the Bayesian interval and the smallest detectable difference: published examples and simulation."""
+"""The mid-p test and the Bayesian interval: published examples and simulation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from sepm_eval.cli import app
-from sepm_eval.report import small_sets, statistics, tables
+from sepm_eval.report import power, small_sets, statistics, tables
 from sepm_eval.runs.results import read_runs
 
 
@@ -120,47 +120,12 @@ def test_it_covers_95_percent_of_the_same_difference_again_and_again(share, win)
     assert covered(share, win, 100, 20_000) == pytest.approx(0.95, abs=0.01)
 
 
-@given(st.integers(20, 5000), st.floats(0.02, 1.0))
-def test_the_detectable_difference_needs_just_these_items(n, discordant):
-    found = statistics.detectable_difference(n, discordant)
-    if found is None:
-        assert statistics.needed_items(discordant, discordant) > n  # not even if all that differ favour one
-    else:
-        assert statistics.needed_items(found, discordant) in (n, n + 1)  # rounded up
-
-
-def test_the_detectable_difference_is_found_with_that_power():
-    """Simulated: McNemar's test finds a difference of this size in four cases out of five."""
-    n, discordant = 280, 0.4
-    found = statistics.detectable_difference(n, discordant)
-    draw = np.random.default_rng(2)
-    cells = [(discordant + found) / 2, (discordant - found) / 2, 1 - discordant]
-    gained, lost, _ = draw.multinomial(n, cells, size=5000).T
-    power = ((gained - lost) ** 2 > stats.chi2.ppf(0.95, 1) * (gained + lost)).mean()
-    assert power == pytest.approx(0.8, abs=0.03)
-
-
-def test_what_cannot_be_detected():
-    assert statistics.detectable_difference(0, 0.2) is None
-    assert statistics.detectable_difference(100, 0.0) is None
-    assert statistics.detectable_difference(20, 0.05) is None
-    assert statistics.detectable_unpaired(0, 0) is None
-    assert statistics.detectable_unpaired(30, 30) is None
-
-
-def test_a_single_run_is_taken_to_be_right_independently_of_the_other():
-    """Abstract's 228 paintings at 28 %: two such runs differ in 40 % of the answers."""
-    found = statistics.detectable_unpaired(64, 228)
-    assert found == statistics.detectable_difference(228, 2 * (64 / 228) * (164 / 228))
-    assert found == pytest.approx(0.117, abs=5e-4)
-
-
 @pytest.mark.parametrize(("n", "small"), [(299, True), (300, False)])
 def test_few_items_are_noticed(n, small):
     first, second = np.zeros(n, dtype=bool), np.arange(n) < 20
     found = statistics.compare(first, second)
     assert (found.mid_p is not None, found.bayesian is not None) == (small, small)
-    assert found.detectable == statistics.detectable_difference(n, 20 / n)
+    assert found.detectable == power.detectable_difference(n, 20 / n)
     if small:
         assert found.mid_p == small_sets.mid_p(20, 0)
         assert found.bayesian == small_sets.bayesian_interval(20, 0, n)
@@ -195,4 +160,4 @@ def test_a_report_and_compare_name_what_they_show(tmp_path, monkeypatch, n):
         assert "Bayesian" not in output + "".join(table.notes)
         assert "mid-p" not in output
     first, *_ = tables.runs_table(runs).records
-    assert first["detectable"] == 100 * statistics.detectable_unpaired(first["right"], n)
+    assert first["detectable"] == 100 * power.detectable_unpaired(first["right"], n)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sepm_eval.report import statistics
-from sepm_eval.report.comparing import power_note
 from sepm_eval.scoring import macro_f1
 
 
@@ -59,19 +58,6 @@ def test_bootstrap_agrees_with_the_normal_interval():
     assert found.interval.low == pytest.approx(steps.mean() - half, abs=0.1 * half)
     assert found.interval.high == pytest.approx(steps.mean() + half, abs=0.1 * half)
     assert statistics.compare(first, second) == found  # the same each time
-
-
-def test_as_many_items_as_needed_give_the_power():
-    """Simulated: with the N of the note, McNemar's test finds the difference in four cases out of five."""
-    gain, loss = 0.12, 0.06
-    n = statistics.needed_items(gain - loss, gain + loss)
-    draw = np.random.default_rng(1)
-    found = 0
-    for _ in range(2000):
-        one, other, _ = draw.multinomial(n, [gain, loss, 1 - gain - loss])
-        found += (one - other) ** 2 / (one + other) > stats.chi2.ppf(0.95, 1)
-    assert found / 2000 == pytest.approx(0.8, abs=0.03)
-    assert statistics.needed_items(0.0, 0.3) is None
 
 
 @given(
@@ -140,17 +126,6 @@ def test_probabilities_are_scaled_to_the_two_letters():
     assert few == many
 
 
-def test_needed_items_are_rounded_up():
-    exact = (stats.norm.ppf(0.975) * 0.3**0.5 + stats.norm.ppf(0.8) * (0.3 - 0.1**2) ** 0.5) / 0.1
-    assert statistics.needed_items(0.1, 0.3) == int(exact**2) + 1
-
-
 def test_equal_probabilities_are_read_as_positive():
     assert statistics.calibration([0.5], [0.5], [True]).accuracy == 1.0
     assert statistics.calibration([0.5], [0.5], [False]).accuracy == 0.0
-
-
-@pytest.mark.parametrize(("n", "told"), [(124, "enough (124 needed)"), (123, "too few: 124 needed")])
-def test_whether_the_items_suffice_is_said(n, told):
-    result = statistics.Comparison(n, 0.0625, statistics.Interval(0, 0.2), 1, 0, 1.0, needed=124)
-    assert power_note(result) == told

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
-from make_runs import LLAVA, MODEL, RUNS, run
+from make_runs import LLAVA, MODEL, OWN, RUNS, give_own_questions, run
 from test_reporting_commands import DAY, SEPM, ZERO_SHOT, call
 
 from sepm_eval.runs.results import read_runs
@@ -86,12 +86,40 @@ def test_submit_every_eval_ever(tmp_path):
         assert len(instances) == record["detailed_evaluation_results"]["total_rows"]
         for instance in instances:
             jsonschema.validate(instance, every_eval_ever._schema("instance_level_eval.schema.json"))
+            assert instance["input"]["reference"][0] in instance["input"]["choices"]
         (result,) = record["evaluation_results"]
         share = sum(instance["evaluation"]["is_correct"] for instance in instances) / len(instances)
         assert result["score_details"]["score"] == pytest.approx(share)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
     call("submit", SEPM, "--format", "every-eval-ever", "--out", tmp_path, "--organization", "A group")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
+
+
+def test_every_eval_ever_of_own_questions(tmp_path):
+    """Choices, reference and answer are what the item's own question shows, in the order of its letters."""
+    run(tmp_path / "runs", "llava_hf", LLAVA, "", "emoset", 0.5, DAY)
+    give_own_questions(tmp_path / "runs")
+    call(
+        "submit",
+        tmp_path / "runs",
+        "--format",
+        "every-eval-ever",
+        "--out",
+        tmp_path / "out",
+        "--organization",
+        "A group",
+    )
+    (lines,) = (tmp_path / "out").rglob("*_samples.jsonl")
+    for number, line in enumerate(map(json.loads, lines.read_text().splitlines())):
+        names = list(OWN[number % 2])
+        assert line["input"]["choices"] == names
+        assert line["input"]["reference"] == [names[1 if number % 3 else 0]]
+        assert line["answer_attribution"][0]["extracted_value"] == names[0]
+        assert line["evaluation"]["is_correct"] == (not number % 3)
+    (record,) = (tmp_path / "out").rglob("*.json")
+    (result,) = json.loads(record.read_text())["evaluation_results"]
+    told = "multiple-choice questions about images, one for each item, with 2 to 4 options"
+    assert result["metric_config"]["evaluation_description"] == told
 
 
 def two_checkpoints(folder):

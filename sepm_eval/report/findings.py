@@ -8,7 +8,7 @@ from typing import Literal
 
 from sepm_eval.plurals import counted
 from sepm_eval.report.comparing import Compared, baseline_of
-from sepm_eval.report.proofs import NOISE_FLOOR, changed
+from sepm_eval.report.proofs import NOISE_FLOOR, chance, changed
 from sepm_eval.report.table import groups
 from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.method_checks import never_pruned
@@ -108,8 +108,8 @@ def _floor(run: Run, runs: Sequence[Run]) -> str:
     if run.method not in NOISE_FLOOR or run.accuracy is None or base is None or base.accuracy is None:
         return ""
     if run.method == "blind":
-        chance = 100 / len(run.options.labels)
-        return f"{run.called}: {run.accuracy:.1f} % right (zero-shot {base.accuracy:.1f} %, chance {chance:.1f} %)"
+        beside = f"zero-shot {base.accuracy:.1f} %, chance {100 * chance(run):.1f} %"
+        return f"{run.called}: {run.accuracy:.1f} % right ({beside})"
     share = changed(run, runs)
     moved = "" if share is None else f", {100 * share:.1f} % of the answers changed"
     return f"{run.called}: accuracy {run.accuracy - base.accuracy:+.1f} points{moved}"

@@ -67,26 +67,41 @@ def controls(runs: Sequence[Run]) -> Table | None:
         base = baseline_of(run, runs)
         plain = base.accuracy if base is not None else None
         difference = run.accuracy - plain if plain is not None else None
-        differ, chance = changed(run, runs), 1 / len(run.options.labels)
+        differ, guessed = changed(run, runs), chance(run)
         rows.append(
             (
                 *run_cells(run),
                 count_cell(len(run.scored)),
-                *(_percent(chance), _percent(run.accuracy / 100)),
+                *(_percent(guessed), _percent(run.accuracy / 100)),
                 Cell("-" if difference is None else f"{difference:+.2f}", value=difference),
                 _percent(differ),
             )
         )
-        found = {"n": len(run.scored), "chance": 100 * chance, "accuracy": run.accuracy, "difference": difference}
+        found = {"n": len(run.scored), "chance": 100 * guessed, "accuracy": run.accuracy, "difference": difference}
         records.append({**labels_of(run), **found, "answers_changed": differ})
     if not rows:
         return None
     columns = (*RUN_COLUMNS, "N", "chance %", "accuracy %", "to zero-shot", "answers changed %")
     notes = (
         "The noise floor. Without the picture, or with its mean colour: the accuracy from the text alone. With the "
-        "options in another order: a difference between methods that is no larger than this one is no evidence.",
+        "options in another order: a difference between methods that is no larger than this one is no evidence. "
+        "Chance: one over the number of options, each item counted with its own question.",
     )
     return Table("controls", "Controls", columns, tuple(rows), notes, tuple(records))
+
+
+def chance(run: Run) -> float:
+    """Compute the accuracy that guessing is expected to have.
+
+    Each item counts with its own question's options, whose number differs in benchmarks with own questions.
+
+    Args:
+        run: a run with at least one scored item.
+
+    Returns:
+        The mean of 1 / number of options over the scored items.
+    """
+    return sum(1 / len(one.options.labels) for one in run.scored) / len(run.scored)
 
 
 def changed(run: Run, runs: Sequence[Run]) -> float | None:

@@ -1,15 +1,14 @@
 """How far a number, or a difference between two numbers, can be trusted.
 
-The functions take and return numbers only. They use a library where one has the method: scipy (Wilson interval, normal
-quantiles), statsmodels (McNemar, Holm) and scikit-learn (Brier score). Where items fall into kinds, the bootstrap draws
-how often each kind occurs instead of drawing items one by one; this gives the same distribution, and its time does not
-grow with the number of items. The seed is fixed, so a report made twice has the same numbers. docs/statistics.md
-explains what every number means.
+The functions take and return numbers only. They use a library where one has the method: scipy (Wilson interval),
+statsmodels (McNemar, Holm) and scikit-learn (Brier score). Where items fall into kinds, the bootstrap draws how often
+each kind occurs instead of drawing items one by one; this gives the same distribution, and its time does not grow with
+the number of items. The seed is fixed, so a report made twice has the same numbers. What a test can find is in
+``power.py``. docs/statistics.md explains what every number means.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from sepm_eval.report.power import detectable_difference, needed_items
 from sepm_eval.report.small_sets import LEVEL, SMALL, Interval, bayesian_interval, mid_p
 from sepm_eval.scoring import expected_calibration_error
 
-POWER = 0.8
 RESAMPLES = 2000
 SEED = 20250713
 _DRAWN_AT_ONCE = 10**6  # most items that ``mean_interval`` draws in one step
@@ -37,10 +36,10 @@ class Comparison:
         gained: items that only the second got right (wrong -> right).
         lost: items that only the first got right (right -> wrong).
         p_value: the p-value of the exact McNemar test.
-        needed: items a test needs to find a difference this large with 80 % power, if the same share of answers
+        needed: items this test needs to find a difference as large with 80 % power, if the same share of answers
             differs; None if the accuracies are equal.
-        detectable: the smallest difference that a test on as many items finds with 80 % power, if as many answers
-            differ; None if no difference is large enough (``detectable_difference``).
+        detectable: the smallest difference that this test on as many items finds with 80 % power, if as many answers
+            differ; None if no difference is large enough (``power.detectable_difference``).
         mid_p: the p-value of McNemar's mid-p test; None if there are ``SMALL`` items or more.
         bayesian: interval of the difference, by ``bayesian_interval``; None if there are ``SMALL`` items or more.
     """
@@ -114,68 +113,6 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
         mid_p=mid_p(gained, lost) if small else None,
         bayesian=bayesian_interval(gained, lost, one.size) if small else None,
     )
-
-
-def _quantiles() -> tuple[float, float]:
-    """Normal quantiles of a two-sided test at confidence level ``LEVEL``, and of a power of ``POWER``."""
-    return float(stats.norm.ppf(1 - (1 - LEVEL) / 2)), float(stats.norm.ppf(POWER))
-
-
-def needed_items(difference: float, discordant: float) -> int | None:
-    """How many items McNemar's test needs to find a difference with 80 % power at the 5 % level.
-
-    The formula is that of Connor, Biometrics 43 (1987), 207-211.
-
-    Args:
-        difference: the difference between the two accuracies.
-        discordant: share of the items that exactly one of the two methods got right.
-
-    Returns:
-        The number of items; None if the difference is 0.
-    """
-    if not difference:
-        return None
-    both_sides, one_side = _quantiles()
-    spread = math.sqrt(max(discordant - difference**2, 0.0))
-    return math.ceil(((both_sides * math.sqrt(discordant) + one_side * spread) / difference) ** 2)
-
-
-def detectable_difference(n: int, discordant: float) -> float | None:
-    """The smallest difference that McNemar's test finds with 80 % power at the 5 % level.
-
-    It is ``needed_items`` solved for the difference.
-
-    Args:
-        n: number of items.
-        discordant: share of the items that exactly one of two methods gets right.
-
-    Returns:
-        The difference between the two accuracies. None if it would be larger than ``discordant``, which is the largest
-        difference there can be: even if one method were right on all items that differ, the power would be below 80 %.
-        None, too, if no items differ.
-    """
-    if not n or not discordant:
-        return None
-    both_sides, one_side = _quantiles()
-    half, square = both_sides * math.sqrt(discordant * n), n + one_side**2
-    rest = half**2 - square * discordant * (both_sides**2 - one_side**2)
-    found = float((half + math.sqrt(max(rest, 0.0))) / square)
-    return found if found <= discordant else None
-
-
-def detectable_unpaired(right: int, n: int) -> float | None:
-    """The smallest difference to another run over the same items that can be found, if its answers are not known.
-
-    It is ``detectable_difference`` for a run of the same accuracy that is right independently of this one.
-
-    Args:
-        right: number of right answers of this run.
-        n: number of its answers.
-
-    Returns:
-        The difference between the two accuracies; None if none can be found, or all answers are right, or all wrong.
-    """
-    return detectable_difference(n, 2 * right * (n - right) / n**2) if n else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from sepm_eval.emotions import POLARITY
-from sepm_eval.report.statistics import Interval, detectable_unpaired
+from sepm_eval.report.power import detectable_unpaired
+from sepm_eval.report.statistics import Interval
 from sepm_eval.runs.identity import OUR_ENTRIES
 from sepm_eval.runs.outcomes import Run
 from sepm_eval.runs.plan import slug

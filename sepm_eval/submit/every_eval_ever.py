@@ -108,7 +108,7 @@ def _accuracy(run: Run, name: str, about: About) -> dict[str, Any]:
         "evaluation_name": run.task,
         "source_data": {**source, "additional_details": {"item_list": run.item_list, "items": run.exam}},
         "metric_config": {
-            "evaluation_description": f"{len(run.options.labels)}-way image emotion classification",
+            "evaluation_description": _description(run),
             "metric_id": "accuracy",
             "metric_name": "Accuracy",
             "metric_kind": "accuracy",
@@ -134,10 +134,20 @@ def _accuracy(run: Run, name: str, about: About) -> dict[str, Any]:
     }
 
 
+def _description(run: Run) -> str:
+    """What the questions are; where every item has its own, how many options they offer."""
+    counts = sorted({len(outcome.options.names) for outcome in run.scored})
+    if not all(outcome.own_question for outcome in run.scored):
+        return f"{counts[0]}-way image emotion classification"
+    told = f"{counts[0]} options" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} options"
+    return f"multiple-choice questions about images, one for each item, with {told}"
+
+
 def _instances(run: Run, model: str, name: str) -> list[dict[str, Any]]:
-    choices = list(run.options.names)
+    """The lines of a run, one for each scored item; choices, reference and answer are the names that were shown."""
     lines = []
     for outcome in run.scored:
+        shown = dict(zip(outcome.options.labels, outcome.options.names, strict=True))
         digest = hashlib.sha256((outcome.question + outcome.item + outcome.target).encode()).hexdigest()
         lines.append(
             {
@@ -149,14 +159,18 @@ def _instances(run: Run, model: str, name: str) -> list[dict[str, Any]]:
                 "sample_id": outcome.item,
                 "sample_hash": digest,
                 "interaction_type": "single_turn",
-                "input": {"raw": outcome.question, "reference": [outcome.target], "choices": choices},
+                "input": {
+                    "raw": outcome.question,
+                    "reference": [shown.get(outcome.target, outcome.target)],
+                    "choices": list(outcome.options.names),
+                },
                 "output": {"raw": [outcome.output]},
                 "messages": None,
                 "answer_attribution": [
                     {
                         "turn_idx": 0,
                         "source": "output.raw",
-                        "extracted_value": outcome.score.label or "",
+                        "extracted_value": shown.get(outcome.score.label or "", ""),
                         "extraction_method": "sepm_eval.parsing.parse_answer",
                         "is_terminal": True,
                     }
