@@ -207,7 +207,7 @@ def _use(benchmark: Benchmark, source: str, columns: dict[str, str]) -> None:
         ValueError: the source is neither a folder nor a file nor a copy on the hub.
     """
     from sepm_eval.datasets.releases import hub_copies
-    from sepm_eval.datasets.releases.prepare import unpack
+    from sepm_eval.datasets.releases.archives import unpack
 
     path = Path(os.path.expanduser(source))
     if source.startswith(hub_copies.PREFIX):
