@@ -164,6 +164,9 @@ def test_a_list_of_another_name_goes_with_its_pictures(cache):  # noqa: F811
         fetch("eemo_single", "Workerred/EEmo-Bench_single", commit)
         there = sorted(path.name for path in (data_folder() / "EEmo-Bench_single").glob("*.json"))
         assert there == [name]
+    (data_folder() / "EEmo-Bench_single" / name).unlink()
+    with pytest.raises(MissingData, match=r"has no \.json file.*prepare the set again"):
+        BENCHMARKS["eemo_single"].items()
 
 
 def test_a_killed_copy_leaves_no_half_list(cache, monkeypatch):  # noqa: F811
