@@ -288,7 +288,6 @@ BENCHMARKS = {
         names=EEMO,
         read=read_emotion,
         lists={"ranked": whole},
-        size=1960,
         **_COMMON,
     ),
     "eemo_ranking": Benchmark(
