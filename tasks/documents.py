@@ -22,7 +22,7 @@ def documents(benchmark: Benchmark) -> Dataset:
 
     lmms-eval repeats this call five times, and hides an error that it raises in a RetryError. So if the data set cannot
     be read, the error message is returned as the only document, and is raised when that document is first used
-    (``sepm_eval.tasks.functions``).
+    (``sepm_eval.tasks.functions``). If there are fewer items than published, that is a warning.
     """
     from datasets import Dataset
 
@@ -30,6 +30,7 @@ def documents(benchmark: Benchmark) -> Dataset:
         chosen, items = benchmark.chosen_list(), benchmark.items()
     except (OSError, ValueError) as error:
         return Dataset.from_list([{"problem": str(error)}])
+    benchmark.warn_if_fewer(len(items))
     about: dict[str, Any] = {"benchmark": benchmark.name, "item_list": chosen}
     about |= {"own_question": True} if benchmark.own_questions else _offered(benchmark.asked(items[0]))
     pictures = readable_sha256s([item.path for item in items])

@@ -7,13 +7,16 @@ import sys
 
 import pytest
 from conftest import ORACLES
+from miniature import emotion6_release
 
 from sepm_eval import get_method
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.hosts import loading
 from sepm_eval.hosts.lmms_eval import model as lmms_eval_model
+from sepm_eval.hosts.lmms_eval.plugin import check_named_tasks
 from sepm_eval.runs.plan import Plan
 from sepm_eval.runs.preflight import look
+from sepm_eval.tasks.documents import documents
 
 DEMO = {"pretrained": "demo", "device": "cpu"}
 TOO_MANY = "emotion_demo, dan: k=9 means 10 candidates, and the question has 8 options: use k from 1 to 7"
@@ -53,6 +56,29 @@ def test_vlmevalkits_command_asks_before_it_loads():
         loading.expected_identity("entry", (), "llava", "dan", {**DEMO, "k": 9}, asked=asked)
     identity, _ = loading.expected_identity("entry", (), "llava", "dan", DEMO, asked=asked)
     assert identity.options["k"] == 2
+
+
+@pytest.mark.parametrize("host", ["lmms-eval", "run", "documents"])
+def test_a_set_that_is_not_whole_is_named_once(tmp_path, monkeypatch, caplog, host):
+    """By a warning, because a set on the hub may have changed; only of the list whose number was published."""
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    emotion6_release(tmp_path)
+    plan = Plan(
+        tasks=["emotion6"], methods=["zero_shot"], models=[{"model": "sepm_llava", "args": {"pretrained": "demo"}}]
+    )
+    start = {
+        "lmms-eval": lambda: check_named_tasks(["lmms-eval", "--tasks", "emotion6"]),
+        "run": lambda: look(plan, ["emotion6"], tmp_path),
+        "documents": lambda: documents(find_benchmarks()["emotion6"]),
+    }[host]
+    monkeypatch.setenv("SEPM_EVAL_LISTS", "emotion6=full")
+    start()
+    assert not caplog.messages
+    monkeypatch.delenv("SEPM_EVAL_LISTS")
+    start()
+    start()
+    (message,) = caplog.messages
+    assert f"emotion6: 24 of 594 published items are in {tmp_path / 'Emotion6'}. Results are of these only" in message
 
 
 @pytest.mark.parametrize("k", [0, -1, 26, 2.0, "two"])

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from sepm_eval.cli import app
 from sepm_eval.datasets import find_benchmarks
 from sepm_eval.datasets.releases import prepare as preparing
-from sepm_eval.datasets.releases.prepare import BrokenArchive, prepare, unpack, verify
+from sepm_eval.datasets.releases.archives import BrokenArchive, unpack
+from sepm_eval.datasets.releases.prepare import prepare, verify
 
 EMOSET = find_benchmarks()["emoset"]
 

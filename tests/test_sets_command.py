@@ -22,10 +22,19 @@ def test_the_table_fits_80_columns_and_has_every_benchmark(shown, tmp_path):
     assert max(map(len, lines[: len(find_benchmarks()) + 3])) <= 80
     rows = {line.split()[0]: line for line in lines if line.split()}
     assert set(find_benchmarks()) <= set(rows)
-    assert rows["emotion6"].split() == ["emotion6", "yes", "24", "6", "research", "no", "yes"]
+    assert rows["emotion6"].split() == ["emotion6", "yes", "24/594", "6", "research", "no", "yes"]
     assert rows["lai_gai"].split() == ["lai_gai", "no", "~847", "12", "CC-BY-4.0", "no", "yes"]
     assert rows["fi"].split() == ["fi", "no", "~23308", "8", "research", "unclear", "-"]
     assert "…" not in "".join(lines)
+
+
+def test_a_set_that_is_not_whole(shown, tmp_path, monkeypatch):
+    """A list that is not the default one has no published number."""
+    emotion6_release(tmp_path)
+    assert "24 there, published are 594; lists: " in shown("emotion6").output
+    monkeypatch.setenv("SEPM_EVAL_LISTS", "emotion6=full")
+    assert "24; lists: " in shown("emotion6").output
+    assert "512; lists: " in shown("emotion_demo").output
 
 
 @pytest.mark.parametrize("name", sorted(find_benchmarks()))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from miniature import emotion6_release
 
 from sepm_eval.hosts.vlmevalkit import launcher as vlmevalkit
 from sepm_eval.hosts.vlmevalkit.arguments import left_to_do, models_and_sets
@@ -58,3 +62,13 @@ def test_a_data_set_of_ours_has_its_own_name_in_a_config_file(tmp_path):
     assert models["sepm_demo"] == {"backbone": "llava", "pretrained": "demo", "method": "sepm", "dtype": "float64"}
     assert models["b"] is None
     assert found == {"EmoSet": "EmoSet"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vlmeval") is None, reason="VLMEvalKit is not installed (extra vlmeval)")
+def test_a_set_that_is_not_whole_is_named(tmp_path):
+    emotion6_release(tmp_path)
+    code = "from sepm_eval.hosts.vlmevalkit.dataset import EmotionMCQ as M; M.load_data(None, 'Emotion6')"
+    more = {"SEPM_EVAL_DATA": str(tmp_path), "LMUData": str(tmp_path), "SEPM_EVAL_LISTS": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | more, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "emotion6: 24 of 594 published items are in" in done.stdout + done.stderr

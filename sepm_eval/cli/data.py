@@ -33,15 +33,16 @@ def datasets(
         table.add_column(header)
     for benchmark in _in_order():
         there, count = state(benchmark)
-        told = count or (f"~{benchmark.size}" if benchmark.size else "?")
+        told = _among(benchmark, count, "/") or (f"~{benchmark.size}" if benchmark.size else "?")
         votes = "yes" if benchmark.votes else "-"
         row = (benchmark.name, there.partition(":")[0], told, str(len(benchmark.names)))
         table.add_row(*row, benchmark.licence, benchmark.form, votes)
     console.print(table)
     console.print(f"Data folder: {data_folder()}", soft_wrap=True)
     console.print(
-        "N: items of the list that is set; ~ as published, where the release is not there. form: one must be filled in "
-        "to get it.\nsepm-eval datasets NAME says where one is to be had, and the command that gets it.",
+        "N: items of the list that is set, as 24/594 if more were published; ~ as published, where the release is not "
+        "there. form: one must be filled in to get it.\nsepm-eval datasets NAME says where one is to be had, and the "
+        "command that gets it.",
     )
 
 
@@ -49,10 +50,18 @@ def _in_order() -> list[Benchmark]:
     return [benchmark for _, benchmark in sorted(find_benchmarks().items())]
 
 
+def _among(benchmark: Benchmark, count: str, of: str) -> str:
+    """The number of items there, and how many are published if these are more; "" if it is not known."""
+    fewer = bool(count) and benchmark.published is not None and int(count) < benchmark.published
+    return f"{count}{of}{benchmark.published}" if fewer else count
+
+
 def _show(benchmark: Benchmark) -> None:
     """Print all facts about a benchmark, one on each line."""
     there, count = state(benchmark)
-    size = count or (f"{benchmark.size} as published" if benchmark.size else "not known")
+    size = _among(benchmark, count, " there, published are ") or (
+        f"{benchmark.size} as published" if benchmark.size else "not known"
+    )
     home = data_folder() / benchmark.folder
     asked = "its own question for each item" if benchmark.own_questions else "one question for all"
     rows = [
@@ -207,7 +216,7 @@ def _use(benchmark: Benchmark, source: str, columns: dict[str, str]) -> None:
         ValueError: the source is neither a folder nor a file nor a copy on the hub.
     """
     from sepm_eval.datasets.releases import hub_copies
-    from sepm_eval.datasets.releases.prepare import unpack
+    from sepm_eval.datasets.releases.archives import unpack
 
     path = Path(os.path.expanduser(source))
     if source.startswith(hub_copies.PREFIX):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections import Counter
@@ -155,6 +156,24 @@ class Benchmark:
         """The item list that SEPM_EVAL_LISTS names for this benchmark, or its default list."""
         return list_settings().get(self.name, next(iter(self.lists)))
 
+    @property
+    def published(self) -> int | None:
+        """How many items the list that is set has in the whole release, as published; None if that is not known."""
+        return self.size if self.chosen_list() == next(iter(self.lists)) else None
+
+    def warn_if_fewer(self, found: int) -> None:
+        """Warn, once in this process, if fewer items than published are there; the set may have changed, or be cut off.
+
+        Args:
+            found: how many items of the list that is set there are.
+        """
+        if self.published is not None and found < self.published:
+            _warn_once(
+                f"{self.name}: {found:,} of {self.published:,} published items are in {data_folder() / self.folder}. "
+                "Results are of these only. If the set has not changed since it was published, it is not whole: "
+                "get it again"
+            )
+
     def _there(self, items: Sequence[Item], everything: Sequence[Item]) -> list[Item]:
         """Select the items whose picture exists.
 
@@ -196,6 +215,11 @@ class Benchmark:
         if unprintable(chosen):
             raise ValueError(f"{self.name}: the item list {chosen!r} has control characters in its name; rename it")
         return from_csv(self.name, path, items, self.names)
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
 
 
 def _has_content(path: Path) -> bool:

@@ -20,7 +20,8 @@ def rows(folder: Path) -> Iterator[tuple[str, str, Path, dict[str, Any]]]:
         as in ``HubCopy.columns``.
 
     Raises:
-        ValueError: the list is missing or damaged; the message names the line.
+        MissingData: the list is missing, because the preparation was interrupted or is not done.
+        ValueError: the list is damaged; the message names the line.
     """
     path = folder / ITEMS
     for number, line in enumerate(read_text(path, "what sepm-eval prepare makes of the hub's copy").splitlines(), 1):

@@ -9,11 +9,16 @@ asks the questions on single ones; we could not look at the list itself.
 ``eemo_single`` asks the perception questions of the types "Yes-or-No" and "What/How". Open questions have no options to
 score, and are left out. If an entry has a text like "Ranking:{'Anger': 33, ...} ... Valence:5.33 Arousal:6.44
 Dominance:5.44", its ranking of the three strongest emotions and its valence, arousal and dominance of the picture
-become the columns ``ranking`` and ``vad`` of the item. Three benchmarks ask for them, for every picture that has them:
+become the columns ``ranking`` and ``vad`` of the item. Three benchmarks ask for them, for every picture that has them;
+a picture is called by its path below ``images``, and entries that contradict each other are refused:
 
 * ``eemo_emotion``: which of seven emotions is ranked first.
 * ``eemo_ranking``: which is first, second and third, with a question for each. The authors instead let the model write
   three emotions in order.
+
+  The order is that of the numbers. An emotion with the number 0 has no place. Where two emotions have the same number,
+  their places have no single right answer, so these places are not asked, and a picture with two strongest emotions is
+  not in ``eemo_emotion``.
 * ``eemo_vad``: valence, arousal and dominance, with a question for each that offers three levels. The label is the
   third of the scale from 1 to 9 in which the mean of people's ratings lies; ``rating`` is this mean. The authors'
   README instead computes a number from the probabilities of three words ("Positive", "Neutral" and "Negative" for
@@ -33,7 +38,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, OwnQuestion, read_text, safe_path, whole
+from sepm_eval.datasets import Benchmark, HubCopy, Item, MissingData, OwnQuestion, read_text, safe_path, whole
 from sepm_eval.emotions import EEMO
 from sepm_eval.parsing import Options
 
@@ -49,18 +54,25 @@ _SCALES = {  # dimension -> how its levels are shown
 }
 _LEAST, _MOST = 1.0, 9.0  # range of a rating: the nine points of the Self-Assessment Manikin
 _PLACES = ("first", "second", "third")
-_RANKING = re.compile(r"Ranking:\s*(\{[^{}]*\})")
-_VAD = re.compile(r"(Valence|Arousal|Dominance):\s*([0-9]+(?:\.[0-9]+)?)")
+_RANKING = re.compile(r"\bRanking\s*:\s*(\{[^{}]*\})?", re.IGNORECASE)
+_DIMENSION = re.compile(r"(Valence|Arousal|Dominance)\s*:\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)[,;.]?(?=\s|$|Valence|Arousal|Dominance)", re.IGNORECASE)
 
 
 def read(folder: Path) -> list[Item]:
     """Read the perception questions, in the release's order.
 
     Raises:
-        ValueError: there is not exactly one list of questions, or an entry is not as described; the message names it.
+        MissingData: there is no list of questions.
+        ValueError: there are several lists of questions, or an entry is not as described; the message names it.
     """
     found = sorted(folder.glob("*.json"))
-    if len(found) != 1:
+    if not found:
+        raise MissingData(
+            f"{folder} has no .json file with the questions: it is not the EEmo-Bench release, or its preparation was "
+            "interrupted; prepare the set again"
+        )
+    if len(found) > 1:
         raise ValueError(f"{folder}: expected one .json file with the questions, found {[path.name for path in found]}")
     (path,) = found
     try:
@@ -82,7 +94,7 @@ def _item(folder: Path, where: str, entry: dict[str, Any]) -> Item:
             f"{where}: expected id, image_url, question, options from A on, the letter of the correct_answer and a "
             f"question_type of {list(TYPES)}, found { ({name: entry[name] for name in sorted(entry)})!r:.400}"
         )
-    extra: dict[str, Any] = {"kind": TYPES[entry["question_type"]], **_attributes(entry)}
+    extra: dict[str, Any] = {"kind": TYPES[entry["question_type"]], **_attributes(where, entry)}
     extra["dimension"] = str(entry.get("perceptual_dimension", ""))
     names = tuple(" ".join(str(shown).split()).rstrip(".") for shown in options.values())
     labels = tuple(LABELS)[: len(names)]
@@ -94,10 +106,14 @@ def read_emotion(folder: Path) -> list[Item]:
     """Read every picture that has a ranking once, labelled by the emotion with the largest number in its ranking.
 
     Raises:
-        ValueError: see ``read``; or a ranking names an emotion that is none of the seven.
+        ValueError: see ``read``; a ranking names an emotion that is none of the seven, or one twice; two entries on a
+            picture contradict each other; or two pictures differ only in their ending.
     """
     return [
-        Item(f"image_{item.path.stem}", item.path, ranked[0], _both(item)) for item, ranked in _ranked_pictures(folder)
+        Item(key, item.path, label, _both(item))
+        for key, item, places in _ranked_pictures(folder)
+        for label in places[:1]
+        if label
     ]
 
 
@@ -108,9 +124,10 @@ def read_ranking(folder: Path) -> list[Item]:
         ValueError: see ``read_emotion``.
     """
     return [
-        Item(f"image_{item.path.stem}#{place}", item.path, label, {"kind": place, **_both(item)}, _rank_question(place))
-        for item, ranked in _ranked_pictures(folder)
-        for place, label in zip(_PLACES, ranked, strict=False)
+        Item(f"{key}#{place}", item.path, label, {"kind": place, **_both(item)}, _rank_question(place))
+        for key, item, places in _ranked_pictures(folder)
+        for place, label in zip(_PLACES, places, strict=False)
+        if label
     ]
 
 
@@ -118,40 +135,65 @@ def read_vad(folder: Path) -> list[Item]:
     """Make a question for each rating of valence, arousal and dominance of every picture that has any.
 
     Raises:
-        ValueError: see ``read``; or a rating is outside the scale.
+        ValueError: see ``read_emotion``; or a rating is outside the scale.
     """
     found = []
-    for item in _pictures(folder, "vad"):
+    for picture, item in _pictures(folder, "vad").items():
         for dimension, rating in json.loads(item.extra["vad"]).items():
             if not _LEAST <= rating <= _MOST:
                 where = f"{folder}: {item.path.name} has a {dimension} of {rating}"
                 raise ValueError(f"{where}; the scale goes from {_LEAST:g} to {_MOST:g}")
             third = min(int(3 * (rating - _LEAST) / (_MOST - _LEAST)), 2)
             extra = {"kind": dimension, "rating": rating, **_both(item)}
-            key = f"image_{item.path.stem}#{dimension}"
-            found.append(Item(key, item.path, list(_LEVELS)[third], extra, _level_question(dimension)))
+            question = _level_question(dimension)
+            found.append(Item(f"{picture}#{dimension}", item.path, list(_LEVELS)[third], extra, question))
     return found
 
 
-def _pictures(folder: Path, told: str) -> list[Item]:
-    """For every picture, the first of its questions that has a value in the column ``told``, "ranking" or "vad"."""
+def _pictures(folder: Path, told: str) -> dict[str, Item]:
+    """The first question on every picture that has a value in the column ``told``, "ranking" or "vad", by picture.
+
+    Raises:
+        ValueError: two pictures would have the same id, or two questions tell different things of one picture.
+    """
     found: dict[str, Item] = {}
     for item in read(folder):
-        if item.extra[told]:
-            found.setdefault(item.path.name, item)
-    return list(found.values())
-
-
-def _ranked_pictures(folder: Path) -> list[tuple[Item, list[str]]]:
-    """Every picture that has a ranking, and the labels in it, the strongest first."""
-    found = []
-    for item in _pictures(folder, "ranking"):
-        ranking = json.loads(item.extra["ranking"])
-        ranked = [emotion.lower() for emotion in sorted(ranking, key=lambda emotion: -ranking[emotion])]
-        if not ranked or not set(ranked) <= set(EEMO):
-            raise ValueError(f"{folder}: {item.path.name} is ranked as {ranking}; known are {list(EEMO)}")
-        found.append((item, ranked))
+        if not item.extra[told]:
+            continue
+        key = f"image_{item.path.relative_to(folder / 'images').with_suffix('').as_posix()}"
+        first = found.setdefault(key, item)
+        where = f"{folder}: the questions {first.id!r} and {item.id!r}"
+        if first.path != item.path:
+            raise ValueError(
+                f"{where} are on {first.path.name} and {item.path.name}, which would both be called {key}; rename one"
+            )
+        for column, value in _both(item).items():
+            known = first.extra[column]
+            if known and value and json.loads(known) != json.loads(value):
+                raise ValueError(
+                    f"{where} on {item.path.name} have the {column} {known} and {value}; a picture has one: correct or "
+                    "remove a question"
+                )
     return found
+
+
+def _ranked_pictures(folder: Path) -> list[tuple[str, Item, list[str]]]:
+    """Every picture that has a ranking: its id, a question on it, and its places, the strongest first."""
+    found = []
+    for key, item in _pictures(folder, "ranking").items():
+        told = json.loads(item.extra["ranking"])
+        ranking = {emotion.lower(): number for emotion, number in told.items()}
+        if not set(ranking) <= set(EEMO) or len(ranking) < len(told):
+            raise ValueError(f"{folder}: {item.path.name} is ranked as {told}; known are {list(EEMO)}, each once")
+        found.append((key, item, _places(ranking)))
+    return found
+
+
+def _places(ranking: dict[str, float]) -> list[str]:
+    """The emotion at each place; "" where several have the same number. The number 0 gives no place."""
+    numbers = sorted((number for number in ranking.values() if number), reverse=True)
+    shared = {number: [emotion for emotion, its in ranking.items() if its == number] for number in numbers}
+    return [shared[number][0] if len(shared[number]) == 1 else "" for number in numbers]
 
 
 def _both(item: Item) -> dict[str, str]:
@@ -171,22 +213,55 @@ def _level_question(dimension: str) -> OwnQuestion:
 
 def _options(told: Any) -> dict[str, Any]:
     """Parse a table of letters and texts, in the order of its keys; empty if there is none."""
+    return dict(sorted(_table(told).items()))
+
+
+def _table(told: Any) -> dict[str, Any]:
+    """Parse a Python literal of texts and values, in its own order; empty if it is none."""
     try:
         found = ast.literal_eval(told) if isinstance(told, str) and len(told) < 10_000 else told
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return {}
-    return dict(sorted(found.items())) if isinstance(found, dict) and all(isinstance(k, str) for k in found) else {}
+    return found if isinstance(found, dict) and all(isinstance(key, str) for key in found) else {}
 
 
-def _attributes(entry: dict[str, Any]) -> dict[str, str]:
-    """The ranking of emotions and the ratings in an entry's text, each as JSON; "" if the text has none."""
-    told = next((text for key, text in sorted(entry.items()) if key.endswith("label") and isinstance(text, str)), "")
-    ranking = _RANKING.search(told)
-    numbers = {name.lower(): float(number) for name, number in _VAD.findall(told)}
-    return {
-        "ranking": json.dumps(_options(ranking[1])) if ranking else "",
-        "vad": json.dumps(numbers) if numbers else "",
-    }
+def _attributes(where: str, entry: dict[str, Any]) -> dict[str, str]:
+    """The ranking of emotions and the ratings in an entry's text, each as JSON; "" if the text has none.
+
+    The text is that of the first column whose name ends in "label" and that has any of them.
+
+    Raises:
+        ValueError: the text has them in another form than is known.
+    """
+    texts = [text for key, text in sorted(entry.items()) if key.endswith("label") and isinstance(text, str)]
+    told = next((text for text in texts if _RANKING.search(text) or _DIMENSION.search(text)), "")
+    ranking, ratings = _ranking(where, told), _ratings(where, told)
+    return {"ranking": json.dumps(ranking) if ranking else "", "vad": json.dumps(ratings) if ratings else ""}
+
+
+def _ranking(where: str, told: str) -> dict[str, float]:
+    named = _RANKING.search(told)
+    if named is None:
+        return {}
+    ranking = _table(named[1])
+    numbers = [isinstance(number, (int, float)) and number >= 0 for number in ranking.values()]
+    if not numbers or not all(numbers):
+        raise ValueError(
+            f"{where}: expected a ranking with a number from 0 for each emotion, such as "
+            f"Ranking:{{'Joy': 33, 'Anger': 12}}, found {told!r:.400}"
+        )
+    return ranking
+
+
+def _ratings(where: str, told: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for named in _DIMENSION.finditer(told):
+        number, name = _NUMBER.match(told, named.end()), named[1].lower()
+        if number is None or found.setdefault(name, float(number[1])) != float(number[1]):
+            raise ValueError(
+                f"{where}: expected one number behind each dimension, such as {named[1]}:5.33, found {told!r:.400}"
+            )
+    return found
 
 
 _COMMON: dict[str, Any] = {
@@ -213,7 +288,6 @@ BENCHMARKS = {
         names=EEMO,
         read=read_emotion,
         lists={"ranked": whole},
-        size=1960,
         **_COMMON,
     ),
     "eemo_ranking": Benchmark(

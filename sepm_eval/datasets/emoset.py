@@ -17,7 +17,17 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sepm_eval.datasets import Benchmark, HubCopy, Item, ItemList, proportional, read_text, safe_path, whole
+from sepm_eval.datasets import (
+    Benchmark,
+    HubCopy,
+    Item,
+    ItemList,
+    MissingData,
+    proportional,
+    read_text,
+    safe_path,
+    whole,
+)
 from sepm_eval.datasets.converted import ITEMS, rows
 from sepm_eval.datasets.lists import from_file
 from sepm_eval.emotions import MIKELS
@@ -31,12 +41,16 @@ def read(folder: Path) -> list[Item]:
     A folder without test.json may hold the hub's copy instead, as ``sepm-eval prepare`` converts it.
 
     Raises:
+        MissingData: there is no list.
         ValueError: a list is broken; the message names the row.
     """
     if not (folder / "test.json").is_file():
         if (folder / ITEMS).is_file():
             return [_copied(*row) for row in rows(folder)]
-        raise ValueError(f"{folder} has no test.json: it is not an EmoSet-118K release")
+        raise MissingData(
+            f"{folder} has no test.json and no {ITEMS}: it is not an EmoSet-118K release, or its preparation was "
+            "interrupted; prepare the set again"
+        )
     return [item for split in SPLITS if (folder / f"{split}.json").is_file() for item in _split(folder, split)]
 
 

@@ -29,7 +29,8 @@ def read(folder: Path) -> list[Item]:
     """Read all statements, in the release's order.
 
     Raises:
-        ValueError: the list is missing or an entry is not as described; the message names it.
+        MissingData: there is no list.
+        ValueError: an entry is not as described; the message names it.
     """
     home = folder / "MVEI" if (folder / "MVEI" / LIST).is_file() else folder
     path = home / LIST

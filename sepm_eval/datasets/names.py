@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from sepm_eval.datasets.types import MissingData
+
 
 def safe_path(folder: Path, name: str, where: str) -> Path:
     """The path of a file that a release's list or archive names; it must not lead out of the release on any system.
@@ -34,10 +36,16 @@ def read_text(path: Path, release: str) -> str:
     """Read a text file that a release must have; ``release`` is the name of the release, for messages.
 
     Raises:
-        ValueError: the path does not exist, is not a file, or is not UTF-8; the message names it.
+        MissingData: the file does not exist, which may be because the release's preparation was interrupted.
+        ValueError: the path is not a file, or is not UTF-8; the message names it.
     """
+    if not path.exists():
+        raise MissingData(
+            f"{path.parent} has no {path.name}: it is not {release}, or its preparation was interrupted; prepare the "
+            "set again"
+        )
     if not path.is_file():
-        raise ValueError(f"{path.parent} has no {path.name}: it is not {release}")
+        raise ValueError(f"{path} is not a file: {path.parent} is not {release}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

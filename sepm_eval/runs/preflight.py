@@ -59,6 +59,7 @@ def look(plan: Plan, tasks: Sequence[str], out: Path) -> Findings:
         if task in benchmarks:
             try:
                 findings.exams[task] = exam_of(benchmarks[task], plan.limit)
+                benchmarks[task].warn_if_fewer(findings.exams[task].available)
             except (OSError, ValueError) as error:
                 findings.tasks[task] = f"{type(error).__name__}: {error}"
     for model in plan.models:

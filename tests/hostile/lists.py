@@ -18,7 +18,7 @@ from hostile.case import BENCHMARKS, TRAVERSALS, Case
 from hostile.pictures import encoded
 from hostile.releases import items
 from sepm_eval.datasets.releases import hub_copies
-from sepm_eval.datasets.releases.prepare import unpack
+from sepm_eval.datasets.releases.archives import unpack
 
 
 def item_lists() -> Iterator[Case]:

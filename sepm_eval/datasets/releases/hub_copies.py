@@ -7,16 +7,20 @@ checked, an error message prints the columns that were found, and the user can n
 Parquet files become ``items.jsonl`` and ``images/``. Each file is read in small batches of rows, and a row's picture is
 written before the next row is used. When a file is done, its rows are recorded in ``rows/``, so that a call after an
 interruption skips finished files, and writes no picture twice.
+
+The list of items or labels is removed before the first picture is written or replaced, and is put in place last. So a
+set whose preparation was interrupted has no list, and is reported as missing; old labels never stand on new pictures.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,16 +29,16 @@ from tqdm import tqdm
 
 from sepm_eval.datasets import Benchmark, HubCopy, Item, safe_path
 from sepm_eval.datasets.converted import IMAGES, ITEMS, ROWS, rows
+from sepm_eval.datasets.releases.archives import PICTURES, top_folders, unpack
 from sepm_eval.datasets.releases.matching import match, write_list
-from sepm_eval.datasets.releases.prepare import top_folders, unpack
-from sepm_eval.digests import sha256_of
+from sepm_eval.digests import readable_sha256s, sha256_of
 from sepm_eval.emotions import label_of
-from sepm_eval.files import write_whole
+from sepm_eval.files import write_whole, writing_whole
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "hf:"
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_LISTS = (".json", ".csv")
 _ROWS_AT_ONCE = 100
 
 
@@ -74,8 +78,8 @@ def fetch(benchmark: Benchmark, source: str, into: Path, columns: Mapping[str, s
         _convert(tables, copy, {**copy.columns, **named}, folder)
     if copy.item_list:
         _match(benchmark, copy, folder, into)
-    for path in tqdm(files, desc=f"filing {repository}", unit="file") if not copy.columns else ():
-        _file_away(path, path.relative_to(snapshot), folder, into)
+    if not copy.columns:
+        _file(files, snapshot, copy, folder, into)
 
 
 def _snapshot(source: str, repository: str, revision: str | None, copy: HubCopy) -> Path:
@@ -116,8 +120,24 @@ def _listing(repository: str, revision: str) -> str:
     return f"{len(found)} files, such as {found[:20]}"
 
 
-def _file_away(path: Path, name: Path, folder: Path, into: Path) -> None:
+def _file(files: Sequence[Path], snapshot: Path, copy: HubCopy, folder: Path, into: Path) -> None:
+    """Put the files into the benchmark's folder, the lists last; if a picture changes, the old lists are removed."""
+
+    def remove_lists() -> None:
+        for path in [path for path in folder.rglob("*") if path.suffix in _LISTS and _wanted(path, folder, copy)]:
+            path.unlink()
+
+    before = functools.cache(remove_lists)  # once is enough: no list is written until the last picture is there
+    in_order = sorted(files, key=lambda path: path.suffix in _LISTS)
+    for path in tqdm(in_order, desc=f"filing {copy.repository}", unit="file"):
+        told = (lambda: None) if path.suffix in _LISTS else before
+        _file_away(path, path.relative_to(snapshot), folder, into, told)
+
+
+def _file_away(path: Path, name: Path, folder: Path, into: Path, before: Callable[[], object]) -> None:
     """Put a file from the hub's cache into the benchmark's folder; a zip file is unpacked.
+
+    ``before`` is called before a file is written or replaced.
 
     If the only top folder in the zip file is the benchmark's folder, and the zip file is at the top of the copy, it is
     unpacked into the data folder. If the only top folder has the zip file's own name, it is unpacked into the folder
@@ -127,19 +147,21 @@ def _file_away(path: Path, name: Path, folder: Path, into: Path) -> None:
     if path.suffix == ".zip":
         tops = top_folders(path)
         if tops == {folder.name} and len(name.parts) == 1:
-            unpack(path, into)
+            unpack(path, into, before)
         else:
-            unpack(path, place if tops == {path.stem} else place / path.stem)
+            unpack(path, place if tops == {path.stem} else place / path.stem, before)
         return
     target = place / path.name
     if target.is_file() and (target.samefile(path) or sha256_of(target) == sha256_of(path)):
         return
+    before()
     place.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(path.resolve(), target)
     except OSError:  # the cache is on another disk, or the system has no hard links
-        shutil.copyfile(path, target)
+        with path.open("rb") as source, writing_whole(target, repeatable=True) as file:
+            shutil.copyfileobj(source, file)
 
 
 def _convert(tables: Sequence[Path], copy: HubCopy, columns: Mapping[str, tuple[str, ...]], folder: Path) -> None:
@@ -154,8 +176,10 @@ def _convert(tables: Sequence[Path], copy: HubCopy, columns: Mapping[str, tuple[
     places = [folder / ROWS / f"{_version(table, columns)}.jsonl" for table in tables]
     for other in set((folder / ROWS).glob("*.jsonl")) - set(places):
         other.unlink()  # rows of another revision, whose pictures may be overwritten now
-    for table, notes in zip(tables, places, strict=True):
-        lines = _noted(notes, folder)
+    noted = [_noted(notes, folder) for notes in places]
+    if None in noted:
+        (folder / ITEMS).unlink(missing_ok=True)
+    for table, notes, lines in zip(tables, places, noted, strict=True):
         if lines is None:
             lines = list(_lines(table, copy, columns, folder, len(whole)))
             write_whole(notes, "\n".join(lines))
@@ -200,16 +224,17 @@ def _version(table: Path, columns: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _noted(notes: Path, folder: Path) -> list[str] | None:
-    """The lines of a file that an earlier call finished; None if there are none, or a picture of them is missing."""
+    """The lines of a file that an earlier call finished; None if there are none, or a picture is not as it was."""
     if not notes.is_file():
         return None
     lines = notes.read_text(encoding="utf-8").splitlines()
     try:
         noted = [json.loads(line) for line in lines]
-        there = all((folder / row["file"]).stat().st_size == row["size"] for row in noted)
-    except (OSError, ValueError, LookupError, TypeError):  # the record is damaged, or a picture is missing: read again
+        expected = [row["sha256"] for row in noted]
+        found = readable_sha256s([folder / row["file"] for row in noted])
+    except (OSError, ValueError, LookupError, TypeError):  # the record is damaged, or an older version's: read again
         return None
-    return lines if there else None
+    return lines if found == expected else None
 
 
 def _lines(
@@ -261,7 +286,7 @@ def _line(row: dict[str, Any], folder: Path, number: int) -> str:
         key = (known.name if known.is_absolute() or ".." in known.parts else name) or number
     if not isinstance(key, (str, int)) or isinstance(key, bool):
         raise ValueError(f"the id of row {number} is {key!r}, no text and no number")
-    suffix = next((s for s in (Path(str(key)).suffix.lower(), Path(name).suffix.lower()) if s in _SUFFIXES), ".jpg")
+    suffix = next((s for s in (Path(str(key)).suffix.lower(), Path(name).suffix.lower()) if s in PICTURES), ".jpg")
     stem = str(key)[: -len(suffix)] if str(key).lower().endswith(suffix) else str(key)
     if stem.isdigit():  # spreadsheets and pandas would read it as a number, and lose leading zeros
         stem = f"picture_{stem}"
@@ -269,5 +294,6 @@ def _line(row: dict[str, Any], folder: Path, number: int) -> str:
     if not path.is_file() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content, repeatable=True)
-    about = {"id": stem, "file": path.relative_to(folder).as_posix(), "size": len(content), **row}
+    digest = hashlib.sha256(content).hexdigest()
+    about = {"id": stem, "file": path.relative_to(folder).as_posix(), "sha256": digest, **row}
     return json.dumps(about, default=str)

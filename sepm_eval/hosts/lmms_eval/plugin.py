@@ -88,7 +88,7 @@ def check_named_tasks(command: Sequence[str]) -> list[Benchmark]:
     benchmarks = find_benchmarks()
     found = [benchmarks[task] for task in named_tasks(command) if task in benchmarks]
     for benchmark in found:
-        benchmark.items()
+        benchmark.warn_if_fewer(len(benchmark.items()))
     return found
 
 

@@ -72,6 +72,7 @@ class EmotionMCQ(ImageBaseDataset):
         benchmark = BENCHMARKS[dataset]
         try:
             chosen, items = benchmark.chosen_list(), benchmark.items()
+            benchmark.warn_if_fewer(len(items))
         except MissingData as missing:
             path = _exported(benchmark)
             if path is None:
