@@ -219,7 +219,7 @@ class Shared:
         new = list(dict.fromkeys(key for key in keys if not self._is_known(key)))
         self.saved_seconds += sum(self._known(key).seconds for key in keys if key not in new)
         if new:
-            prefixes = [self._asked[key[:-1]].prefix for key in new]
+            prefixes = [key for one in new if (key := self._asked[one[:-1]].prefix) is not None]
             self._prefixes.update({key: self._latest[key] for key in prefixes if self._continues(key)})
             self._latest.clear()
         for group in _alike(new, self._asked):
@@ -232,7 +232,7 @@ class Shared:
                 left = None if reading.visual_left is None else reading.visual_left[i]
                 self._read[key] = _Found(reading.logits[i], attention, left, took)
 
-    def _continues(self, key: object) -> bool:
+    def _continues(self, key: _Key) -> bool:
         """Whether the latest reading of a row can be continued; one read beside rows with dropped tokens cannot."""
         return key in self._latest and bool(self._latest[key][0].before)
 

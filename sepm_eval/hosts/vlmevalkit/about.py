@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sepm_eval.datasets import Benchmark
+from sepm_eval.emotions import Polarity
 from sepm_eval.files import write_whole
 from sepm_eval.methods import needs_polarities
 from sepm_eval.runs.asking import sides
@@ -99,7 +100,7 @@ class About:
         """Who answered a benchmark, if it was not the method: plain generation, where the method could not be asked."""
         if self.identity is None or not self.identity.method:
             return ""
-        _, both = sides(benchmark.options.labels, self.identity.polarity)
+        _, both = sides(benchmark.options.labels, cast("Mapping[str, Polarity]", self.identity.polarity))
         return (
             ""
             if both or not needs_polarities(self.identity.method)
