@@ -6,6 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from conftest import ORACLES
 from miniature import emoset_release, picture
 from safetensors.torch import load_file, save_file
 
@@ -212,3 +213,35 @@ def test_results_that_do_not_fit_are_not_begun(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"4 answers need about .* of disk, and 0\.0 GiB are free"):
         run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_cannot_be_used_is_refused_alone(tmp_path, capsys):
+    """It stopped every method of the model, and its reason stood on all their rows."""
+    place = str(ORACLES / "hf_families" / "qwen3_vl")
+    content = {
+        "tasks": ["emoset"],
+        "methods": ["zero_shot", "fastervlm", f"cdpruner,clip={tmp_path}/absent", "uniform"],
+        "models": [{"model": "sepm_hf", "args": {"pretrained": place, "device": "cpu"}, "batch_size": 4}],
+    }
+    result = run_plan(Plan.model_validate(content), tmp_path / "out")
+    assert {run.method for run in result.done} == {"zero_shot", "uniform"}
+    assert [(part.method.partition(",")[0], why.partition(" (")[0]) for part, why in result.missing] == [
+        ("fastervlm", "fastervlm needs a model that supports class_token"),
+        ("cdpruner", f"cdpruner,clip={tmp_path}/absent needs a model that supports tower"),
+    ]
+    assert not result.continues
+    told = capsys.readouterr().err
+    assert told.count("fastervlm needs") == 1
+    assert "zero_shot" not in told
+
+
+def test_a_method_whose_weights_are_absent_is_refused_alone(tmp_path):
+    gone = f"cdpruner,clip={tmp_path}/absent"
+    wanted = plan({"pretrained": "demo"}, methods=[gone, "zero_shot"])
+    result = run_plan(wanted, tmp_path / "out")
+    assert [run.method for run in result.done] == ["zero_shot"]
+    ((part, why),) = result.missing
+    assert part.method == gone
+    assert why.startswith(f"{gone}: clip={tmp_path}/absent: no checkpoint")
+    only = run_plan(plan({"pretrained": "demo"}, methods=[gone]), tmp_path / "alone")
+    assert (only.done, len(only.missing)) == ([], 1)

@@ -77,9 +77,10 @@ def _print_result(found: PlanResult, folder: Path) -> None:
     faults = [flaw for one in found.done if (flaw := never_pruned(one))]
     if found.missing:
         lines = [f"{part}: {why}" for part, why in found.missing]
-        faults.append(
-            f"missing: {counted(len(lines), 'part')} of the plan; call it again to continue:\n" + "\n".join(lines)
+        again = (
+            "call it again to continue" if found.continues else "the reasons must be mended before it is called again"
         )
+        faults.append(f"missing: {counted(len(lines), 'part')} of the plan; {again}:\n" + "\n".join(lines))
     if faults:
         stop("\n".join(faults))
     console.print(f"complete. Now: sepm-eval report {folder}", soft_wrap=True)
