@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -181,6 +183,7 @@ def test_no_secret_of_a_plan_is_written_down_or_decides(tmp_path):
     args = {"pretrained": "a/b", "api_key": "hush-1", "hf_token": "hush-2", "max_new_tokens": 9}
     content = {"tasks": ["emoset"], "models": [{"model": "openai", "args": args}]}
     wanted = Plan.model_validate(content)
+    (tmp_path / "out").mkdir()
     begin(wanted, tmp_path / "out", {}, {})
     told = "".join(path.read_text() for path in (tmp_path / "out").iterdir())
     assert "hush" not in told
@@ -245,3 +248,25 @@ def test_a_method_whose_weights_are_absent_is_refused_alone(tmp_path):
     assert why.startswith(f"{gone}: clip={tmp_path}/absent: no checkpoint")
     only = run_plan(plan({"pretrained": "demo"}, methods=[gone]), tmp_path / "alone")
     assert (only.done, len(only.missing)) == ([], 1)
+
+
+def test_a_second_run_into_the_folder_stops_before_it_loads_a_model(tmp_path, monkeypatch):
+    """It loaded the model, and ended with an empty table and the same sentence for every part."""
+    from sepm_eval.hosts.lmms_eval import run as lmms_eval_run
+
+    out = tmp_path / "out"
+    code = f"import pathlib, sepm_eval.files as f\nwith f.locked(pathlib.Path({str(out / 'run')!r})): "
+    out.mkdir()
+    command = [sys.executable, "-c", code + "print('held', flush=True); input()"]
+    # A process of its own, because lmms-eval lets one process take a lock twice.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        monkeypatch.setattr(lmms_eval_run, "load", lambda *_: pytest.fail("loaded"))
+        said = rf"^another run is writing into {out}: wait until it ends, or name another folder with --out$"
+        with pytest.raises(ValueError, match=said):
+            run_plan(plan({"pretrained": "demo"}), out)
+        assert [path.name for path in out.iterdir()] == ["run.lock"]
+        first.communicate("end\n")
+    monkeypatch.undo()
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    done(run_plan(plan({"pretrained": "demo"}, limit=1), out))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import Timeout
 
 from sepm_eval.backbone.architecture import NOT_SWITCHABLE
 from sepm_eval.datasets import list_settings
-from sepm_eval.files import write_whole
+from sepm_eval.files import locked, write_whole
 from sepm_eval.hosts.lmms_eval.processes import world_size
 from sepm_eval.hosts.loading import read_settings
 from sepm_eval.model_wrappers import option_defaults
@@ -162,19 +164,37 @@ def parts(plan: Plan, model: ModelPlan, tasks: Sequence[str], out: Path) -> dict
     }
 
 
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Make the folder of a plan, and keep other runs from writing into it.
+
+    Raises:
+        ValueError: another run is writing into the folder.
+        OSError: the folder cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(out / "run"))
+        except Timeout:
+            raise ValueError(
+                f"another run is writing into {out}: wait until it ends, or name another folder with --out"
+            ) from None
+        yield
+
+
 def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[str, Exam]) -> None:
     """Write plan and environment to a plan's folder; if it was begun before, check first that both are unchanged.
 
     Args:
         plan: the plan.
-        out: the folder.
+        out: the folder; it exists.
         revisions: by the model's key, the revision of its checkpoint, as far as it is known.
         exams: by task, what the task asks, as far as its data are there.
 
     Raises:
         ValueError: the folder was begun with another plan, versions, commit, item lists or weights, or is damaged.
     """
-    out.mkdir(parents=True, exist_ok=True)
     told = yaml.safe_dump(_without_secrets(plan), sort_keys=False)
     now: dict[str, Any] = {"versions": environment.versions(), "commit": environment.commit()}
     now["item_lists"] = list_settings()

@@ -25,7 +25,7 @@ from loguru import logger as eval_logger
 from sepm_eval.backbone.memory import release
 from sepm_eval.files import remove_leftovers
 from sepm_eval.hosts.lmms_eval import processes
-from sepm_eval.hosts.lmms_eval.folder import Part, begin, parts
+from sepm_eval.hosts.lmms_eval.folder import Part, begin, held, parts
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks
 from sepm_eval.hosts.lmms_eval.results import write_results
 from sepm_eval.hosts.lmms_eval.variants import Variants, load, stock_identity
@@ -61,8 +61,8 @@ def run_plan(plan: Plan, out: Path) -> PlanResult:
         out: folder of the results; a plan that was begun there earlier is continued.
 
     Raises:
-        ValueError: a task is unknown, the disk has no space for the results, or the folder was begun with another plan,
-            versions, commit, item lists or weights (see ``folder.begin``).
+        ValueError: a task is unknown, the disk has no space for the results, another run is writing into the folder, or
+            it was begun with another plan, versions, commit, item lists or weights (see ``folder.begin``).
     """
     eval_logger.remove()
     eval_logger.add(sys.stderr, level="WARNING")
@@ -75,6 +75,12 @@ def run_plan(plan: Plan, out: Path) -> PlanResult:
     findings = look(plan, tasks, out)
     if findings.disk:
         raise ValueError(findings.disk)
+    with held(out) if processes.rank() == 0 else nullcontext():
+        return _run(plan, out, tasks, findings, manager)
+
+
+def _run(plan: Plan, out: Path, tasks: Sequence[str], findings: Findings, manager: TaskManager) -> PlanResult:
+    """Run those parts of a checked plan that are not done yet, in a folder that no other run is writing into."""
     if processes.rank() == 0:
         begin(plan, out, findings.revisions, findings.exams)
         remove_leftovers(out)
