@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
-from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.journal import answers_below, read_journal
 from sepm_eval.runs.results import read_runs
 
 PLAN = {
@@ -188,3 +190,23 @@ def test_a_folder_with_damaged_files_is_named(finished, tmp_path, name, damage):
     (out / name).write_bytes(damage)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     assert "was begun, but its plan.yaml" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
+def test_ctrl_c_says_what_is_kept(tmp_path):
+    """It said nothing."""
+    plan = {**PLAN, "tasks": ["emotion_demo"], "methods": ["zero_shot", "sepm"], "limit": None}
+    plan["models"] = [{**PLAN["models"][0], "batch_size": 1}]
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    command = [sys.executable, "-m", "sepm_eval", "run", "plan.yaml", "--out", "out"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
+    end = time.monotonic() + 120
+    while not answers_below(tmp_path / "out") and time.monotonic() < end:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    told, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, told
+    number = answers_below(tmp_path / "out")
+    kept = "1 answer is kept" if number == 1 else f"{number} answers are kept"
+    assert told.endswith(f"\nstopped: {kept}; the same command continues\n"), told
+    assert "Traceback" not in told

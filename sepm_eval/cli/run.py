@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from sepm_eval.cli._app import app, console, faults_said, new_table, stop
 from sepm_eval.plurals import counted
+from sepm_eval.runs.journal import answers_below
 from sepm_eval.runs.method_checks import answered_plainly, never_pruned
 from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
 
@@ -47,14 +51,41 @@ def run(
         if dry_run:
             _print_dry_run(chosen, plan, measure)
             return
-        from sepm_eval.hosts.lmms_eval.run import run_plan
-
         folder = out or Path("results") / Path(plan).stem
-        found = run_plan(chosen, folder)
+        with _interruption_said(folder):
+            from sepm_eval.hosts.lmms_eval.run import run_plan
+
+            found = run_plan(chosen, folder)
     except (ValueError, OSError) as error:
         stop(str(error))
-    if not int(os.environ.get("RANK", 0)):
+    if not _rank():
         _print_result(found, folder)
+
+
+@contextmanager
+def _interruption_said(folder: Path) -> Iterator[None]:
+    """Within this context, Ctrl-C ends the command with a line that says what is kept.
+
+    Args:
+        folder: folder of the results.
+
+    Raises:
+        typer.Exit: there was a Ctrl-C; the status is 130, as shells have it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not _rank():
+            kept = ""
+            with suppress(ValueError, OSError, KeyboardInterrupt):
+                number = answers_below(folder)
+                kept = f"{counted(number, 'answer')} {'is' if number == 1 else 'are'} kept; "
+            Console(stderr=True).print(f"\nstopped: {kept}the same command continues", soft_wrap=True, highlight=False)
+        raise typer.Exit(130) from None
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", 0))
 
 
 def _print_result(found: PlanResult, folder: Path) -> None:

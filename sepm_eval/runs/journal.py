@@ -220,6 +220,16 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return list(records(path))
 
 
+def answers_below(folder: Path) -> int:
+    """How many answers the journals of a plan's folder hold.
+
+    Raises:
+        ValueError: a line is not a record.
+    """
+    journals = (folder / "journals").glob("*.jsonl")
+    return sum(record["status"] == "answered" for path in journals for record in records(path))
+
+
 def question_key(**parts: Any) -> str:
     """SHA-256, as hexadecimal digits, of everything that decides an answer: pictures, text, method, model, versions."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

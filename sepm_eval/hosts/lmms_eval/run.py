@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, redirect_stderr
+from contextlib import closing, nullcontext, redirect_stderr
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -88,11 +88,10 @@ def _run(plan: Plan, out: Path, tasks: Sequence[str], findings: Findings, manage
             print(f"sepm-eval run: {problem}", file=sys.stderr)
     processes.wait()
     result = PlanResult()
-    bar = PlanBar(quiet=processes.rank() > 0)
-    bar.expect(len(plan.models) * sum(_share(findings, task) for task in tasks))
-    for model in plan.models:
-        _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result, bar).do()
-    bar.close()
+    with closing(PlanBar(quiet=processes.rank() > 0)) as bar:
+        bar.expect(len(plan.models) * sum(_share(findings, task) for task in tasks))
+        for model in plan.models:
+            _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result, bar).do()
     result.done = arranged(result.done)
     return result
 
