@@ -42,8 +42,11 @@ def run(
 
     Under `accelerate launch` or `torchrun` the questions are shared among the processes.
     """
+    from sepm_eval.hosts.plan_settings import check_models
+
     try:
         chosen = load_plan(plan)
+        check_models(chosen)
         if limit is not None:
             chosen = chosen.model_copy(update={"limit": limit})
         if measure and not dry_run:
