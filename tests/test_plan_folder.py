@@ -112,10 +112,24 @@ def test_weights_that_changed_are_not_gone_on_with(tmp_path):
 
 def test_what_differs_of_a_plan_is_named(tmp_path):
     run_plan(plan({"pretrained": "demo"}, limit=2), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"another plan \(limit: 2, now None\): name another folder"):
+    with pytest.raises(ValueError, match=r"another plan \(limit: 2, now none\): name another folder .*delete this one"):
         run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"now None; .*dtype.*now None|model sepm_llava_demo-.*dtype"):
+    with pytest.raises(ValueError, match=r"\(model sepm_llava \{pretrained: demo\} is no longer in it; ") as told:
         run_plan(plan({"pretrained": "demo", "dtype": "bfloat16"}, limit=2), tmp_path / "out")
+    assert "model sepm_llava {dtype: bfloat16, pretrained: demo} is new in it)" in str(told.value)
+    with pytest.raises(ValueError, match=r"methods of sepm_llava \{pretrained: demo\}: \[zero_shot\], now \[zero"):
+        run_plan(plan({"pretrained": "demo"}, methods=["zero_shot", "sepm,beta=0.1"], limit=2), tmp_path / "out")
+
+
+def test_a_folder_without_answers_is_begun_anew(tmp_path):
+    """A mistake in a plan that stopped it before the first answer made its folder useless."""
+    out = tmp_path / "out"
+    wrong = plan({"pretrained": str(tmp_path / "nowhere")}, tasks=["emotion6", "emoset"])
+    assert not run_plan(wrong, out).done
+    done(run_plan(plan({"pretrained": "demo"}), out))
+    assert "nowhere" not in (out / "plan.yaml").read_text() + (out / "environment.json").read_text()
+    with pytest.raises(ValueError, match="another plan"):
+        run_plan(wrong, out)
 
 
 @pytest.mark.parametrize("change", ["label", "picture", "list"])

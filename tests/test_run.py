@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,8 +98,6 @@ def test_each_method_equals_a_run_of_its_own(finished, tmp_path):
 
 def test_a_run_goes_on_with_what_is_missing(finished, tmp_path):
     """Results of one method and half a journal are lost; only they are made again, and all is as before."""
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(finished[0], folder)
     before = answers(folder / "out")
@@ -164,20 +163,19 @@ def call(*arguments, code=0):
 
 def test_another_plan_or_other_versions_need_another_folder(finished, tmp_path):
     out = tmp_path / "out"
-    out.mkdir()
-    for name in ("plan.yaml", "environment.json"):
-        (out / name).write_bytes((finished[0] / "out" / name).read_bytes())
+    shutil.copytree(finished[0] / "out", out)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "methods": ["zero_shot"]}))
     told = call("run", tmp_path / "plan.yaml", "--out", out, code=1)
     assert "was begun with another plan" in told
-    assert "'methods': ['zero_shot', 'sepm,beta=0.1']" in told  # what differs is named
+    assert "methods of sepm_llava {pretrained: demo}: [zero_shot, 'sepm,beta=0.1'], now [zero_shot]" in told
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "limit": None}))
-    assert "(limit: 9, now None)" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    assert "(limit: 9, now none)" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     told = json.loads((out / "environment.json").read_text())
     told["versions"]["torch"] = "1.0"
     (out / "environment.json").write_text(json.dumps(told))
-    assert "was begun with another environment (versions: " in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    told = call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    assert "was begun with another environment (versions: torch 1.0, now " in told
 
 
 @pytest.mark.parametrize("name", ["plan.yaml", "environment.json"])
