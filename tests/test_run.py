@@ -132,11 +132,12 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_run(tmp_path):
     plan = {**PLAN, "tasks": ["emotion6", "emoset"], "methods": ["zero_shot"], "limit": None}
     code, output = sepm_eval(tmp_path, "run", "plan.yaml", "--out", "out", plan=plan)
     assert code == 1
-    assert "missing: 2 parts of the plan" in output
+    assert "missing: 2 parts of the plan; call it again to continue" in output
     assert "emotion6: MissingData: emotion6: no folder" in output
     assert "emoset: 1 question failed, 0 without an answer" in output
     (run,) = read_runs([tmp_path / "out"])
     assert (run.task, run.count("failed"), len(run.scored)) == ("emoset", 1, 15)
+    assert re.search(rf"emoset +│ demo +│ zero_shot +│ {run.right} / 15 +│.*│ 1 +│", output), output  # its row is shown
 
 
 def test_a_stock_model_is_run_beside_ours(tmp_path):

@@ -99,7 +99,7 @@ def _print_result(found: PlanResult, folder: Path) -> None:
         folder: folder of the results.
     """
     table = new_table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
-    for one in sorted(found.done, key=lambda one: one.task):
+    for one in sorted([*found.done, *found.partial], key=lambda one: one.task):
         share = "none scored" if one.accuracy is None else f"{one.accuracy:.2f} %"
         table.add_row(
             *(one.task, one.model, one.variant, f"{one.right} / {len(one.scored)}", share),

@@ -44,11 +44,13 @@ class PlanResult:
 
     Attributes:
         done: the finished runs.
+        partial: the runs of missing parts that were asked now, in which questions failed or have no answer.
         missing: (part, reason) for each part that is not finished.
         continues: whether the same command may finish a missing part; it cannot where the reason was known beforehand.
     """
 
     done: list[Run] = field(default_factory=list)
+    partial: list[Run] = field(default_factory=list)
     missing: list[tuple[Part, str]] = field(default_factory=list)
     continues: bool = False
 
@@ -92,7 +94,9 @@ def _run(plan: Plan, out: Path, tasks: Sequence[str], findings: Findings, manage
         bar.expect(len(plan.models) * sum(_share(findings, task) for task in tasks))
         for model in plan.models:
             _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result, bar).do()
-    result.done = arranged(result.done)
+    shown = arranged([*result.done, *result.partial])  # together, so that no two of them have one name
+    result.done = [run for run in shown if run.answered_all]
+    result.partial = [run for run in shown if not run.answered_all]
     return result
 
 
@@ -234,6 +238,8 @@ class _ModelRun:
             self.result.done.append(run)
             return
         known = self._hopeless(part)
+        if run is not None and not known and not run.answered_all:
+            self.result.partial.append(run)
         self.result.continues |= not known
         self.result.missing.append((part, known or flaw or fault or "lmms-eval wrote no results"))
 
