@@ -35,11 +35,10 @@ from sepm_eval.model_wrappers._loading import check_processor, load_model
 from sepm_eval.model_wrappers._placement import Loading, settle
 from sepm_eval.model_wrappers._templates import VICUNA_V1
 from sepm_eval.model_wrappers._unread_layers import skip_unread
+from sepm_eval.model_wrappers.llava import IMAGE_ASPECT_RATIOS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-IMAGE_ASPECT_RATIOS = ("pad", "crop")
 
 
 class Llava(ImageFirst):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
+from sepm_eval.backbone.architecture import POSITIONS, Architecture, KnownCheckpoint
 from sepm_eval.backbone.geometry import Geometry
 from sepm_eval.backbone.interface import Backbone
 from sepm_eval.model_wrappers._hf.shapes import geometry
@@ -165,4 +165,4 @@ CHECKPOINTS = (
     ),
 )
 
-BACKBONES = {"hf": Architecture(load, CHECKPOINTS, shapes, supported)}
+BACKBONES = {"hf": Architecture(load, CHECKPOINTS, shapes, supported, {"positions": POSITIONS})}

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
+from sepm_eval.backbone.architecture import POSITIONS, Architecture, KnownCheckpoint
 from sepm_eval.backbone.geometry import Decoder, Geometry, Tower, geometry_from_configs
 from sepm_eval.backbone.interface import Backbone
+
+IMAGE_ASPECT_RATIOS = ("pad", "crop")
 
 
 def load(
@@ -96,4 +98,5 @@ CHECKPOINTS = (
     KnownCheckpoint("demo", entry="demo"),
 )
 
-BACKBONES = {"llava": Architecture(load, CHECKPOINTS, shapes)}
+CHOICES = {"image_aspect_ratio": IMAGE_ASPECT_RATIOS, "positions": POSITIONS}
+BACKBONES = {"llava": Architecture(load, CHECKPOINTS, shapes, choices=CHOICES)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sepm_eval.backbone.abilities import ABILITIES
-from sepm_eval.backbone.architecture import Architecture, KnownCheckpoint
+from sepm_eval.backbone.architecture import POSITIONS, Architecture, KnownCheckpoint
 from sepm_eval.backbone.geometry import Decoder, Geometry, Tower, geometry_from_configs
 from sepm_eval.backbone.interface import Backbone
 
@@ -108,4 +108,5 @@ CHECKPOINTS = (
     KnownCheckpoint("Efficient-Large-Model/VILA1.5-13b", entry="vila1.5_13b"),
 )
 
-BACKBONES = {"vila": Architecture(load, CHECKPOINTS, shapes, supported)}
+CHOICES = {"template": ("auto", "may2024", "aug2024", "vicuna_v1"), "positions": POSITIONS}
+BACKBONES = {"vila": Architecture(load, CHECKPOINTS, shapes, supported, CHOICES)}

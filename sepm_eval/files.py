@@ -1,9 +1,13 @@
-"""Atomic writing: a file exists whole or not at all, even if a kill, a full disk or a power cut stops the writing."""
+"""Atomic writing: a file exists whole or not at all, even if a kill, a full disk or a power cut stops the writing.
+
+And locks, by which only one program at a time writes to a place.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import re
 import uuid
@@ -11,6 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
+
+from filelock import FileLock
+
+logger = logging.getLogger(__name__)
 
 _PART = ".part"
 
@@ -72,6 +80,28 @@ def text_of(file: BinaryIO) -> Iterator[TextIO]:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     yield text
     text.detach()
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Hold the lock file ``place``.lock; if the file system has no locks, log a warning and go on.
+
+    Args:
+        place: what is locked; the folder that it lies in must exist.
+
+    Raises:
+        filelock.Timeout: another program holds the lock.
+        OSError: the lock file cannot be written.
+    """
+    lock = FileLock(f"{place}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except NotImplementedError:
+        logger.warning("%s: no file locks there, so take care that no other run writes to it", place)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(folder: Path) -> None:

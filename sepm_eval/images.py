@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,19 +136,17 @@ def image_sha256(image: Image.Image) -> str:
 
     It is computed anew at every call, because a picture can be changed, unless ``remember_sha256`` has stored it.
     """
-    known = _REMEMBERED.get(id(image))
-    return known[1] if known is not None and known[0]() is image else _sha256(image)
+    known: str | None = vars(image).get(_REMEMBERED)
+    return _sha256(image) if known is None else known
 
 
 def remember_sha256(image: Image.Image) -> str:
     """Like ``image_sha256``, but store the digest as long as the picture exists; nobody may change the picture then."""
-    key = id(image)  # pictures compare by content, which would take longer than computing the digest
-    digest = image_sha256(image)
-    _REMEMBERED[key] = weakref.ref(image, lambda _: _REMEMBERED.pop(key, None)), digest
+    digest = vars(image)[_REMEMBERED] = image_sha256(image)
     return digest
 
 
-_REMEMBERED: dict[int, tuple[weakref.ref[Image.Image], str]] = {}  # only atomic dict operations, so it needs no lock
+_REMEMBERED = "_sepm_eval_sha256"  # an attribute goes with its picture, and no copy by Pillow's own calls has it
 
 
 def _sha256(image: Image.Image) -> str:

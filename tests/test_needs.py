@@ -107,8 +107,8 @@ def test_a_plan_says_so_before_weights_are_loaded(weak, tmp_path):
     models = [{"model": "sepm_llava", "args": {"pretrained": "demo"}}]
     plan = Plan.model_validate({"tasks": ["emotion_demo"], "methods": ["zero_shot", "query_drop"], "models": models})
     (problem,) = look(plan, [], tmp_path).problems()
-    assert problem.startswith("ValueError: QueryDrop(")
-    assert "and sepm_llava supports class_token, keep, prune" in problem
+    assert problem.startswith("query_drop needs a model that supports probe (report attention), and sepm_llava ")
+    assert "supports class_token, keep, prune" in problem
     with pytest.raises(ValueError, match=LACKS):
         load_variants(plan.models[0], [SimpleNamespace(method="query_drop")])
     fine = plan.model_copy(update={"methods": ("zero_shot", "random_drop")})

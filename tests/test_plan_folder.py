@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
+from conftest import ORACLES
 from miniature import emoset_release, picture
 from safetensors.torch import load_file, save_file
 
@@ -109,10 +112,24 @@ def test_weights_that_changed_are_not_gone_on_with(tmp_path):
 
 def test_what_differs_of_a_plan_is_named(tmp_path):
     run_plan(plan({"pretrained": "demo"}, limit=2), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"another plan \(limit: 2, now None\): name another folder"):
+    with pytest.raises(ValueError, match=r"another plan \(limit: 2, now none\): name another folder .*delete this one"):
         run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"now None; .*dtype.*now None|model sepm_llava_demo-.*dtype"):
+    with pytest.raises(ValueError, match=r"\(model sepm_llava \{pretrained: demo\} is no longer in it; ") as told:
         run_plan(plan({"pretrained": "demo", "dtype": "bfloat16"}, limit=2), tmp_path / "out")
+    assert "model sepm_llava {dtype: bfloat16, pretrained: demo} is new in it)" in str(told.value)
+    with pytest.raises(ValueError, match=r"methods of sepm_llava \{pretrained: demo\}: \[zero_shot\], now \[zero"):
+        run_plan(plan({"pretrained": "demo"}, methods=["zero_shot", "sepm,beta=0.1"], limit=2), tmp_path / "out")
+
+
+def test_a_folder_without_answers_is_begun_anew(tmp_path):
+    """A mistake in a plan that stopped it before the first answer made its folder useless."""
+    out = tmp_path / "out"
+    wrong = plan({"pretrained": str(tmp_path / "nowhere")}, tasks=["emotion6", "emoset"])
+    assert not run_plan(wrong, out).done
+    done(run_plan(plan({"pretrained": "demo"}), out))
+    assert "nowhere" not in (out / "plan.yaml").read_text() + (out / "environment.json").read_text()
+    with pytest.raises(ValueError, match="another plan"):
+        run_plan(wrong, out)
 
 
 @pytest.mark.parametrize("change", ["label", "picture", "list"])
@@ -180,6 +197,7 @@ def test_no_secret_of_a_plan_is_written_down_or_decides(tmp_path):
     args = {"pretrained": "a/b", "api_key": "hush-1", "hf_token": "hush-2", "max_new_tokens": 9}
     content = {"tasks": ["emoset"], "models": [{"model": "openai", "args": args}]}
     wanted = Plan.model_validate(content)
+    (tmp_path / "out").mkdir()
     begin(wanted, tmp_path / "out", {}, {})
     told = "".join(path.read_text() for path in (tmp_path / "out").iterdir())
     assert "hush" not in told
@@ -212,3 +230,57 @@ def test_results_that_do_not_fit_are_not_begun(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"4 answers need about .* of disk, and 0\.0 GiB are free"):
         run_plan(plan({"pretrained": "demo"}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_cannot_be_used_is_refused_alone(tmp_path, capsys):
+    """It stopped every method of the model, and its reason stood on all their rows."""
+    place = str(ORACLES / "hf_families" / "qwen3_vl")
+    content = {
+        "tasks": ["emoset"],
+        "methods": ["zero_shot", "fastervlm", f"cdpruner,clip={tmp_path}/absent", "uniform"],
+        "models": [{"model": "sepm_hf", "args": {"pretrained": place, "device": "cpu"}, "batch_size": 4}],
+    }
+    result = run_plan(Plan.model_validate(content), tmp_path / "out")
+    assert {run.method for run in result.done} == {"zero_shot", "uniform"}
+    assert [(part.method.partition(",")[0], why.partition(" (")[0]) for part, why in result.missing] == [
+        ("fastervlm", "fastervlm needs a model that supports class_token"),
+        ("cdpruner", f"cdpruner,clip={tmp_path}/absent needs a model that supports tower"),
+    ]
+    assert not result.continues
+    told = capsys.readouterr().err
+    assert told.count("fastervlm needs") == 1
+    assert "zero_shot" not in told
+
+
+def test_a_method_whose_weights_are_absent_is_refused_alone(tmp_path):
+    gone = f"cdpruner,clip={tmp_path}/absent"
+    wanted = plan({"pretrained": "demo"}, methods=[gone, "zero_shot"])
+    result = run_plan(wanted, tmp_path / "out")
+    assert [run.method for run in result.done] == ["zero_shot"]
+    ((part, why),) = result.missing
+    assert part.method == gone
+    assert why.startswith(f"{gone}: clip={tmp_path}/absent: no checkpoint")
+    only = run_plan(plan({"pretrained": "demo"}, methods=[gone]), tmp_path / "alone")
+    assert (only.done, len(only.missing)) == ([], 1)
+
+
+def test_a_second_run_into_the_folder_stops_before_it_loads_a_model(tmp_path, monkeypatch):
+    """It loaded the model, and ended with an empty table and the same sentence for every part."""
+    from sepm_eval.hosts.lmms_eval import run as lmms_eval_run
+
+    out = tmp_path / "out"
+    code = f"import pathlib, sepm_eval.files as f\nwith f.locked(pathlib.Path({str(out / 'run')!r})): "
+    out.mkdir()
+    command = [sys.executable, "-c", code + "print('held', flush=True); input()"]
+    # A process of its own, because lmms-eval lets one process take a lock twice.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        monkeypatch.setattr(lmms_eval_run, "load", lambda *_: pytest.fail("loaded"))
+        said = rf"^another run is writing into {out}: wait until it ends, or name another folder with --out$"
+        with pytest.raises(ValueError, match=said):
+            run_plan(plan({"pretrained": "demo"}), out)
+        assert [path.name for path in out.iterdir()] == ["run.lock"]
+        first.communicate("end\n")
+    monkeypatch.undo()
+    monkeypatch.setenv("SEPM_EVAL_DATA", str(tmp_path))
+    done(run_plan(plan({"pretrained": "demo"}, limit=1), out))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
 from datetime import datetime, timezone
 
 import pytest
 import yaml
 from test_run import PLAN, call
+from typer.testing import CliRunner
 
+from sepm_eval.cli import app
 from sepm_eval.cli.run import duration
 from sepm_eval.hosts.measuring import measure
 from sepm_eval.methods import find_methods, method_options
+from sepm_eval.model_wrappers import find_backbone, find_backbones
+from sepm_eval.model_wrappers._vila import TEMPLATES
 from sepm_eval.report import paper
 from sepm_eval.report.proofs import NOISE_FLOOR
 from sepm_eval.runs.identity import Identity
@@ -196,3 +202,45 @@ def test_the_plan_of_dans_table_is_priced_as_far_as_it_can_be(tmp_path, monkeypa
 def test_slugs_tell_methods_apart():
     assert slug("sepm,beta=0.1") == "sepm_beta-0.1"
     assert len({method_key(text) for text in load_plan("figure3").methods}) == len(load_plan("figure3").methods)
+
+
+ARGUMENTS = "sepm_llava takes pretrained, device, dtype, polarity; its backbone takes image_aspect_ratio, positions, "
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("model", "args", "said"),
+    [
+        ("sepm_llava", {"pretraind": "demo"}, f"args of sepm_llava: unknown model args ['pretraind']: {ARGUMENTS}"),
+        ("sepm_llava", {"foo": 1}, f"args of sepm_llava: unknown model args ['foo']: {ARGUMENTS}"),
+        ("sepm_llava", {"image_aspect_ratio": "padd"}, "image_aspect_ratio='padd': use one of pad, crop"),
+        ("sepm_hf", {"positions": "open"}, "args of sepm_hf: positions='open': use one of auto, kept, closed"),
+        ("sepm_vila", {"template": "may"}, "template='may': use one of auto, may2024, aug2024, vicuna_v1"),
+        ("sepm_llava", {"load_in_4bit": "perhaps"}, "load_in_4bit=perhaps: give True or False"),
+        ("sepm_lava", {}, "model: sepm_lava: there is no such model; our models are sepm_hf, sepm_llava, sepm_vila"),
+    ],
+)
+def test_mistakes_in_the_arguments_of_a_model_are_found_when_the_plan_is_read(tmp_path, model, args, said, more):
+    """--dry-run priced the default model, and a run may have begun to fetch it."""
+    content = {"tasks": ["emotion_demo"], "methods": ["zero_shot"], "models": [{"model": model, "args": args}]}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content))
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out"), *more])
+    assert result.exit_code == 1
+    assert said in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_choice_of_an_option_is_one_that_its_loader_takes():
+    for name, architecture in find_backbones():
+        assert not isinstance(architecture, ValueError)
+        for option, allowed in architecture.choices.items():
+            assert architecture.options()[option] in allowed, name
+    assert set(find_backbone("vila").choices["template"]) == {"auto", *TEMPLATES}
+
+
+def test_a_dry_run_needs_no_torch():
+    """It takes a second, and torch would take several."""
+    code = "import sys; from sepm_eval.cli import app; app(['run', 'demo', '--dry-run'], standalone_mode=False)"
+    command = [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.stdout.endswith("\nFalse\n"), told

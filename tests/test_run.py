@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from typer.testing import CliRunner
 
 from sepm_eval import demo
 from sepm_eval.cli import app
-from sepm_eval.runs.journal import read_journal
+from sepm_eval.runs.journal import answers_below, read_journal
 from sepm_eval.runs.results import read_runs
 
 PLAN = {
@@ -95,8 +98,6 @@ def test_each_method_equals_a_run_of_its_own(finished, tmp_path):
 
 def test_a_run_goes_on_with_what_is_missing(finished, tmp_path):
     """Results of one method and half a journal are lost; only they are made again, and all is as before."""
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(finished[0], folder)
     before = answers(folder / "out")
@@ -131,11 +132,12 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_run(tmp_path):
     plan = {**PLAN, "tasks": ["emotion6", "emoset"], "methods": ["zero_shot"], "limit": None}
     code, output = sepm_eval(tmp_path, "run", "plan.yaml", "--out", "out", plan=plan)
     assert code == 1
-    assert "missing: 2 parts of the plan" in output
+    assert "missing: 2 parts of the plan; call it again to continue" in output
     assert "emotion6: MissingData: emotion6: no folder" in output
     assert "emoset: 1 question failed, 0 without an answer" in output
     (run,) = read_runs([tmp_path / "out"])
     assert (run.task, run.count("failed"), len(run.scored)) == ("emoset", 1, 15)
+    assert re.search(rf"emoset +│ demo +│ zero_shot +│ {run.right} / 15 +│.*│ 1 +│", output), output  # its row is shown
 
 
 def test_a_stock_model_is_run_beside_ours(tmp_path):
@@ -162,20 +164,19 @@ def call(*arguments, code=0):
 
 def test_another_plan_or_other_versions_need_another_folder(finished, tmp_path):
     out = tmp_path / "out"
-    out.mkdir()
-    for name in ("plan.yaml", "environment.json"):
-        (out / name).write_bytes((finished[0] / "out" / name).read_bytes())
+    shutil.copytree(finished[0] / "out", out)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "methods": ["zero_shot"]}))
     told = call("run", tmp_path / "plan.yaml", "--out", out, code=1)
     assert "was begun with another plan" in told
-    assert "'methods': ['zero_shot', 'sepm,beta=0.1']" in told  # what differs is named
+    assert "methods of sepm_llava {pretrained: demo}: [zero_shot, 'sepm,beta=0.1'], now [zero_shot]" in told
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, "limit": None}))
-    assert "(limit: 9, now None)" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    assert "(limit: 9, now none)" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     told = json.loads((out / "environment.json").read_text())
     told["versions"]["torch"] = "1.0"
     (out / "environment.json").write_text(json.dumps(told))
-    assert "was begun with another environment (versions: " in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    told = call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+    assert "was begun with another environment (versions: torch 1.0, now " in told
 
 
 @pytest.mark.parametrize("name", ["plan.yaml", "environment.json"])
@@ -188,3 +189,23 @@ def test_a_folder_with_damaged_files_is_named(finished, tmp_path, name, damage):
     (out / name).write_bytes(damage)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     assert "was begun, but its plan.yaml" in call("run", tmp_path / "plan.yaml", "--out", out, code=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
+def test_ctrl_c_says_what_is_kept(tmp_path):
+    """It said nothing."""
+    plan = {**PLAN, "tasks": ["emotion_demo"], "methods": ["zero_shot", "sepm"], "limit": None}
+    plan["models"] = [{**PLAN["models"][0], "batch_size": 1}]
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    command = [sys.executable, "-m", "sepm_eval", "run", "plan.yaml", "--out", "out"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
+    end = time.monotonic() + 120
+    while not answers_below(tmp_path / "out") and time.monotonic() < end:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    told, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, told
+    number = answers_below(tmp_path / "out")
+    kept = "1 answer is kept" if number == 1 else f"{number} answers are kept"
+    assert told.endswith(f"\nstopped: {kept}; the same command continues\n"), told
+    assert "Traceback" not in told

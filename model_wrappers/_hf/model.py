@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers import __version__ as transformers_version
 
-from sepm_eval.backbone.architecture import NOT_SWITCHABLE
+from sepm_eval.backbone.architecture import NOT_SWITCHABLE, POSITIONS
 from sepm_eval.backbone.checkpoints import Checkpoint, find_checkpoint, peek_checkpoint
 from sepm_eval.backbone.interface import Cut, Prune, Reading, Shares, VisualTokens, Written
 from sepm_eval.backbone.writing import Caches, texts
@@ -38,8 +38,6 @@ from sepm_eval.model_wrappers._placement import Loading, settle
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
-
-POSITIONS = ("auto", "kept", "closed")
 
 
 class Hf:

@@ -11,8 +11,8 @@ If nothing more is known of a backbone, a plain ``load`` in place of the ``Archi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NOT_SWITCHABLE = (
     "not switchable"  # what an identity records for an option that is True or False but has no effect on its model
 )
+POSITIONS = ("auto", "kept", "closed")
+"""Values of the option ``positions``, by which our backbones say what dropping visual tokens does to the others."""
 _EVERYWHERE = ("pretrained", "device", "dtype")  # what every ``load`` takes
 
 
@@ -63,12 +65,14 @@ class Architecture:
             there is no such function.
         supported: function of ``pretrained`` and the options that says, before weights are loaded, what a checkpoint
             will support (``Backbone.supports``); None: everything.
+        choices: by option, its only possible values, so that another one is refused before anything is loaded.
     """
 
     load: Callable[..., Backbone]
     checkpoints: tuple[KnownCheckpoint, ...] = ()
     shapes: Callable[[Path], Geometry | None] | None = None
     supported: Callable[[str, Mapping[str, Any]], Collection[str]] | None = None
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not callable(self.load):

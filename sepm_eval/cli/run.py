@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from sepm_eval.cli._app import app, console, faults_said, new_table, stop
 from sepm_eval.plurals import counted
+from sepm_eval.runs.journal import answers_below
 from sepm_eval.runs.method_checks import answered_plainly, never_pruned
 from sepm_eval.runs.plan import MOST_ITEMS, Plan, load_plan
 
@@ -38,8 +42,11 @@ def run(
 
     Under `accelerate launch` or `torchrun` the questions are shared among the processes.
     """
+    from sepm_eval.hosts.plan_settings import check_models
+
     try:
         chosen = load_plan(plan)
+        check_models(chosen)
         if limit is not None:
             chosen = chosen.model_copy(update={"limit": limit})
         if measure and not dry_run:
@@ -47,14 +54,41 @@ def run(
         if dry_run:
             _print_dry_run(chosen, plan, measure)
             return
-        from sepm_eval.hosts.lmms_eval.run import run_plan
-
         folder = out or Path("results") / Path(plan).stem
-        found = run_plan(chosen, folder)
+        with _interruption_said(folder):
+            from sepm_eval.hosts.lmms_eval.run import run_plan
+
+            found = run_plan(chosen, folder)
     except (ValueError, OSError) as error:
         stop(str(error))
-    if not int(os.environ.get("RANK", 0)):
+    if not _rank():
         _print_result(found, folder)
+
+
+@contextmanager
+def _interruption_said(folder: Path) -> Iterator[None]:
+    """Within this context, Ctrl-C ends the command with a line that says what is kept.
+
+    Args:
+        folder: folder of the results.
+
+    Raises:
+        typer.Exit: there was a Ctrl-C; the status is 130, as shells have it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not _rank():
+            kept = ""
+            with suppress(ValueError, OSError, KeyboardInterrupt):
+                number = answers_below(folder)
+                kept = f"{counted(number, 'answer')} {'is' if number == 1 else 'are'} kept; "
+            Console(stderr=True).print(f"\nstopped: {kept}the same command continues", soft_wrap=True, highlight=False)
+        raise typer.Exit(130) from None
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", 0))
 
 
 def _print_result(found: PlanResult, folder: Path) -> None:
@@ -65,7 +99,7 @@ def _print_result(found: PlanResult, folder: Path) -> None:
         folder: folder of the results.
     """
     table = new_table("task", "model", "method", "right / N", "accuracy", "unparsed", "failed", title=str(folder))
-    for one in sorted(found.done, key=lambda one: one.task):
+    for one in sorted([*found.done, *found.partial], key=lambda one: one.task):
         share = "none scored" if one.accuracy is None else f"{one.accuracy:.2f} %"
         table.add_row(
             *(one.task, one.model, one.variant, f"{one.right} / {len(one.scored)}", share),
@@ -77,9 +111,10 @@ def _print_result(found: PlanResult, folder: Path) -> None:
     faults = [flaw for one in found.done if (flaw := never_pruned(one))]
     if found.missing:
         lines = [f"{part}: {why}" for part, why in found.missing]
-        faults.append(
-            f"missing: {counted(len(lines), 'part')} of the plan; call it again to continue:\n" + "\n".join(lines)
+        again = (
+            "call it again to continue" if found.continues else "the reasons must be mended before it is called again"
         )
+        faults.append(f"missing: {counted(len(lines), 'part')} of the plan; {again}:\n" + "\n".join(lines))
     if faults:
         stop("\n".join(faults))
     console.print(f"complete. Now: sepm-eval report {folder}", soft_wrap=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -24,7 +24,9 @@ from sepm_eval.plurals import counted
 from sepm_eval.runs.environment import decisive_versions
 from sepm_eval.runs.exams import check_asked
 from sepm_eval.runs.identity import OUR_ENTRIES, Identity
-from sepm_eval.runs.runner import Runner
+
+if TYPE_CHECKING:
+    from sepm_eval.runs.runner import Runner
 
 MOST = 2**31 - 1  # largest count: on every device torch can index tokens and rows up to it
 OF_A_MODEL = ("pretrained", "device", "dtype", "polarity")  # settings that every host and plan takes for any backbone
@@ -87,6 +89,8 @@ class Settings:
             resume: see ``Runner``.
             shard: see ``Runner``.
         """
+        from sepm_eval.runs.runner import Runner  # imports torch, which the checks of settings do without
+
         return Runner(
             backbone_name=self.backbone,
             backbone=backbone,
@@ -120,7 +124,8 @@ def read_settings(
     Raises:
         ValueError: a setting is unknown or has an invalid value; the message names what is allowed.
     """
-    own = find_backbone(_name("backbone", backbone)).options()
+    architecture = find_backbone(_name("backbone", backbone))
+    own = architecture.options()
     unknown = sorted(given.keys() - {*OF_A_MODEL, *of_method, *own})
     if unknown:
         allowed = [f"{entry} takes {', '.join(takes)}"]
@@ -128,13 +133,17 @@ def read_settings(
         allowed += [f"its backbone takes {', '.join(own)}"] if own else []
         raise ValueError(f"unknown model args {unknown}: {'; '.join(allowed)}")
     pretrained = given.get("pretrained")
+    options = {name: _converted(name, given[name], default) for name, default in own.items() if name in given}
+    for name, allowed in architecture.choices.items():
+        if name in options and options[name] not in allowed:
+            raise ValueError(f"{name}={str(options[name])[:200]!r}: use one of {', '.join(allowed)}")
     return Settings(
         backbone=backbone,
         pretrained=default_checkpoint(backbone) if pretrained is None else str(pretrained),
         device=str(given.get("device", "auto")),
         dtype=str(given.get("dtype", "auto")),
         polarity=parse_polarity(given.get("polarity", "")),
-        options={name: _converted(name, given[name], default) for name, default in own.items() if name in given},
+        options=options,
     )
 
 

@@ -9,13 +9,14 @@ from sepm_eval.backbone.checkpoints import checkpoint_revision
 from sepm_eval.types import Question
 
 
-def check_needs(method: object, supports: Collection[str], model: str) -> None:
+def check_needs(method: object, supports: Collection[str], model: str, *, called: str = "") -> None:
     """Make sure that a model can do what a method needs.
 
     Args:
         method: the method, with its options, on which its needs may depend. A method without ``needs`` needs nothing.
         supports: the abilities of the model, see ``Backbone.supports``.
         model: the name of the model, for the message.
+        called: what the message calls the method; by default its class with its options.
 
     Raises:
         ValueError: the model lacks an ability.
@@ -25,7 +26,7 @@ def check_needs(method: object, supports: Collection[str], model: str) -> None:
         wanted = " and ".join(f"{name} ({MEANINGS[name]})" for name in lacking)
         remedy = "; set reuse=False" if lacking == ["reuse"] else "; choose another method or other options of it"
         raise ValueError(
-            f"{method} needs a model that supports {wanted}, and {model} supports "
+            f"{called or method} needs a model that supports {wanted}, and {model} supports "
             f"{', '.join(sorted(supports)) or 'none of that'}{remedy}"
         )
 

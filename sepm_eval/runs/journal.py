@@ -18,9 +18,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from sepm_eval.files import sync_folder
+from sepm_eval.files import locked, sync_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -128,15 +128,11 @@ class Journal:
         self._held.close()
 
     def _take(self, real: Path, held: ExitStack) -> None:
-        """Lock the journal by a lock file beside it; log a warning if the file system has no locks."""
-        lock = FileLock(f"{real}.lock", timeout=0)
-        held.callback(lock.release)
+        """Lock the journal by a lock file beside it (see ``locked``)."""
         try:
-            lock.acquire()
+            held.enter_context(locked(real))
         except Timeout:
             raise _taken(self.path) from None
-        except NotImplementedError:
-            logger.warning("%s: no file locks there, so take care that no other run writes to it", self.path)
 
     def _write(self, content: bytes) -> None:
         """Append content and sync it; if that fails, what was written of it is cut off again."""
@@ -222,6 +218,16 @@ def read_journal(path: Path | str) -> list[dict[str, Any]]:
         ValueError: a line is not a record.
     """
     return list(records(Path(path)))
+
+
+def answers_below(folder: Path) -> int:
+    """How many answers the journals of a plan's folder hold.
+
+    Raises:
+        ValueError: a line is not a record.
+    """
+    journals = (folder / "journals").glob("*.jsonl")
+    return sum(record["status"] == "answered" for path in journals for record in records(path))
 
 
 def question_key(**parts: Any) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import Timeout
 
 from sepm_eval.backbone.architecture import NOT_SWITCHABLE
 from sepm_eval.datasets import list_settings
-from sepm_eval.files import write_whole
+from sepm_eval.files import locked, write_whole
 from sepm_eval.hosts.lmms_eval.processes import world_size
 from sepm_eval.hosts.loading import read_settings
 from sepm_eval.model_wrappers import option_defaults
@@ -24,6 +26,7 @@ from sepm_eval.runs.exams import Exam
 from sepm_eval.runs.host_logs import RESULTS, SAMPLES
 from sepm_eval.runs.identity import Identity, decides, is_secret
 from sepm_eval.runs.plan import ModelPlan, Plan, logged_options, method_key, split_method
+from sepm_eval.runs.plan_changes import differing
 from sepm_eval.runs.results import NoResults, Run, read_runs
 
 PLAN, ENVIRONMENT = "plan.yaml", "environment.json"
@@ -162,19 +165,37 @@ def parts(plan: Plan, model: ModelPlan, tasks: Sequence[str], out: Path) -> dict
     }
 
 
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Make the folder of a plan, and keep other runs from writing into it.
+
+    Raises:
+        ValueError: another run is writing into the folder.
+        OSError: the folder cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(out / "run"))
+        except Timeout:
+            raise ValueError(
+                f"another run is writing into {out}: wait until it ends, or name another folder with --out"
+            ) from None
+        yield
+
+
 def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[str, Exam]) -> None:
-    """Write plan and environment to a plan's folder; if it was begun before, check first that both are unchanged.
+    """Write plan and environment to a plan's folder; if it has answers, check first that both are unchanged.
 
     Args:
         plan: the plan.
-        out: the folder.
+        out: the folder; it exists.
         revisions: by the model's key, the revision of its checkpoint, as far as it is known.
         exams: by task, what the task asks, as far as its data are there.
 
     Raises:
         ValueError: the folder was begun with another plan, versions, commit, item lists or weights, or is damaged.
     """
-    out.mkdir(parents=True, exist_ok=True)
     told = yaml.safe_dump(_without_secrets(plan), sort_keys=False)
     now: dict[str, Any] = {"versions": environment.versions(), "commit": environment.commit()}
     now["item_lists"] = list_settings()
@@ -187,33 +208,68 @@ def begin(plan: Plan, out: Path, revisions: Mapping[str, str], exams: Mapping[st
     }
     before: dict[str, Any] = {"starts": [], "checkpoints": {}}
     if (out / PLAN).exists():
-        former, before = _begun(out)
-        if odd := _differing(former, _decisive(plan)):
-            raise ValueError(f"{out} was begun with another plan ({'; '.join(odd)}): name another folder with --out")
-        odd = [f"{key}: {before.get(key)}, now {value}" for key, value in now.items() if before.get(key) != value]
-        known = before.get("checkpoints", {})
-        odd += [
-            f"{key}: weights {known[key]}, now {revision}"
-            for key, revision in revisions.items()
-            if revision and known.get(key, revision) != revision
-        ]
-        if odd:
-            raise ValueError(
-                f"{out} was begun with another environment ({'; '.join(odd)}): name another folder with --out"
-            )
+        former, found = _begun(out)
+        odd = {"plan": differing(former, plan), "environment": _changes(found, now, revisions)}
+        if _has_answers(out):
+            _check_same(out, odd)
+        if not any(odd.values()):
+            before = found
     now["checkpoints"] = {**before.get("checkpoints", {}), **{key: one for key, one in revisions.items() if one}}
     write_whole(out / ENVIRONMENT, json.dumps({**now, "starts": [*before["starts"], started]}, indent=1) + "\n")
     write_whole(out / PLAN, told)  # written last, so that a folder with a plan has both files
 
 
-def _begun(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The plan that a folder was begun with, reduced to what decides answers (``_decisive``), and its environment.
+def _has_answers(out: Path) -> bool:
+    """Whether anything was answered in a folder: a journal has a line, or lmms-eval wrote results."""
+    journals = any(path.stat().st_size for path in (out / "journals").glob("*.jsonl"))
+    return journals or any(True for _ in (out / "results").rglob(f"*{RESULTS}"))
+
+
+def _check_same(out: Path, odd: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a folder if anything differs from what it was begun with.
+
+    Args:
+        out: the folder.
+        odd: by what was looked at, such as "plan", what differs.
+
+    Raises:
+        ValueError: something differs.
+    """
+    for what, found in odd.items():
+        if found:
+            raise ValueError(
+                f"{out} was begun with another {what} ({'; '.join(found)}): name another folder with --out, or delete "
+                "this one if you do not need its answers"
+            )
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], revisions: Mapping[str, str]) -> list[str]:
+    """What changed of the environment and the checkpoints since a folder was begun."""
+    odd = []
+    for key, value in now.items():
+        then = before.get(key)
+        if isinstance(then, dict) and isinstance(value, dict):
+            names = [name for name in {**then, **value} if then.get(name) != value.get(name)]
+            odd += [f"{key}: {name} {then.get(name, 'none')}, now {value.get(name, 'none')}" for name in names]
+        elif then != value:
+            odd.append(f"{key}: {then}, now {value}")
+    known = before.get("checkpoints", {})
+    odd += [
+        f"{key}: weights {known[key]}, now {revision}"
+        for key, revision in revisions.items()
+        if revision and known.get(key, revision) != revision
+    ]
+    return odd
+
+
+def _begun(out: Path) -> tuple[Plan, dict[str, Any]]:
+    """The plan that a folder was begun with, and its environment.
 
     Raises:
         ValueError: one of the two files is damaged.
     """
     try:
-        plan = _decisive(Plan.model_validate(yaml.safe_load((out / PLAN).read_text(encoding="utf-8"))))
+        plan = Plan.model_validate(yaml.safe_load((out / PLAN).read_text(encoding="utf-8")))
         before = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8"))
         list(before["starts"])
         dict(before.get("checkpoints", {}))
@@ -231,14 +287,3 @@ def _without_secrets(plan: Plan) -> dict[str, Any]:
         args = {key: value for key, value in model.pop("args", {}).items() if not is_secret(key)}
         model.update({"args": args} if args else {})
     return content
-
-
-def _decisive(plan: Plan) -> dict[str, Any]:
-    """The parts of a plan that decide answers; batch sizes and devices, for example, are left out."""
-    models = {f"model {one.key}": {**one.decisive, "methods": list(plan.methods_of(one))} for one in plan.models}
-    return {"tasks": list(plan.tasks), "limit": plan.limit, **models}
-
-
-def _differing(former: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    keys = dict.fromkeys([*former, *now])
-    return [f"{key}: {former.get(key)}, now {now.get(key)}" for key in keys if former.get(key) != now.get(key)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, redirect_stderr
+from contextlib import closing, nullcontext, redirect_stderr
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +25,7 @@ from loguru import logger as eval_logger
 from sepm_eval.backbone.memory import release
 from sepm_eval.files import remove_leftovers
 from sepm_eval.hosts.lmms_eval import processes
-from sepm_eval.hosts.lmms_eval.folder import Part, begin, parts
+from sepm_eval.hosts.lmms_eval.folder import Part, begin, held, parts
 from sepm_eval.hosts.lmms_eval.plugin import add_tasks
 from sepm_eval.hosts.lmms_eval.results import write_results
 from sepm_eval.hosts.lmms_eval.variants import Variants, load, stock_identity
@@ -44,11 +44,15 @@ class PlanResult:
 
     Attributes:
         done: the finished runs.
+        partial: the runs of missing parts that were asked now, in which questions failed or have no answer.
         missing: (part, reason) for each part that is not finished.
+        continues: whether the same command may finish a missing part; it cannot where the reason was known beforehand.
     """
 
     done: list[Run] = field(default_factory=list)
+    partial: list[Run] = field(default_factory=list)
     missing: list[tuple[Part, str]] = field(default_factory=list)
+    continues: bool = False
 
 
 def run_plan(plan: Plan, out: Path) -> PlanResult:
@@ -59,8 +63,8 @@ def run_plan(plan: Plan, out: Path) -> PlanResult:
         out: folder of the results; a plan that was begun there earlier is continued.
 
     Raises:
-        ValueError: a task is unknown, the disk has no space for the results, or the folder was begun with another plan,
-            versions, commit, item lists or weights (see ``folder.begin``).
+        ValueError: a task is unknown, the disk has no space for the results, another run is writing into the folder, or
+            it was begun with another plan, versions, commit, item lists or weights (see ``folder.begin``).
     """
     eval_logger.remove()
     eval_logger.add(sys.stderr, level="WARNING")
@@ -73,6 +77,12 @@ def run_plan(plan: Plan, out: Path) -> PlanResult:
     findings = look(plan, tasks, out)
     if findings.disk:
         raise ValueError(findings.disk)
+    with held(out) if processes.rank() == 0 else nullcontext():
+        return _run(plan, out, tasks, findings, manager)
+
+
+def _run(plan: Plan, out: Path, tasks: Sequence[str], findings: Findings, manager: TaskManager) -> PlanResult:
+    """Run those parts of a checked plan that are not done yet, in a folder that no other run is writing into."""
     if processes.rank() == 0:
         begin(plan, out, findings.revisions, findings.exams)
         remove_leftovers(out)
@@ -80,12 +90,13 @@ def run_plan(plan: Plan, out: Path) -> PlanResult:
             print(f"sepm-eval run: {problem}", file=sys.stderr)
     processes.wait()
     result = PlanResult()
-    bar = PlanBar(quiet=processes.rank() > 0)
-    bar.expect(len(plan.models) * sum(_share(findings, task) for task in tasks))
-    for model in plan.models:
-        _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result, bar).do()
-    bar.close()
-    result.done = arranged(result.done)
+    with closing(PlanBar(quiet=processes.rank() > 0)) as bar:
+        bar.expect(len(plan.models) * sum(_share(findings, task) for task in tasks))
+        for model in plan.models:
+            _ModelRun(plan, model, parts(plan, model, tasks, out), findings, manager, result, bar).do()
+    shown = arranged([*result.done, *result.partial])  # together, so that no two of them have one name
+    result.done = [run for run in shown if run.answered_all]
+    result.partial = [run for run in shown if not run.answered_all]
     return result
 
 
@@ -94,12 +105,13 @@ class _ModelRun:
     """All parts of one model.
 
     An exception ends only the task in which it is raised or, during loading, the model. With several processes it ends
-    the run, because they would no longer be synchronised.
+    the run, because they would no longer be synchronised. A method that cannot be used on the model is left out before
+    loading, so that the others are run.
 
     Attributes:
         plan: the plan.
         model: the model.
-        work: the model's parts by task.
+        work: the model's parts by task; methods that cannot be used are left out of it.
         findings: results of the checks made before any model was loaded.
         manager: lmms-eval's task manager.
         result: the result of the plan, to which finished and missing parts are added.
@@ -118,6 +130,7 @@ class _ModelRun:
 
     def do(self) -> None:
         """Ask the parts that are not done, and add every part to the finished or to the missing ones."""
+        self._leave_out()
         todo = processes.agreed({task: self._todo(group) for task, group in self.work.items()})
         fault = ""
         try:
@@ -127,22 +140,30 @@ class _ModelRun:
             for task, group in self.work.items():
                 if fault or not todo[task]:
                     self.bar.expect(-_share(self.findings, task))
-                why = fault or self._ask(group, todo[task])
-                if processes.rank() == 0:
-                    for part in group:
-                        self._note(part, why)
+                why = fault or self._ask(task, todo[task])
+                for part in group:
+                    self._note(part, why)
         finally:
             if isinstance(self.loaded, Variants):
                 self.loaded.close()
             self.loaded = None
             release()
 
+    def _leave_out(self) -> None:
+        """Take out of the work the methods that cannot be used on this model, and add their parts to the others."""
+        refused = {method for key, method in self.findings.methods if key == self.model.key}
+        for group in self.work.values():
+            for part in group:
+                if part.method in refused:
+                    self._note(part, "")
+        self.work = {task: [part for part in group if part.method not in refused] for task, group in self.work.items()}
+
     def _todo(self, group: Sequence[Part]) -> list[int]:
         """Indices of a task's parts that are to be asked; results that do not fit the plan are set aside."""
-        if self._hopeless(group[0]):
-            return []
         todo = []
         for index, part in enumerate(group):
+            if self._hopeless(part):
+                continue
             run, flaw = self._look_at(part)
             if run is None or flaw:
                 todo.append(index)
@@ -170,8 +191,9 @@ class _ModelRun:
         return self.findings.exams.get(task)
 
     def _hopeless(self, part: Part) -> str:
-        """Why a part cannot be asked at all; "" if it can."""
-        return self.findings.models.get(self.model.key, "") or self.findings.tasks.get(part.task, "")
+        """Why a part cannot be asked at all, as it was known before loading; "" if it can."""
+        key, found = self.model.key, self.findings
+        return found.models.get(key) or found.methods.get((key, part.method)) or found.tasks.get(part.task, "")
 
     def _load(self) -> str:
         """Load the model; return why it could not be loaded, or ""."""
@@ -184,12 +206,13 @@ class _ModelRun:
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def _ask(self, group: Sequence[Part], todo: Sequence[int]) -> str:
+    def _ask(self, task: str, todo: Sequence[int]) -> str:
         """Ask those of a task's parts that are to be asked; return what went wrong, or ""."""
         if not todo:
-            return self._hopeless(group[0])
+            return ""
         assert self.loaded is not None
-        self.bar.name(f"{self.model.model}, {group[0].task}")
+        group = self.work[task]
+        self.bar.name(f"{self.model.model}, {task}")
         try:
             if isinstance(self.loaded, Variants):
                 self.loaded.start(todo)
@@ -199,7 +222,7 @@ class _ModelRun:
                 with quiet:
                     self._evaluate(group[index], index)
             if not isinstance(self.loaded, Variants):
-                self.bar.advance(_share(self.findings, group[0].task))
+                self.bar.advance(_share(self.findings, task))
         except Exception as error:
             if processes.world_size() > 1:
                 raise
@@ -207,12 +230,18 @@ class _ModelRun:
         return ""
 
     def _note(self, part: Part, fault: str) -> None:
-        """Add a part to the finished or to the missing ones."""
+        """Add a part to the finished or to the missing ones; only the first process has the result."""
+        if processes.rank() > 0:
+            return
         run, flaw = self._look_at(part)
         if run is not None and not flaw:
             self.result.done.append(run)
-        else:
-            self.result.missing.append((part, flaw or fault or "lmms-eval wrote no results"))
+            return
+        known = self._hopeless(part)
+        if run is not None and not known and not run.answered_all:
+            self.result.partial.append(run)
+        self.result.continues |= not known
+        self.result.missing.append((part, known or flaw or fault or "lmms-eval wrote no results"))
 
     def _evaluate(self, part: Part, index: int) -> None:
         """Let lmms-eval ask, score and log one part."""
