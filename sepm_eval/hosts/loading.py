@@ -134,9 +134,9 @@ def read_settings(
         raise ValueError(f"unknown model args {unknown}: {'; '.join(allowed)}")
     pretrained = given.get("pretrained")
     options = {name: _converted(name, given[name], default) for name, default in own.items() if name in given}
-    for name, allowed in architecture.choices.items():
-        if name in options and options[name] not in allowed:
-            raise ValueError(f"{name}={str(options[name])[:200]!r}: use one of {', '.join(allowed)}")
+    for name, choices in architecture.choices.items():
+        if name in options and options[name] not in choices:
+            raise ValueError(f"{name}={str(options[name])[:200]!r}: use one of {', '.join(choices)}")
     return Settings(
         backbone=backbone,
         pretrained=default_checkpoint(backbone) if pretrained is None else str(pretrained),
