@@ -198,11 +198,10 @@ def _refuse_other_llavas(name: str, config: dict[str, Any]) -> None:
 
 
 def _refuse_other_parts(name: str, config: dict[str, Any]) -> None:
-    """Refuse models in the llava-hf layout that differ from LLaVA-1.5 in tower, language model or features."""
-    parts = {key: config.get(key) or {} for key in ("vision_config", "text_config")}
+    """Refuse models in the llava-hf layout that differ from LLaVA-1.5 in tower or features."""
+    tower = config["vision_config"] or {}
     found = {
-        "vision_config": (parts["vision_config"].get("model_type", "clip_vision_model"), "clip_vision_model"),
-        "text_config": (parts["text_config"].get("model_type", "llama"), "llama"),
+        "vision_config": (tower.get("model_type", "clip_vision_model"), "clip_vision_model"),
         "vision_feature_select_strategy": (config.get("vision_feature_select_strategy", "default"), "default"),
         "vision_feature_layer": (type(config.get("vision_feature_layer", -2)).__name__, "int"),
     }

@@ -157,7 +157,6 @@ def _copy_with(tmp_path, layout, **changes):
     [
         ("hf", {"model_type": "qwen2_5_vl"}, "not LLaVA-1.5: .*qwen2_5_vl"),
         ("hf", {"vision_config": {"model_type": "siglip_vision_model"}}, "not LLaVA-1.5: .*siglip.*try sepm_hf"),
-        ("hf", {"text_config": {"model_type": "qwen2"}}, "not LLaVA-1.5: .*text_config is 'qwen2', not 'llama'"),
         ("hf", {"vision_feature_select_strategy": "full"}, "not LLaVA-1.5: .*is 'full', not 'default'"),
         ("hf", {"vision_feature_layer": [-2, -5]}, "not LLaVA-1.5: .*vision_feature_layer is 'list', not 'int'"),
         ("original", {"mm_patch_merge_type": "spatial_unpad"}, "not LLaVA-1.5: .*spatial_unpad"),

@@ -8,8 +8,10 @@ import os
 
 import pytest
 from lmms_eval.loggers import EvaluationTracker, evaluation_tracker
+from make_runs import LLAVA, run
 
 from sepm_eval.hosts.lmms_eval.results import write_results
+from sepm_eval.runs.results import read_runs
 
 STAMP = "20261124_120000"
 
@@ -88,3 +90,12 @@ def test_samples_without_results_are_removed_and_finished_ones_kept(tmp_path):
     write_results(*found(), tmp_path, "20261125_000000")
     later = [name.replace(STAMP, "20261125_000000") for name in (RESULTS, SAMPLES)]
     assert names(tmp_path) == sorted([RESULTS, SAMPLES, *later])
+
+
+def test_a_commit_of_the_users_own_folder_is_no_version_of_lmms_eval(tmp_path):
+    """lmms-eval writes branch and commit of the git folder it was started in."""
+    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
+    (path,) = tmp_path.rglob("*_results.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lmms_eval_version": "main@64d708c"}))
+    (found,) = read_runs([str(tmp_path)])
+    assert "lmms-eval" not in found.versions

@@ -55,15 +55,6 @@ def test_journals_are_joined(runs):
     assert all(outcome.record is None for outcome in one(runs, "llava_hf").outcomes)
 
 
-def test_a_commit_of_the_users_own_folder_is_no_version_of_lmms_eval(tmp_path):
-    """lmms-eval writes branch and commit of the git folder it was started in."""
-    run(tmp_path, "llava_hf", LLAVA, "", "emoset", 0.5, "20261101_120000")
-    (path,) = tmp_path.rglob("*_results.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "lmms_eval_version": "main@64d708c"}))
-    (found,) = read_runs([str(tmp_path)])
-    assert "lmms-eval" not in found.versions
-
-
 def test_journals_of_several_processes_are_one(tmp_path):
     run(tmp_path, "sepm_llava", LLAVA, "sepm", "emoset", 0.5, "20261101_120000")
     (journal,) = (tmp_path / "journals").glob("*.jsonl")

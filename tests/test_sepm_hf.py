@@ -147,7 +147,7 @@ def records_of(folder, **settings):
 
 def test_a_plan_of_several_models_and_methods(planned):
     _, runs, said = planned
-    assert len(runs) == 6 + 1 + 3, said
+    assert len(runs) == 6 + 1 + 3 + 1, said
     assert "other settings" not in said  # what was asked just now is what the plan asks for
     assert len({(one.model, one.variant) for one in runs}) == len({one.identity.digest for one in runs}) == len(runs)
     found = {
@@ -158,9 +158,11 @@ def test_a_plan_of_several_models_and_methods(planned):
         ("internvl", "true", "closed", None),
         ("internvl", "false", "kept", None),
         ("qwen2_5_vl", "not switchable", "kept", "18816"),
+        ("qwen3_5", "not switchable", "kept", None),
     }
     assert all(one.identity.entry == "sepm_hf" and one.complete and len(one.outcomes) == 3 for one in runs)
-    assert "supports prune" in said  # so the model that one of its methods does not go with is not asked at all
+    assert "sparsevlm needs a model that supports prune" in said  # the model's other method is run all the same
+    assert {one.method for one in runs if one.identity.checkpoint.endswith("qwen3_5")} == {"zero_shot"}
 
 
 def test_a_plans_methods_say_what_each_says_alone(planned, tmp_path, monkeypatch):

@@ -67,14 +67,7 @@ def run(
 
 @contextmanager
 def _interruption_said(folder: Path) -> Iterator[None]:
-    """Within this context, Ctrl-C ends the command with a line that says what is kept.
-
-    Args:
-        folder: folder of the results.
-
-    Raises:
-        typer.Exit: there was a Ctrl-C; the status is 130, as shells have it.
-    """
+    """Within this context, Ctrl-C ends the command with status 130 and a line that says what the folder keeps."""
     try:
         yield
     except KeyboardInterrupt:
