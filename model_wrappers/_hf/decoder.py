@@ -247,11 +247,11 @@ class Decoder:
         if keep is not None and picture is not None:
             kept[prompt.slots] = keep.cpu()
         places = self._places(prompt, picture)
-        closed = (kept.cumsum(-1) - 1).clamp(min=0) + self._family.first_position
+        positions = (kept.cumsum(-1) - 1).clamp(min=0) + self._family.first_position if self.renumbers else places
         types = prompt.slots.long() * (self._family.token_types == "picture")
         if self._family.reads_prompt_both_ways and prompt.begun:
             types[-prompt.begun :] = 1  # an answer is read causally, and the prompt does not see it
-        return Row(prompt, kept, closed if self.renumbers else places, places, types)
+        return Row(prompt, kept, positions, places, types)
 
     def _places(self, prompt: Prompt, picture: PictureTokens | None) -> Tensor:
         """Positions of the whole prompt, [L], or [3, L] with M-RoPE, as the model's own forward pass computes them."""
